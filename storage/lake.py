@@ -1,0 +1,205 @@
+"""The lake: one root URL under which everything is kept, and the one way a file comes to be in it.
+
+A file is written beside its place, synced, then renamed, so at any moment it is whole or absent; a
+crash leaves at most a temporary file, which the next writer sweeps away. Files are never edited. The
+root is a folder (`lake/`) or an object store (`s3://bucket/prefix`), where one upload is one commit.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from storage.errors import InputError, LakeError
+
+LAKE_VERSION = 1
+"""Raised when a layout or a schema changes in a way that older code cannot read."""
+VERSION_FILE = "lake.json"
+TEMPORARY_PREFIX = ".tmp-"
+TEMPORARY_LIFETIME_SECONDS = 6 * 3600
+"""A temporary file older than this belongs to a dead process: no step writes one file for hours."""
+
+_SAFE_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]{0,200}")
+
+
+@dataclass(frozen=True)
+class Lake:
+    """A root URL and the file system behind it. Cheap to make, safe to pickle, safe to share."""
+
+    root: str
+    cache_folder: str = field(default_factory=lambda: os.environ.get("NEEDLEDROP_CACHE", ".cache"))
+
+    @property
+    def is_local(self) -> bool:
+        """Whether the root is a folder on this machine."""
+        return "://" not in self.root or self.root.startswith("file://")
+
+    @property
+    def filesystem(self) -> Any:
+        """The fsspec file system behind the root (fsspec keeps one instance a process)."""
+        return fsspec.core.url_to_fs(self.root)[0]
+
+    def uri(self, *parts: str) -> str:
+        """The full path of something in the lake, as DuckDB and pyarrow read it.
+
+        Raises `LakeError` for a part that could leave the lake (`..`, `/etc`, a title unchecked).
+        """
+        for part in parts:
+            for piece in part.split("/"):
+                if not _SAFE_PART.fullmatch(piece):
+                    raise LakeError(f"{piece!r} is not a safe name inside the lake; use letters, digits, . _ = -")
+        base = self.root.removeprefix("file://").rstrip("/")
+        return "/".join([base, *parts])
+
+    def exists(self, *parts: str) -> bool:
+        """Whether a file or folder stands at this place."""
+        return bool(self.filesystem.exists(self.uri(*parts)))
+
+    def size_bytes(self, *parts: str) -> int:
+        """The size of one file in bytes."""
+        return int(self.filesystem.size(self.uri(*parts)))
+
+    def list(self, *parts: str, suffix: str = "") -> list[str]:
+        """Every committed file below a folder as a path relative to the root, sorted; none if absent."""
+        base = self.uri(*parts) if parts else self.root
+        files = self.filesystem.find(base)
+        top = self.filesystem._strip_protocol(self.root).rstrip("/") + "/"
+        relative = (str(name).removeprefix(top) for name in files)
+        return sorted(n for n in relative if n.endswith(suffix) and f"/{TEMPORARY_PREFIX}" not in f"/{n}")
+
+    def read_bytes(self, *parts: str) -> bytes:
+        """The whole content of one file."""
+        try:
+            return bytes(self.filesystem.cat_file(self.uri(*parts)))
+        except FileNotFoundError as error:
+            raise LakeError(f"{'/'.join(parts)} is not in the lake {self.root}; run the step that makes it") from error
+
+    def write_bytes(self, data: bytes, *parts: str) -> None:
+        """Commit one file of these bytes."""
+        with self.staged(*parts) as path:
+            path.write_bytes(data)
+
+    def write_json(self, value: Any, *parts: str) -> None:
+        """Commit a JSON file that reads well and is the same bytes for the same value."""
+        text = json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False)
+        self.write_bytes((text + "\n").encode(), *parts)
+
+    def write_table(self, table: pa.Table, *parts: str, **options: Any) -> None:
+        """Commit one Parquet file (zstd unless the options say otherwise)."""
+        options.setdefault("compression", "zstd")
+        with self.staged(*parts) as path:
+            pq.write_table(table, path, **options)
+
+    @contextmanager
+    def staged(self, *parts: str) -> Iterator[Path]:
+        """A local path to write; on leaving without an error the file is synced and takes its place.
+
+        Raises `LakeError` when the disk is full or the lake cannot be written.
+        """
+        target = self.uri(*parts)
+        folder = Path(target).parent if self.is_local else Path(self.cache_folder, "outbox")
+        temporary = folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}-{parts[-1].rsplit('/', 1)[-1]}"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            yield temporary
+            _sync(temporary)
+            if self.is_local:
+                temporary.replace(target)
+                _sync(folder)
+            else:
+                self.filesystem.put_file(str(temporary), target)
+        except OSError as error:
+            raise _explained(error, target) from error
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def local_path(self, *parts: str) -> Path:
+        """A path on this machine with the file's content: itself, or a copy in the cache."""
+        if self.is_local:
+            return Path(self.uri(*parts))
+        copy = Path(self.cache_folder, "lake", re.sub(r"[^A-Za-z0-9]+", "-", self.root), *parts)
+        if not copy.exists() or copy.stat().st_size != self.size_bytes(*parts):
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            partial = copy.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
+            self.filesystem.get_file(self.uri(*parts), str(partial))
+            partial.replace(copy)
+        return copy
+
+    def remove(self, *parts: str) -> None:
+        """Delete one file or folder; nothing happens if it is absent."""
+        if self.exists(*parts):
+            self.filesystem.rm(self.uri(*parts), recursive=True)
+
+
+def open_lake(root: str | Path) -> Lake:
+    """Open a lake, making it if it is new, and sweep what dead writers left.
+
+    Raises `InputError` for an empty root and `LakeError` when the lake cannot be written or was made
+    by a newer version of Needledrop.
+    """
+    if not str(root).strip():
+        raise InputError("The lake has no root; give a folder or s3://bucket/prefix with --lake")
+    text = str(root)
+    lake = Lake(text if "://" in text else str(Path(text).expanduser().absolute()))
+    if lake.exists(VERSION_FILE):
+        _check_version(lake)
+    else:
+        lake.write_json({"lake_version": LAKE_VERSION}, VERSION_FILE)
+    if lake.is_local:
+        _sweep_temporary_files(Path(lake.root))
+    return lake
+
+
+def _check_version(lake: Lake) -> None:
+    try:
+        found = int(json.loads(lake.read_bytes(VERSION_FILE))["lake_version"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise LakeError(f"{lake.uri(VERSION_FILE)} is damaged; restore it or start a new lake") from error
+    if found > LAKE_VERSION:
+        raise LakeError(
+            f"The lake {lake.root} has version {found}, newer than the {LAKE_VERSION} that this Needledrop reads; "
+            "upgrade Needledrop"
+        )
+
+
+def _sweep_temporary_files(root: Path) -> None:
+    """Remove what a killed process left; a living one's file is younger than its lifetime."""
+    oldest_alive = time.time() - TEMPORARY_LIFETIME_SECONDS
+    for path in root.rglob(f"{TEMPORARY_PREFIX}*"):
+        try:
+            if path.stat().st_mtime < oldest_alive:
+                path.unlink()
+        except FileNotFoundError:
+            continue  # its own writer has just renamed or removed it
+
+
+def _sync(path: Path) -> None:
+    """Ask the disk to keep what was written; a rename is only safe after this."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _explained(error: OSError, target: str) -> LakeError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return LakeError(f"No space left to write {target}; free some and run the same command again")
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return LakeError(
+            f"{target} cannot be written ({error.strerror}); make the lake writable or choose another --lake"
+        )
+    return LakeError(f"Could not write {target}: {error}")

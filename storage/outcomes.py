@@ -1,0 +1,113 @@
+"""What happened to each item: one row an attempt, with a reason from a closed list.
+
+Nothing is dropped silently. `status` is ok, skipped or failed; `reason` is one snake_case word or two;
+`retry` says when the item may be tried again. The lake, not a scheduler, decides what is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+from storage import tables
+from storage.errors import ItemError, NeedledropError, Retry
+from storage.lake import Lake
+from storage.schemas import OUTCOMES
+
+LATER = timedelta(hours=20)
+"""`later` means the next daily refresh; twenty hours, so that one that starts early still retries."""
+
+
+class Stage(StrEnum):
+    """The steps of the road that leave outcomes."""
+
+    FILM = "film"
+    THUMBNAIL = "thumbnail"
+    SOUNDTRACK = "soundtrack"
+    """A film's search for music; the item is a film."""
+    TRACK = "track"
+    """One recording; the item is `FILM_ID/TRACK_ID`, or the track alone when no film wants it."""
+
+
+class Status(StrEnum):
+    """How an attempt ended."""
+
+    OK = "ok"
+    SKIPPED = "skipped"
+    """Not wanted: a rule says so, and nothing is broken."""
+    FAILED = "failed"
+
+
+REASONS: dict[Stage, frozenset[str]] = {
+    Stage.FILM: frozenset({"ok", "no_plot", "not_a_film", "redirect", "no_year", "missing", "damaged_page"}),
+    Stage.THUMBNAIL: frozenset(
+        {"ok", "no_image", "missing", "foreign_host", "too_large", "too_many_pixels", "not_an_image", "http_error"}
+    ),
+    Stage.SOUNDTRACK: frozenset({"ok", "no_match", "no_usable_track"}),
+    Stage.TRACK: frozenset(
+        {"ok", "missing_file", "not_audio", "no_audio", "truncated", "too_short", "too_long", "unknown_film", "timeout"}
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One attempt at one item."""
+
+    stage: Stage
+    item: str
+    status: Status
+    reason: str
+    retry: Retry = Retry.NEVER
+    retry_at: datetime | None = None
+    message: str = ""
+    seconds: float | None = None
+    audio_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a reason that is not on the list: a typo there would be a row nobody finds."""
+        if self.reason not in REASONS[self.stage]:
+            raise NeedledropError(f"{self.reason!r} is not a reason of stage {self.stage}; add it to REASONS")
+
+
+def ok(stage: Stage, item: str, seconds: float | None = None, audio_seconds: float | None = None) -> Outcome:
+    """The item is done."""
+    return Outcome(stage, item, Status.OK, "ok", seconds=seconds, audio_seconds=audio_seconds)
+
+
+def from_error(stage: Stage, item: str, error: ItemError, status: Status = Status.FAILED) -> Outcome:
+    """The item is not done; the error class says why and when to try again."""
+    retry_at = datetime.now(UTC) + LATER if error.retry is Retry.LATER else None
+    return Outcome(stage, item, status, error.reason, error.retry, retry_at, str(error))
+
+
+def record(lake: Lake, outcomes: Sequence[Outcome], run_id: str) -> None:
+    """Commit outcomes as one part; the attempt number counts the earlier rows of the same item."""
+    earlier = attempts(lake, {o.stage for o in outcomes})
+    rows = []
+    for outcome in outcomes:
+        key = (str(outcome.stage), outcome.item)
+        earlier[key] = earlier.get(key, 0) + 1
+        rows.append({**vars(outcome), "attempt": earlier[key]})
+    tables.append(lake, OUTCOMES, rows, run_id)
+
+
+def attempts(lake: Lake, stages: Iterable[Stage]) -> dict[tuple[str, str], int]:
+    """How many attempts each (stage, item) has had."""
+    wanted = ", ".join(f"'{stage}'" for stage in stages) or "''"
+    with tables.connect(lake) as connection:
+        query = f"SELECT stage, item, attempt FROM {tables.latest_sql(lake, OUTCOMES)} WHERE stage IN ({wanted})"
+        return {(stage, item): attempt for stage, item, attempt in connection.execute(query).fetchall()}
+
+
+def settled(lake: Lake, stage: Stage, now: datetime | None = None) -> set[str]:
+    """The items of a stage that need no work now: done, given up, or not due yet."""
+    moment = now or datetime.now(UTC)
+    with tables.connect(lake) as connection:
+        query = (
+            f"SELECT item FROM {tables.latest_sql(lake, OUTCOMES)} WHERE stage = ? "
+            "AND (status = 'ok' OR retry = 'never' OR (retry = 'later' AND retry_at > ?))"
+        )
+        return {item for (item,) in connection.execute(query, [str(stage), moment]).fetchall()}

@@ -1,0 +1,150 @@
+"""One Arrow schema a table of the lake: the contract between the rooms.
+
+Every row says where it came from: the run that wrote it and the time it was recorded, and wherever
+something was read from outside, its source, revision, tool versions and licence.
+
+Keys: `film_id` is `WIKI-PAGEID` ("enwiki-30007"); `track_id` is `SOURCE:MEDIAID` ("youtube:dQw4…").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+_TIME = pa.timestamp("us", tz="UTC")
+_PROVENANCE = [("run_id", pa.string()), ("recorded_at", _TIME)]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of the lake: its folder, its columns, and the columns that identify a row."""
+
+    name: str
+    key: tuple[str, ...]
+    schema: pa.Schema
+
+
+def _table(name: str, key: tuple[str, ...], *columns: tuple[str, pa.DataType]) -> Table:
+    return Table(name, key, pa.schema([*columns, *_PROVENANCE]))
+
+
+PAGES = _table(
+    "pages",
+    ("film_id",),
+    ("film_id", pa.string()),
+    ("wiki", pa.string()),
+    ("page_id", pa.int64()),
+    ("revision_id", pa.int64()),
+    ("revision_time", _TIME),
+    ("title", pa.string()),
+    ("url", pa.string()),
+    ("wikitext", pa.string()),
+    ("categories", pa.list_(pa.string())),  # as the API gave them; null from an export, which has none
+    ("image", pa.string()),  # the page image's file name, if the source names one
+    ("image_url", pa.string()),  # a thumbnail's URL exactly as the source gave it
+    ("image_non_free", pa.bool_()),
+    ("source", pa.string()),  # "api:https://…/w/api.php" or "export:NAME"
+    ("licence", pa.string()),
+    ("state", pa.string()),  # "present" or "gone" (deleted, merged, turned into a redirect)
+)
+
+FILMS = _table(
+    "films",
+    ("film_id",),
+    ("film_id", pa.string()),
+    ("wiki", pa.string()),
+    ("page_id", pa.int64()),
+    ("revision_id", pa.int64()),
+    ("revision_time", _TIME),
+    ("title", pa.string()),
+    ("year", pa.int16()),
+    ("url", pa.string()),
+    ("plot", pa.list_(pa.string())),  # paragraphs
+    ("tags", pa.list_(pa.string())),  # whole category names ending in "films"
+    ("image", pa.string()),
+    ("image_url", pa.string()),
+    ("image_non_free", pa.bool_()),
+    ("source", pa.string()),
+    ("licence", pa.string()),
+    ("state", pa.string()),
+    ("parser_version", pa.int32()),
+)
+
+THUMBNAILS = _table(
+    "thumbnails",
+    ("film_id",),
+    ("film_id", pa.string()),
+    ("wiki", pa.string()),
+    ("page_id", pa.int64()),
+    ("source_url", pa.string()),
+    ("image", pa.string()),
+    ("non_free", pa.bool_()),
+    ("sha256", pa.string()),  # of the picture as it was fetched
+    ("width", pa.int32()),  # of the kept JPEG, whose shorter side is 224 pixels
+    ("height", pa.int32()),
+    ("jpeg", pa.binary()),
+)
+
+TRACKS = _table(
+    "tracks",
+    ("film_id", "track_id"),
+    ("film_id", pa.string()),
+    ("track_id", pa.string()),
+    ("source", pa.string()),  # music_folder, youtube, url_list
+    ("media_id", pa.string()),
+    ("url", pa.string()),  # canonical address, or the file's path as the music list gave it
+    ("title", pa.string()),
+    ("artist", pa.string()),
+    ("album", pa.string()),
+    ("uploader", pa.string()),
+    ("channel_id", pa.string()),
+    ("release_year", pa.int16()),
+    ("duration_seconds", pa.float64()),  # as the source says
+    ("query", pa.string()),
+    ("position", pa.int32()),  # order in the album, the search or the folder
+    ("score", pa.float64()),
+    ("score_parts", pa.map_(pa.string(), pa.float64())),
+    ("decision", pa.string()),  # taken, rejected, review
+    ("reason", pa.string()),
+    ("rule_version", pa.int32()),
+    ("audio_sha256", pa.string()),
+    ("audio_bytes", pa.int64()),
+    ("codec", pa.string()),
+    ("sample_rate_hz", pa.int32()),
+    ("decoded_seconds", pa.float64()),
+    ("shard", pa.string()),  # path of the film's mel shard, relative to the lake
+    ("first_row", pa.int32()),  # this track's rows in the shard: first_row … first_row + segments - 1
+    ("segments", pa.int32()),
+    ("fingerprint", pa.binary()),  # of the mels, alike for re-encodings of one recording
+    ("licence", pa.string()),
+    ("tool_versions", pa.map_(pa.string(), pa.string())),
+)
+
+OUTCOMES = _table(
+    "outcomes",
+    ("stage", "item"),
+    ("stage", pa.string()),
+    ("item", pa.string()),
+    ("status", pa.string()),  # ok, skipped, failed
+    ("reason", pa.string()),
+    ("retry", pa.string()),  # never, later, soon
+    ("retry_at", _TIME),
+    ("message", pa.string()),
+    ("attempt", pa.int32()),
+    ("seconds", pa.float64()),  # wall time spent
+    ("audio_seconds", pa.float64()),  # audio processed, so x-realtime is a division away
+)
+
+FLOW_RUNS = _table(
+    "flow_runs",
+    ("flow_run_id",),
+    ("flow_run_id", pa.string()),
+    ("flow", pa.string()),
+    ("state", pa.string()),  # running, completed, failed, paused
+    ("parameters", pa.string()),  # JSON, incl. a person's statement of their right to collect
+    ("summary", pa.string()),  # JSON of counts
+    ("code_version", pa.string()),
+)
+
+TABLES: dict[str, Table] = {t.name: t for t in (PAGES, FILMS, THUMBNAILS, TRACKS, OUTCOMES, FLOW_RUNS)}

@@ -1,0 +1,1 @@
+"""Soundtracks: found, judged, fetched, decoded and turned into mel-spectrograms."""

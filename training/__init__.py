@@ -1,0 +1,1 @@
+"""The model and the experiment. Nothing here knows Prefect."""
