@@ -1,0 +1,39 @@
+# Everything a person does here, by name. `make help` lists it. Python 3.11+ and make are all it needs.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+PIP    := $(BIN)/python -m pip --disable-pip-version-check
+
+# The demo and the tests keep their Prefect database here, not in the home folder.
+export PREFECT_HOME ?= $(CURDIR)/.prefect
+export DO_NOT_TRACK := 1
+
+.PHONY: help demo test lint bench chaos clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --quiet -c constraints.txt -e .
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(PIP) install --quiet -c constraints.txt -e '.[dev,s3]'
+	touch $@ $(VENV)/.installed
+
+demo: $(VENV)/.installed  ## films to metrics on a small invented corpus, with no network
+	$(BIN)/needledrop demo
+
+test: $(VENV)/.installed-dev  ## all tests
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev  ## format, lint and types, as pre-commit does
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+clean:  ## remove the demo's lake and corpus and all caches; the environment stays
+	rm -rf demo-lake demo-corpus .prefect .cache .pytest_cache .mypy_cache .ruff_cache build *.egg-info

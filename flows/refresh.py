@@ -1,0 +1,102 @@
+"""The whole road as one flow: films, soundtracks, a data-set version, a model, its metrics.
+
+Each step reads what is committed, works out what is missing and does only that, so a first run, a
+scheduled refresh, a run after a crash and a run after a fix are all this same run.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from prefect import flow
+from prefect.artifacts import create_markdown_artifact
+from pydantic import Field
+
+from flows.collect_films import collect_films
+from flows.collect_soundtracks import collect_soundtracks
+from flows.curate_dataset import curate_dataset
+from flows.train_and_evaluate import train_and_evaluate
+
+Training = Literal["when_new", "always", "never"]
+
+
+@flow(name="refresh", flow_run_name="refresh-of-{lake}", validate_parameters=True)
+def refresh(
+    lake: str = "lake",
+    export: str | None = None,
+    images: str | None = None,
+    years: list[int] | None = None,
+    wiki: str = "https://en.wikipedia.org/w/api.php",
+    contact: str | None = None,
+    music: list[str] | None = None,
+    youtube: bool = False,
+    i_have_the_right_to_collect: bool = False,
+    workers: Annotated[int, Field(ge=1, le=64)] = 2,
+    train_until: int = 2021,
+    test_from: int = 2023,
+    require_thumbnail: bool = True,
+    train: Training = "when_new",
+    systems: list[str] | None = None,
+    preset: str = "small",
+    seeds: list[int] | None = None,
+    epochs: Annotated[int | None, Field(ge=1)] = None,
+) -> dict[str, Any]:
+    """Collect what is new, make a data-set version if its content differs, train if that is asked or due.
+
+    Args:
+        lake: Root of the lake: a folder, or s3://bucket/prefix.
+        export: A MediaWiki XML export or dump to read films from, instead of the wiki's API.
+        images: Folder with the pictures that an export names.
+        years: Release years whose films are collected from the wiki's API.
+        wiki: Address of the wiki's api.php.
+        contact: Your mail address or page, sent to the wiki in the User-Agent; required for its API.
+        music: Music folders or CSV lists (film,path,title,artist,licence), in order of preference.
+        youtube: Also look for soundtracks on YouTube.
+        i_have_the_right_to_collect: Your statement that you may collect this audio; kept with the run.
+        workers: Processes that decode audio side by side.
+        train_until: Last release year of the training split.
+        test_from: First release year of the test split; the years between are for validation.
+        require_thumbnail: Leave films without a picture out of the version.
+        train: When to train: when_new (a version that has no run yet), always, or never.
+        systems: Systems to train, such as All, Plo or TaPlo.
+        preset: small (CPU-sized), paper or released.
+        seeds: One training run a system and seed.
+        epochs: At most this many epochs; by default the preset's.
+    """
+    summary: dict[str, Any] = {}
+    if export or years:
+        summary["films"] = collect_films(
+            lake=lake, export=export, images=images, years=years, wiki=wiki, contact=contact
+        )
+    if music or youtube:
+        summary["soundtracks"] = collect_soundtracks(
+            lake=lake,
+            music=music,
+            youtube=youtube,
+            i_have_the_right_to_collect=i_have_the_right_to_collect,
+            workers=workers,
+        )
+    summary["dataset"] = curate_dataset(
+        lake=lake, train_until=train_until, test_from=test_from, require_thumbnail=require_thumbnail
+    )
+    if train != "never":
+        summary["training"] = train_and_evaluate(
+            lake=lake,
+            dataset=summary["dataset"]["version"],
+            systems=systems or ["All"],
+            preset=preset,
+            seeds=seeds or [0],
+            epochs=epochs,
+            again=train == "always",
+        )
+    create_markdown_artifact(key="refresh-summary", markdown=_as_markdown(summary), description=f"Refresh of {lake}")
+    return summary
+
+
+def _as_markdown(summary: dict[str, Any]) -> str:
+    """The counts of each step, one table a step."""
+    sections = []
+    for step, counts in summary.items():
+        rows = "\n".join(f"| {name} | {value} |" for name, value in counts.items())
+        sections.append(f"## {step}\n\n| what | how many |\n| --- | --- |\n{rows}")
+    return "\n\n".join(sections)

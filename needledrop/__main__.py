@@ -1,0 +1,5 @@
+"""`python -m needledrop` is the same as `needledrop`."""
+
+from needledrop.main import run
+
+run()

@@ -1,0 +1,77 @@
+"""`needledrop refresh`: the whole road over a person's own films and music."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from needledrop.embedded import embedded
+from needledrop.summary import print_summary
+
+LAKE = typer.Option("lake", "--lake", envvar="NEEDLEDROP_LAKE", help="Root of the lake: a folder, or s3://bucket/prefix.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command("refresh")(refresh_command)
+
+
+def refresh_command(
+    lake: str = LAKE,
+    films: Path = typer.Option(None, help="MediaWiki XML export or dump: .xml, .xml.bz2, .xml.gz."),
+    images: Path = typer.Option(None, help="Folder with the pictures that the export names."),
+    years: list[int] = typer.Option(None, "--year", help="Release year to collect from the wiki; may be repeated."),
+    wiki: str = typer.Option("https://en.wikipedia.org/w/api.php", help="Address of the wiki's api.php."),
+    contact: str = typer.Option(None, envvar="NEEDLEDROP_CONTACT", help="Your mail or page, told to the wiki."),
+    music: list[Path] = typer.Option(None, help="Music folder, or CSV list of film,path,title,artist,licence; may be repeated."),
+    youtube: bool = typer.Option(False, help="Also look for soundtracks on YouTube."),
+    right: bool = typer.Option(
+        False, "--i-have-the-right-to-collect", help="Your statement that you may collect this audio; kept with the run."
+    ),
+    workers: int = typer.Option(2, min=1, max=64, help="Processes that decode audio side by side."),
+    train_until: int = typer.Option(2021, help="Last release year of the training split."),
+    test_from: int = typer.Option(2023, help="First release year of the test split; years between validate."),
+    thumbnails: bool = typer.Option(True, help="Leave films without a picture out of the version."),
+    train: str = typer.Option("when_new", help="when_new, always or never."),
+    system: list[str] = typer.Option(["All"], help="System to train, such as All, Plo, TaPlo; may be repeated."),
+    preset: str = typer.Option("small", help="small (CPU-sized), paper or released."),
+    epochs: int = typer.Option(None, min=1, help="At most this many epochs."),
+    verbose: bool = typer.Option(False, "--verbose", "-v", help="Show Prefect's own log lines."),
+) -> None:
+    """Walk the whole road: films → soundtracks → data-set version → model → metrics.
+
+    Only what is missing is done, so the same command is the first run, the refresh and the repair.
+
+    [bold]Example[/]: needledrop refresh --films export.xml.bz2 --images posters --music library.csv
+    """
+    parameters: dict[str, Any] = {
+        "lake": lake,
+        "export": str(films) if films else None,
+        "images": str(images) if images else None,
+        "years": years or None,
+        "wiki": wiki,
+        "contact": contact,
+        "music": [str(path) for path in music or []] or None,
+        "youtube": youtube,
+        "i_have_the_right_to_collect": right,
+        "workers": workers,
+        "train_until": train_until,
+        "test_from": test_from,
+        "require_thumbnail": thumbnails,
+        "train": train,
+        "systems": system,
+        "preset": preset,
+        "epochs": epochs,
+    }
+    run_refresh(parameters, verbose=verbose)
+
+
+def run_refresh(parameters: dict[str, Any], *, verbose: bool) -> None:
+    """Run the flow here and print what it did."""
+    with embedded(verbose=verbose):
+        from flows.refresh import refresh  # noqa: PLC0415 - Prefect takes seconds to import
+
+        done = refresh(**parameters)
+    print_summary(parameters["lake"], done)
