@@ -25,7 +25,7 @@ def demo_command(
 
     A second run does no work twice. Remove demo-lake and demo-corpus to start over.
     """
-    from flows.demo.corpus import write_corpus  # noqa: PLC0415 - PyAV and numpy are slow to import
+    from flows.demo.corpus import write_corpus
 
     with _progress() as progress:
         bars: dict[str, int] = {}

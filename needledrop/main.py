@@ -11,7 +11,7 @@ import sys
 import typer
 from rich.console import Console
 
-from needledrop import __version__, demo, refresh
+from needledrop import __version__, bootstrap, demo, refresh
 from storage.errors import NeedledropError
 
 app = typer.Typer(
@@ -21,7 +21,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_show_locals=False,
 )
-for room in (demo, refresh):
+for room in (demo, refresh, bootstrap):
     room.register(app)
 
 

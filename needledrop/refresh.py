@@ -10,7 +10,9 @@ import typer
 from needledrop.embedded import embedded
 from needledrop.summary import print_summary
 
-LAKE = typer.Option("lake", "--lake", envvar="NEEDLEDROP_LAKE", help="Root of the lake: a folder, or s3://bucket/prefix.")
+LAKE = typer.Option(
+    "lake", "--lake", envvar="NEEDLEDROP_LAKE", help="Root of the lake: a folder, or s3://bucket/prefix."
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -25,10 +27,14 @@ def refresh_command(
     years: list[int] = typer.Option(None, "--year", help="Release year to collect from the wiki; may be repeated."),
     wiki: str = typer.Option("https://en.wikipedia.org/w/api.php", help="Address of the wiki's api.php."),
     contact: str = typer.Option(None, envvar="NEEDLEDROP_CONTACT", help="Your mail or page, told to the wiki."),
-    music: list[Path] = typer.Option(None, help="Music folder, or CSV list of film,path,title,artist,licence; may be repeated."),
+    music: list[Path] = typer.Option(
+        None, help="Music folder, or CSV list of film,path,title,artist,licence; may be repeated."
+    ),
     youtube: bool = typer.Option(False, help="Also look for soundtracks on YouTube."),
     right: bool = typer.Option(
-        False, "--i-have-the-right-to-collect", help="Your statement that you may collect this audio; kept with the run."
+        False,
+        "--i-have-the-right-to-collect",
+        help="Your statement that you may collect this audio; kept with the run.",
     ),
     workers: int = typer.Option(2, min=1, max=64, help="Processes that decode audio side by side."),
     train_until: int = typer.Option(2021, help="Last release year of the training split."),
@@ -71,7 +77,7 @@ def refresh_command(
 def run_refresh(parameters: dict[str, Any], *, verbose: bool) -> None:
     """Run the flow here and print what it did."""
     with embedded(verbose=verbose):
-        from flows.refresh import refresh  # noqa: PLC0415 - Prefect takes seconds to import
+        from flows.refresh import refresh
 
         done = refresh(**parameters)
     print_summary(parameters["lake"], done)
