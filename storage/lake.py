@@ -12,6 +12,7 @@ import json
 import os
 import re
 import secrets
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -111,7 +112,7 @@ class Lake:
         """
         target = self.uri(*parts)
         folder = Path(target).parent if self.is_local else Path(self.cache_folder, "outbox")
-        temporary = folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}-{parts[-1].rsplit('/', 1)[-1]}"
+        temporary = folder / _temporary_name(parts[-1].rsplit("/", 1)[-1])
         try:
             folder.mkdir(parents=True, exist_ok=True)
             yield temporary
@@ -175,15 +176,30 @@ def _check_version(lake: Lake) -> None:
         )
 
 
+def _temporary_name(final_name: str) -> str:
+    """A name that tells who writes it, so that a file of a dead process is known at once."""
+    return f"{TEMPORARY_PREFIX}{_host()}-{os.getpid()}-{secrets.token_hex(4)}-{final_name}"
+
+
+def _host() -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "", socket.gethostname()) or "host"
+
+
 def _sweep_temporary_files(root: Path) -> None:
-    """Remove what a killed process left; a living one's file is younger than its lifetime."""
-    oldest_alive = time.time() - TEMPORARY_LIFETIME_SECONDS
+    """Remove what killed processes left: those of this machine at once, others' after a lifetime."""
     for path in root.rglob(f"{TEMPORARY_PREFIX}*"):
         try:
-            if path.stat().st_mtime < oldest_alive:
+            if _is_abandoned(path):
                 path.unlink()
         except FileNotFoundError:
             continue  # its own writer has just renamed or removed it
+
+
+def _is_abandoned(path: Path) -> bool:
+    if path.stat().st_mtime < time.time() - TEMPORARY_LIFETIME_SECONDS:
+        return True
+    owner = re.match(rf"{re.escape(TEMPORARY_PREFIX)}{_host()}-(\d+)-", path.name)
+    return owner is not None and not Path("/proc", owner.group(1)).exists() and Path("/proc").exists()
 
 
 def _sync(path: Path) -> None:

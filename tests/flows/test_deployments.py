@@ -50,10 +50,10 @@ def test_flow_files_have_no_name_of_a_top_level_folder() -> None:
 @pytest.mark.parametrize("room", ["storage", "training"])
 def test_storage_and_training_know_no_prefect(room: str) -> None:
     program = (
-        "import importlib, pkgutil, sys, {0}\n"
-        "for module in pkgutil.walk_packages({0}.__path__, '{0}.'): importlib.import_module(module.name)\n"
-        "assert not {{'prefect', 'flows', 'tasks'}} & set(sys.modules), sorted(sys.modules)"
-    ).format(room)
+        f"import importlib, pkgutil, sys, {room}\n"
+        f"for module in pkgutil.walk_packages({room}.__path__, '{room}.'): importlib.import_module(module.name)\n"
+        "assert not {'prefect', 'flows', 'tasks'} & set(sys.modules), sorted(sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
