@@ -35,5 +35,11 @@ lint: $(VENV)/.installed-dev  ## format, lint and types, as pre-commit does
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
+bench: $(VENV)/.installed-dev  ## the benchmarks behind docs/benchmarks.md, one after another
+	for name in benchmarks/[a-z]*.py; do $(BIN)/python $$name || exit 1; done
+
+chaos: $(VENV)/.installed-dev  ## kill -9 the refresh at 25 random moments and compare with a calm run
+	NEEDLEDROP_CRASHES=25 $(BIN)/python -m pytest tests/integration/test_crash.py
+
 clean:  ## remove the demo's lake and corpus and all caches; the environment stays
 	rm -rf demo-lake demo-corpus .prefect .cache .pytest_cache .mypy_cache .ruff_cache build *.egg-info
