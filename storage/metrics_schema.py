@@ -1,0 +1,212 @@
+"""The tables, migrations and views of `needledrop.duckdb`, as SQL.
+
+Only what was measured is stored: runs, epochs, ranks. Every metric is a view over the ranks, so a number
+can always be asked where it comes from, and a new metric needs no new run. Recalls and hit rates are in
+percent, as in the paper's Table 1; MRR, mAP and nDCG are shares of 1.
+
+Ties: a track that shares its score with others has the ranks `rank_lo` … `rank_hi`. Recall and the median
+rank use the middle of the two, so a model that gives every track the same score is worth chance, not rank 1.
+The metrics by film need one place for each track: m tracks of a film that are tied over g places stand
+at `rank_lo - 1 + i (g + 1) / (m + 1)`, i = 1 … m, where shuffling the tie puts them on average.
+"""
+
+from __future__ import annotations
+
+RECALL_AT = (1, 5, 10, 20, 50, 100)
+"""The K of the paper's Table 1."""
+
+VERSION_1 = """
+CREATE TABLE runs (
+    run_id VARCHAR PRIMARY KEY,
+    system VARCHAR NOT NULL,           -- All, Im, Plo, …, or the name of a control
+    preset VARCHAR NOT NULL,
+    seed INTEGER NOT NULL,
+    dataset_version VARCHAR NOT NULL,
+    source VARCHAR NOT NULL,           -- trained, control
+    state VARCHAR NOT NULL,            -- running, completed, failed
+    message VARCHAR,
+    config_json VARCHAR NOT NULL,
+    code_version VARCHAR,
+    model_folder VARCHAR,
+    started_at TIMESTAMPTZ,
+    finished_at TIMESTAMPTZ
+);
+CREATE TABLE epochs (
+    run_id VARCHAR NOT NULL,
+    epoch INTEGER NOT NULL,
+    train_loss DOUBLE,
+    valid_loss DOUBLE,
+    learning_rate DOUBLE,
+    seconds DOUBLE,
+    items BIGINT,
+    items_per_second DOUBLE,
+    data_wait_share DOUBLE,            -- of the epoch's wall time, 0 … 1
+    mfu DOUBLE,                        -- model FLOPs used, as a share of the device's peak
+    peak_memory_bytes BIGINT,
+    recorded_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+    PRIMARY KEY (run_id, epoch)
+);
+CREATE TABLE ranks (
+    run_id VARCHAR NOT NULL,
+    film_id VARCHAR NOT NULL,
+    track_id VARCHAR NOT NULL,
+    policy VARCHAR NOT NULL,           -- how a track was embedded: segments8, segments1
+    rank_lo INTEGER NOT NULL,          -- 1 + tracks that score higher
+    rank_hi INTEGER NOT NULL,          -- tracks that score higher or the same
+    score FLOAT,
+    candidates INTEGER NOT NULL
+);
+"""
+
+MIGRATIONS: tuple[str, ...] = (VERSION_1,)
+"""`MIGRATIONS[n]` takes a database of schema version n to n + 1. Never edited once released: only appended to."""
+
+_RANKED = """
+SELECT run_id, policy, film_id, track_id, rank_lo, rank_hi, (rank_lo + rank_hi) / 2 AS rank, score, candidates,
+    rank_lo - 1 + row_number() OVER tie * (rank_hi - rank_lo + 2) / (count(*) OVER whole_tie + 1) AS position
+FROM ranks
+WINDOW tie AS (PARTITION BY run_id, policy, film_id, rank_lo ORDER BY track_id),
+    whole_tie AS (PARTITION BY run_id, policy, film_id, rank_lo)
+"""
+
+_FILM_METRICS = f"""
+WITH placed AS (
+    SELECT *, row_number() OVER (PARTITION BY run_id, policy, film_id ORDER BY position, track_id) AS place FROM ranked
+)
+SELECT run_id, policy, film_id, count(*) AS tracks, any_value(candidates) AS candidates,
+    {", ".join(f"count(*) FILTER (rank <= {k}) AS tracks_at_{k}" for k in RECALL_AT)},
+    min(position) AS best_rank, median(rank) AS medr,
+    {", ".join(f"CASE WHEN min(position) <= {k} THEN 100.0 ELSE 0.0 END AS hit_at_{k}" for k in RECALL_AT)},
+    1 / min(position) AS mrr,
+    avg(place / position) AS map,
+    sum(1 / log2(position + 1)) / sum(1 / log2(place + 1)) AS ndcg
+FROM placed GROUP BY run_id, policy, film_id
+"""
+
+_METRICS = f"""
+WITH by_track AS (
+    SELECT run_id, policy, count(*) AS tracks, any_value(candidates) AS candidates,
+        {", ".join(f"100 * avg(CAST(rank <= {k} AS DOUBLE)) AS r_at_{k}" for k in RECALL_AT)},
+        quantile_cont(rank, 0.5) AS medr
+    FROM ranked GROUP BY run_id, policy
+), by_film AS (
+    SELECT run_id, policy, count(*) AS films, {", ".join(f"avg(hit_at_{k}) AS hit_at_{k}" for k in RECALL_AT)},
+        avg(mrr) AS mrr, avg(map) AS map, avg(ndcg) AS ndcg
+    FROM film_metrics GROUP BY run_id, policy
+)
+SELECT run_id, system, preset, seed, dataset_version, source, policy, films, by_track.* EXCLUDE (run_id, policy),
+    by_film.* EXCLUDE (run_id, policy, films)
+FROM by_track JOIN by_film USING (run_id, policy) JOIN runs USING (run_id)
+"""
+
+_TEST_FILMS = """
+WITH chosen AS (
+    SELECT DISTINCT ON (dataset_version) dataset_version, run_id, policy
+    FROM (SELECT DISTINCT run_id, policy FROM ranks) JOIN runs USING (run_id)
+    ORDER BY dataset_version, run_id, policy
+)
+SELECT dataset_version, film_id, count(*) AS tracks, any_value(candidates) AS candidates
+FROM ranks JOIN chosen USING (run_id, policy) GROUP BY dataset_version, film_id
+"""
+
+
+def _chance_of_a_hit(k: int) -> str:
+    """1 - C(N-n, K) / C(N, K): at least one of a film's n tracks among K drawn from N without return."""
+    return (
+        f"CASE WHEN {k} > candidates - tracks THEN 100 ELSE 100 * (1 - exp(lgamma(candidates - tracks + 1) "
+        f"- lgamma(candidates - tracks - {k} + 1) - lgamma(candidates + 1) + lgamma(candidates - {k} + 1))) END"
+    )
+
+
+# Expectations over a random order of N candidates, of which a film owns n. By linearity:
+#   E[AP]   = (H_N + (n - 1) / (N - 1) (N - H_N)) / N,  H_N = 1 + 1/2 + … + 1/N
+#   E[nDCG] = n/N sum_{r<=N} 1/log2(r+1)  /  sum_{r<=n} 1/log2(r+1)
+#   E[1/best] = sum_r C(N-r, n-1) / C(N, n) / r
+_CHANCE = f"""
+WITH shapes AS (
+    SELECT DISTINCT tracks, candidates FROM test_films
+), expected AS (
+    SELECT tracks, candidates,
+        {", ".join(f"{_chance_of_a_hit(k)} AS hit_at_{k}" for k in RECALL_AT)},
+        list_sum(list_transform(range(1, candidates - tracks + 2), lambda r: exp(lgamma(candidates - r + 1)
+            - lgamma(tracks) - lgamma(candidates - r - tracks + 2) - lgamma(candidates + 1) + lgamma(tracks + 1)
+            + lgamma(candidates - tracks + 1)) / r)) AS mrr,
+        list_sum(list_transform(range(1, candidates + 1), lambda r: 1 / r)) AS harmonic,
+        (harmonic + (tracks - 1) / greatest(candidates - 1, 1) * (candidates - harmonic)) / candidates AS map,
+        tracks / candidates * list_sum(list_transform(range(1, candidates + 1), lambda r: 1 / log2(r + 1)))
+            / list_sum(list_transform(range(1, tracks + 1), lambda r: 1 / log2(r + 1))) AS ndcg
+    FROM shapes
+)
+SELECT dataset_version, count(*) AS films, sum(tracks) AS tracks, any_value(candidates) AS candidates,
+    {", ".join(f"100 * least({k}, any_value(candidates)) / any_value(candidates) AS r_at_{k}" for k in RECALL_AT)},
+    (any_value(candidates) + 1) / 2 AS medr,
+    {", ".join(f"avg(hit_at_{k}) AS hit_at_{k}" for k in RECALL_AT)},
+    avg(mrr) AS mrr, avg(map) AS map, avg(ndcg) AS ndcg
+FROM test_films JOIN expected USING (tracks, candidates) GROUP BY dataset_version
+"""
+
+_CEILING = f"""
+WITH best AS (
+    SELECT dataset_version, unnest(range(1, tracks + 1)) AS rank FROM test_films
+), medians AS (
+    SELECT dataset_version, quantile_cont(rank, 0.5) AS medr FROM best GROUP BY dataset_version
+)
+SELECT dataset_version, count(*) AS films, sum(tracks) AS tracks, any_value(candidates) AS candidates,
+    {", ".join(f"100 * sum(least(tracks, {k})) / sum(tracks) AS r_at_{k}" for k in RECALL_AT)},
+    any_value(medr) AS medr, {", ".join(f"100.0 AS hit_at_{k}" for k in RECALL_AT)}, 1.0 AS mrr, 1.0 AS map, 1.0 AS ndcg
+FROM test_films JOIN medians USING (dataset_version) GROUP BY dataset_version
+"""
+
+_PAPER = """
+SELECT * FROM (VALUES
+    ('All', 0.41, 1.58, 2.65, 5.55, 14.61, 26.17, 227.0),
+    ('AVCA', 0.05, 0.41, 1.07, 2.19, 5.45, 9.88, 527.5),
+    ('Im', 0.15, 0.51, 1.02, 1.83, 4.79, 10.74, 658.0),
+    ('Plo', 0.25, 1.37, 2.19, 3.77, 8.50, 14.41, 405.0),
+    ('Ta', 0.15, 0.41, 0.61, 1.22, 3.51, 7.54, 668.0),
+    ('ImPlo', 0.15, 1.32, 2.75, 5.24, 13.29, 23.12, 272.5),
+    ('ImTa', 0.15, 0.81, 1.37, 3.05, 7.33, 12.73, 461.5),
+    ('TaPlo', 0.25, 1.32, 2.55, 5.14, 12.83, 26.73, 227.0)
+) AS table_1(system, r_at_1, r_at_5, r_at_10, r_at_20, r_at_50, r_at_100, medr)
+"""
+
+_LATEST_METRICS = """
+SELECT metrics.* FROM metrics JOIN runs USING (run_id)
+QUALIFY row_number() OVER (
+    PARTITION BY metrics.dataset_version, metrics.system, metrics.preset, metrics.seed, policy
+    ORDER BY runs.started_at DESC NULLS LAST, run_id DESC) = 1
+"""
+
+_COLUMNS = [f"r_at_{k}" for k in RECALL_AT] + ["medr"] + [f"hit_at_{k}" for k in RECALL_AT] + ["mrr", "map", "ndcg"]
+
+_LEADERBOARD = f"""
+WITH measured AS (
+    SELECT source, system, preset, dataset_version, policy, count(*) AS seeds, any_value(films) AS films,
+        any_value(tracks) AS tracks, any_value(candidates) AS candidates,
+        {", ".join(f"avg({column}) AS {column}" for column in _COLUMNS)},
+        stddev_samp(r_at_10) AS r_at_10_sd, stddev_samp(medr) AS medr_sd
+    FROM latest_metrics GROUP BY source, system, preset, dataset_version, policy
+), every AS (
+    SELECT * FROM measured
+    UNION ALL BY NAME SELECT 'chance' AS source, 'chance' AS system, * FROM chance
+    UNION ALL BY NAME SELECT 'ceiling' AS source, 'ceiling' AS system, * FROM ceiling
+    UNION ALL BY NAME SELECT 'paper' AS source, *, 'paper' AS dataset_version, 'segments1' AS policy,
+        207 AS films, 1964 AS tracks, 1964 AS candidates FROM paper
+)
+SELECT * FROM every
+ORDER BY dataset_version = 'paper', dataset_version,
+    list_position(['ceiling', 'trained', 'control', 'chance', 'paper'], source), r_at_10 DESC, medr
+"""
+
+VIEWS: dict[str, str] = {
+    "ranked": _RANKED,
+    "film_metrics": _FILM_METRICS,
+    "metrics": _METRICS,
+    "latest_metrics": _LATEST_METRICS,
+    "test_films": _TEST_FILMS,
+    "chance": _CHANCE,
+    "ceiling": _CEILING,
+    "paper": _PAPER,
+    "leaderboard": _LEADERBOARD,
+}
+"""View name -> SELECT, in an order in which each one's sources come before it."""

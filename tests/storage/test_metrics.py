@@ -1,0 +1,174 @@
+"""The tables and views over ranks: golden values, ties, schema versions, several processes."""
+
+import json
+import multiprocessing
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+import pytest
+
+from storage.errors import LakeError
+from storage.metrics import (
+    RANKS_SCHEMA,
+    Epoch,
+    Run,
+    connect_metrics,
+    metrics_path,
+    record_epoch,
+    record_ranks,
+    record_run,
+)
+from storage.tables import open_tables
+
+# The number of test tracks of each of the 207 films in the release that the paper's Table 1 was made with.
+TRACKS_PER_FILM = json.loads((Path(__file__).parent / "tracks_per_film.json").read_text())
+
+
+@pytest.fixture
+def lake(tmp_path):
+    return open_tables(str(tmp_path / "lake"))
+
+
+def ranks_table(rows, candidates, policy="segments8"):
+    """rows: (film, track, rank_lo, rank_hi)"""
+    return pa.Table.from_pylist(
+        [
+            {"film_id": f, "track_id": t, "policy": policy, "rank_lo": lo, "rank_hi": hi, "score": 0.0}
+            | {"candidates": candidates}
+            for f, t, lo, hi in rows
+        ],
+        schema=RANKS_SCHEMA,
+    )
+
+
+def record(lake, rows, candidates, run_id="run", **run):
+    record_run(lake, Run(run_id, **({"system": "All", "preset": "small", "seed": 0, "dataset_version": "v1"} | run)))
+    record_ranks(lake, run_id, ranks_table(rows, candidates))
+
+
+def one_row(lake, sql):
+    with connect_metrics(lake) as connection:
+        cursor = connection.execute(sql)
+        names = [column[0] for column in cursor.description]
+        (row,) = cursor.fetchall()
+    return dict(zip(names, row, strict=True))
+
+
+@pytest.fixture
+def released_films(lake):
+    rows = [(f"f{i}", f"f{i}:{j}", j + 1, j + 1) for i, n in enumerate(TRACKS_PER_FILM) for j in range(n)]
+    record(lake, rows, sum(TRACKS_PER_FILM))
+    return lake
+
+
+def test_chance_of_the_released_films_is_the_papers(released_films):
+    row = one_row(released_films, "SELECT * FROM chance")
+    recalls = [round(row[f"r_at_{k}"], 3) for k in (1, 5, 10, 20, 50, 100)]
+    assert recalls == [0.051, 0.255, 0.509, 1.018, 2.546, 5.092]
+    assert row["medr"] == 982.5 and (row["films"], row["tracks"]) == (207, 1964)
+
+
+def test_ceiling_of_the_released_films_is_the_papers(released_films):
+    row = one_row(released_films, "SELECT * FROM ceiling")
+    recalls = [round(row[f"r_at_{k}"], 2) for k in (1, 5, 10, 20, 50, 100)]
+    assert recalls == [10.54, 44.09, 63.09, 85.34, 99.90, 100.0]
+    assert row["medr"] == 7
+
+
+def test_a_perfect_run_reaches_the_ceiling_in_every_metric(released_films):
+    ceiling = one_row(released_films, "SELECT * FROM ceiling")
+    run = one_row(released_films, "SELECT * FROM metrics")
+    assert {name: run[name] for name in ceiling} == pytest.approx(ceiling)
+
+
+def test_chance_by_film_agrees_with_simulated_orders(released_films):
+    row = one_row(released_films, "SELECT * FROM chance")
+    # 60 draws of independent orders on these films gave 4.6 %, 33.0 %, .025, .0085 and .213
+    assert row["hit_at_10"] == pytest.approx(4.6, abs=0.3)
+    assert row["hit_at_100"] == pytest.approx(33.0, abs=1.0)
+    assert row["mrr"] == pytest.approx(0.025, abs=0.002)
+    assert row["map"] == pytest.approx(0.0085, abs=0.0005)
+    assert row["ndcg"] == pytest.approx(0.213, abs=0.002)
+
+
+def test_a_collapsed_model_scores_chance_not_one(lake):
+    record(lake, [(f"f{i}", f"t{i}", 1, 1964) for i in range(10)], 1964)
+    row = one_row(lake, "SELECT * FROM metrics")
+    assert (row["medr"], row["r_at_100"]) == (982.5, 0)
+
+
+def test_metrics_of_a_case_done_by_hand(lake):
+    rows = [("a", "a1", 1, 1), ("a", "a2", 4, 4), ("b", "b1", 2, 2), ("c", "c1", 6, 6)]
+    record(lake, rows, 6)
+    row = one_row(lake, "SELECT * FROM metrics")
+    assert (row["r_at_1"], row["r_at_5"], row["r_at_10"]) == (25, 75, 100)
+    assert row["medr"] == 3 and (row["films"], row["tracks"]) == (3, 4)
+    assert row["hit_at_1"] == pytest.approx(100 / 3)
+    assert row["mrr"] == pytest.approx((1 + 1 / 2 + 1 / 6) / 3)
+    assert row["map"] == pytest.approx(((1 + 2 / 4) / 2 + 1 / 2 + 1 / 6) / 3)
+
+
+def test_own_tracks_tied_at_the_top_are_a_perfect_film(lake):
+    record(lake, [("a", "a1", 1, 2), ("a", "a2", 1, 2)], 10)
+    row = one_row(lake, "SELECT * FROM metrics")
+    assert (row["map"], row["ndcg"], row["mrr"]) == (1, 1, 1)
+
+
+def test_the_leaderboard_holds_runs_chance_ceiling_and_the_paper(lake):
+    record(lake, [("a", "a1", 1, 1), ("b", "b1", 2, 2)], 2, "one", seed=0)
+    record(lake, [("a", "a1", 2, 2), ("b", "b1", 2, 2)], 2, "two", seed=1)
+    with connect_metrics(lake) as connection:
+        rows = connection.execute("SELECT source, system, seeds, r_at_1 FROM leaderboard").fetchall()
+    assert rows[:3] == [("ceiling", "ceiling", None, 100), ("trained", "All", 2, 25), ("chance", "chance", None, 50)]
+    assert [row[0] for row in rows[3:]] == ["paper"] * 8
+
+
+def test_recording_twice_changes_nothing(lake):
+    for _ in range(2):
+        record(lake, [("a", "a1", 1, 1)], 3)
+        record_epoch(lake, Epoch("run", 0, train_loss=1.5))
+    with connect_metrics(lake) as connection:
+        counts = [connection.execute(f"SELECT count(*) FROM {t}").fetchall() for t in ("runs", "epochs", "ranks")]
+    assert counts == [[(1,)]] * 3
+
+
+def test_ranks_outside_the_candidates_are_refused(lake):
+    with pytest.raises(LakeError, match="outside 1"):
+        record_ranks(lake, "run", ranks_table([("a", "a1", 0, 0)], 3))
+    with pytest.raises(LakeError, match="lack the column score"):
+        record_ranks(lake, "run", ranks_table([("a", "a1", 1, 1)], 3).drop_columns("score"))
+
+
+def test_a_reader_cannot_write(lake):
+    with connect_metrics(lake) as connection, pytest.raises(duckdb.InvalidInputException):
+        connection.execute("DELETE FROM runs")
+
+
+def test_a_file_of_a_newer_version_is_refused(lake):
+    with connect_metrics(lake, read_only=False) as connection:
+        connection.execute("UPDATE metrics_schema SET version = 99")
+    with pytest.raises(LakeError, match="version 99, newer"), connect_metrics(lake):
+        pass
+
+
+def test_a_file_that_is_not_duckdb_is_refused(lake):
+    metrics_path(lake).write_bytes(b"hello" * 1000)
+    with pytest.raises(LakeError, match="cannot be opened"), connect_metrics(lake):
+        pass
+
+
+def write_epochs(root, run_id):
+    for epoch in range(15):
+        record_epoch(open_tables(root), Epoch(run_id, epoch, train_loss=1 / (epoch + 1)))
+
+
+def test_two_processes_write_at_once_and_lose_nothing(lake):
+    spawn = multiprocessing.get_context("spawn")
+    writers = [spawn.Process(target=write_epochs, args=(lake.root, f"run{i}")) for i in range(2)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    with connect_metrics(lake) as connection:
+        assert connection.execute("SELECT count(*) FROM epochs").fetchall() == [(30,)]

@@ -1,0 +1,51 @@
+"""SQL over the lake's Parquet: the newest rows, without pictures, empty before anything is collected."""
+
+import pyarrow as pa
+import pytest
+
+from storage.metrics import connect_metrics, refresh_views
+from storage.schemas import FILMS, THUMBNAILS
+from storage.tables import append, open_tables
+
+
+@pytest.fixture
+def lake(tmp_path):
+    return open_tables(str(tmp_path / "lake"))
+
+
+def query(lake, sql):
+    refresh_views(lake)
+    with connect_metrics(lake) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def test_a_new_lake_has_every_view_and_no_rows(lake):
+    for view in ("films", "tracks", "outcomes", "dataset_films", "dataset_tracks", "segments", "exclusions"):
+        assert query(lake, f"SELECT count(*) FROM {view}") == [(0,)]
+
+
+def test_films_shows_the_newest_row_of_each(lake):
+    append(lake, FILMS, [{"film_id": "w-1", "title": "Old"}, {"film_id": "w-2", "title": "Two"}], "r1")
+    append(lake, FILMS, [{"film_id": "w-1", "title": "New"}], "r2")
+    assert query(lake, "SELECT film_id, title FROM films ORDER BY 1") == [("w-1", "New"), ("w-2", "Two")]
+
+
+def test_pictures_are_left_out(lake):
+    append(lake, THUMBNAILS, [{"film_id": "w-1", "width": 224, "jpeg": b"x"}], "r1")
+    names = [row[0] for row in query(lake, "DESCRIBE thumbnails")]
+    assert "width" in names and "jpeg" not in names
+
+
+def test_each_version_carries_its_name(lake):
+    for version in ("2024a", "2024b"):
+        films = pa.table({"film_id": ["w-1"], "title": ["A film"], "thumbnail": [b"x"]})
+        lake.write_table(films, f"datasets/{version}/films.parquet")
+    found = query(lake, "SELECT dataset_version, title FROM dataset_films ORDER BY 1")
+    assert found == [("2024a", "A film"), ("2024b", "A film")]
+
+
+def test_the_stored_views_read_the_lake_without_needledrop(lake):
+    append(lake, FILMS, [{"film_id": "w-1"}], "r1")
+    refresh_views(lake)
+    with connect_metrics(lake) as connection:
+        assert connection.execute("SELECT count(*) FROM duckdb_views() WHERE view_name = 'films'").fetchone() == (1,)

@@ -1,0 +1,69 @@
+"""Embeddings that carry their ids, and are joined by id only.
+
+The order of rows means nothing here: ranks are looked up by film and track id, so a shuffled or partial
+file can never pair a film with another film's music.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from storage.errors import LakeError, NeedledropError
+from storage.lake import Lake
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Vectors float32 [n, d] under n distinct ids.
+
+    Raises `NeedledropError` for NaN or infinity, an id twice, or shapes that do not fit: none of these may
+    become a rank.
+    """
+
+    ids: tuple[str, ...]
+    vectors: npt.NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        """Refuse what could not be ranked."""
+        object.__setattr__(self, "vectors", np.ascontiguousarray(self.vectors, dtype=np.float32))
+        if self.vectors.ndim != 2 or len(self.vectors) != len(self.ids):
+            raise NeedledropError(f"{len(self.ids)} ids do not fit embeddings of shape {self.vectors.shape}")
+        if len(set(self.ids)) != len(self.ids):
+            twice = next(name for name in self.ids if self.ids.count(name) > 1)
+            raise NeedledropError(f"{twice} has two embeddings; embed each film and track once")
+        finite = np.isfinite(self.vectors).all(axis=1)
+        if not finite.all():
+            raise NeedledropError(
+                f"The embedding of {self.ids[int(np.argmin(finite))]} is not a number ({int((~finite).sum())} of "
+                f"{len(self.ids)} are not): training diverged, so lower the learning rate or train in fp32"
+            )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def dimensions(self) -> int:
+        """The length d of one vector."""
+        return int(self.vectors.shape[1])
+
+
+def save_embeddings(lake: Lake, embeddings: Embeddings, *parts: str) -> None:
+    """Commit the embeddings as a Parquet file with the columns `id` and `vector`."""
+    flat = pa.array(embeddings.vectors.reshape(-1), pa.float32())
+    vectors = pa.FixedSizeListArray.from_arrays(flat, embeddings.dimensions)
+    lake.write_table(pa.table({"id": pa.array(embeddings.ids, pa.string()), "vector": vectors}), *parts)
+
+
+def load_embeddings(lake: Lake, *parts: str) -> Embeddings:
+    """Read embeddings that `save_embeddings` committed. Raises `LakeError` when there are none."""
+    if not lake.exists(*parts):
+        raise LakeError(f"{'/'.join(parts)} is not in the lake {lake.root}; train and evaluate the model first")
+    table = pq.read_table(lake.local_path(*parts)).combine_chunks()
+    column = table.column("vector")
+    vectors = column.combine_chunks().flatten().to_numpy().reshape(len(table), column.type.list_size)
+    return Embeddings(tuple(table.column("id").to_pylist()), vectors)
