@@ -147,4 +147,17 @@ FLOW_RUNS = _table(
     ("code_version", pa.string()),
 )
 
-TABLES: dict[str, Table] = {t.name: t for t in (PAGES, FILMS, THUMBNAILS, TRACKS, OUTCOMES, FLOW_RUNS)}
+VERSIONS = _table(
+    "versions",
+    ("version",),
+    ("version", pa.string()),
+    ("number", pa.int32()),  # counts every time the current version changed; the highest is current
+    ("previous", pa.string()),  # the version that was current before
+    ("films", pa.int64()),
+    ("tracks", pa.int64()),
+    ("segments", pa.int64()),
+    ("parameters", pa.string()),  # JSON
+    ("manifest_sha256", pa.string()),
+)
+
+TABLES: dict[str, Table] = {t.name: t for t in (PAGES, FILMS, THUMBNAILS, TRACKS, OUTCOMES, FLOW_RUNS, VERSIONS)}

@@ -1,7 +1,8 @@
 """Append-only tables of the lake: a folder of Parquet parts, where the newest row of a key counts.
 
 A part is named by its number, `part-000000012-1f3a.parquet`, one above the highest that stands there,
-so "newest" does not depend on a clock. Parts are never edited; a correction is a newer row.
+and rows of one part count in their order, so "newest" never depends on a clock. Parts are never edited; a
+correction is a newer row. `storage.compaction` merges many small parts into one that replaces them.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,7 +22,21 @@ from storage.errors import LakeError
 from storage.lake import Lake, open_lake
 from storage.schemas import TABLES, Table
 
-_PART = re.compile(r"part-(\d{9})-[0-9a-f]{4}\.parquet$")
+_PART = re.compile(r"part-(\d{9})-(?:[0-9a-f]{4}|from-(\d{9}))\.parquet$")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One committed part: its path in the lake and the numbers it stands for (one, unless merged)."""
+
+    path: str
+    first: int
+    last: int
+
+    @property
+    def is_merged(self) -> bool:
+        """Whether this part replaces several earlier ones."""
+        return "-from-" in self.path
 
 
 def append(lake: Lake, table: Table, rows: Sequence[Mapping[str, Any]], run_id: str) -> str | None:
@@ -44,20 +60,52 @@ def append(lake: Lake, table: Table, rows: Sequence[Mapping[str, Any]], run_id: 
 
 
 def parts(lake: Lake, table: Table) -> list[str]:
-    """The committed parts, oldest first, as paths relative to the lake."""
-    return [name for name in lake.list(table.name, suffix=".parquet") if _PART.search(name)]
+    """The committed parts that count, oldest first, as paths relative to the lake."""
+    return [part.path for part in live_parts(lake, table)]
+
+
+def live_parts(lake: Lake, table: Table) -> list[Part]:
+    """The parts that count, oldest first: those that no merged part stands for."""
+    found = all_parts(lake, table)
+    merged = [part for part in found if part.is_merged]
+    return [part for part in found if not any(_replaces(m, part) for m in merged)]
+
+
+def all_parts(lake: Lake, table: Table) -> list[Part]:
+    """Every part that stands in the folder, also those already merged and not yet removed."""
+    found = []
+    for path in lake.list(table.name, suffix=".parquet"):
+        match = _PART.search(path)
+        if match:
+            last = int(match.group(1))
+            found.append(Part(path, int(match.group(2)) if match.group(2) else last, last))
+    return found
+
+
+def _replaces(merged: Part, part: Part) -> bool:
+    """Whether `merged` holds the rows of `part`. The empty parts of a schema, number 0, are never merged."""
+    return merged.path != part.path and merged.first <= part.first and part.last <= merged.last
 
 
 def latest_sql(lake: Lake, table: Table) -> str:
-    """A SELECT of the newest row of every key, for use inside larger queries."""
+    """A SELECT of the newest row of every key, for use inside larger queries.
+
+    Which rows are newest is found from the keys alone, so that pictures and texts of older rows are
+    never held in memory.
+    """
     columns = ", ".join(table.schema.names)
     key = ", ".join(table.key)
-    files = ", ".join("'" + lake.uri(name).replace("'", "''") + "'" for name in parts(lake, table))
-    return (
-        f"(SELECT {columns} FROM read_parquet([{files}], filename=true, union_by_name=true) "
-        f"QUALIFY row_number() OVER (PARTITION BY {key} "
-        "ORDER BY parse_filename(filename) DESC, recorded_at DESC) = 1)"
+    rows = rows_sql(lake, table)
+    newest = (
+        f"(SELECT unnest(max({{'filename': filename, 'file_row_number': file_row_number}})) FROM {rows} GROUP BY {key})"
     )
+    return f"(SELECT {columns} FROM {rows} SEMI JOIN {newest} USING (filename, file_row_number))"
+
+
+def rows_sql(lake: Lake, table: Table) -> str:
+    """Every row ever recorded, with `filename` and `file_row_number`, whose order is the order of recording."""
+    files = ", ".join("'" + lake.uri(name).replace("'", "''") + "'" for name in parts(lake, table))
+    return f"read_parquet([{files}], filename=true, file_row_number=true, union_by_name=true)"
 
 
 def latest(lake: Lake, table: Table, columns: Iterable[str] | None = None) -> pa.Table:
@@ -78,9 +126,7 @@ def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
 
 
 def _next_number(lake: Lake, table: Table) -> int:
-    names = parts(lake, table)
-    match = _PART.search(names[-1]) if names else None
-    return int(match.group(1)) + 1 if match else 1
+    return max((part.last for part in all_parts(lake, table)), default=0) + 1
 
 
 def lay_out(lake: Lake) -> None:

@@ -1,0 +1,205 @@
+"""Versions of the data set: a folder written once, named by its content, that a paper can cite.
+
+    datasets/V/films.parquet  segments.parquet  tracks.parquet  exclusions.parquet  manifest.json  README.md
+
+`manifest.json` is committed last, so a folder without one is no version yet: a crash leaves nothing that
+could be taken for one, and the next run writes the same bytes over it. Which version is current stands in
+the table `versions`, because a file's time is not to be trusted and an older content may come back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from storage import tables
+from storage.errors import InputError
+from storage.lake import Lake
+from storage.schemas import VERSIONS
+
+FORMAT = 1
+"""Raised when the folder's layout changes; a part of every version's name."""
+FOLDER = "datasets"
+MANIFEST = "manifest.json"
+
+_STRINGS = pa.list_(pa.string())
+
+
+@dataclass(frozen=True)
+class VersionFile:
+    """One Parquet file of a version: its columns, their order of rows, and rows a row group."""
+
+    name: str
+    schema: pa.Schema
+    order: str
+    group_rows: int
+
+
+FILMS_FILE = VersionFile(
+    "films.parquet",
+    pa.schema(
+        [
+            ("film_id", pa.string()),
+            ("title", pa.string()),
+            ("year", pa.int16()),
+            ("split", pa.string()),
+            ("plot", _STRINGS),
+            ("tags", _STRINGS),
+            ("thumbnail", pa.binary()),
+            ("thumbnail_sha256", pa.string()),
+            ("url", pa.string()),
+            ("revision_id", pa.int64()),
+            ("licence", pa.string()),
+        ]
+    ),
+    "film_id",
+    256,  # about 4 MiB of pictures: readers that take whole row groups stay small
+)
+SEGMENTS_FILE = VersionFile(
+    "segments.parquet",
+    pa.schema(
+        [
+            ("film_id", pa.string()),
+            ("track_id", pa.string()),
+            ("split", pa.string()),
+            ("shard", pa.string()),
+            ("row", pa.int32()),
+            ("segment", pa.int32()),
+            ("start_seconds", pa.float32()),
+        ]
+    ),
+    "film_id, track_id, segment",
+    131_072,
+)
+TRACKS_FILE = VersionFile(
+    "tracks.parquet",
+    pa.schema(
+        [
+            ("film_id", pa.string()),
+            ("track_id", pa.string()),
+            ("split", pa.string()),
+            ("title", pa.string()),
+            ("artist", pa.string()),
+            ("album", pa.string()),
+            ("source", pa.string()),
+            ("url", pa.string()),
+            ("licence", pa.string()),
+            ("duration_seconds", pa.float64()),
+            ("segments", pa.int32()),
+        ]
+    ),
+    "film_id, track_id",
+    16_384,
+)
+EXCLUSIONS_FILE = VersionFile(
+    "exclusions.parquet",
+    pa.schema([("kind", pa.string()), ("item", pa.string()), ("rule", pa.string()), ("value", pa.string())]),
+    "kind, item, rule",
+    65_536,
+)
+FILES = (FILMS_FILE, SEGMENTS_FILE, TRACKS_FILE, EXCLUSIONS_FILE)
+
+
+def name_of(content: Mapping[str, Any]) -> str:
+    """The name of a version with this content: the same content, the same name, on any machine."""
+    text = json.dumps({"format": FORMAT, **content}, sort_keys=True, ensure_ascii=False)
+    return "v" + hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def exists(lake: Lake, version: str) -> bool:
+    """Whether the version stands complete in the lake."""
+    return lake.exists(FOLDER, version, MANIFEST)
+
+
+def write_file(lake: Lake, version: str, file: VersionFile, rows: duckdb.DuckDBPyRelation) -> dict[str, Any]:
+    """Commit one Parquet file of a version from a relation in the file's order, a row group at a time.
+
+    The bytes depend on the rows alone, not on threads or batch sizes. Returns rows, bytes and sha256.
+    """
+    count = 0
+    with lake.staged(FOLDER, version, file.name) as path:
+        with pq.ParquetWriter(path, file.schema, compression="zstd") as writer:
+            for group in _row_groups(rows, file):
+                count += group.num_rows
+                writer.write_table(group, row_group_size=file.group_rows)
+        return {"rows": count, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
+
+
+def _row_groups(rows: duckdb.DuckDBPyRelation, file: VersionFile) -> Iterator[pa.Table]:
+    """The relation as tables of exactly `group_rows` rows (the last may be shorter)."""
+    waiting: list[pa.RecordBatch] = []
+    held = 0
+    for batch in rows.to_arrow_reader(file.group_rows):
+        waiting.append(batch)
+        held += batch.num_rows
+        while held >= file.group_rows:
+            table = pa.Table.from_batches(waiting)
+            yield _settled(table.slice(0, file.group_rows), file)
+            waiting, held = table.slice(file.group_rows).to_batches(), held - file.group_rows
+    if held:
+        yield _settled(pa.Table.from_batches(waiting), file)
+
+
+def _settled(table: pa.Table, file: VersionFile) -> pa.Table:
+    return table.select(file.schema.names).cast(file.schema).combine_chunks()
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's bytes, as hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_manifest(lake: Lake, version: str) -> dict[str, Any]:
+    """The manifest of a version. Raises `InputError` for a version that is not there."""
+    if not exists(lake, version):
+        known = ", ".join(names(lake)) or "none yet: run `needledrop curate`"
+        raise InputError(f"{version!r} is not a version of this lake; there are: {known}")
+    manifest: dict[str, Any] = json.loads(lake.read_bytes(FOLDER, version, MANIFEST))
+    return manifest
+
+
+def names(lake: Lake) -> list[str]:
+    """Every complete version, the oldest first, the current one last."""
+    order = {row["version"]: row["number"] for row in tables.latest(lake, VERSIONS, ["version", "number"]).to_pylist()}
+    found = [path.split("/")[1] for path in lake.list(FOLDER, suffix=f"/{MANIFEST}")]
+    return sorted(found, key=lambda name: (order.get(name, 0), name))
+
+
+def current(lake: Lake) -> str | None:
+    """The version that stands for the lake now, or None if there is none yet."""
+    rows = tables.latest(lake, VERSIONS, ["version", "number"]).to_pylist()
+    present = [row for row in rows if exists(lake, row["version"])]
+    return max(present, key=lambda row: row["number"])["version"] if present else None
+
+
+def make_current(lake: Lake, version: str, run_id: str) -> str | None:
+    """Record that this version stands for the lake now; returns the one before, or None if it was this one."""
+    before = current(lake)
+    if before == version:
+        return None
+    manifest = read_manifest(lake, version)
+    numbers = tables.latest(lake, VERSIONS, ["number"])["number"].to_pylist()
+    row = {
+        "version": version,
+        "number": max(numbers, default=0) + 1,
+        "previous": before,
+        **{name: manifest["counts"][name] for name in ("films", "tracks", "segments")},
+        "parameters": json.dumps(manifest["parameters"], sort_keys=True),
+        "manifest_sha256": hashlib.sha256(lake.read_bytes(FOLDER, version, MANIFEST)).hexdigest(),
+    }
+    tables.append(lake, VERSIONS, [row], run_id)
+    return before
+
+
+def file_uri(lake: Lake, version: str, file: str) -> str:
+    """Where DuckDB and pyarrow read one file of a version."""
+    return lake.uri(FOLDER, version, file)

@@ -1,0 +1,79 @@
+"""What a version may be made of: the newest films and tracks of the lake, as tables of one DuckDB connection.
+
+Every later step of curation is SQL over three tables made here: `candidate_films` and `candidate_tracks` with
+what the rules look at, and `exclusions`, which the steps fill. Plots and pictures stay in their files until
+the version is written, so the tables are small; `Snapshot` makes sure that the same parts are read then.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+
+from storage.lake import Lake
+from storage.schemas import FILMS, OUTCOMES, THUMBNAILS, TRACKS
+from storage.tables import latest_sql
+
+_FILMS = """
+CREATE TABLE candidate_films AS
+SELECT f.film_id, f.title, f.year, coalesce(len(f.plot), 0) AS paragraphs,
+       sha256(to_json(f.plot)::VARCHAR) AS plot_sha256, coalesce(f.tags, []) AS tags, f.url, f.revision_id, coalesce(f.licence, 'unknown') AS licence,
+       coalesce(f.state, 'present') AS state, t.sha256 AS thumbnail_sha256
+FROM {films} f LEFT JOIN (SELECT film_id, sha256 FROM {thumbnails} WHERE width IS NOT NULL) t USING (film_id)
+ORDER BY film_id
+"""
+
+_TRACKS = """
+CREATE TABLE candidate_tracks AS
+SELECT t.film_id, t.track_id, t.title, t.artist, t.album, t.source, t.url, coalesce(t.licence, 'unknown') AS licence,
+       coalesce(t.decoded_seconds, t.duration_seconds) AS duration_seconds, t.decision, t.reason,
+       t.audio_sha256, t.fingerprint, t.shard, t.first_row, t.segments, s.shard IS NOT NULL AS in_lake
+FROM {tracks} t LEFT JOIN committed_shards s USING (shard)
+ORDER BY film_id, track_id
+"""
+
+_SEARCHES = """
+CREATE TABLE searches AS SELECT item AS film_id, reason FROM {outcomes} WHERE stage = 'soundtrack'
+"""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The newest rows of the tables at one moment, as SQL that names the parts it reads."""
+
+    films: str
+    thumbnails: str
+    tracks: str
+    outcomes: str
+    shards: tuple[str, ...]
+
+
+def take_snapshot(lake: Lake) -> Snapshot:
+    """Fix what is read: whatever is committed after this moment waits for the next version."""
+    films, thumbnails, tracks, outcomes = (latest_sql(lake, t) for t in (FILMS, THUMBNAILS, TRACKS, OUTCOMES))
+    return Snapshot(films, thumbnails, tracks, outcomes, tuple(lake.list("mels", suffix=".parquet")))
+
+
+def load_candidates(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
+    """Read the newest state of the lake into the connection."""
+    connection.register("committed_shards", pa.table({"shard": pa.array(snapshot.shards, pa.string())}))
+    connection.execute(_FILMS.format(films=snapshot.films, thumbnails=snapshot.thumbnails))
+    connection.execute(_TRACKS.format(tracks=snapshot.tracks))
+    connection.execute(_SEARCHES.format(outcomes=snapshot.outcomes))
+    connection.unregister("committed_shards")
+
+
+def digest_of(connection: duckdb.DuckDBPyConnection, columns: str, source: str, key: str) -> dict[str, Any]:
+    """Number of rows and one SHA-256 of these columns of a table, whatever files and order they came from.
+
+    `key` orders the rows and is among the columns.
+    """
+    query = (
+        f"SELECT count(*), sha256(coalesce(string_agg(digest, '' ORDER BY {key}), '')) "
+        f"FROM (SELECT {key}, sha256(to_json(t)::VARCHAR) AS digest FROM (SELECT {columns} FROM {source}) t)"
+    )
+    [(rows, digest)] = connection.execute(query).fetchall()
+    return {"rows": rows, "sha256": digest}

@@ -1,0 +1,134 @@
+"""Make one version of the data set from what the lake holds now; the same lake gives the same bytes.
+
+All of it is SQL over Parquet in one DuckDB connection with bounded memory, so twenty times the films take
+twenty times the time and the same memory.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version as installed_version
+from typing import Any
+
+import duckdb
+
+from storage import datasets, tables
+from storage.lake import Lake
+from tasks.curation import duplicates, tags
+from tasks.curation.candidates import Snapshot, digest_of, load_candidates, take_snapshot
+from tasks.curation.exclusions import drop_films, exclude_candidates, exclude_tracks_without_film
+from tasks.curation.manifest import summarise
+from tasks.curation.settings import CurationSettings
+from tasks.curation.splits import check_sides, split_sql
+
+MEMORY_LIMIT = "1GB"
+"""For DuckDB; beyond it the connection spills to a temporary folder. Leaves room for Arrow's writers."""
+
+_FILM_CONTENT = "film_id, title, year, split, plot_sha256, tags, thumbnail_sha256, licence"
+_TRACK_CONTENT = (
+    "film_id, track_id, split, title, artist, album, source, licence, audio_sha256, shard, first_row, segments"
+)
+
+
+@dataclass(frozen=True)
+class Curation:
+    """What came of a curation: the version, whether it had to be written, and the one before it."""
+
+    version: str
+    is_new: bool
+    previous: str | None
+    manifest: dict[str, Any]
+
+
+def curate(lake: Lake, settings: CurationSettings, run_id: str) -> Curation:
+    """Write the version that these settings give for the lake, unless it is there already.
+
+    Raises `InputError` when a side of the split would be empty.
+    """
+    with _workbench(lake) as connection:
+        snapshot = take_snapshot(lake)
+        load_candidates(connection, snapshot)
+        choose(connection, settings)
+        content = _content(connection, settings)
+        version = datasets.name_of(content)
+        is_new = not datasets.exists(lake, version)
+        if is_new:
+            _write(lake, version, connection, snapshot, settings)
+    previous = datasets.make_current(lake, version, run_id)
+    return Curation(version, is_new, previous, datasets.read_manifest(lake, version))
+
+
+def choose(connection: duckdb.DuckDBPyConnection, settings: CurationSettings) -> None:
+    """From the candidates make `films`, `tracks` and `exclusions`: each candidate is in one of them.
+
+    A film that loses its last recording or its last common tag leaves the version, which can make a further
+    tag rare or give a recording back to another film; so the steps repeat until no film leaves.
+    """
+    exclude_candidates(connection, settings)
+    while True:
+        duplicates.find_duplicates(connection)
+        tags.count_tags(connection)
+        gone = 0
+        if settings.require_tracks:
+            gone += drop_films(connection, "only_duplicates", duplicates.FILMS_WITHOUT_TRACK)
+        if settings.require_tag and not gone:
+            gone += drop_films(connection, "only_rare_tags", tags.films_without_tag(settings))
+        if not gone:
+            break
+    duplicates.exclude_duplicates(connection)
+    exclude_tracks_without_film(connection)
+    tags.exclude_rare_tags(connection, settings)
+    check_sides(connection, settings)
+    connection.execute(f"CREATE VIEW split_films AS SELECT *, {split_sql(settings)} AS split FROM films")
+    connection.execute("CREATE VIEW split_tracks AS SELECT t.*, split FROM tracks t JOIN split_films USING (film_id)")
+
+
+def _content(connection: duckdb.DuckDBPyConnection, settings: CurationSettings) -> dict[str, Any]:
+    """What makes a version this version: its films, its tracks and the rules, not when or by which run."""
+    return {
+        "parameters": settings.as_parameters(),
+        "films": digest_of(connection, _FILM_CONTENT, "split_films", "film_id"),
+        "tracks": digest_of(connection, _TRACK_CONTENT, "split_tracks", "film_id, track_id"),
+    }
+
+
+def _write(
+    lake: Lake, version: str, connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, settings: CurationSettings
+) -> None:
+    queries = {
+        datasets.FILMS_FILE: f"""
+            SELECT c.* EXCLUDE (tags), c.tags, f.plot, t.jpeg AS thumbnail
+            FROM split_films c JOIN (SELECT film_id, plot FROM {snapshot.films}) f USING (film_id)
+            LEFT JOIN (SELECT film_id, jpeg FROM {snapshot.thumbnails}) t USING (film_id)""",
+        datasets.SEGMENTS_FILE: """
+            SELECT film_id, track_id, split, shard, first_row + segment AS row, segment,
+                   segment * 9.92 AS start_seconds
+            FROM (SELECT *, unnest(range(segments)) AS segment FROM split_tracks)""",
+        datasets.TRACKS_FILE: "SELECT * FROM split_tracks",
+        datasets.EXCLUSIONS_FILE: "SELECT * FROM exclusions",
+    }
+    files = {
+        file.name: datasets.write_file(lake, version, file, connection.sql(f"{query} ORDER BY {file.order}"))
+        for file, query in queries.items()
+    }
+    manifest = {
+        "version": version,
+        "format": datasets.FORMAT,
+        "code_version": installed_version("needledrop"),
+        "parameters": settings.as_parameters(),
+        "files": files,
+        **summarise(connection),
+    }
+    lake.write_json(manifest, datasets.FOLDER, version, datasets.MANIFEST)
+
+
+@contextmanager
+def _workbench(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
+    """A DuckDB connection that keeps to its memory limit by spilling to a folder that goes away with it."""
+    with tempfile.TemporaryDirectory(prefix="needledrop-") as spill, tables.connect(lake) as connection:
+        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+        connection.execute("SET temp_directory = ?", [spill])
+        yield connection

@@ -1,0 +1,99 @@
+"""Why a film or a track is not in a version: each rule is a row of a table, each exclusion a row of another.
+
+A film or track is excluded by the first rule that applies to it, so every candidate is either in the
+version or in `exclusions` exactly once, and the numbers add up.
+"""
+
+from __future__ import annotations
+
+import duckdb
+
+from tasks.curation.settings import CurationSettings
+
+_COLUMNS = "kind VARCHAR, item VARCHAR, rule VARCHAR, value VARCHAR"
+_ITEM = "film_id || '/' || track_id"
+
+FILM_RULES: tuple[tuple[str, str, str | None, str], ...] = (
+    # rule, when it applies, the setting that switches it (None: always on), the value that is kept
+    ("gone", "state = 'gone'", None, "title"),
+    ("asked_out", "list_contains($leave_out, film_id)", None, "title"),
+    ("no_year", "year IS NULL", None, "title"),
+    ("no_plot", "paragraphs = 0", "require_plot", "title"),
+    ("no_thumbnail", "thumbnail_sha256 IS NULL", "require_thumbnail", "title"),
+    ("no_track", "film_id NOT IN (SELECT film_id FROM usable_tracks)", "require_tracks", "search"),
+)
+
+TRACK_RULES: tuple[tuple[str, str, str], ...] = (
+    # rule, when it applies, the value that is kept
+    ("asked_out", f"list_contains($leave_out, track_id) OR list_contains($leave_out, {_ITEM})", "title"),
+    ("not_taken", "decision IS DISTINCT FROM 'taken'", "concat_ws(': ', decision, reason)"),
+    ("no_mels", "shard IS NULL OR coalesce(segments, 0) = 0", "reason"),
+    ("shard_missing", "NOT in_lake", "shard"),
+)
+
+
+def exclude_candidates(connection: duckdb.DuckDBPyConnection, settings: CurationSettings) -> None:
+    """Make `usable_tracks`, `films` (those that satisfy every rule) and `exclusions` with the rest."""
+    leave_out = {"leave_out": sorted(settings.leave_out)}
+    connection.execute(f"CREATE TABLE exclusions ({_COLUMNS})")
+    cases = " ".join(f"WHEN {condition} THEN '{rule}'" for rule, condition, _ in TRACK_RULES)
+    values = " ".join(f"WHEN '{rule}' THEN {value}" for rule, _, value in TRACK_RULES)
+    connection.execute(
+        f"CREATE TABLE judged_tracks AS SELECT *, CASE rule {values} END AS value "
+        f"FROM (SELECT *, CASE {cases} END AS rule FROM candidate_tracks)",
+        leave_out,
+    )
+    connection.execute(
+        "CREATE TABLE usable_tracks AS SELECT * EXCLUDE (rule, value) FROM judged_tracks WHERE rule IS NULL"
+    )
+    connection.execute(
+        f"INSERT INTO exclusions SELECT 'track', {_ITEM}, rule, value FROM judged_tracks WHERE rule IS NOT NULL"
+    )
+    connection.execute("DROP TABLE judged_tracks")
+    _exclude_films(connection, settings, leave_out)
+
+
+def _exclude_films(
+    connection: duckdb.DuckDBPyConnection, settings: CurationSettings, leave_out: dict[str, list[str]]
+) -> None:
+    rules = [rule for rule in FILM_RULES if rule[2] is None or getattr(settings, rule[2])]
+    cases = " ".join(f"WHEN {condition} THEN '{name}'" for name, condition, _, _ in rules)
+    connection.execute(
+        "CREATE TABLE judged_films AS SELECT *, coalesce(searches.reason, 'not_tried') AS search, "
+        f"CASE {cases} END AS rule FROM candidate_films LEFT JOIN searches USING (film_id)",
+        leave_out,
+    )
+    values = " ".join(f"WHEN '{name}' THEN {value}" for name, _, _, value in rules)
+    connection.execute(
+        f"INSERT INTO exclusions SELECT 'film', film_id, rule, CASE rule {values} END FROM judged_films "
+        "WHERE rule IS NOT NULL"
+    )
+    connection.execute(
+        "CREATE TABLE films AS SELECT * EXCLUDE (paragraphs, state, reason, search, rule) "
+        "FROM judged_films WHERE rule IS NULL"
+    )
+    connection.execute("DROP TABLE judged_films")
+
+
+def drop_films(connection: duckdb.DuckDBPyConnection, rule: str, which: str) -> int:
+    """Move films that a later step gave up from `films` to `exclusions`; returns how many.
+
+    `which` is a SELECT of (film_id, value).
+    """
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE dropped AS {which}")
+    connection.execute("INSERT INTO exclusions SELECT 'film', film_id, ?, value FROM dropped", [rule])
+    connection.execute("DELETE FROM films WHERE film_id IN (SELECT film_id FROM dropped)")
+    [(count,)] = connection.execute("SELECT count(*) FROM dropped").fetchall()
+    return int(count)
+
+
+def exclude_tracks_without_film(connection: duckdb.DuckDBPyConnection) -> None:
+    """Give every usable track of an excluded film its row: it is out because its film is."""
+    connection.execute(
+        f"""
+        INSERT INTO exclusions
+        SELECT 'track', {_ITEM}, 'film_excluded', coalesce(e.rule, 'unknown_film')
+        FROM usable_tracks t LEFT JOIN exclusions e ON e.kind = 'film' AND e.item = t.film_id
+        WHERE t.film_id NOT IN (SELECT film_id FROM films)
+        """
+    )

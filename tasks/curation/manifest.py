@@ -1,0 +1,81 @@
+"""What a version's manifest says beside its files: hashes of the inputs, counts, shares, licences."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import duckdb
+
+from tasks.curation.candidates import digest_of
+
+_INPUTS = {
+    "films": ("* EXCLUDE (thumbnail_sha256)", "candidate_films", "film_id"),
+    "thumbnails": (
+        "film_id, thumbnail_sha256",
+        "(FROM candidate_films WHERE thumbnail_sha256 IS NOT NULL)",
+        "film_id",
+    ),
+    "tracks": ("* EXCLUDE (in_lake)", "candidate_tracks", "film_id, track_id"),
+    "shards": (
+        "shard, audio_sha256, first_row, segments",
+        "(SELECT DISTINCT shard, audio_sha256, first_row, segments FROM candidate_tracks WHERE in_lake)",
+        "shard, first_row, audio_sha256",
+    ),
+}
+"""Input -> (columns, source, key). A shard is known by the audio it was made from and where each track stands."""
+
+_SPLITS = """
+SELECT split, count(*) AS films, min(year) AS first_year, max(year) AS last_year, sum(tracks) AS tracks,
+       sum(segments) AS segments, sum(seconds) / 3600 AS hours
+FROM split_films LEFT JOIN (
+    SELECT film_id, count(*) AS tracks, sum(segments) AS segments, sum(duration_seconds) AS seconds
+    FROM tracks GROUP BY film_id) USING (film_id)
+GROUP BY split ORDER BY first_year
+"""
+
+_COUNTS = """
+SELECT (SELECT count(*) FROM films) AS films, (SELECT count(*) FROM tracks) AS tracks,
+       (SELECT coalesce(sum(segments), 0) FROM tracks) AS segments,
+       (SELECT coalesce(sum(duration_seconds), 0) / 3600 FROM tracks) AS hours,
+       (SELECT count(*) FROM tag_counts WHERE tag NOT IN (SELECT item FROM exclusions WHERE kind = 'tag')) AS tags,
+       (SELECT count(*) FROM candidate_films) AS candidate_films,
+       (SELECT count(*) FROM candidate_tracks) AS candidate_tracks,
+       (SELECT count(*) FROM tag_counts) AS candidate_tags
+"""
+
+
+def summarise(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
+    """Inputs, counts, splits, exclusions by rule, licences and missing shares of the version in the connection."""
+    return {
+        "inputs": {name: digest_of(connection, *query) for name, query in _INPUTS.items()},
+        "counts": _rounded(_rows(connection, _COUNTS)[0]),
+        "splits": {row.pop("split"): _rounded(row) for row in _rows(connection, _SPLITS)},
+        "exclusions": _excluded(connection),
+        "licences": {
+            "films": _shares(connection, "films", "licence"),
+            "tracks": _shares(connection, "tracks", "licence"),
+        },
+        "sources": _shares(connection, "tracks", "source"),
+    }
+
+
+def _excluded(connection: duckdb.DuckDBPyConnection) -> dict[str, dict[str, int]]:
+    counts: dict[str, dict[str, int]] = {"film": {}, "track": {}, "tag": {}}
+    query = "SELECT kind, rule, count(*) FROM exclusions GROUP BY kind, rule ORDER BY kind, rule"
+    for kind, rule, count in connection.execute(query).fetchall():
+        counts[kind][rule] = count
+    return counts
+
+
+def _shares(connection: duckdb.DuckDBPyConnection, table: str, column: str) -> dict[str, int]:
+    return dict(connection.execute(f"SELECT {column}, count(*) FROM {table} GROUP BY ALL ORDER BY ALL").fetchall())
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = connection.sql(query).to_arrow_table().to_pylist()
+    return rows
+
+
+def _rounded(row: dict[str, Any]) -> dict[str, Any]:
+    """Whole numbers as integers and hours to a thousandth: sums in another order must not change the bytes."""
+    return {name: round(float(value or 0), 3) if name == "hours" else int(value or 0) for name, value in row.items()}
