@@ -48,6 +48,7 @@ REASONS: dict[Stage, frozenset[str]] = {
     Stage.SOUNDTRACK: frozenset({"ok", "no_match", "no_usable_track"}),
     Stage.TRACK: frozenset(
         {"ok", "missing_file", "not_audio", "no_audio", "truncated", "too_short", "too_long", "unknown_film", "timeout"}
+        | {"undecodable", "too_large", "decoder_crashed"}
     ),
 }
 

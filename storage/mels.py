@@ -1,0 +1,238 @@
+"""Mel shards: what they hold, and the reader that gathers segments from them at the speed of memory.
+
+A shard is one Parquet file a film and one row a 9.92 s segment. The `mel` column is required, of
+fixed size, uncompressed, and one page a row group; so a row is a byte range, the reader maps the
+file and copies rows without decoding, and DuckDB reads the same file. The parameters stand in the
+file's metadata: a reader refuses a shard whose numbers would mean something else.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from storage.errors import InputError, LakeError
+from storage.lake import Lake
+
+SETTINGS_KEY = b"needledrop.mel_settings"
+MEL_COLUMN = "mel"
+PAGE_HEADER_LIMIT_BYTES = 60
+"""One page header with a checksum is 30 to 42 bytes; two would be more than this."""
+MEMORY_PAGE_BYTES = mmap.PAGESIZE
+
+
+def _fixed(value: Any) -> Any:
+    """A parameter that stands in the metadata but that nobody chooses."""
+    return field(default=value, init=False)
+
+
+@dataclass(frozen=True)
+class MelSettings:
+    """How samples become a mel-spectrogram: the paper's numbers with librosa's definitions.
+
+    `encoding` "uint8" keeps 255 steps over the `span_db` below each segment's own maximum (at most
+    0.157 dB off); "float16" keeps the decibels themselves at twice the bytes.
+    `short_tracks` says what becomes of a track shorter than one segment: "pad" with silence, or
+    "refuse". The last partial segment of a longer track is always dropped: it holds under 9.92 s of
+    music whose neighbours are kept, and padding it would teach the model silence.
+    """
+
+    encoding: Literal["uint8", "float16"] = "uint8"
+    short_tracks: Literal["pad", "refuse"] = "pad"
+    sample_rate_hz: int = _fixed(22_050)
+    segment_samples: int = _fixed(218_736)
+    n_fft: int = _fixed(1024)
+    hop_samples: int = _fixed(220)
+    mel_bands: int = _fixed(128)
+    lowest_hz: float = _fixed(0.0)
+    highest_hz: float = _fixed(11_025.0)
+    mel_scale: str = _fixed("slaney")
+    mel_norm: str = _fixed("slaney")
+    window: str = _fixed("hann")
+    pad_mode: str = _fixed("reflect")
+    power_floor: float = _fixed(1e-10)
+    span_db: float = _fixed(80.0)
+
+    def __post_init__(self) -> None:
+        """Refuse an encoding or a policy that no writer knows."""
+        if self.encoding not in ("uint8", "float16"):
+            raise InputError(f"Mel encoding {self.encoding!r} is unknown; use uint8 or float16")
+        if self.short_tracks not in ("pad", "refuse"):
+            raise InputError(f"Short-track policy {self.short_tracks!r} is unknown; use pad or refuse")
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Mel bands by frames of one segment: (128, 995)."""
+        return self.mel_bands, 1 + self.segment_samples // self.hop_samples
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The type of one stored value."""
+        return np.dtype(self.encoding)
+
+    @property
+    def segment_bytes(self) -> int:
+        """The stored bytes of one segment's mel-spectrogram."""
+        return self.shape[0] * self.shape[1] * self.dtype.itemsize
+
+    @property
+    def segment_seconds(self) -> float:
+        """The length of one segment in seconds."""
+        return self.segment_samples / self.sample_rate_hz
+
+    def to_json(self) -> bytes:
+        """The parameters as they stand in a shard's metadata."""
+        return json.dumps(asdict(self), sort_keys=True).encode()
+
+
+def shard_path(film_id: str, year: int) -> str:
+    """Where a film's shard stands, relative to the lake."""
+    return f"mels/year={year}/page={film_id}.parquet"
+
+
+def decibels(stored: NDArray[Any], ref_db: NDArray[np.float32], settings: MelSettings) -> NDArray[np.float32]:
+    """Stored values of shape (n, bands, frames) as float32 decibels relative to full scale power 1.
+
+    `ref_db` is each segment's maximum, shape (n,). Training does the same on its own device.
+    """
+    values = stored.astype(np.float32)
+    if settings.encoding == "float16":
+        return values
+    values *= np.float32(settings.span_db / 255)
+    values += (ref_db.astype(np.float32) - np.float32(settings.span_db))[:, None, None]
+    return values
+
+
+class MelReader:
+    """Random segments out of many shards, copied straight into the caller's buffer.
+
+    Segments are known by position: the rows of the shards, in the order given, one after another.
+    `ref_db` (float32, one a position) is what `decibels` needs beside the stored values.
+    """
+
+    def __init__(self, lake: Lake, shards: Sequence[str], settings: MelSettings) -> None:
+        """Map every shard and read its metadata.
+
+        Raises `LakeError` for a shard that is missing, damaged, or of other parameters.
+        """
+        self.settings = settings
+        self.shards = list(shards)
+        opened = [_open_shard(lake, shard, settings) for shard in self.shards]
+        self._bytes = [shard.data for shard in opened]
+        self._maps = [shard.mapping for shard in opened]
+        rows = np.array([len(shard.offsets) for shard in opened], np.int64)
+        self.first_position = np.concatenate([[0], np.cumsum(rows)])
+        self._file = np.repeat(np.arange(len(opened)), rows)
+        self._offset = _joined([shard.offsets for shard in opened], np.int64)
+        self.ref_db = _joined([shard.ref_db for shard in opened], np.float32)
+
+    def __len__(self) -> int:
+        return len(self._offset)
+
+    def locate(self, shards: Sequence[str] | pa.ChunkedArray, rows: Sequence[int] | NDArray[Any]) -> NDArray[np.int64]:
+        """Positions of (shard, row) pairs, as a data-set version's segment index names them.
+
+        Raises `LakeError` for a shard that this reader has not opened or a row that it does not have.
+        """
+        row_numbers = np.asarray(rows, np.int64)
+        names = (
+            shards if isinstance(shards, pa.ChunkedArray) else pa.chunked_array([pa.array(list(shards), pa.string())])
+        )
+        file = np.asarray(pc.index_in(names, value_set=pa.array(self.shards, pa.string())).fill_null(-1), np.int64)
+        if (file < 0).any():
+            raise LakeError(f"Shard {names[int(np.argmax(file < 0))]} was not opened; collect soundtracks again")
+        positions = self.first_position[file] + row_numbers
+        outside = (row_numbers < 0) | (positions >= self.first_position[file + 1])
+        if outside.any():
+            wrong = int(np.argmax(outside))
+            raise LakeError(f"Shard {names[wrong]} has no row {row_numbers[wrong]}; make the data set version again")
+        return np.asarray(positions)
+
+    def gather(self, positions: NDArray[np.integer[Any]], out: NDArray[Any]) -> None:
+        """Copy segments into `out`, shape (n, bands, frames) of the stored type, contiguous."""
+        size = self.settings.segment_bytes
+        flat = out.reshape(len(positions), -1).view(np.uint8)
+        sources, files, offsets = self._bytes, self._file[positions].tolist(), self._offset[positions].tolist()
+        for i, (file, start) in enumerate(zip(files, offsets, strict=True)):
+            flat[i] = sources[file][start : start + size]
+
+    def read_ahead(self, positions: NDArray[np.integer[Any]]) -> None:
+        """Ask the system to fetch these segments from disk while the caller does something else."""
+        size = self.settings.segment_bytes
+        for file, start in zip(self._file[positions].tolist(), self._offset[positions].tolist(), strict=True):
+            begin = start - start % MEMORY_PAGE_BYTES
+            self._maps[file].madvise(mmap.MADV_WILLNEED, begin, start + size - begin)
+
+
+@dataclass(frozen=True)
+class _OpenShard:
+    mapping: mmap.mmap
+    data: NDArray[np.uint8]
+    offsets: NDArray[np.int64]
+    ref_db: NDArray[np.float32]
+
+
+def _open_shard(lake: Lake, shard: str, settings: MelSettings) -> _OpenShard:
+    path = lake.local_path(shard)
+    try:
+        with path.open("rb") as file, pq.ParquetFile(file) as parquet:
+            check_settings(shard, parquet.schema_arrow.metadata or {}, settings)
+            offsets = row_offsets(shard, parquet.metadata, settings.segment_bytes)
+            ref_db = parquet.read(["ref_db"])["ref_db"].to_numpy().astype(np.float32)
+            mapping = mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ)
+    except FileNotFoundError as error:
+        raise LakeError(f"{shard} is not in the lake; collect soundtracks again") from error
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise LakeError(f"{shard} is damaged ({error}); delete it and collect soundtracks again") from error
+    if len(offsets) and offsets[-1] + settings.segment_bytes > len(mapping):
+        raise LakeError(f"{shard} is shorter than its metadata says; delete it and collect soundtracks again")
+    return _OpenShard(mapping, np.frombuffer(mapping, np.uint8), offsets, ref_db)
+
+
+def check_settings(shard: str, metadata: dict[bytes, bytes], settings: MelSettings) -> None:
+    """Raise `LakeError` for a shard whose values could not stand in one batch with ours."""
+    if SETTINGS_KEY not in metadata:
+        raise LakeError(f"{shard} does not say its mel parameters, so it is no mel shard; delete it")
+    written, ours = json.loads(metadata[SETTINGS_KEY]), asdict(settings)
+    foreign = [name for name in ours if name != "short_tracks" and written.get(name) != ours[name]]
+    if foreign:
+        said = ", ".join(f"{name}={written.get(name)!r}" for name in foreign)
+        raise LakeError(f"{shard} was written with {said}; ask for the same, or delete it and extract it again")
+
+
+def row_offsets(shard: str, metadata: pq.FileMetaData, segment_bytes: int) -> NDArray[np.int64]:
+    """Where each row's mel stands in the file, in bytes.
+
+    A required, plain, uncompressed column chunk of one page is a page header followed by the rows,
+    so the rows begin at the chunk's end less their size. Raises `LakeError` for any other layout.
+    """
+    names = [metadata.schema.column(i).path for i in range(metadata.num_columns)]
+    column = names.index(MEL_COLUMN)
+    described = metadata.schema.column(column)
+    found = []
+    for group in range(metadata.num_row_groups):
+        rows, chunk = metadata.row_group(group).num_rows, metadata.row_group(group).column(column)
+        header = chunk.total_compressed_size - rows * segment_bytes
+        plain = chunk.compression == "UNCOMPRESSED" and not chunk.has_dictionary_page
+        if (
+            not plain
+            or described.length != segment_bytes
+            or described.max_definition_level
+            or not (0 < header < PAGE_HEADER_LIMIT_BYTES)
+        ):
+            raise LakeError(f"{shard} was not written by Needledrop: its mel column cannot be mapped; extract it again")
+        found.append(chunk.data_page_offset + header + np.arange(rows, dtype=np.int64) * segment_bytes)
+    return _joined(found, np.int64)
+
+
+def _joined(arrays: Sequence[NDArray[Any]], dtype: type) -> NDArray[Any]:
+    return np.concatenate(arrays) if arrays else np.empty(0, dtype)

@@ -1,0 +1,148 @@
+"""Mono samples -> segments -> mel-spectrograms in decibels -> the values that a shard stores.
+
+The definition of correct is librosa: `feature.melspectrogram` (Slaney scale and norm, power 2) and
+`power_to_db` (ref 1, amin 1e-10, no top_db) of each segment on its own, padded by reflection.
+librosa transforms in float64 and multiplies by a dense filter bank; here blocks of frames that fit
+the cache go through a float32 transform and a sparse bank, which is three times as fast and within
+0.002 dB of it above -60 dB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+
+import numpy as np
+import scipy.fft
+import scipy.sparse
+from numpy.typing import NDArray
+
+from storage.errors import ItemError
+from storage.mel_shards import TrackMels
+from storage.mels import MelSettings
+
+Samples = NDArray[np.float32]
+
+FRAMES_A_BLOCK = 256
+"""1 MiB of windowed frames: measured fastest, larger blocks leave the cache."""
+SILENT_PEAK = 10 ** (-60 / 20)
+"""A segment that never passes -60 dB of full scale is silence with dither or hum."""
+CLIPPED_LEVEL = 0.99
+"""A clipped peak comes back from resampling within a hundredth of full scale."""
+HIGHEST_PEAK = 1e4
+"""80 dB above full scale: a file that holds such samples is not audio, or not a number."""
+
+
+def segment_mels(blocks: Iterable[Samples], settings: MelSettings, name: str) -> TrackMels:
+    """All segments of a recording, given as blocks of mono samples in order.
+
+    A recording of at least one segment loses its last partial one; a shorter one is padded with
+    silence or refused, as the settings say. Raises `ItemError`: too_short, undecodable.
+    """
+    collected = _Collected(settings, name)
+    segment, filled, seen = np.empty(settings.segment_samples, np.float32), 0, 0
+    for block in blocks:
+        start = 0
+        while start < len(block):
+            count = min(len(block) - start, len(segment) - filled)
+            segment[filled : filled + count] = block[start : start + count]
+            filled, start, seen = filled + count, start + count, seen + count
+            if filled == len(segment):
+                collected.add(segment, padded_samples=0)
+                filled = 0
+    if seen < settings.segment_samples:
+        if settings.short_tracks == "refuse" or not seen:
+            raise ItemError("too_short", f"{name} lasts {seen / settings.sample_rate_hz:.2f} s, less than one segment")
+        segment[filled:] = 0
+        collected.add(segment, padded_samples=len(segment) - filled)
+    return collected.track()
+
+
+class _Collected:
+    """The stored form of the segments so far."""
+
+    def __init__(self, settings: MelSettings, name: str) -> None:
+        self.settings = settings
+        self.name = name
+        self.stored: list[NDArray[np.uint8] | NDArray[np.float16]] = []
+        self.rows: list[tuple[float, float, float, float]] = []  # ref_db, peak, clipped_fraction, padded_seconds
+
+    def add(self, segment: Samples, padded_samples: int) -> None:
+        magnitude = np.abs(segment)
+        peak = float(magnitude.max())
+        if not peak <= HIGHEST_PEAK:  # also true of NaN
+            raise ItemError("undecodable", f"{self.name} holds samples that are not audio ({peak:g} of full scale)")
+        mel = melspectrogram_db(segment, self.settings)
+        ref_db = float(mel.max())
+        self.stored.append(quantise(mel, ref_db, self.settings))
+        clipped = float(np.count_nonzero(magnitude >= CLIPPED_LEVEL)) / len(segment) if peak >= CLIPPED_LEVEL else 0.0
+        self.rows.append((ref_db, peak, clipped, padded_samples / self.settings.sample_rate_hz))
+
+    def track(self) -> TrackMels:
+        ref_db, peak, clipped, padded = np.array(self.rows, np.float32).reshape(-1, 4).T.copy()
+        return TrackMels(np.stack(self.stored), ref_db, peak, peak < SILENT_PEAK, clipped, padded)
+
+
+def melspectrogram_db(segment: Samples, settings: MelSettings) -> NDArray[np.float32]:
+    """The power mel-spectrogram of one segment in decibels, shape (bands, frames)."""
+    padded = np.pad(segment, settings.n_fft // 2, mode="reflect")
+    frames = np.lib.stride_tricks.sliding_window_view(padded, settings.n_fft)[:: settings.hop_samples]
+    window, bank = _window(settings.n_fft), _filter_bank(settings)
+    mel = np.empty(settings.shape, np.float32)
+    for start in range(0, len(frames), FRAMES_A_BLOCK):
+        spectrum = scipy.fft.rfft(frames[start : start + FRAMES_A_BLOCK] * window, axis=-1, overwrite_x=True)
+        power = spectrum.real**2
+        power += spectrum.imag**2
+        mel[:, start : start + FRAMES_A_BLOCK] = bank @ power.T
+    np.maximum(mel, settings.power_floor, out=mel)
+    np.log10(mel, out=mel)
+    mel *= np.float32(10)
+    return mel
+
+
+def quantise(mel: NDArray[np.float32], ref_db: float, settings: MelSettings) -> NDArray[np.uint8] | NDArray[np.float16]:
+    """Decibels as stored: 255 steps over the span below `ref_db` (half a step off at most), or float16."""
+    if settings.encoding == "float16":
+        return mel.astype(np.float16)
+    steps = (mel - np.float32(ref_db - settings.span_db)) * np.float32(255 / settings.span_db)
+    steps += np.float32(0.5)
+    np.maximum(steps, 0, out=steps)
+    return steps.astype(np.uint8)
+
+
+@lru_cache(maxsize=2)
+def _window(n_fft: int) -> Samples:
+    """The periodic Hann window."""
+    return np.hanning(n_fft + 1)[:-1].astype(np.float32)
+
+
+@lru_cache(maxsize=2)
+def _filter_bank(settings: MelSettings) -> scipy.sparse.csr_matrix:
+    """Triangles on the Slaney mel scale, each of unit area, as `librosa.filters.mel` makes them.
+
+    Written out because importing librosa costs a worker seconds; a test holds the two equal.
+    """
+    bins_hz = np.linspace(0, settings.sample_rate_hz / 2, settings.n_fft // 2 + 1)
+    low, high = _hz_to_mel(settings.lowest_hz), _hz_to_mel(settings.highest_hz)
+    corners_hz = _mel_to_hz(np.linspace(low, high, settings.mel_bands + 2))
+    widths_hz = np.diff(corners_hz)
+    slopes = corners_hz[:, None] - bins_hz[None, :]
+    rising, falling = -slopes[:-2] / widths_hz[:-1, None], slopes[2:] / widths_hz[1:, None]
+    weights = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
+    weights *= (2.0 / (corners_hz[2:] - corners_hz[:-2]))[:, None].astype(np.float32)
+    return scipy.sparse.csr_matrix(weights)
+
+
+LINEAR_HZ_A_MEL = 200 / 3
+BREAK_HZ, BREAK_MEL = 1000.0, 15.0
+LOG_STEP = np.log(6.4) / 27
+"""Slaney's scale (Auditory Toolbox, 1998): linear to 1 kHz, then 27 steps a factor of 6.4."""
+
+
+def _hz_to_mel(hz: float) -> float:
+    return hz / LINEAR_HZ_A_MEL if hz < BREAK_HZ else BREAK_MEL + float(np.log(hz / BREAK_HZ)) / LOG_STEP
+
+
+def _mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
+    above = BREAK_HZ * np.exp(LOG_STEP * (mel - BREAK_MEL))
+    return np.where(mel < BREAK_MEL, mel * LINEAR_HZ_A_MEL, above)

@@ -1,0 +1,136 @@
+"""Worker processes for extraction, watched from outside.
+
+FFmpeg is C code over hostile input: it may loop, eat memory or crash. So each worker is a process of
+its own with a memory limit, says which recording it is about to open, and is killed when that takes
+too long. Workers are started by name (`python -m tasks.soundtracks.worker`), not by
+`multiprocessing`: that would import the parent's main module, all of Prefect, into each of them,
+and could not give them an environment of their own, where numerical libraries use one thread.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, Pipe, wait
+from typing import TYPE_CHECKING, Any
+
+from storage.errors import ItemError, LakeError
+from storage.lake import Lake
+from storage.mels import MelSettings
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from tasks.soundtracks.extraction import FilmJob, FilmResult
+
+KILL_SECONDS = 58.0
+"""A recording's wall time before its worker is killed: eight seconds after it should have given up."""
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "ARROW_NUM_THREADS"), "1")
+"""One worker a core: a library that starts its own threads would only make them queue."""
+
+
+@dataclass(frozen=True)
+class WorkerDied:
+    """A worker ended in the middle of a film, during `track_id` if it had begun one."""
+
+    job: FilmJob
+    track_id: str
+    error: ItemError
+
+
+@dataclass
+class _Worker:
+    process: subprocess.Popen[bytes]
+    connection: Connection[Any, Any]
+    job: FilmJob | None = None
+    track_id: str = ""
+    since: float = field(default_factory=time.monotonic)
+
+
+class Workers:
+    """A fixed number of worker processes; one that dies is replaced when work is given next."""
+
+    def __init__(self, count: int, lake: Lake, settings: MelSettings, run_id: str) -> None:
+        self._common = (lake, settings, run_id)
+        self._count = count
+        self._workers: list[_Worker] = []
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End every worker; an idle one leaves by itself when its connection closes."""
+        for worker in self._workers:
+            worker.connection.close()
+            if worker.job is not None:
+                worker.process.kill()
+            worker.process.wait()
+
+    @property
+    def busy(self) -> bool:
+        """Whether any worker has a film."""
+        return any(worker.job is not None for worker in self._workers)
+
+    @property
+    def idle(self) -> bool:
+        """Whether a film could be given now."""
+        return sum(worker.job is not None for worker in self._workers) < self._count
+
+    def give(self, job: FilmJob) -> None:
+        """Hand a film to an idle worker, starting one if need be."""
+        worker = next((worker for worker in self._workers if worker.job is None), None) or self._start()
+        worker.job, worker.track_id, worker.since = job, "", time.monotonic()
+        worker.connection.send(job)
+
+    def _start(self) -> _Worker:
+        ours, theirs = Pipe()
+        environment = {**os.environ, **ONE_THREAD, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        command = [sys.executable, "-m", "tasks.soundtracks.worker", str(theirs.fileno())]
+        process = subprocess.Popen(  # noqa: S603
+            command, env=environment, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+        )
+        theirs.close()
+        ours.send(self._common)
+        worker = _Worker(process, ours)
+        self._workers.append(worker)
+        return worker
+
+    def wait(self) -> FilmResult | WorkerDied:
+        """The next film that ends, well or not. Raises `LakeError` when a worker reports one."""
+        while True:
+            working = {worker.connection: worker for worker in self._workers if worker.job is not None}
+            for connection in wait(list(working), timeout=1.0):
+                ended = self._hear(working[connection])  # type: ignore[index]
+                if ended is not None:
+                    return ended
+            for worker in working.values():
+                if worker.track_id and time.monotonic() - worker.since > KILL_SECONDS:
+                    return self._bury(worker, "timeout", f"its decoding did not end in {KILL_SECONDS:.0f} s")
+
+    def _hear(self, worker: _Worker) -> FilmResult | WorkerDied | None:
+        """One message: the recording begun (a string), a finished film, or an error of the lake."""
+        try:
+            message = worker.connection.recv()
+        except (EOFError, ConnectionError):
+            code = worker.process.wait()
+            return self._bury(worker, "decoder_crashed", f"decoding it ended the worker (exit status {code})")
+        if isinstance(message, str):
+            worker.track_id, worker.since = message, time.monotonic()
+            return None
+        worker.job = None
+        if isinstance(message, LakeError):
+            raise message
+        return message  # type: ignore[no-any-return]
+
+    def _bury(self, worker: _Worker, reason: str, why: str) -> WorkerDied:
+        worker.process.kill()
+        worker.process.wait()
+        worker.connection.close()
+        self._workers.remove(worker)
+        assert worker.job is not None
+        return WorkerDied(worker.job, worker.track_id, ItemError(reason, f"Given up on {worker.track_id}: {why}"))

@@ -1,0 +1,65 @@
+"""A film's recordings become one shard; what cannot becomes a reason, and never takes the rest along."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from storage.lake import Lake
+from storage.mel_shards import read_tracks
+from storage.mels import MelReader, MelSettings
+from storage.tables import open_tables
+from tasks.soundtracks.extraction import FilmJob, Recording, extract_film, extract_films
+
+
+def write_tone(path: Path, seconds: float, hz: float = 440.0, rate: int = 22_050, codec: str = "pcm_s16le") -> Path:
+    wave = 0.5 * np.sin(2 * np.pi * hz * np.arange(int(seconds * rate)) / rate)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate, layout="mono")
+        frame = av.AudioFrame.from_ndarray((wave * 32767).astype(np.int16)[None], format="s16", layout="mono")
+        frame.sample_rate = rate
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+def job_of(*recordings: Recording, film_id: str = "enwiki-1") -> FilmJob:
+    rows = tuple({"film_id": film_id, "track_id": r.track_id, "decision": "taken"} for r in recordings)
+    return FilmJob(film_id, 2020, recordings, rows)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return open_tables(str(tmp_path / "lake"))
+
+
+def test_a_bad_recording_does_not_lose_the_others(lake: Lake, tmp_path: Path) -> None:
+    good = write_tone(tmp_path / "good.wav", 21)
+    (tmp_path / "bad.mp3").write_bytes(b"no audio here")
+    job = job_of(Recording("m:bad", str(tmp_path / "bad.mp3")), Recording("m:good", str(good)))
+    result = extract_film(lake, job, MelSettings(), "run")
+    assert [o.reason for o in result.outcomes] == ["not_audio", "ok", "ok"]
+    assert [row["decision"] for row in result.rows] == ["rejected", "taken"]
+    assert result.rows[1]["segments"] == 2
+    assert read_tracks(lake, str(result.shard)) == result.rows
+
+
+def test_a_film_without_a_usable_recording_leaves_no_shard(lake: Lake, tmp_path: Path) -> None:
+    result = extract_film(lake, job_of(Recording("m:1", str(tmp_path / "none.mp3"))), MelSettings(), "run")
+    assert result.shard is None
+    assert [o.reason for o in result.outcomes] == ["missing_file", "no_usable_track"]
+    assert lake.list("mels") == []
+
+
+def test_worker_processes_give_what_one_process_gives(lake: Lake, tmp_path: Path) -> None:
+    jobs = [
+        job_of(Recording("m:1", str(write_tone(tmp_path / f"{i}.wav", 10 * i))), film_id=f"enwiki-{i}") for i in (1, 2)
+    ]
+    finished: list[str] = []
+    results = extract_films(lake, jobs, MelSettings(), "run", workers=2, on_film=lambda r: finished.append(r.film_id))
+    reader = MelReader(lake, [str(r.shard) for r in results], MelSettings())
+    assert sorted(finished) == ["enwiki-1", "enwiki-2"]
+    assert len(reader) == 3
