@@ -1,25 +1,15 @@
-"""What the runs measured: one DuckDB file with runs, epochs and ranks, and a view for every metric.
+"""What the runs measured: records of runs, epochs, ranks and confidence; every metric is a view over them.
 
-The file is `needledrop.duckdb` in the lake's root. DuckDB writes only to a disk, so for a lake on an object
-store it stands in the cache folder of the machine that trains (`.cache/metrics/…`, see `NEEDLEDROP_CACHE`).
-
-DuckDB lets one process write or many read. So every write here opens the file, writes, and closes it within
-milliseconds, and whoever finds it locked waits a moment and tries again. Every write replaces what it wrote
-before under the same key, so repeating one changes nothing.
+Each record is one short transaction on the lake's DuckDB file (see `storage.metrics_file`), and replaces what
+was written before under the same key, so repeating one changes nothing.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import random
-import re
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -27,14 +17,23 @@ import pyarrow as pa
 
 from storage.errors import LakeError
 from storage.lake import Lake
-from storage.metrics_schema import MIGRATIONS, VIEWS
+from storage.metrics_file import connect_metrics, metrics_path, publish
 from storage.views import define_lake_views
 
-FILE = "needledrop.duckdb"
-PATIENCE_SECONDS = 60.0
-"""How long to wait for another process to let go of the file: a thousand times a normal write."""
-_WAIT_SECONDS = (0.02, 0.5)
-_VIEWS_HASH = hashlib.sha256(json.dumps(VIEWS).encode()).hexdigest()[:16]
+__all__ = [
+    "RANKS_SCHEMA",
+    "Epoch",
+    "Run",
+    "connect_metrics",
+    "metrics_path",
+    "record_comparisons",
+    "record_epoch",
+    "record_intervals",
+    "record_ranks",
+    "record_run",
+    "record_top_tracks",
+    "refresh_views",
+]
 
 RANKS_SCHEMA = pa.schema(
     [
@@ -91,6 +90,8 @@ def record_run(lake: Lake, run: Run) -> None:
     values = {**vars(run), "config_json": json.dumps(dict(run.config), sort_keys=True, default=str)}
     del values["config"]
     _write(lake, lambda connection: _replace(connection, "runs", values))
+    if run.state != "running":
+        publish(lake)
 
 
 def record_epoch(lake: Lake, epoch: Epoch) -> None:
@@ -109,50 +110,39 @@ def record_ranks(lake: Lake, run_id: str, ranks: pa.Table) -> None:
     rows = ranks.select(RANKS_SCHEMA.names).cast(RANKS_SCHEMA)
 
     def insert(connection: duckdb.DuckDBPyConnection) -> None:
-        connection.register("new_ranks", rows)
-        wrong = (
-            "SELECT count(*) FROM new_ranks WHERE NOT (1 <= rank_lo AND rank_lo <= rank_hi AND rank_hi <= candidates)"
-        )
+        connection.register("new", rows)
+        wrong = "SELECT count(*) FROM new WHERE NOT (1 <= rank_lo AND rank_lo <= rank_hi AND rank_hi <= candidates)"
         if connection.execute(wrong).fetchall() != [(0,)]:
             raise LakeError(f"The ranks of {run_id} are outside 1 … candidates; rank the embeddings again")
-        connection.execute(
-            "DELETE FROM ranks WHERE run_id = ? AND policy IN (SELECT DISTINCT policy FROM new_ranks)", [run_id]
-        )
-        connection.execute("INSERT INTO ranks BY NAME SELECT ? AS run_id, * FROM new_ranks", [run_id])
+        _replace_ranked(connection, "ranks", run_id)
 
     _write(lake, insert)
+
+
+def record_top_tracks(lake: Lake, run_id: str, tops: pa.Table) -> None:
+    """Write the best tracks of each film: columns film_id, policy, place (from 1), track_id, score."""
+
+    def insert(connection: duckdb.DuckDBPyConnection) -> None:
+        connection.register("new", tops)
+        _replace_ranked(connection, "top_tracks", run_id)
+
+    _write(lake, insert)
+
+
+def record_intervals(lake: Lake, dataset_version: str, intervals: pa.Table) -> None:
+    """Write the confidence intervals of a version's systems; replaces all earlier ones of the version."""
+    _write(lake, lambda connection: _replace_version(connection, "intervals", dataset_version, intervals))
+
+
+def record_comparisons(lake: Lake, dataset_version: str, comparisons: pa.Table) -> None:
+    """Write the paired differences between a version's systems; replaces all earlier ones of the version."""
+    _write(lake, lambda connection: _replace_version(connection, "comparisons", dataset_version, comparisons))
 
 
 def refresh_views(lake: Lake) -> None:
     """Point the views over the lake's Parquet (films, tracks, outcomes, segments, …) at what is committed now."""
     with connect_metrics(lake, read_only=False) as connection:
         define_lake_views(connection, lake)
-
-
-@contextmanager
-def connect_metrics(lake: Lake, *, read_only: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
-    """An open connection to the lake's metrics, its tables and views up to date; keep it open only briefly.
-
-    Raises `LakeError` when another process holds the file for longer than a minute, or when the file was
-    made by a newer Needledrop.
-    """
-    path = metrics_path(lake)
-    if read_only:
-        _bring_up_to_date(path)
-    connection = _open(path, read_only=read_only)
-    try:
-        if not read_only:
-            _migrate(connection, path)
-        yield connection
-    finally:
-        connection.close()
-
-
-def metrics_path(lake: Lake) -> Path:
-    """Where the DuckDB file of a lake stands on this machine."""
-    if lake.is_local:
-        return Path(lake.uri(FILE))
-    return Path(lake.cache_folder, "metrics", re.sub(r"[^A-Za-z0-9]+", "-", lake.root), FILE)
 
 
 def _write(lake: Lake, change: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
@@ -168,66 +158,15 @@ def _replace(connection: duckdb.DuckDBPyConnection, table: str, values: Mapping[
     connection.execute(f"INSERT OR REPLACE INTO {table} ({', '.join(values)}) VALUES ({places})", list(values.values()))
 
 
-def _open(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
-    """Open the file, waiting for whoever holds it; other errors are not worth waiting for."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
-        try:
-            connection = duckdb.connect(str(path), read_only, {"autoinstall_known_extensions": "false"})
-            connection.execute("SET TimeZone = 'UTC'")
-            return connection
-        except duckdb.Error as error:
-            if not _is_locked(error):
-                raise LakeError(f"{path} cannot be opened as a DuckDB file; restore it or move it away") from error
-            if time.monotonic() > deadline:
-                raise LakeError(
-                    f"Another process keeps {path} open; close it and run the same command again"
-                ) from error
-        time.sleep(random.uniform(*_WAIT_SECONDS))  # noqa: S311 - spreads the waiting processes, hides nothing
-
-
-def _is_locked(error: duckdb.Error) -> bool:
-    """Held by another process, or by a reader of this very process while we want to write."""
-    return "lock" in str(error) or "different configuration" in str(error)
-
-
-def _bring_up_to_date(path: Path) -> None:
-    """Make or migrate the file if needed, so that a reader finds today's tables and views."""
-    if path.exists():
-        with _open(path, read_only=True) as connection:
-            if _found(connection, path) == (len(MIGRATIONS), _VIEWS_HASH):
-                return
-    with _open(path, read_only=False) as connection:
-        _migrate(connection, path)
-
-
-def _found(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[int, str]:
-    """The schema version and the hash of the views in the file; (0, "") in an empty one."""
-    known = connection.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'metrics_schema'").fetchall()
-    if known == [(0,)]:
-        return 0, ""
-    version, views_hash = connection.execute("SELECT version, views_hash FROM metrics_schema").fetchall()[0]
-    if version > len(MIGRATIONS):
-        raise LakeError(
-            f"{path} has schema version {version}, newer than the {len(MIGRATIONS)} that this Needledrop reads; "
-            "upgrade Needledrop"
-        )
-    return int(version), str(views_hash)
-
-
-def _migrate(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Apply the migrations that are missing and redefine the views, in one transaction."""
-    version, views_hash = _found(connection, path)
-    if (version, views_hash) == (len(MIGRATIONS), _VIEWS_HASH):
-        return
-    connection.begin()
-    for script in MIGRATIONS[version:]:
-        connection.execute(script)
-    for name, select in VIEWS.items():
-        connection.execute(f"CREATE OR REPLACE VIEW {name} AS {select}")
+def _replace_ranked(connection: duckdb.DuckDBPyConnection, table: str, run_id: str) -> None:
+    """Put the registered rows `new` in the place of the run's earlier ones under the same policies."""
     connection.execute(
-        "CREATE OR REPLACE TABLE metrics_schema AS SELECT ?::INTEGER AS version, ?::VARCHAR AS views_hash",
-        [len(MIGRATIONS), _VIEWS_HASH],
+        f"DELETE FROM {table} WHERE run_id = ? AND policy IN (SELECT DISTINCT policy FROM new)", [run_id]
     )
-    connection.commit()
+    connection.execute(f"INSERT INTO {table} BY NAME SELECT ? AS run_id, * FROM new", [run_id])
+
+
+def _replace_version(connection: duckdb.DuckDBPyConnection, table: str, dataset_version: str, rows: pa.Table) -> None:
+    connection.register("new", rows)
+    connection.execute(f"DELETE FROM {table} WHERE dataset_version = ?", [dataset_version])
+    connection.execute(f"INSERT INTO {table} BY NAME SELECT ? AS dataset_version, * FROM new", [dataset_version])

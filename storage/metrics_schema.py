@@ -58,7 +58,44 @@ CREATE TABLE ranks (
 );
 """
 
-MIGRATIONS: tuple[str, ...] = (VERSION_1,)
+VERSION_2 = """
+CREATE TABLE top_tracks (
+    run_id VARCHAR NOT NULL,
+    policy VARCHAR NOT NULL,
+    film_id VARCHAR NOT NULL,
+    place INTEGER NOT NULL,            -- from 1
+    track_id VARCHAR NOT NULL,
+    score FLOAT NOT NULL
+);
+CREATE TABLE intervals (
+    dataset_version VARCHAR NOT NULL,
+    policy VARCHAR NOT NULL,
+    preset VARCHAR NOT NULL,
+    system VARCHAR NOT NULL,
+    metric VARCHAR NOT NULL,           -- a column of the view metrics
+    value DOUBLE NOT NULL,             -- over all seeds together
+    low DOUBLE NOT NULL,
+    high DOUBLE NOT NULL,              -- low … high: 95 % by bootstrap over films
+    draws INTEGER NOT NULL
+);
+CREATE TABLE comparisons (
+    dataset_version VARCHAR NOT NULL,
+    policy VARCHAR NOT NULL,
+    preset VARCHAR NOT NULL,
+    system VARCHAR NOT NULL,
+    against_preset VARCHAR NOT NULL,
+    against VARCHAR NOT NULL,
+    metric VARCHAR NOT NULL,
+    difference DOUBLE NOT NULL,        -- system minus against, on the same films
+    low DOUBLE NOT NULL,
+    high DOUBLE NOT NULL,
+    p DOUBLE NOT NULL,                 -- swapping the two systems' results film by film
+    p_holm DOUBLE NOT NULL,            -- the same, adjusted for the number of comparisons (Holm)
+    draws INTEGER NOT NULL
+);
+"""
+
+MIGRATIONS: tuple[str, ...] = (VERSION_1, VERSION_2)
 """`MIGRATIONS[n]` takes a database of schema version n to n + 1. Never edited once released: only appended to."""
 
 _RANKED = """
@@ -179,6 +216,8 @@ QUALIFY row_number() OVER (
 
 _COLUMNS = [f"r_at_{k}" for k in RECALL_AT] + ["medr"] + [f"hit_at_{k}" for k in RECALL_AT] + ["mrr", "map", "ndcg"]
 
+_BOUNDS = ("low", "high")
+
 _LEADERBOARD = f"""
 WITH measured AS (
     SELECT source, system, preset, dataset_version, policy, count(*) AS seeds, any_value(films) AS films,
@@ -186,8 +225,12 @@ WITH measured AS (
         {", ".join(f"avg({column}) AS {column}" for column in _COLUMNS)},
         stddev_samp(r_at_10) AS r_at_10_sd, stddev_samp(medr) AS medr_sd
     FROM latest_metrics GROUP BY source, system, preset, dataset_version, policy
+), bounds AS (
+    SELECT dataset_version, policy, preset, system,
+        {", ".join(f"any_value({b}) FILTER (metric = '{m}') AS {m}_{b}" for m in ("r_at_10", "medr") for b in _BOUNDS)}
+    FROM intervals GROUP BY ALL
 ), every AS (
-    SELECT * FROM measured
+    SELECT * FROM measured LEFT JOIN bounds USING (dataset_version, policy, preset, system)
     UNION ALL BY NAME SELECT 'chance' AS source, 'chance' AS system, * FROM chance
     UNION ALL BY NAME SELECT 'ceiling' AS source, 'ceiling' AS system, * FROM ceiling
     UNION ALL BY NAME SELECT 'paper' AS source, *, 'paper' AS dataset_version, 'segments1' AS policy,
@@ -196,6 +239,28 @@ WITH measured AS (
 SELECT * FROM every
 ORDER BY dataset_version = 'paper', dataset_version,
     list_position(['ceiling', 'trained', 'control', 'chance', 'paper'], source), r_at_10 DESC, medr
+"""
+
+_FILM_SLICES = """
+SELECT dataset_version, film_id, CAST(year AS VARCHAR) AS year,
+    coalesce(list_filter(list_transform(tags, lambda tag: regexp_extract(tag, '(\\pL+)-language', 1)),
+        lambda language: language <> '')[1], 'no language tag') AS language,
+    CASE WHEN tracks <= 2 THEN '1 to 2' WHEN tracks <= 5 THEN '3 to 5' WHEN tracks <= 10 THEN '6 to 10'
+        WHEN tracks <= 20 THEN '11 to 20' ELSE 'over 20' END AS number_of_tracks
+FROM test_films JOIN dataset_films USING (dataset_version, film_id)
+"""
+
+_SLICES = f"""
+WITH sliced AS (
+    UNPIVOT film_slices ON year, language, number_of_tracks INTO NAME slice_by VALUE slice
+)
+SELECT run_id, system, preset, seed, runs.dataset_version, policy, slice_by, slice,
+    count(DISTINCT ranked.film_id) AS films, count(*) AS tracks,
+    {", ".join(f"100 * avg(CAST(rank <= {k} AS DOUBLE)) AS r_at_{k}" for k in RECALL_AT)},
+    quantile_cont(rank, 0.5) AS medr
+FROM ranked JOIN runs USING (run_id)
+    JOIN sliced ON sliced.dataset_version = runs.dataset_version AND sliced.film_id = ranked.film_id
+GROUP BY ALL
 """
 
 VIEWS: dict[str, str] = {
@@ -208,5 +273,7 @@ VIEWS: dict[str, str] = {
     "ceiling": _CEILING,
     "paper": _PAPER,
     "leaderboard": _LEADERBOARD,
+    "film_slices": _FILM_SLICES,
+    "slices": _SLICES,
 }
 """View name -> SELECT, in an order in which each one's sources come before it."""

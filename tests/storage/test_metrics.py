@@ -19,6 +19,7 @@ from storage.metrics import (
     record_ranks,
     record_run,
 )
+from storage.metrics_schema import MIGRATIONS
 from storage.tables import open_tables
 
 # The number of test tracks of each of the 207 films in the release that the paper's Table 1 was made with.
@@ -150,6 +151,21 @@ def test_a_file_of_a_newer_version_is_refused(lake):
         connection.execute("UPDATE metrics_schema SET version = 99")
     with pytest.raises(LakeError, match="version 99, newer"), connect_metrics(lake):
         pass
+
+
+@pytest.mark.parametrize("version", range(len(MIGRATIONS)))
+def test_a_file_of_any_older_version_is_migrated_and_keeps_its_rows(lake, version):
+    with duckdb.connect(str(metrics_path(lake))) as old:
+        for script in MIGRATIONS[:version]:
+            old.execute(script)
+        if version:
+            old.execute(f"CREATE TABLE metrics_schema AS SELECT {version} AS version, 'old' AS views_hash")
+            old.execute("INSERT INTO epochs (run_id, epoch, train_loss) VALUES ('before', 0, 1.5)")
+    with connect_metrics(lake) as connection:
+        assert connection.execute("SELECT version FROM metrics_schema").fetchall() == [(len(MIGRATIONS),)]
+        kept = connection.execute("SELECT run_id, train_loss FROM epochs").fetchall()
+        assert connection.execute("SELECT count(*) FROM leaderboard").fetchall() == [(8,)]
+    assert kept == ([("before", 1.5)] if version else [])
 
 
 def test_a_file_that_is_not_duckdb_is_refused(lake):

@@ -3,6 +3,7 @@
 import pyarrow as pa
 import pytest
 
+from storage import datasets
 from storage.metrics import connect_metrics, refresh_views
 from storage.schemas import FILMS, THUMBNAILS
 from storage.tables import append, open_tables
@@ -37,11 +38,14 @@ def test_pictures_are_left_out(lake):
 
 
 def test_each_version_carries_its_name(lake):
-    for version in ("2024a", "2024b"):
-        films = pa.table({"film_id": ["w-1"], "title": ["A film"], "thumbnail": [b"x"]})
-        lake.write_table(films, f"datasets/{version}/films.parquet")
+    for version in ("v2024a", "v2024b"):
+        for file in datasets.FILES:
+            row = {"film_id": "w-1", "title": "A film", "thumbnail": b"x"}
+            rows = [row] if file is datasets.FILMS_FILE else []
+            lake.write_table(pa.Table.from_pylist(rows, file.schema), f"datasets/{version}/{file.name}")
+        lake.write_json({}, f"datasets/{version}/manifest.json")
     found = query(lake, "SELECT dataset_version, title FROM dataset_films ORDER BY 1")
-    assert found == [("2024a", "A film"), ("2024b", "A film")]
+    assert found == [("v2024a", "A film"), ("v2024b", "A film")]
 
 
 def test_the_stored_views_read_the_lake_without_needledrop(lake):

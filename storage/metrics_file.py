@@ -1,0 +1,143 @@
+"""The DuckDB file of a lake: where it stands, how it is opened, locked, and brought up to date.
+
+DuckDB lets one process write or many read. So every write opens the file, writes, and closes it within
+milliseconds, and whoever finds it locked waits a moment and tries again.
+
+The file is `needledrop.duckdb` in the lake's root. DuckDB writes only to a disk, so for a lake on an object
+store it stands in the cache folder of the machine that trains (`.cache/metrics/…`, see `NEEDLEDROP_CACHE`).
+Each finished run uploads a copy to the lake's root, from which a machine with an empty cache starts; the runs
+of one such lake are therefore measured on one machine at a time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import duckdb
+
+from storage.errors import LakeError
+from storage.lake import Lake
+from storage.metrics_schema import MIGRATIONS, VIEWS
+from storage.views import define_lake_views
+
+FILE = "needledrop.duckdb"
+PATIENCE_SECONDS = 60.0
+"""How long to wait for another process to let go of the file: a thousand times a normal write."""
+_WAIT_SECONDS = (0.02, 0.5)
+_VIEWS_HASH = hashlib.sha256(json.dumps(VIEWS).encode()).hexdigest()[:16]
+
+
+@contextmanager
+def connect_metrics(lake: Lake, *, read_only: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An open connection to the lake's metrics, its tables and views up to date; keep it open only briefly.
+
+    Raises `LakeError` when another process holds the file for longer than a minute, or when the file was
+    made by a newer Needledrop.
+    """
+    path = metrics_path(lake)
+    _restore(lake, path)
+    if read_only:
+        _bring_up_to_date(lake, path)
+    connection = _open(path, read_only=read_only)
+    try:
+        if not lake.is_local:
+            connection.register_filesystem(lake.filesystem)
+        if not read_only:
+            _migrate(connection, lake, path)
+        yield connection
+    finally:
+        connection.close()
+
+
+def metrics_path(lake: Lake) -> Path:
+    """Where the DuckDB file of a lake stands on this machine."""
+    if lake.is_local:
+        return Path(lake.uri(FILE))
+    return Path(lake.cache_folder, "metrics", re.sub(r"[^A-Za-z0-9]+", "-", lake.root), FILE)
+
+
+def publish(lake: Lake) -> None:
+    """Copy the file to the root of a lake on an object store; a lake in a folder already holds it."""
+    if not lake.is_local:
+        lake.filesystem.put_file(str(metrics_path(lake)), lake.uri(FILE))
+
+
+def _restore(lake: Lake, path: Path) -> None:
+    if not lake.is_local and not path.exists() and lake.exists(FILE):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"{path.name}.part")
+        lake.filesystem.get_file(lake.uri(FILE), str(partial))
+        partial.replace(path)
+
+
+def _open(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+    """Open the file, waiting for whoever holds it; other errors are not worth waiting for."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            connection = duckdb.connect(str(path), read_only, {"autoinstall_known_extensions": "false"})
+            connection.execute("SET TimeZone = 'UTC'")
+            return connection
+        except duckdb.Error as error:
+            if not _is_locked(error):
+                raise LakeError(f"{path} cannot be opened as a DuckDB file; restore it or move it away") from error
+            if time.monotonic() > deadline:
+                raise LakeError(
+                    f"Another process keeps {path} open; close it and run the same command again"
+                ) from error
+        time.sleep(random.uniform(*_WAIT_SECONDS))  # noqa: S311 - spreads the waiting processes, hides nothing
+
+
+def _is_locked(error: duckdb.Error) -> bool:
+    """Held by another process, or by a reader of this very process while we want to write."""
+    return "lock" in str(error) or "different configuration" in str(error)
+
+
+def _bring_up_to_date(lake: Lake, path: Path) -> None:
+    """Make or migrate the file if needed, so that a reader finds today's tables and views."""
+    if path.exists():
+        with _open(path, read_only=True) as connection:
+            if _found(connection, path) == (len(MIGRATIONS), _VIEWS_HASH):
+                return
+    with _open(path, read_only=False) as connection:
+        _migrate(connection, lake, path)
+
+
+def _found(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[int, str]:
+    """The schema version and the hash of the views in the file; (0, "") in an empty one."""
+    known = connection.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'metrics_schema'").fetchall()
+    if known == [(0,)]:
+        return 0, ""
+    version, views_hash = connection.execute("SELECT version, views_hash FROM metrics_schema").fetchall()[0]
+    if version > len(MIGRATIONS):
+        raise LakeError(
+            f"{path} has schema version {version}, newer than the {len(MIGRATIONS)} that this Needledrop reads; "
+            "upgrade Needledrop"
+        )
+    return int(version), str(views_hash)
+
+
+def _migrate(connection: duckdb.DuckDBPyConnection, lake: Lake, path: Path) -> None:
+    """Apply the migrations that are missing and redefine the views, in one transaction."""
+    version, views_hash = _found(connection, path)
+    if (version, views_hash) == (len(MIGRATIONS), _VIEWS_HASH):
+        return
+    connection.begin()
+    for script in MIGRATIONS[version:]:
+        connection.execute(script)
+    define_lake_views(connection, lake)
+    for name, select in VIEWS.items():
+        connection.execute(f"CREATE OR REPLACE VIEW {name} AS {select}")
+    connection.execute(
+        "CREATE OR REPLACE TABLE metrics_schema AS SELECT ?::INTEGER AS version, ?::VARCHAR AS views_hash",
+        [len(MIGRATIONS), _VIEWS_HASH],
+    )
+    connection.commit()
