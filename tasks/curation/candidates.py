@@ -20,7 +20,8 @@ from storage.tables import latest_sql
 _FILMS = """
 CREATE TABLE candidate_films AS
 SELECT f.film_id, f.title, f.year, coalesce(len(f.plot), 0) AS paragraphs,
-       sha256(to_json(f.plot)::VARCHAR) AS plot_sha256, coalesce(f.tags, []) AS tags, f.url, f.revision_id, coalesce(f.licence, 'unknown') AS licence,
+       sha256(to_json(f.plot)::VARCHAR) AS plot_sha256,
+       coalesce(f.tags, []) AS tags, f.url, f.revision_id, coalesce(f.licence, 'unknown') AS licence,
        coalesce(f.state, 'present') AS state, t.sha256 AS thumbnail_sha256
 FROM {films} f LEFT JOIN (SELECT film_id, sha256 FROM {thumbnails} WHERE width IS NOT NULL) t USING (film_id)
 ORDER BY film_id
