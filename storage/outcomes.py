@@ -43,12 +43,13 @@ class Status(StrEnum):
 REASONS: dict[Stage, frozenset[str]] = {
     Stage.FILM: frozenset({"ok", "no_plot", "not_a_film", "redirect", "no_year", "missing", "damaged_page"}),
     Stage.THUMBNAIL: frozenset(
-        {"ok", "no_image", "missing", "foreign_host", "too_large", "too_many_pixels", "not_an_image", "http_error"}
+        {"ok", "no_image", "no_folder", "missing", "foreign_host", "too_large", "too_many_pixels", "not_an_image"}
+        | {"http_error"}
     ),
-    Stage.SOUNDTRACK: frozenset({"ok", "no_match", "no_usable_track"}),
+    Stage.SOUNDTRACK: frozenset({"ok", "no_match", "no_usable_track", "awaiting_review", "taken_down", "incomplete"}),
     Stage.TRACK: frozenset(
         {"ok", "missing_file", "not_audio", "no_audio", "truncated", "too_short", "too_long", "unknown_film", "timeout"}
-        | {"undecodable", "too_large", "decoder_crashed"}
+        | {"undecodable", "too_large", "decoder_crashed", "no_film", "taken_down"}
     ),
 }
 

@@ -160,4 +160,36 @@ VERSIONS = _table(
     ("manifest_sha256", pa.string()),
 )
 
-TABLES: dict[str, Table] = {t.name: t for t in (PAGES, FILMS, THUMBNAILS, TRACKS, OUTCOMES, FLOW_RUNS, VERSIONS)}
+REVIEWS = _table(
+    "reviews",
+    ("film_id", "track_id"),
+    ("film_id", pa.string()),
+    ("track_id", pa.string()),
+    ("is_match", pa.bool_()),  # a person's answer, which goes before the rule
+    ("note", pa.string()),
+)
+
+BREAKERS = _table(
+    "breakers",
+    ("source",),
+    ("source", pa.string()),
+    ("state", pa.string()),  # open or closed; an open one whose time has come lets one canary through
+    ("reason", pa.string()),
+    ("message", pa.string()),
+    ("until", _TIME),
+    ("openings", pa.int32()),  # in a row, each longer than the one before
+    ("suspects", pa.list_(pa.string())),  # different media that failed alike in a row
+    ("tool_version", pa.string()),  # an upgrade is a reason to try again
+)
+
+TAKEDOWNS = _table(
+    "takedowns",
+    ("item",),
+    ("item", pa.string()),  # a film_id, a track_id, or channel:ID
+    ("because", pa.string()),
+    ("active", pa.bool_()),
+)
+
+TABLES: dict[str, Table] = {
+    t.name: t for t in (PAGES, FILMS, THUMBNAILS, TRACKS, OUTCOMES, FLOW_RUNS, VERSIONS, REVIEWS, BREAKERS, TAKEDOWNS)
+}
