@@ -31,7 +31,6 @@ __all__ = [
     "record_intervals",
     "record_ranks",
     "record_run",
-    "record_top_tracks",
     "refresh_views",
 ]
 
@@ -114,17 +113,10 @@ def record_ranks(lake: Lake, run_id: str, ranks: pa.Table) -> None:
         wrong = "SELECT count(*) FROM new WHERE NOT (1 <= rank_lo AND rank_lo <= rank_hi AND rank_hi <= candidates)"
         if connection.execute(wrong).fetchall() != [(0,)]:
             raise LakeError(f"The ranks of {run_id} are outside 1 … candidates; rank the embeddings again")
-        _replace_ranked(connection, "ranks", run_id)
-
-    _write(lake, insert)
-
-
-def record_top_tracks(lake: Lake, run_id: str, tops: pa.Table) -> None:
-    """Write the best tracks of each film: columns film_id, policy, place (from 1), track_id, score."""
-
-    def insert(connection: duckdb.DuckDBPyConnection) -> None:
-        connection.register("new", tops)
-        _replace_ranked(connection, "top_tracks", run_id)
+        connection.execute(
+            "DELETE FROM ranks WHERE run_id = ? AND policy IN (SELECT DISTINCT policy FROM new)", [run_id]
+        )
+        connection.execute("INSERT INTO ranks BY NAME SELECT ? AS run_id, * FROM new", [run_id])
 
     _write(lake, insert)
 
@@ -156,14 +148,6 @@ def _write(lake: Lake, change: Callable[[duckdb.DuckDBPyConnection], None]) -> N
 def _replace(connection: duckdb.DuckDBPyConnection, table: str, values: Mapping[str, Any]) -> None:
     places = ", ".join("?" for _ in values)
     connection.execute(f"INSERT OR REPLACE INTO {table} ({', '.join(values)}) VALUES ({places})", list(values.values()))
-
-
-def _replace_ranked(connection: duckdb.DuckDBPyConnection, table: str, run_id: str) -> None:
-    """Put the registered rows `new` in the place of the run's earlier ones under the same policies."""
-    connection.execute(
-        f"DELETE FROM {table} WHERE run_id = ? AND policy IN (SELECT DISTINCT policy FROM new)", [run_id]
-    )
-    connection.execute(f"INSERT INTO {table} BY NAME SELECT ? AS run_id, * FROM new", [run_id])
 
 
 def _replace_version(connection: duckdb.DuckDBPyConnection, table: str, dataset_version: str, rows: pa.Table) -> None:

@@ -59,14 +59,6 @@ CREATE TABLE ranks (
 """
 
 VERSION_2 = """
-CREATE TABLE top_tracks (
-    run_id VARCHAR NOT NULL,
-    policy VARCHAR NOT NULL,
-    film_id VARCHAR NOT NULL,
-    place INTEGER NOT NULL,            -- from 1
-    track_id VARCHAR NOT NULL,
-    score FLOAT NOT NULL
-);
 CREATE TABLE intervals (
     dataset_version VARCHAR NOT NULL,
     policy VARCHAR NOT NULL,

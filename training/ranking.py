@@ -9,7 +9,7 @@ embedding are tied. float32 sums would differ in the last bit from one place in 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numba
@@ -71,13 +71,14 @@ class _Pairs:
 def rank_tracks(
     films: Embeddings,
     tracks: Embeddings,
-    owners: Mapping[str, str],
+    owners: Mapping[str, str] | Iterable[tuple[str, str]],
     on_progress: Callable[[int], None] | None = None,
 ) -> Ranks:
     """Rank all tracks for every film and keep the ranks of its own ones.
 
-    `owners` gives the film of each track; a track without one, or of a film that is not asked for, is a
-    candidate all the same. A film without tracks has no rows. `on_progress` is told how many films are done.
+    `owners` gives the film of each track, or (track, film) pairs where films share a recording; a track
+    without a film, or of a film that is not asked for, is a candidate all the same. A film without tracks
+    has no rows. `on_progress` is told how many films are done.
     Raises `NeedledropError` when the dimensions differ or no film has a track.
     """
     pairs = _pairs(films, tracks, owners)
@@ -92,18 +93,34 @@ def rank_tracks(
     return _ranks(films, tracks, pairs, greater, equal, score)
 
 
-def _pairs(films: Embeddings, tracks: Embeddings, owners: Mapping[str, str]) -> _Pairs:
+def _pairs(films: Embeddings, tracks: Embeddings, owners: Mapping[str, str] | Iterable[tuple[str, str]]) -> _Pairs:
     if films.dimensions != tracks.dimensions:
         raise NeedledropError(
             f"Films have {films.dimensions} dimensions and tracks {tracks.dimensions}; embed both with one model"
         )
-    position = {film_id: index for index, film_id in enumerate(films.ids)}
-    owner = np.array([position.get(owners.get(track_id, ""), -1) for track_id in tracks.ids], np.int64)
-    owned = np.flatnonzero(owner >= 0)
-    if not len(owned):
+    film_at = {film_id: index for index, film_id in enumerate(films.ids)}
+    track_at = {track_id: index for index, track_id in enumerate(tracks.ids)}
+    known = {
+        (film_at[film_id], track_at[track_id])
+        for track_id, film_id in (owners.items() if isinstance(owners, Mapping) else owners)
+        if film_id in film_at and track_id in track_at
+    }
+    if not known:
         raise NeedledropError("No track belongs to any of the films, so there is nothing to rank; embed one split")
-    order = owned[np.argsort(owner[owned], kind="stable")]
-    return _Pairs(np.searchsorted(owner[order], np.arange(len(films) + 1)).astype(np.int64), order)
+    film, track = np.array(sorted(known), np.int64).T
+    return _Pairs(np.searchsorted(film, np.arange(len(films) + 1)).astype(np.int64), np.ascontiguousarray(track))
+
+
+def top_tracks(films: Embeddings, tracks: Embeddings, count: int) -> dict[str, list[tuple[str, float]]]:
+    """The `count` best tracks of each film with their cosines, the best first; of equals the first by id."""
+    by_id = np.argsort(np.array(tracks.ids))
+    candidates = _on_grid(tracks.vectors)[by_id]
+    best = {}
+    for film_id, query in zip(films.ids, _on_grid(films.vectors), strict=True):
+        score = candidates @ query
+        first = np.argsort(-score, kind="stable")[:count]
+        best[film_id] = [(tracks.ids[by_id[place]], float(score[place])) for place in first]
+    return best
 
 
 def _on_grid(vectors: npt.NDArray[np.float32]) -> Floats:

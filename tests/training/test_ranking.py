@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from storage.errors import NeedledropError
 from storage.metrics import RANKS_SCHEMA
 from training.embeddings import Embeddings
-from training.ranking import rank_tracks
+from training.ranking import rank_tracks, top_tracks
 
 
 def named(prefix, vectors):
@@ -96,6 +96,25 @@ def test_a_collapsed_model_ties_every_track():
 def test_a_film_without_tracks_has_no_rows_and_a_track_without_film_is_a_candidate():
     ranks = rank_tracks(named("f", np.eye(2)), named("t", np.eye(2)), {"t1": "f0"})
     assert as_dict(ranks) == {("f0", "t1"): (2, 2)}
+
+
+def test_a_recording_that_two_films_share_is_ranked_for_both():
+    ranks = rank_tracks(named("f", np.eye(2)), named("t", np.eye(2)), [("t0", "f0"), ("t0", "f1")])
+    assert as_dict(ranks) == {("f0", "t0"): (1, 1), ("f1", "t0"): (2, 2)}
+
+
+def test_top_tracks_are_those_of_the_best_ranks():
+    random = np.random.default_rng(2)
+    films, tracks = named("f", random.normal(size=(4, 6))), named("t", random.normal(size=(30, 6)))
+    top = top_tracks(films, tracks, 5)
+    everything = rank_tracks(films, tracks, [(t, f) for t in tracks.ids for f in films.ids])
+    ranked = {key: lo for key, (lo, _) in as_dict(everything).items()}
+    assert all(ranked[film, track] == place for film in top for place, (track, _) in enumerate(top[film], 1))
+
+
+def test_equal_top_tracks_stand_in_order_of_their_ids():
+    tracks = Embeddings(("t3", "t1", "t2"), np.ones((3, 2), np.float32))
+    assert [track for track, _ in top_tracks(named("f", np.ones((1, 2))), tracks, 2)["f0"]] == ["t1", "t2"]
 
 
 def test_embeddings_of_two_models_are_refused():

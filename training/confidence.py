@@ -1,0 +1,117 @@
+"""Intervals and paired differences for every system of a data-set version, from the ranks in DuckDB.
+
+Nothing is measured anew: the results by film come from the views `film_metrics` and `ranked`, the latest run of
+each seed, and what is written stands beside them in `intervals` and `comparisons`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from storage.lake import Lake
+from storage.metrics import connect_metrics, record_comparisons, record_intervals
+from storage.metrics_schema import RECALL_AT
+from training.bootstrap import DRAWS, FilmResults, differences, holm, intervals
+from training.controls import PRESET
+
+REFERENCE = "All"
+"""Every other system is compared with this one, as the paper's text does."""
+_BY_FILM = (*(f"hit_at_{k}" for k in RECALL_AT), "mrr", "map", "ndcg")
+
+System = tuple[str, str, str]
+"""policy, preset, system."""
+
+
+def record_confidence(lake: Lake, dataset_version: str, draws: int = DRAWS) -> None:
+    """Write the intervals of every system of a version, and its difference from the system All of its preset.
+
+    p-values are adjusted by Holm over all systems that are compared in one metric. Controls are compared too.
+    """
+    results = _results_of(lake, dataset_version)
+    rows = [
+        {"policy": policy, "preset": preset, "system": system, "metric": metric, "draws": draws} | vars(interval)
+        for (policy, preset, system), result in results.items()
+        for metric, interval in intervals(result, draws).items()
+    ]
+    record_intervals(lake, dataset_version, pa.Table.from_pylist(rows, _INTERVALS))
+    compared = [row for key in results if key[2] == REFERENCE for row in _against(key, results, draws)]
+    record_comparisons(
+        lake, dataset_version, pa.Table.from_pylist(compared, _COMPARISONS).rename_columns({"value": "difference"})
+    )
+
+
+def _results_of(lake: Lake, dataset_version: str) -> dict[System, FilmResults]:
+    with connect_metrics(lake) as connection:
+        runs = connection.execute(
+            "SELECT policy, preset, system, list(run_id ORDER BY seed) FROM latest_metrics WHERE dataset_version = ? "
+            "GROUP BY ALL ORDER BY ALL",
+            [dataset_version],
+        ).fetchall()
+        return {(policy, preset, system): _load(connection, policy, ids) for policy, preset, system, ids in runs}
+
+
+def _load(connection: duckdb.DuckDBPyConnection, policy: str, run_ids: Sequence[str]) -> FilmResults:
+    """The results of one system over its seeds, films in the order of their ids."""
+    sums = [f"sum(tracks_at_{k}) AS r_at_{k}" for k in RECALL_AT] + [f"sum({name}) AS {name}" for name in _BY_FILM]
+    films = connection.execute(
+        f"SELECT film_id, sum(tracks) AS tracks, count(*) AS seeds, {', '.join(sums)} FROM film_metrics "
+        "WHERE policy = ? AND run_id IN (SELECT unnest(?)) GROUP BY film_id ORDER BY film_id",
+        [policy, list(run_ids)],
+    ).fetchnumpy()
+    pairs = connection.execute(
+        "SELECT film_id, rank FROM ranked WHERE policy = ? AND run_id IN (SELECT unnest(?))", [policy, list(run_ids)]
+    ).fetchnumpy()
+    recalls = {f"r_at_{k}": 100 * films[f"r_at_{k}"].astype(np.float64) for k in RECALL_AT}
+    names = films["film_id"].astype(str)
+    return FilmResults(
+        films=tuple(names.tolist()),
+        numerators=recalls | {name: films[name].astype(np.float64) for name in _BY_FILM},
+        denominators=dict.fromkeys(recalls, films["tracks"].astype(np.float64))
+        | dict.fromkeys(_BY_FILM, films["seeds"].astype(np.float64)),
+        rank=pairs["rank"].astype(np.float64),
+        film=np.searchsorted(names, pairs["film_id"].astype(str)).astype(np.int64),
+    )
+
+
+def _against(key: System, results: dict[System, FilmResults], draws: int) -> list[dict[str, Any]]:
+    """The rows of every other system that was measured on the same films, with Holm's p over all of them."""
+    policy, preset, reference = key
+    others = [
+        other
+        for other in results
+        if other[0] == policy
+        and other[1] in (preset, PRESET)
+        and other[2] != reference
+        and results[other].films == results[key].films
+    ]
+    found = [differences(results[other], results[key], draws) for other in others]
+    rows: list[dict[str, Any]] = []
+    for metric in results[key].metrics if others else ():
+        adjusted = holm([difference[metric].p for difference in found])
+        for (_, other_preset, system), difference, p_holm in zip(others, found, adjusted, strict=True):
+            names = {"policy": policy, "preset": other_preset, "system": system, "metric": metric}
+            against = {"against_preset": preset, "against": reference, "draws": draws, "p_holm": p_holm}
+            rows.append(names | against | vars(difference[metric]))
+    return rows
+
+
+_KEY = [("policy", pa.string()), ("preset", pa.string()), ("system", pa.string())]
+_BOUNDS = [("low", pa.float64()), ("high", pa.float64()), ("draws", pa.int32())]
+_INTERVALS = pa.schema([*_KEY, ("metric", pa.string()), ("value", pa.float64()), *_BOUNDS])
+_COMPARISONS = pa.schema(
+    [
+        *_KEY,
+        ("against_preset", pa.string()),
+        ("against", pa.string()),
+        ("metric", pa.string()),
+        ("value", pa.float64()),
+        *_BOUNDS,
+        ("p", pa.float64()),
+        ("p_holm", pa.float64()),
+    ]
+)
