@@ -60,7 +60,7 @@ def rows(lake, sql):
 
 def test_random_orders_have_the_median_rank_of_chance(held_out):
     medians = [np.median(random_order(held_out, seed).rank_lo) for seed in range(10)]
-    assert np.mean(medians) == pytest.approx((FILMS * TRACKS_EACH + 1) / 2, rel=0.08)
+    assert np.mean(medians) == pytest.approx((FILMS * TRACKS_EACH + 1) / 2, rel=0.15)
 
 
 def test_the_language_oracle_ranks_its_own_language_first_and_evenly(held_out):
