@@ -1,0 +1,120 @@
+"""What the sources find and what the rule reads: a film, a candidate recording, and the verdict on it.
+
+Plain data, the same for a file in a folder, a video and an item of a feed, so that one rule judges them all
+and one table keeps them all, taken or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Decision(StrEnum):
+    """What the rule, or a person, says about a candidate."""
+
+    TAKEN = "taken"
+    REVIEW = "review"
+    """Doubtful: kept as a row, not fetched, until a person says yes or no."""
+    REJECTED = "rejected"
+
+
+@dataclass(frozen=True)
+class Film:
+    """What matching knows of a film. `title` is the page's, with any disambiguation in brackets."""
+
+    film_id: str
+    title: str
+    year: int | None = None
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One recording that a source offers. Anything that the source does not say is None."""
+
+    source: str
+    """music_folder, url_list or youtube."""
+    media_id: str
+    url: str
+    title: str
+    artist: str | None = None
+    album: str | None = None
+    uploader: str | None = None
+    channel_id: str | None = None
+    is_verified: bool = False
+    is_official_album: bool = False
+    """Listed by an album that the label itself delivered."""
+    description: str | None = None
+    release_year: int | None = None
+    duration_seconds: float | None = None
+    categories: tuple[str, ...] = ()
+    availability: str | None = None
+    live_status: str | None = None
+    is_short: bool = False
+    licence: str | None = None
+    query: str | None = None
+    position: int | None = None
+    listed_for: str | None = None
+    """The film that a person named for this recording in a list; then there is nothing to judge."""
+    path: str | None = None
+    """Where a local file lies on this machine; never kept in the lake."""
+    tool_versions: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def track_id(self) -> str:
+        """The recording's name in every table."""
+        return f"{self.source}:{self.media_id}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A candidate judged for one film: the score, its parts, and the decision with its reason."""
+
+    decision: Decision
+    reason: str
+    score: float | None = None
+    parts: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A candidate with its verdict for one film."""
+
+    film_id: str
+    candidate: Candidate
+    verdict: Verdict
+
+    @property
+    def item(self) -> str:
+        """The name of this attempt in `outcomes`."""
+        return f"{self.film_id}/{self.candidate.track_id}"
+
+
+def track_row(judged: Judged, rule_version: int) -> dict[str, Any]:
+    """The row of `tracks` for a judged candidate, before its audio is known."""
+    candidate, verdict = judged.candidate, judged.verdict
+    return {
+        "film_id": judged.film_id,
+        "track_id": candidate.track_id,
+        "source": candidate.source,
+        "media_id": candidate.media_id,
+        "url": candidate.url,
+        "title": candidate.title,
+        "artist": candidate.artist,
+        "album": candidate.album,
+        "uploader": candidate.uploader,
+        "channel_id": candidate.channel_id,
+        "release_year": candidate.release_year,
+        "duration_seconds": candidate.duration_seconds,
+        "query": candidate.query,
+        "position": candidate.position,
+        "score": verdict.score,
+        "score_parts": dict(verdict.parts),
+        "decision": str(verdict.decision),
+        "reason": verdict.reason,
+        "rule_version": rule_version,
+        "licence": candidate.licence,
+        "tool_versions": dict(candidate.tool_versions),
+    }
