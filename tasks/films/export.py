@@ -1,0 +1,178 @@
+"""Read a MediaWiki XML export or dump page by page, in constant memory, whatever its size.
+
+The file may be plain, gzip or bzip2 (also the many-stream bzip2 of Wikipedia's dumps), of any version of
+the export schema, with one revision a page or the whole history (the newest counts). It may come from
+anywhere, so entities are refused and nothing in it is trusted.
+"""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml.common import DefusedXmlException
+from defusedxml.ElementTree import iterparse
+
+from storage.errors import InputError
+from tasks.films.pages import Page, page_url, text_licence, wiki_name
+
+_GZIP_MAGIC = b"\x1f\x8b"
+_BZIP2_MAGIC = b"BZh"
+ARTICLE_NAMESPACE = "0"
+
+
+@dataclass(frozen=True)
+class Site:
+    """The wiki that an export was taken from."""
+
+    wiki: str
+    base_url: str
+
+
+@dataclass(frozen=True)
+class ExportedPage:
+    """A page of the article namespace, and how far into the file (in stored bytes) it stood."""
+
+    page: Page
+    is_redirect: bool
+    position_bytes: int
+
+
+def read_export(path: str | Path) -> Iterator[ExportedPage]:
+    """Every article-namespace page of an export, in the file's order.
+
+    Raises `InputError`, with one sentence that says what to do, for a file that is missing, not an
+    export, truncated, or that declares entities.
+    """
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise InputError(f"There is no export at {file}; give a MediaWiki XML export (.xml, .xml.gz or .xml.bz2)")
+    try:
+        with file.open("rb") as raw, _decompressed(raw) as stream:
+            yield from _pages(stream, f"export:{file.name}", raw.tell, file)
+    except (EOFError, zlib.error) as error:
+        raise InputError(f"{file} is truncated; download the export again") from error
+    except DefusedXmlException as error:
+        raise InputError(
+            f"{file} declares XML entities, which no MediaWiki export does; use a genuine export"
+        ) from error
+    except (ParseError, gzip.BadGzipFile, UnicodeDecodeError, LookupError) as error:
+        raise InputError(_parse_sentence(file, error)) from error
+    except OSError as error:
+        raise InputError(
+            f"{file} cannot be read ({error.strerror or error}); check the file or download it again"
+        ) from error
+
+
+def _decompressed(raw: IO[bytes]) -> Any:
+    magic = raw.read(3)
+    raw.seek(0)
+    if magic.startswith(_GZIP_MAGIC):
+        return gzip.open(raw)
+    if magic == _BZIP2_MAGIC:
+        return bz2.open(raw)
+    return raw
+
+
+def _parse_sentence(file: Path, error: Exception) -> str:
+    """A truncated export ends in the middle of an element; anything else never was XML."""
+    if "no element found" in str(error) or "unclosed token" in str(error):
+        if file.stat().st_size == 0:
+            return f"{file} is empty; download the export again"
+        return f"{file} is truncated ({error}); download the export again"
+    return f"{file} is not a MediaWiki XML export ({error}); give an .xml, .xml.gz or .xml.bz2 file"
+
+
+def _pages(stream: IO[bytes], source: str, tell: Callable[[], int], file: Path) -> Iterator[ExportedPage]:
+    site = Site(wiki_name(None, ""), "")
+    root: Element | None = None
+    parents: list[Element] = []
+    newest: Element | None = None
+    for event, element in iterparse(stream, events=("start", "end"), forbid_dtd=False):
+        name = _local(element.tag)
+        if event == "start":
+            if root is None:
+                root = element
+                if name != "mediawiki":
+                    raise InputError(
+                        f"{file} is XML but not a MediaWiki export (its root is <{name}>); export the pages again"
+                    )
+            parents.append(element)
+            continue
+        parents.pop()
+        if name == "siteinfo":
+            site = _site(element)
+        elif name == "revision":
+            newest = _newer(newest, element)
+        elif name == "page":
+            if newest is not None and _text(element, "ns", ARTICLE_NAMESPACE) == ARTICLE_NAMESPACE:
+                exported = _exported(element, newest, site, source, tell())
+                if exported is not None:
+                    yield exported
+            newest = None
+            element.clear()
+            parents[-1].remove(element)
+
+
+def _newer(kept: Element | None, found: Element) -> Element:
+    """Of two revisions the later one; the other gives its memory back at once."""
+    if kept is None:
+        return found
+    older, newer = (kept, found) if _number(found, "id") >= _number(kept, "id") else (found, kept)
+    older.clear()
+    return newer
+
+
+def _exported(page: Element, revision: Element, site: Site, source: str, position_bytes: int) -> ExportedPage | None:
+    """The page as a row; None for one without an id or a title, which no wiki writes."""
+    page_id, title = _number(page, "id"), _text(page, "title")
+    if page_id <= 0 or not title:
+        return None
+    record = Page(
+        wiki=site.wiki,
+        page_id=page_id,
+        revision_id=_number(revision, "id"),
+        revision_time=_time(_text(revision, "timestamp")),
+        title=title,
+        url=page_url(site.base_url, title),
+        wikitext=_text(revision, "text"),
+        source=source,
+        licence=text_licence(site.base_url),
+    )
+    return ExportedPage(record, any(_local(child.tag) == "redirect" for child in page), position_bytes)
+
+
+def _site(element: Element) -> Site:
+    base_url = _text(element, "base")
+    return Site(wiki_name(_text(element, "dbname"), base_url), base_url)
+
+
+def _local(tag: str) -> str:
+    """A tag without its namespace, which holds the schema's version and differs between exports."""
+    return tag.rsplit("}", 1)[-1]
+
+
+def _text(parent: Element, name: str, default: str = "") -> str:
+    for child in parent:
+        if _local(child.tag) == name:
+            return child.text or default
+    return default
+
+
+def _number(parent: Element, name: str) -> int:
+    digits = _text(parent, name).strip()
+    return int(digits) if digits.isdecimal() else 0
+
+
+def _time(text: str) -> datetime | None:
+    try:
+        return datetime.fromisoformat(text.strip())
+    except ValueError:
+        return None

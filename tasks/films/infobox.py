@@ -1,0 +1,142 @@
+"""The infobox: which one the article opens with, its picture's file name, its release years.
+
+Read by walking the braces from its opening, because the box is where articles are most often unbalanced:
+an unclosed template in one parameter must not hide the others, let alone the rest of the page.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from tasks.films.markup import FILE_NAMESPACES, without_references
+
+BOX = re.compile(
+    r"\{\{\s*(?:template:)?\s*(infobox[ _][^|}\n<]*|film(?=\s*(?:\n\s*)?\|)|infocaja[^|}\n]*|ficha de[^|}\n]*)",
+    re.IGNORECASE,
+)
+FILM_BOX = re.compile(
+    r"(?:infobox[ _](?:film|movie|short film|hollywood cartoon|television film|tv film|animated film|documentary film"
+    r"|bollywood film|pornographic film|cinéma \(film\)|cinema \(film\))|film|ficha de película)$",
+    re.IGNORECASE,
+)
+_BOX_END_GUARD = re.compile(r"\n==[^=]")
+_TOKEN = re.compile(r"\{\{|\}\}|\[\[|\]\]|\|")
+_IMAGE_LINE = re.compile(r"^[\s}]*\|\s*(?:image|immagine|imagen)\s*=([^\n]*)", re.MULTILINE | re.IGNORECASE)
+_FILE_NAME = re.compile(
+    rf"(?:(?:{FILE_NAMESPACES})\s*:)?\s*([^\[\]{{}}|<>\n:=]+?\.(?:jpe?g|png|gif|webp|svg|tiff?|avif|bmp|pdf|djvu))(?![a-z0-9])",
+    re.IGNORECASE,
+)
+_NAMESPACE = re.compile(rf"^\s*(?:{FILE_NAMESPACES})\s*:\s*", re.IGNORECASE)
+_YEAR = re.compile(r"(?<!\d)(1[89]\d\d|20\d\d)(?!\d)")
+FIRST_FILM_YEAR = 1870
+IMAGE_KEYS = ("image", "immagine", "imagen", "affiche", "logo")
+RELEASE_KEYS = (
+    "released",
+    "release date",
+    "release_date",
+    "first_aired",
+    "anno uscita",
+    "année de sortie",
+    "estreno",
+    "year",
+)
+
+
+@dataclass(frozen=True)
+class Infobox:
+    """The box an article opens with: its lower-case name and its parameters as wikitext."""
+
+    name: str = ""
+    parameters: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_film(self) -> bool:
+        """Whether it is a box for one film."""
+        return bool(FILM_BOX.match(self.name))
+
+    @property
+    def image(self) -> str | None:
+        """The picture's file name as the wiki stores it (first letter upper, spaces), or None."""
+        for key in IMAGE_KEYS:
+            name = file_name(self.parameters.get(key, ""))
+            if name:
+                return name
+        return None
+
+    @property
+    def release_year(self) -> int | None:
+        """The earliest year in the release date, or None."""
+        for key in RELEASE_KEYS:
+            years = [int(y) for y in _YEAR.findall(without_references(self.parameters.get(key, "")))]
+            years = [y for y in years if y >= FIRST_FILM_YEAR]
+            if years:
+                return min(years)
+        return None
+
+
+def find_infobox(text: str) -> Infobox:
+    """The article's film box, else the first box of any kind, else an empty one; `text` has no comments."""
+    first: re.Match[str] | None = None
+    for match in BOX.finditer(text):
+        first = first or match
+        if FILM_BOX.match(_box_name(match)):
+            first = match
+            break
+    return _read_box(text, first) if first else Infobox()
+
+
+def first_box_name(text: str) -> str:
+    """The lower-case name of the box that the article opens with, whatever it is of; empty without one."""
+    match = BOX.search(text)
+    return _box_name(match) if match else ""
+
+
+def file_name(value: str) -> str | None:
+    """The first picture named in a parameter: `X.jpg`, `File:X.jpg`, `[[File:X.jpg|250px]]`, or in a template."""
+    value = without_references(value).strip()
+    plain = not re.search(r"[\[\]{}|<>\n]", value)
+    match = _FILE_NAME.search(value)
+    if plain and match:
+        name = _NAMESPACE.sub("", value)
+    elif match:
+        name = match[1]
+    else:
+        return None
+    name = " ".join(name.replace("_", " ").split())
+    return name[:1].upper() + name[1:] if name else None
+
+
+def _box_name(match: re.Match[str]) -> str:
+    return " ".join(match[1].replace("_", " ").lower().split())
+
+
+def _read_box(text: str, opening: re.Match[str]) -> Infobox:
+    """Split the box into parameters at the bars of its own depth; stop where it closes or the article's text begins."""
+    guard = _BOX_END_GUARD.search(text, opening.end())
+    body = text[opening.end() : guard.start() if guard else len(text)]
+    depth, start, pieces = 0, None, []
+    for token in _TOKEN.finditer(body):
+        if token[0] in ("{{", "[["):
+            depth += 1
+        elif token[0] == "|" and depth == 0:
+            if start is not None:
+                pieces.append(body[start : token.start()])
+            start = token.end()
+        elif token[0] != "|":
+            if depth == 0 and token[0] == "}}":
+                pieces.append(body[start : token.start()] if start is not None else "")
+                break
+            depth = max(0, depth - 1)
+    else:
+        pieces.append(body[start:] if start is not None else "")
+    parameters: dict[str, str] = {}
+    for piece in pieces:
+        key, equals, value = piece.partition("=")
+        if equals and value.strip():
+            parameters.setdefault(" ".join(key.replace("_", " ").lower().split()), value.strip())
+    if "image" not in parameters:
+        line = _IMAGE_LINE.search(body)  # a parameter swallowed by an unclosed template still stands on its line
+        if line and line[1].strip():
+            parameters["image"] = line[1].strip()
+    return Infobox(_box_name(opening), parameters)

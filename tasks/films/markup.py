@@ -1,0 +1,239 @@
+"""From wikitext to plain paragraphs: the words that a reader of the section sees, and nothing else.
+
+Three passes, each over one section only. What is not prose (references, tables, galleries, comments) is
+cut by pattern, since that survives unbalanced markup; then mwparserfromhell resolves what nests (links
+and templates); then what an unclosed bracket left behind is swept. Quote marks are left to the sweep:
+the parser's own reading of an unbalanced '' loses the rest of a section.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable
+from typing import Any
+
+import mwparserfromhell
+from mwparserfromhell import nodes
+
+from tasks.films.templates import words
+
+_DROPPED_TAGS = (
+    "gallery|table|math|chem|ce|score|timeline|imagemap|syntaxhighlight|source|pre|references|templatedata|hiero|graph|"
+    "mapframe|maplink|categorytree|inputbox|indicator|includeonly|style|script|rt|rp|section|templatestyles|ref"
+)
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_UNCLOSED_COMMENT = re.compile(r"<!--[^\n]*")
+_NOWIKI = re.compile(r"<nowiki\s*>(.*?)</nowiki\s*>", re.DOTALL | re.IGNORECASE)
+_EMPTY_REF = re.compile(r"<(?:ref|references|section|templatestyles)\b[^<>]*/>", re.IGNORECASE)
+_REF = re.compile(r"<ref\b[^<>]*>(?:(?!<ref\b|\n[ \t]*\n|\n==).)*?</ref\s*>", re.DOTALL | re.IGNORECASE)
+_LONG_REF = re.compile(r"<ref\b[^<>]*>(?:(?!<ref\b|\n==).)*?</ref\s*>", re.DOTALL | re.IGNORECASE)
+_UNCLOSED_REF = re.compile(
+    r"<ref\b[^<>]*>(?:\s*\{\{(?:[^{}]|\{\{[^{}]*\}\})*\}\}|\s*\[https?:[^\]\n]*\]|[^\n]*)", re.IGNORECASE
+)
+_DROPPED = re.compile(rf"<({_DROPPED_TAGS})\b[^<>]*>.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
+_PARAGRAPH_TAG = re.compile(r"</?(?:p|div|blockquote|poem|center|li|ul|ol|dl|dd|dt|h[1-6]|hr)\b[^<>]*>", re.IGNORECASE)
+_BREAKS = re.compile(r"(?:<br\b[^<>]*>\s*){2,}", re.IGNORECASE)
+_BREAK = re.compile(r"<[/\\]?br\b[^<>]*>", re.IGNORECASE)
+_TAG = re.compile(r"</?[a-zA-Z][a-zA-Z0-9]*(?:\s[^<>]*|/)?>")
+_TABLE_MARK = re.compile(r"^[ \t:*#]*(\{\||\|\}(?!\}))", re.MULTILINE)
+_TABLE_LEFTOVER = re.compile(r"^[ \t:]*(?:\{\||\|[-}+]|[|!](?!\})).*$", re.MULTILINE)
+_HEADING = re.compile(r"^=+.*=+[ \t]*$", re.MULTILINE)
+_SWITCH = re.compile(r"__[A-Z]{3,}__")
+_VARIANT = re.compile(r"-\{(?P<flags>[A-Za-z-]*\|)?(?P<text>[^{}]*)\}-")
+_HALF_CLOSED = re.compile(r"\{\{[^{}\n]{1,120}\}(?!\})")
+_UNCLOSED_CITE = re.compile(r"\{\{\s*(?:cite|citation|efn|refn|sfn|harv|r\|)[^\n]*", re.IGNORECASE)
+_UNCLOSED_TEMPLATE = re.compile(r"\{\{+[^{}|\n\[\]]{0,60}\|?")
+FILE_NAMESPACES = (
+    "file|image|media|fichier|datei|bild|immagine|archivo|imagen|ficheiro|imagem|bestand|plik|fil|tiedosto|файл"
+)
+_UNCLOSED_FILE = re.compile(rf"\[\[\s*(?:{FILE_NAMESPACES})\s*:[^\n]*", re.IGNORECASE)
+_FILE_OR_CATEGORY = re.compile(
+    rf"\s*(?:{FILE_NAMESPACES}|category|kategorie|catégorie|categoria|categoría|категория)\s*:", re.IGNORECASE
+)
+_OTHER_LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[a-z]+)?:")
+_PIPE_TRICK = re.compile(r"\s*\([^()]*\)\s*$|,.*$|^[^:]*:")
+_EMPTY_BRACKETS = re.compile(r"[ \t]*[(\[][\s,;:/–—-]*[)\]]")
+_OPENING_JUNK = re.compile(r"\(\s*[,;:]\s*")
+_CLOSING_JUNK = re.compile(r"\s*[,;:]\s*\)")
+_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]")
+_SPACE = re.compile(r"[^\S\n]+")
+_LIST_MARK = re.compile(r"^[*#:;]+\s*")
+_HATNOTE = re.compile(
+    r"(?:see also|main articles?|further information|for (?:the|a|an|other|more)\b.*, see|this article)\b[: ]",
+    re.IGNORECASE,
+)
+LIST_ITEM_WORDS = 8
+"""A list item this long is told prose ("* The Crate: a janitor finds …"); a shorter one is a name or a credit."""
+
+
+def without_comments(text: str) -> str:
+    """The text without comments; one that is never closed takes its line, not the rest of the page."""
+    if "<!--" not in text:
+        return text
+    return _UNCLOSED_COMMENT.sub("", _COMMENT.sub("", text))
+
+
+def without_references(text: str) -> str:
+    """The text without <ref>…</ref>; one that is never closed takes its citation or its line."""
+    if "<ref" not in text and "<REF" not in text and "<Ref" not in text:
+        return text
+    text = _LONG_REF.sub("", _REF.sub("", _EMPTY_REF.sub("", text)))
+    return _UNCLOSED_REF.sub("", text)
+
+
+def paragraphs(section: str) -> list[str]:
+    """The paragraphs of prose in a section of wikitext (without its own heading), as plain text."""
+    return _paragraphs(_swept(_resolved(_cut(section))))
+
+
+def plain(wikitext: str) -> str:
+    """One line of plain text from a short piece of wikitext, such as a heading."""
+    return " ".join(_swept(_resolved(_cut(wikitext))).split())
+
+
+def _cut(text: str) -> str:
+    """Remove what is no prose, by pattern."""
+    text = without_references(without_comments(text))
+    if "<nowiki" in text.lower():
+        text = _NOWIKI.sub(lambda match: re.sub(r"[\[\]{}|<>=]|''+", "", match[1]), text)
+    if "<" in text:
+        text = _DROPPED.sub("", text)
+        text = _BREAK.sub(" ", _PARAGRAPH_TAG.sub("\n\n", _BREAKS.sub("\n\n", text)))
+    if "{|" in text:
+        text = _without_tables(text)
+    if "-{" in text:
+        text = _VARIANT.sub(_one_variant, text)
+    return _HEADING.sub("\n", text)
+
+
+def _without_tables(text: str) -> str:
+    """Remove {| … |} with whatever nests in it; an unclosed table loses its rows, not the text after it."""
+    kept, depth, start = [], 0, 0
+    for mark in _TABLE_MARK.finditer(text):
+        if mark[1] == "{|":
+            if depth == 0:
+                kept.append(text[start : mark.start()])
+                start = mark.start()
+            depth += 1
+        elif depth:
+            depth -= 1
+            if depth == 0:
+                start = mark.end()
+    return "".join(kept) + _TABLE_LEFTOVER.sub("", text[start:]) if depth else "".join(kept) + text[start:]
+
+
+def _one_variant(match: re.Match[str]) -> str:
+    """Language conversion `-{zh-hans:A;zh-hant:B}-` reads A; a rule that shows nothing reads nothing."""
+    if match["flags"] and set(match["flags"].upper()) & set("HT-"):
+        return ""
+    first = match["text"].split(";")[0]
+    return first.split(":", 1)[-1].split("=>")[-1]
+
+
+def _resolved(text: str) -> str:
+    """Let the parser read links and templates, and write down their words."""
+    if "{{" not in text and "[" not in text:
+        return text
+    return _words_of(mwparserfromhell.parse(text, skip_style_tags=True))
+
+
+def _words_of(code: Any) -> str:
+    return "".join(_node_words(node) for node in code.nodes) if code is not None else ""
+
+
+def _node_words(node: Any) -> str:
+    reader = _READERS.get(type(node))
+    return reader(node) if reader else ""
+
+
+def _link_words(link: Any) -> str:
+    title = _words_of(link.title)
+    if _FILE_OR_CATEGORY.match(title) and not (title.strip().lower().startswith("media:")):
+        return ""
+    if link.text is None:
+        target = title.strip()
+        if _OTHER_LANGUAGE.match(target) and not target.startswith(":"):
+            return ""
+        return target.removeprefix(":").split("#")[0].replace("_", " ") or target.lstrip("#")
+    label = _words_of(link.text)
+    return label if label.strip() else _PIPE_TRICK.sub("", title.strip().removeprefix(":"))
+
+
+def _template_words(template: Any) -> str:
+    name = _words_of(template.name).strip()
+    positional: list[str] = []
+    named: dict[str, str] = {}
+    for parameter in template.params:
+        value = _words_of(parameter.value)
+        key = str(parameter.name).strip()
+        if not parameter.showkey or key == str(len(positional) + 1):
+            positional.append(value)
+        else:
+            named[key.lower()] = value
+    if ":" in name and not positional:
+        function, _, argument = name.partition(":")
+        return argument if function.strip().lower() in ("formatnum", "lc", "uc", "lcfirst", "ucfirst") else ""
+    return words(name, positional, named)
+
+
+def _swept(text: str) -> str:
+    """Remove what unbalanced markup left, then resolve entities, quote marks and spaces."""
+    if "{" in text:
+        text = _UNCLOSED_TEMPLATE.sub("", _UNCLOSED_CITE.sub("", _HALF_CLOSED.sub("", text)))
+    if "[[" in text:
+        text = _UNCLOSED_FILE.sub("", text)
+    text = html.unescape(text) if "&" in text else text
+    text = _SWITCH.sub("", _TAG.sub("", text) if "<" in text else text)
+    text = re.sub(r"\[\[(?:[^\[\]|\n]*\|)?|\]\]|\{\{+|\}\}+", "", text)
+    text = "\n".join(_without_quotes(line) for line in text.split("\n")) if "''" in text else text
+    text = _SPACE.sub(" ", _INVISIBLE.sub("", text))
+    text = _CLOSING_JUNK.sub(")", _OPENING_JUNK.sub("(", _EMPTY_BRACKETS.sub("", text)))
+    return re.sub(r" +([,.)])(?=[\s\"')\]]|$)", r"\1", text)
+
+
+def _without_quotes(line: str) -> str:
+    """Remove '' and ''' as MediaWiki reads them: in an unbalanced line one ''' is an apostrophe and a ''."""
+    runs = [len(run) for run in re.findall(r"'{2,}", line)]
+    italic = sum(1 for n in runs if n == 2 or n >= 5)
+    bold = sum(1 for n in runs if n in (3, 4) or n >= 5)
+    if italic % 2 and bold % 2:
+        line = re.sub(r"(?<=\w)'''(?!')", "'", line, count=1)
+    return re.sub(r"'{2,}", lambda run: "'" if len(run[0]) == 4 else "", line)
+
+
+def _paragraphs(text: str) -> list[str]:
+    """Blank lines part paragraphs, and so does every list item; a single line break does not."""
+    found: list[str] = []
+    lines: list[str] = []
+    for line in [*text.split("\n"), ""]:
+        item = _LIST_MARK.match(line)
+        if item or not line.strip() or line.startswith("----"):
+            found.append(" ".join(lines))
+            lines = []
+        if item:
+            found.append(_list_item(line[item.end() :]))
+        elif not line.startswith("----"):
+            lines.append(line.strip())
+    cleaned = (" ".join(p.split()) for p in found)
+    return [p for p in cleaned if any(c.isalnum() for c in p) and not _HATNOTE.match(p)]
+
+
+def _list_item(text: str) -> str:
+    return text if len(text.split()) >= LIST_ITEM_WORDS else ""
+
+
+def _tag_words(tag: Any) -> str:
+    return "" if str(tag.tag).lower() in _DROPPED_TAGS.split("|") else _words_of(tag.contents)
+
+
+_READERS: dict[type, Callable[[Any], str]] = {
+    nodes.Text: lambda node: str(node.value),
+    nodes.HTMLEntity: str,
+    nodes.Wikilink: _link_words,
+    nodes.Template: _template_words,
+    nodes.ExternalLink: lambda node: _words_of(node.title),
+    nodes.Argument: lambda node: _words_of(node.default),
+    nodes.Tag: _tag_words,
+}
+"""How each kind of node reads; the others (comments, headings) read as nothing."""

@@ -1,0 +1,63 @@
+"""One page of a wiki as every source hands it over: what the Action API and an XML export have in common."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import quote, urlsplit
+
+WIKIPEDIA_LICENCE = "CC BY-SA 4.0"
+"""Of the text of every Wikipedia since June 2023."""
+UNKNOWN_LICENCE = "not stated"
+
+
+@dataclass(frozen=True)
+class Page:
+    """One revision of one page. `categories` is None where the source has none and the text must be read."""
+
+    wiki: str
+    page_id: int
+    revision_id: int
+    revision_time: datetime | None
+    title: str
+    url: str
+    wikitext: str
+    source: str
+    licence: str
+    categories: tuple[str, ...] | None = None
+    image: str | None = None
+    image_url: str | None = None
+    image_non_free: bool | None = None
+
+    @property
+    def film_id(self) -> str:
+        """The key of the page in every table: `WIKI-PAGEID`."""
+        return film_id(self.wiki, self.page_id)
+
+
+def film_id(wiki: str, page_id: int) -> str:
+    """The key of a page in every table, safe as a file name."""
+    return f"{wiki}-{page_id}"
+
+
+def wiki_name(dbname: str | None, base_url: str) -> str:
+    """A wiki's short name: its database's, else made from its address (en.wikipedia.org is enwiki)."""
+    if dbname and re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", dbname):
+        return dbname
+    host = urlsplit(base_url).hostname or ""
+    labels = [label for label in host.split(".") if label not in ("www", "m")]
+    if len(labels) >= 3 and labels[-2] == "wikipedia":
+        return re.sub(r"[^a-z0-9]", "_", labels[0]) + "wiki"
+    return re.sub(r"[^A-Za-z0-9]+", "_", host).strip("_") or "wiki"
+
+
+def page_url(base_url: str, title: str) -> str:
+    """A page's canonical address, given the address of any other page of the wiki (its main page)."""
+    return base_url.rsplit("/", 1)[0] + "/" + quote(title.replace(" ", "_"), safe="/:@!$*(),;'~")
+
+
+def text_licence(base_url: str) -> str:
+    """The licence of a wiki's text as far as its address tells."""
+    host = urlsplit(base_url).hostname or ""
+    return WIKIPEDIA_LICENCE if host == "wikipedia.org" or host.endswith(".wikipedia.org") else UNKNOWN_LICENCE

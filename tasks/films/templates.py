@@ -1,0 +1,153 @@
+"""Templates inside a plot: which of them carry words of the sentence, and which words.
+
+"He boards the {{nowrap|Orient Express}}" loses its train when templates are simply deleted, while
+{{citation needed}} must go without a trace. So the templates that carry words stand here by name, and
+every other one is dropped. Names are compared in lower case, with single spaces for underscores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(name.strip() for name in text.replace("\n", "|").split("|") if name.strip())
+
+
+FIRST = _names("""
+    nowrap|nobr|nobreak|nowraplinks|nwr|nowrap begin|small|smaller|smalldiv|big|bigger|larger|large|em|strong|sic
+    as written|abbr|abbrv|abbrlink|tooltip|hover|visible anchor|vanchor|visanc|linktext|nihongo2|nihongo3|ill|illm
+    interlanguage link|interlanguage link multi|link-interwiki|link interwiki|iw|char|key|press|key press|keypress
+    mono|monospace|code|tt|var|samp|kbd|math|mvar|nobold|noitalic|normal|script|ruby|ruby-ja|tq|tqi|inline quote|sup|sub
+    overline|underline|u|smallcaps|sc|sc2|allcaps|caps|nocaps|lc|uc|clarify span|citation needed span|cnspan|cn span
+    explain span|not a typo|typo|proper name|translation|gloss|center|centre|centered|bold|italic|italics|plain text
+    wikt|unlinked|unlink|nolink|mention|m|strikethrough|strike|del|ins|highlight|mark|poem|blockquote|quote|quotation
+    cquote|bquote|rquote|poemquote|poem quote|verse translation|columns-list|block indent|blockindent|indented
+    plainlist|flatlist|plain list|nihongo foot|nihongo-foot|nihongo krt|nihongo title|text|script/nastaliq|nastaliq
+    character|spoken|thinsp|nospam|title|film title|family name|fname|wiktionary|lit|literally|notatypo|nat|okina text
+""")
+"""Templates whose first argument stands in the sentence."""
+
+SECOND = _names("""
+    lang|langx|wikt-lang|wt|color|colour|font color|font colour|fontcolor|colored text|coloured text|resize|font size
+    rtl-lang|plain link|plainlink|bg|background color|abbr color|link color
+""")
+"""Templates whose second argument stands in the sentence; the first is a language, a colour, a size or an address."""
+
+LAST = _names("transliteration|transl|tlit|translit|script transliteration")
+
+JOINED = _names(
+    "hlist|ubl|unbulleted list|cslist|comma separated entries|bulleted list|bulletedlist|ordered list|ulist"
+)
+"""Lists on one line: their entries are joined with commas."""
+
+TOGETHER = _names("linktext|not a typo|typo|notatypo|nat")
+"""All arguments are run together, as in {{not a typo|left|over}}."""
+
+LITERAL = {
+    "'": "'", "`": "‘", '"': '"', "'s": "'s", "'\"": "'\"", "\"'": "\"'", "' \"": "' \"", "\" '": "\" '", "-'": "'",
+    "snd": " – ", "snds": " – ", "spnd": " – ", "sndash": " – ", "spaced ndash": " – ", "spaced en dash": " – ",
+    "dash": " – ", "ndash": "–", "en dash": "–", "endash": "–", "mdash": "—", "em dash": "—", "emdash": "—",
+    "spaced mdash": " — ", "spaced em dash": " — ", "smd": " — ", "nbsp": " ", "spc": " ", "space": " ", "spaces": " ",
+    "sp": " ", "nnbsp": " ", "thin space": " ", "thinspace": " ", "hair space": " ", "hairsp": " ", "hsp": " ",
+    "!": "|", "=": "=", "·": " · ", "*": " · ", "•": " • ", "dot": " · ", "middot": " · ", "bullet": " • ",
+    "...": "…", "ellipsis": "…", "times": "×", "deg": "°", "ampersand": "&",
+    "pipe": "|", "colon": ":", "number sign": "#",
+    "br": "\n", "break": "\n", "crlf": "\n", "paragraph": "\n\n", "pb": "\n\n", "paragraph break": "\n\n",
+}  # fmt: skip
+"""Templates that stand for a character."""
+
+MONEY = {
+    "us$": "US$", "usd": "US$", "us dollar": "US$", "gbp": "£", "£": "£", "pound sterling": "£", "eur": "€", "€": "€",
+    "euro": "€", "inr": "₹", "₹": "₹", "rupee": "₹", "indian rupee": "₹", "inrconvert": "₹", "yen": "¥", "jpy": "¥",
+    "¥": "¥", "cad": "C$", "c$": "C$", "aud": "A$", "a$": "A$", "krw": "₩", "rub": "₽", "$": "$",
+}  # fmt: skip
+
+SHIPS = _names("uss|hms|ss|rms|mv|ms|hmcs|hmas|hmnzs|ins|rfa|gts|mts|rv|sv|usns|uscgc|hmt|hmhs|sms|ss|css|hnoms|hdms")
+"""Ship prefixes: {{USS|Nimitz|CVN-68}} reads "USS Nimitz"."""
+
+_RANGE = {"to": " to ", "-": "–", "–": "–", "and": " and ", "or": " or ", "x": " × ", "by": " by ", "+/-": " ± "}
+"""What may stand between two values of {{convert}}."""
+
+
+def words(name: str, positional: Sequence[str], named: dict[str, str]) -> str:  # noqa: PLR0911  one line a kind
+    """The words that a template leaves in a sentence; nothing for one that carries none.
+
+    `positional` and `named` are the template's arguments as plain text; `name` as it was written.
+    """
+    key = " ".join(name.replace("_", " ").lower().split())
+    if key in LITERAL:
+        return LITERAL[key] * (int(positional[0]) if key in ("spaces", "nbsp") and _is_count(positional) else 1)
+    if key in TOGETHER:
+        return "".join(positional)
+    if key in JOINED:
+        return ", ".join(p.strip() for p in positional if p.strip())
+    if key in LAST:
+        return _at(positional, -1)
+    if key in SECOND:
+        return _at(positional, 1) or named.get("text", "")
+    if key.startswith("lang-"):  # {{lang-fr|texte}}, the older form of {{langx|fr|texte}}
+        return _at(positional, 0)
+    if key in FIRST:
+        return _first(positional, named)
+    if key in SHIPS and positional:
+        return f"{key.upper()} {positional[0].strip()}"
+    return _composed(key, positional, named)
+
+
+def _composed(key: str, positional: Sequence[str], named: dict[str, str]) -> str:  # noqa: PLR0911  one line a kind
+    if key in ("nihongo", "nihongo4", "nihongo5"):
+        return _at(positional, 0) or _at(positional, 2) or _at(positional, 1)
+    if key in ("convert", "cvt", "conv"):
+        return _converted(positional)
+    if key in ("height", "weight"):
+        return " ".join(
+            f"{value} {unit}" for unit, value in named.items() if unit in ("ft", "in", "m", "cm", "lb", "kg")
+        )
+    if key in MONEY and positional:
+        return MONEY[key] + positional[0].strip()
+    if key in ("frac", "fraction", "sfrac", "fract"):
+        return _fraction([p.strip() for p in positional])
+    if key in ("circa", "c.", "ca.", "c"):
+        return f"c. {_at(positional, 0)}".strip()
+    if key in ("as of", "asof"):
+        return f"As of {' '.join(p.strip() for p in positional)}"
+    if key in ("ship", "sclass", "sclass2") and positional:
+        return " ".join(p.strip() for p in positional[:2] if p.strip())
+    if key in ("start date", "film date", "release date", "dts", "date"):
+        return "-".join(p.strip() for p in positional[:3])
+    if key in ("val", "formatnum", "num", "number", "nts", "ordinal", "ord"):
+        return _at(positional, 0)
+    return ""
+
+
+def _at(positional: Sequence[str], index: int) -> str:
+    return positional[index].strip() if -len(positional) <= index < len(positional) else ""
+
+
+def _first(positional: Sequence[str], named: dict[str, str]) -> str:
+    for key in ("lt", "text", "quote"):
+        if named.get(key, "").strip():
+            return named[key].strip()
+    return positional[0].strip("\t ") if positional else named.get("content", "")
+
+
+def _is_count(positional: Sequence[str]) -> bool:
+    return bool(positional) and positional[0].strip().isdecimal() and int(positional[0]) <= 9
+
+
+def _converted(positional: Sequence[str]) -> str:
+    """`{{convert|5|mi|km}}` reads "5 mi", `{{convert|3|to|5|km}}` "3 to 5 km", `{{convert|6|ft|2|in}}` "6 ft 2 in"."""
+    parts = [p.strip() for p in positional]
+    if len(parts) >= 4 and parts[1] in _RANGE:
+        return f"{parts[0]}{_RANGE[parts[1]]}{parts[2]} {parts[3]}"
+    if len(parts) >= 4 and parts[0].isdecimal() and parts[2].isdecimal() and parts[3].isalpha():
+        return " ".join(parts[:4])
+    return " ".join(parts[:2])
+
+
+def _fraction(parts: list[str]) -> str:
+    """`{{frac|2}}` is one half, `{{frac|1|3}}` a third, `{{frac|5|1|2}}` five and a half."""
+    if len(parts) >= 3:
+        return f"{parts[0]} {parts[1]}/{parts[2]}"
+    return "/".join(parts if len(parts) == 2 else ["1", *parts])

@@ -1,0 +1,147 @@
+"""What an article says: whether it is of a film, its plot, its tags, its year, its picture.
+
+The one reading for pages from everywhere, the Action API or an export. A page that is not a film leaves a
+reason; so does one without a plot or a year, but those are films all the same.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tasks.films.infobox import Infobox, find_infobox, first_box_name
+from tasks.films.markup import without_comments
+from tasks.films.plots import plot_paragraphs
+
+PARSER_VERSION = 1
+"""Raised whenever a reading changes: kept pages of an older version are then read again, without a fetch."""
+
+_FILM_MARK = re.compile(
+    r"\{\{\s*(?:template:)?\s*(?:infobox[ _][^|}\n<]*film|infobox movie|infobox hollywood cartoon|film\s*\|)"
+    r"|films\s*(?:\||\]\])",
+    re.IGNORECASE,
+)
+_REDIRECT = re.compile(
+    r"\s*#(?:redirect|rinvia|redirección|weiterleitung|redirection|reindirizza)\s*:?\s*\[\[", re.IGNORECASE
+)
+_CATEGORY = re.compile(r"\[\[\s*category\s*:\s*([^\[\]|{}\n]+?)\s*(?:\|[^\[\]]*)?\]\]", re.IGNORECASE)
+_HIDDEN = re.compile(r"<(nowiki|includeonly|pre)\b[^<>]*>.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+_YEAR_FILMS = re.compile(r"(1[89]\d\d|20\d\d) films")
+_YEAR_KIND_FILMS = re.compile(r"(1[89]\d\d|20\d\d) .*films")
+_DISAMBIGUATION = re.compile(
+    r"\{\{\s*(?:disambig\w*|dab|hndis|film disambiguation|disamb\w*)[^{}]*\}\}|__DISAMBIG__", re.IGNORECASE
+)
+_LIST_TITLE = re.compile(r"(?:lists? of|timeline of|index of|outline of|filmography)\b|.* filmography$", re.IGNORECASE)
+_SERIES_TITLE = re.compile(
+    r".*\((?:\d{4} )?(?:film|movie|media|film and television)? ?(?:series|franchise|trilogy|saga|duology)\)$",
+    re.IGNORECASE,
+)
+_SERIES_CATEGORY = re.compile(
+    r"(?:film series|film franchises|media franchises|.* film series(?: .*)?|film trilogies|mass media franchises .*)",
+    re.IGNORECASE,
+)
+_TELEVISION_TITLE = re.compile(
+    r".*\((?:.* )?(?:tv|television|web|anime|manga) ?(?:series|serial|miniseries|program(?:me)?|show)\)$", re.IGNORECASE
+)
+_NOT_A_FILM_BOX = re.compile(
+    r"infobox (?:television(?! film)|tv|animanga|anime|manga|person|actor|actress|comedian|presenter|writer|artist"
+    r"|musical artist|singer|album|song|single|soundtrack|musical composition|book|novel|short story|comic"
+    r"|graphic novel|video game|vg|character|fictional|company|organi[sz]ation|film awards|film festival|award|play|musical"
+    r"|opera|franchise|media franchise|event|settlement|building|venue|radio|podcast|website|toy|game|language|country"
+    r"|cinema market|theatre|dance|military|school|university|royalty|officeholder|criminal|sports?|football|ship"
+    r"|newspaper|magazine|journal|software|deity|literary|poem)\b",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Article:
+    """One page, read. `reason` is empty for a film, else `redirect` or `not_a_film`, and `why` says it in words."""
+
+    reason: str
+    why: str
+    plot: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    year: int | None = None
+    image: str | None = None
+
+
+def looks_like_film(text: str) -> bool:
+    """A quick look: whether a page may be of a film at all, so that a dump's other pages cost nothing."""
+    return bool(_FILM_MARK.search(text))
+
+
+def read_article(title: str, text: str, categories: Sequence[str] | None = None) -> Article:
+    """Read one page. `categories` are the wiki's own, where it gave them; else they are read from the text."""
+    text = without_comments(text)
+    if _REDIRECT.match(text):
+        return Article("redirect", f"{title} only redirects to another page")
+    names = [_category_name(c) for c in categories] if categories is not None else categories_in(text)
+    box = find_infobox(text)
+    why = why_not_a_film(title, text, names, box)
+    if why:
+        return Article("not_a_film", why)
+    return Article(
+        reason="",
+        why="",
+        plot=tuple(plot_paragraphs(text)),
+        tags=tuple(dict.fromkeys(name for name in names if name.endswith("films"))),
+        year=release_year(names, box),
+        image=box.image,
+    )
+
+
+def categories_in(text: str) -> list[str]:
+    """The category names written in the text, in order, without sort keys; templates may add others unseen here."""
+    if "<" in text:
+        text = _HIDDEN.sub("", text)
+    return list(dict.fromkeys(_category_name(name) for name in _CATEGORY.findall(text)))
+
+
+def release_year(categories: Iterable[str], box: Infobox) -> int | None:
+    """From "YYYY films", else "YYYY … films", else the infobox's release date; the earliest of several."""
+    names = list(categories)
+    for pattern in (_YEAR_FILMS, _YEAR_KIND_FILMS):
+        years = [int(match[1]) for name in names if (match := pattern.fullmatch(name))]
+        if years:
+            return min(years)
+    return box.release_year
+
+
+def why_not_a_film(title: str, text: str, categories: Sequence[str], box: Infobox) -> str:  # noqa: PLR0911  one a rule
+    """One sentence that says why a page is not of one film; empty if it is.
+
+    A film is a page with a film infobox or in a "YYYY films" category, unless something says that it is a
+    list, a disambiguation, a series of films, or an article on something else (a programme, a book, a person)
+    that merely has a film in it.
+    """
+    in_year = any(_YEAR_FILMS.fullmatch(name) for name in categories)
+    other_box = first_box_name(text)
+    if _DISAMBIGUATION.search(text) or any("disambiguation pages" in name.lower() for name in categories):
+        return f"{title} is a disambiguation page"
+    if _LIST_TITLE.match(title) or any(name.startswith("Lists of") for name in categories):
+        return f"{title} is a list"
+    if _TELEVISION_TITLE.match(title):
+        return f"{title} is a television or web series"
+    if _SERIES_TITLE.match(title) or (not in_year and any(_SERIES_CATEGORY.fullmatch(name) for name in categories)):
+        return f"{title} is a series of films"
+    if _NOT_A_FILM_BOX.match(other_box) and not (in_year and _is_television_film(title, categories, other_box)):
+        return f"{title} opens with {{{{{other_box}}}}}"
+    if box.is_film or in_year:
+        return ""
+    if not box.name and any(_YEAR_KIND_FILMS.fullmatch(name) for name in categories):
+        return ""
+    return f"{title} has neither a film infobox nor a category of its year's films"
+
+
+def _is_television_film(title: str, categories: Sequence[str], box_name: str) -> bool:
+    return "television" in box_name and (
+        title.endswith("film)") or any(name.endswith("television films") for name in categories)
+    )
+
+
+def _category_name(name: str) -> str:
+    """A category's name as the wiki stores it: no namespace, no underscores, its first letter upper."""
+    name = " ".join(name.replace("_", " ").removeprefix("Category:").split())
+    return name[:1].upper() + name[1:]
