@@ -206,7 +206,8 @@ QUALIFY row_number() OVER (
     ORDER BY runs.started_at DESC NULLS LAST, run_id DESC) = 1
 """
 
-_COLUMNS = [f"r_at_{k}" for k in RECALL_AT] + ["medr"] + [f"hit_at_{k}" for k in RECALL_AT] + ["mrr", "map", "ndcg"]
+_TABLE_1 = [f"r_at_{k}" for k in RECALL_AT] + ["medr"]
+_COLUMNS = _TABLE_1 + [f"hit_at_{k}" for k in RECALL_AT] + ["mrr", "map", "ndcg"]
 
 _BOUNDS = ("low", "high")
 
@@ -228,7 +229,10 @@ WITH measured AS (
     UNION ALL BY NAME SELECT 'paper' AS source, *, 'paper' AS dataset_version, 'segments1' AS policy,
         207 AS films, 1964 AS tracks, 1964 AS candidates FROM paper
 )
-SELECT * FROM every
+SELECT system, preset, source, seeds, r_at_1, r_at_5, r_at_10, r_at_10_low, r_at_10_high, r_at_20, r_at_50, r_at_100,
+    medr, medr_low, medr_high, {", ".join(c for c in _COLUMNS if c not in _TABLE_1)}, r_at_10_sd, medr_sd,
+    policy, dataset_version, films, tracks, candidates
+FROM every
 ORDER BY dataset_version = 'paper', dataset_version,
     list_position(['ceiling', 'trained', 'control', 'chance', 'paper'], source), r_at_10 DESC, medr
 """

@@ -1,0 +1,173 @@
+"""`needledrop sql`: ask the lake anything in SQL, read-only.
+
+Each query opens the file, reads and closes it, so a shell that stays open all day never keeps a training from
+writing its results.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import duckdb
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from needledrop.opening import open_existing
+from needledrop.refresh import LAKE
+from storage.errors import InputError
+from storage.lake import Lake
+
+ROWS_SHOWN = 1000
+"""More than anyone reads in a terminal; a file or a pipe gets every row."""
+_WIDEST_CELL = 60
+_HELP = "End a query with ; and Enter. .tables lists tables and views, .describe NAME its columns, .quit leaves."
+_TABLES = (
+    "SELECT table_name AS name, CASE table_type WHEN 'VIEW' THEN 'view' ELSE 'table' END AS kind, "
+    "string_agg(column_name, ', ' ORDER BY ordinal_position) AS columns FROM information_schema.tables "
+    "JOIN information_schema.columns USING (table_catalog, table_schema, table_name) "
+    "WHERE table_catalog <> 'temp' AND table_name <> 'metrics_schema' GROUP BY ALL ORDER BY kind, name"
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command("sql")(sql_command)
+
+
+def sql_command(
+    query: str = typer.Argument(None, help="A query; without one, a shell opens."),
+    lake: str = LAKE,
+) -> None:
+    """Ask the lake in SQL (DuckDB, read-only): runs, epochs, ranks, the metrics, and everything collected.
+
+    In a terminal the answer is a table; in a pipe or a file it is CSV.
+
+    [bold]Examples[/]: needledrop sql "SELECT * FROM leaderboard"
+    · needledrop sql "SELECT year, count(*) FROM films GROUP BY year ORDER BY year" > years.csv
+    · needledrop sql
+    """
+    opened = open_existing(lake)
+    if query:
+        _answer(opened, query)
+    else:
+        _shell(opened)
+
+
+def _answer(lake: Lake, query: str) -> None:
+    columns, rows = ask(lake, query)
+    if sys.stdout.isatty():
+        show(Console(), columns, rows)
+    else:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+
+
+def ask(lake: Lake, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """The columns and rows that answer a query. Raises `InputError` with DuckDB's own words for a wrong one."""
+    from storage.metrics import connect_metrics
+    from storage.views import define_lake_views
+
+    with connect_metrics(lake) as connection:
+        define_lake_views(connection, lake, temporary=True)
+        try:
+            cursor = connection.execute(query)
+            return [column[0] for column in cursor.description or []], cursor.fetchall()
+        except duckdb.Error as error:
+            raise InputError(f"This query cannot be answered: {error}") from error
+
+
+def show(console: Console, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print rows as a table; one that is wider than the screen goes on below, its first column repeated."""
+    cells = [[_text(value) for value in row] for row in rows[:ROWS_SHOWN]]
+    for group in _groups(columns, cells, console.width):
+        table = Table(box=None, header_style="bold", pad_edge=False)
+        for index in group:
+            numeric = bool(rows) and isinstance(rows[0][index], int | float)
+            table.add_column(columns[index], justify="right" if numeric else "left", overflow="fold")
+        for row in cells:
+            table.add_row(*(row[index] for index in group))
+        console.print(table, markup=False, highlight=False)
+        console.print()
+    more = f", {len(rows) - ROWS_SHOWN} not shown: narrow the query or send it to a file" * (len(rows) > ROWS_SHOWN)
+    console.print(f"{len(rows)} row{'s' * (len(rows) != 1)}{more}", style="dim", highlight=False)
+
+
+def _groups(columns: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> Iterator[list[int]]:
+    """Column numbers that fit side by side, column 0 first in every group."""
+    needed = [
+        min(max([len(name), *(len(row[index]) for row in cells)]), _WIDEST_CELL) + 1
+        for index, name in enumerate(columns)
+    ]
+    group: list[int] = []
+    for index in range(len(columns)):
+        if len(group) > 1 and sum(needed[i] for i in group) + needed[index] > width:
+            yield group
+            group = [0]
+        group.append(index)
+    yield group
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.2f}" if abs(value) >= 1 else f"{value:.4f}"
+    return str(value).replace("\n", " ")
+
+
+def _shell(lake: Lake) -> None:
+    """Read queries until the end of the input; a wrong one is explained and the shell goes on."""
+    interactive = sys.stdin.isatty()
+    console = Console()
+    if interactive:
+        import readline  # noqa: F401 - gives input() history and editing
+
+        console.print(f"[bold]{lake.root}[/]  read-only. {_HELP}", highlight=False)
+    for query in _queries(_lines(interactive)):
+        if query == ".quit":
+            return
+        try:
+            _answer(lake, _expanded(query))
+        except InputError as error:
+            if not interactive:
+                raise
+            console.print(str(error), style="red", markup=False, highlight=False)
+
+
+def _lines(interactive: bool) -> Iterator[str]:
+    while True:
+        try:
+            yield input("needledrop> " if interactive else "")
+        except (EOFError, KeyboardInterrupt):
+            return
+
+
+def _queries(lines: Iterable[str]) -> Iterator[str]:
+    """Complete queries: a line that starts with a dot, or lines up to one that ends with a semicolon."""
+    waiting: list[str] = []
+    for line in lines:
+        if not waiting and line.strip().startswith("."):
+            yield line.strip()
+        elif line.strip():
+            waiting.append(line)
+            if line.rstrip().endswith(";"):
+                yield "\n".join(waiting)
+                waiting = []
+    if waiting:
+        yield "\n".join(waiting)
+
+
+def _expanded(query: str) -> str:
+    if query == ".tables":
+        return _TABLES
+    if query.startswith(".describe "):
+        name = query.removeprefix(".describe ").strip()
+        return f'DESCRIBE "{name}"'
+    if query.startswith("."):
+        raise InputError(f"{query} is not known here. {_HELP}")
+    return query
