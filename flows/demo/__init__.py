@@ -1,0 +1,1 @@
+"""The sample corpus: invented films with plots, posters and music, made from one seed on the spot."""

@@ -1,0 +1,101 @@
+"""Make the sample corpus in a folder, once: an export of films, their posters, their music.
+
+The manifest is written last, so a folder with the right manifest is complete and is returned at once;
+in one without, only the files that are missing are made. Work is spread over processes, and each file
+depends on its own name and the seed alone, so any order gives the same corpus.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from flows.demo.export import write_export
+from flows.demo.films import Film, invent_films
+from flows.demo.posters import save_poster
+from flows.demo.soundtracks import Track, make_track, plan_tracks
+from flows.demo.strays import WITHOUT_POSTER, article, plotless_films, stray_pages
+
+OnProgress = Callable[[str, int, int], None]
+"""Told what is being made, how many are done and how many there are."""
+
+EDITION = 1
+"""Raised when the same seed would give another corpus, so that an older folder is not taken for complete."""
+MANIFEST = "manifest.json"
+LICENCE = (
+    "Everything in this folder was invented and synthesised by Needledrop: films, people, places, posters and music. "
+    "It is dedicated to the public domain under CC0 1.0 (https://creativecommons.org/publicdomain/zero/1.0/).\n"
+)
+TRACKS_A_TASK = 4
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """Where the parts of the corpus lie."""
+
+    export: Path
+    """A MediaWiki XML export, `.xml.bz2`."""
+    images: Path
+    """A folder of posters under the names of the infoboxes."""
+    music: Path
+    """A folder of albums."""
+
+
+def write_corpus(
+    folder: Path, *, seed: int = 2024, films_per_year: int = 12, on_progress: OnProgress | None = None
+) -> Corpus:
+    """Make the corpus in `folder`, or complete it, or find it complete and return at once."""
+    corpus = Corpus(folder / "films.xml.bz2", folder / "images", folder / "music")
+    wanted = {"edition": EDITION, "seed": seed, "films_per_year": films_per_year}
+    if _is_complete(folder, wanted):
+        return corpus
+    films = invent_films(seed, films_per_year)
+    plotless = plotless_films(films)
+    for place in (corpus.images, corpus.music):
+        place.mkdir(parents=True, exist_ok=True)
+    tracks = plan_tracks(films, plotless)
+    posters = [film for number, film in enumerate([*films, *plotless]) if number != WITHOUT_POSTER]
+    _make_all(corpus, posters, tracks, on_progress)
+    write_export(corpus.export, [*(article(film, films) for film in films), *stray_pages(films)])
+    (folder / "LICENSE.txt").write_text(LICENCE, "utf-8")
+    _write_manifest(folder, {**wanted, "films": len(films), "posters": len(posters), "tracks": len(tracks)})
+    return corpus
+
+
+def _make_all(corpus: Corpus, posters: Sequence[Film], tracks: Sequence[Track], on_progress: OnProgress | None) -> None:
+    """Make what is missing, posters and tracks side by side in all processes."""
+    films = [film for film in posters if not (corpus.images / film.poster).exists()]
+    missing = [track for track in tracks if not (corpus.music / track.path).exists()]
+    tell = on_progress or (lambda _what, _done, _total: None)
+    # Spawned: a flow that runs this has threads, which a forked child would inherit half-way.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
+        music = pool.map(partial(make_track, corpus.music), missing, chunksize=TRACKS_A_TASK)
+        pictures = pool.map(partial(_make_poster, corpus.images), films, chunksize=TRACKS_A_TASK)
+        for what, results, total in (("tracks", music, len(missing)), ("posters", pictures, len(films))):
+            for done, _ in enumerate(results, 1):
+                tell(what, done, total)
+
+
+def _make_poster(folder: Path, film: Film) -> None:
+    save_poster(folder / film.poster, film)
+
+
+def _is_complete(folder: Path, wanted: dict[str, int]) -> bool:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return False
+    return {name: manifest.get(name) for name in wanted} == wanted
+
+
+def _write_manifest(folder: Path, manifest: dict[str, int]) -> None:
+    unfinished = folder / f".{MANIFEST}.part"
+    unfinished.write_text(json.dumps(manifest, indent=2) + "\n", "utf-8")
+    unfinished.replace(folder / MANIFEST)

@@ -1,0 +1,150 @@
+"""Five compositions with a wide view: a road, a planet, a desert, a city, a festival.
+
+Each draws between a poster's sky and its lettering, on a canvas of `width` x `height` pixels, with the
+look's ink and accent; positions vary a little from film to film.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+
+from flows.demo.brushes import Draw, disc, glow, hills, person
+from flows.demo.moods import Look
+
+
+def speed(draw: Draw, look: Look, rng: random.Random, width: int, height: int) -> None:
+    """A road to a burning horizon, streaks of light, a car coming."""
+    x, y = width * rng.uniform(0.3, 0.7), height * 0.4
+    glow(draw, x, y, width * 0.17, look.accent)
+    for _ in range(46):
+        angle, start = rng.uniform(0, math.tau), rng.uniform(0.1, 0.5) * height
+        far = start + rng.uniform(0.1, 0.6) * height
+        ends = (
+            x + math.cos(angle) * start,
+            y + math.sin(angle) * start,
+            x + math.cos(angle) * far,
+            y + math.sin(angle) * far,
+        )
+        draw.line(ends, (*look.accent, rng.randint(60, 190)), rng.randint(2, 7))
+    draw.polygon([(x - 14, y), (x + 14, y), (width * 1.25, height), (-width * 0.25, height)], fill=look.ink)
+    for mark in range(6):
+        near, far = 0.08 + mark * 0.16, 0.02 + mark * 0.16
+        middle = width / 2 - x
+        draw.line(
+            (x + middle * far, y + (height - y) * far, x + middle * near, y + (height - y) * near),
+            look.accent,
+            3 + mark * 3,
+        )
+    car_x, car_y, size = width * rng.uniform(0.4, 0.6), height * 0.63, width * 0.16
+    draw.rounded_rectangle((car_x - size, car_y - size * 0.5, car_x + size, car_y + size * 0.3), 26, fill=look.ink)
+    cabin = [
+        (car_x - size * 0.75, car_y - size * 0.4),
+        (car_x - size * 0.5, car_y - size),
+        (car_x + size * 0.5, car_y - size),
+    ]
+    draw.polygon([*cabin, (car_x + size * 0.75, car_y - size * 0.4)], fill=(46, 52, 64))
+    for side in (-1, 1):
+        glow(draw, car_x + side * size * 0.66, car_y - size * 0.1, size * 0.16, (255, 244, 200))
+        disc(draw, car_x + side * size * 0.66, car_y - size * 0.1, size * 0.16, (255, 250, 224))
+
+
+def planet(draw: Draw, look: Look, rng: random.Random, width: int, height: int) -> None:
+    """A ringed planet over a strange range, with a small traveller looking up."""
+    for _ in range(170):
+        star_x, star_y, size = rng.uniform(0, width), rng.uniform(0, height * 0.75), rng.choice((1, 1, 2, 2, 4))
+        disc(draw, star_x, star_y, size, (255, 255, 255, rng.randint(120, 255)))
+    x, y, radius = width * rng.uniform(0.38, 0.64), height * rng.uniform(0.27, 0.34), width * rng.uniform(0.21, 0.27)
+    glow(draw, x, y, radius, look.accent)
+    disc(draw, x, y, radius, look.accent)
+    for band in range(5):
+        depth = 0.2 + 0.16 * band
+        reach = radius * math.sqrt(max(0.0, 1 - (2 * depth - 1) ** 2))
+        level = y + radius * (2 * depth - 1)
+        draw.line((x - reach, level, x + reach, level), (*look.sky[1], 150), rng.randint(6, 22))
+    tilt = radius * rng.uniform(0.3, 0.5)
+    for ring in range(3):
+        wide = radius * (1.55 + 0.13 * ring)
+        draw.arc((x - wide, y - tilt, x + wide, y + tilt), 338, 202, fill=look.lettering, width=7 - 2 * ring)
+    disc(draw, width * rng.uniform(0.1, 0.9), height * rng.uniform(0.12, 0.2), width * 0.035, look.lettering)
+    for layer in range(3):
+        shade = tuple(
+            round(sky * (0.62 - 0.2 * layer) + ink * (0.38 + 0.2 * layer))
+            for sky, ink in zip(look.sky[1], look.ink, strict=True)
+        )
+        hills(draw, rng, width, height, 0.64 + 0.06 * layer, 0.025, (shade[0], shade[1], shade[2]))
+    person(draw, width * rng.uniform(0.25, 0.75), height * 0.79, height * 0.085, look.ink)
+
+
+def horizon(draw: Draw, look: Look, rng: random.Random, width: int, height: int) -> None:
+    """An empty plain, an enormous sun, one tiny figure and its shadow."""
+    x, level = width * rng.uniform(0.25, 0.75), height * rng.uniform(0.7, 0.75)
+    glow(draw, x, level - height * 0.08, width * 0.2, look.accent)
+    disc(draw, x, level - height * 0.08, width * 0.24, look.accent)
+    shade = tuple(round(0.55 * sky + 0.45 * ink) for sky, ink in zip(look.sky[1], look.ink, strict=True))
+    if rng.random() < 0.6:
+        left, tall = width * rng.choice((0.06, 0.66)), height * rng.uniform(0.05, 0.1)
+        mesa = [(left, level), (left + 40, level - tall), (left + 190, level - tall), (left + 250, level)]
+        draw.polygon(mesa, fill=(shade[0], shade[1], shade[2]))
+    draw.rectangle((0, level, width, height), fill=look.ink)
+    for ripple in range(16):
+        y = level + (height - level) * ((ripple + 1) / 17) ** 1.6
+        draw.line((0, y, width, y + rng.uniform(-14, 14)), (*look.sky[1], 70), 2 + ripple // 3)
+    walker = width * rng.uniform(0.3, 0.7)
+    person(draw, walker, level + 6, height * 0.06, look.ink)
+    draw.polygon([(walker - 7, level + 6), (walker + 7, level + 6), (walker + 150, level + 190)], fill=(0, 0, 0, 90))
+
+
+def city(draw: Draw, look: Look, rng: random.Random, width: int, height: int) -> None:
+    """Roofs by moonlight, lit windows, somebody on the highest edge."""
+    moon_x, moon_y = width * rng.uniform(0.25, 0.75), height * 0.26
+    glow(draw, moon_x, moon_y, width * 0.12, look.accent)
+    disc(draw, moon_x, moon_y, width * 0.13, look.accent)
+    for layer in range(3):
+        mix = 0.3 + 0.35 * layer
+        shade = tuple(round(sky * (1 - mix) + ink * mix) for sky, ink in zip(look.sky[1], look.ink, strict=True))
+        _houses(draw, rng, width, height, height * (0.42 + 0.1 * layer), (shade[0], shade[1], shade[2]), look)
+    ledge, edge = height * 0.66, width * rng.uniform(0.45, 0.6)
+    draw.rectangle((0, ledge, edge, height), fill=look.ink)
+    draw.rectangle((0, height * 0.74, width, height), fill=look.ink)
+    person(draw, edge - 70, ledge, height * 0.17, look.ink)
+    draw.rectangle((edge - 40, ledge - height * 0.06, edge + 16, ledge - height * 0.025), fill=look.ink)
+
+
+def _houses(
+    draw: Draw, rng: random.Random, width: int, height: int, top: float, fill: tuple[int, int, int], look: Look
+) -> None:
+    x = -20.0
+    while x < width:
+        wide, roof = rng.uniform(60, 130), top + rng.uniform(-0.07, 0.07) * height
+        draw.rectangle((x, roof, x + wide, height), fill=fill)
+        for row in range(9):
+            for column in range(int(wide // 26)):
+                if rng.random() < 0.24:
+                    left, upper = x + 8 + column * 26, roof + 16 + row * 36
+                    draw.rectangle((left, upper, left + 11, upper + 18), fill=(*look.accent, 215))
+        x += wide + rng.uniform(0, 8)
+
+
+def bunting(draw: Draw, look: Look, rng: random.Random, width: int, height: int) -> None:
+    """Flags on strings, confetti and a row of dancers."""
+    colours = (look.accent, look.lettering, (255, 214, 64), (72, 60, 170))
+    for string in range(4):
+        start, sag = height * (0.3 + 0.075 * string), rng.uniform(0.04, 0.09) * height
+        for flag in range(11):
+            across = (flag + 0.5) / 11
+            x, y = across * width, start + sag * (1 - (2 * across - 1) ** 2) + rng.uniform(-4, 4)
+            draw.polygon([(x - 29, y), (x + 29, y), (x, y + 62)], fill=colours[(flag + string) % 4])
+            draw.line((x - 40, y, x + 40, y), look.ink, 4)
+    for _ in range(190):
+        x, y, size = rng.uniform(0, width), rng.uniform(0, height * 0.92), rng.uniform(5, 12)
+        draw.rectangle((x, y, x + size * 1.6, y + size), fill=(*rng.choice(colours), 220))
+    draw.ellipse((-width * 0.2, height * 0.82, width * 1.2, height * 1.3), fill=look.ink)
+    for dancer in range(5):
+        x, tall = width * (0.16 + 0.17 * dancer), height * rng.uniform(0.17, 0.22)
+        foot = height * (0.86 - 0.022 * (2 - abs(dancer - 2)))
+        person(draw, x, foot, tall, look.ink, lean=rng.uniform(-26, 26))
+        for side in (-1, 1):
+            draw.line(
+                (x, foot - tall * 0.72, x + side * tall * 0.36, foot - tall * rng.uniform(0.85, 1.1)), look.ink, 13
+            )
