@@ -64,8 +64,8 @@ def judge(candidate: Candidate, film: Film, rivals: Collection[Film] = ()) -> Ve
     score = round(sum(WEIGHTS[name] * value for name, value in parts.items()), 4)
     guard = (
         _unavailable(candidate)
-        or _other_title(evidence, film)
         or _unwanted(candidate, evidence, film, parts)
+        or _other_title(evidence, film)
         or _other_film(candidate, evidence, film, rivals)
         or _wrong_time(candidate, evidence, film, parts)
     )
@@ -86,7 +86,7 @@ def score_parts(candidate: Candidate, evidence: Evidence, film: Film) -> Mapping
 
 
 def _names_film(evidence: Evidence, film: Film) -> float:
-    album = naming(film.title, film.year, evidence.album, evidence.known)
+    album = naming(film.title, film.year, evidence.album, evidence.known, is_album=True)
     title = naming(film.title, film.year, evidence.title, evidence.known)
     in_description = naming(film.title, film.year, evidence.description, evidence.known) >= Naming.LOOSE
     return max(
@@ -177,7 +177,7 @@ def _unavailable(candidate: Candidate) -> _Guard:
 def _other_title(evidence: Evidence, film: Film) -> _Guard:
     """Sequels and longer titles: what the album says counts before what the video's title says."""
     for text in (evidence.album, evidence.title):
-        found = naming(film.title, film.year, text, evidence.known)
+        found = naming(film.title, film.year, text, evidence.known, is_album=text is evidence.album)
         if found is Naming.SEQUEL:
             return Decision.REJECTED, "sequel"
         if found is Naming.LONGER:

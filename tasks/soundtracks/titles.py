@@ -17,7 +17,11 @@ from functools import lru_cache
 _DISAMBIGUATION = re.compile(r"\s*\((?:[^()]*\b(?:film|movie|serial)\b[^()]*|\d{4})\)\s*$", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+")
 _BREAK = re.compile(r"[|•·()\[\]{}/\"“”«»;]|(?<!\w)[-–—~](?!\w)|[–—]")
-"""Between two stretches of a name; a hyphen only with space around it, a colon never (it starts a subtitle)."""
+"""Between two stretches of a video's name; a hyphen only with space around it, a colon never: it starts a subtitle."""
+_ALBUM_BREAK = re.compile(r"[|•·()\[\]{}/\"“”«»;]")
+"""Between two stretches of an album's name, where a dash starts a subtitle as a colon does."""
+_SUBTITLE = re.compile(r":|(?<!\w)[-–—~](?!\w)|[–—]")
+_ORDINAL = re.compile(r"\d+(?:st|nd|rd|th)")
 ARTICLES = frozenset({"the", "a", "an"})
 _NUMBERS = "one two three four five six seven eight nine ten eleven twelve thirteen"
 _ROMAN = "ii iii iv v vi vii viii ix x xi xii xiii"
@@ -58,8 +62,8 @@ class Words:
 
     words: tuple[str, ...]
     stretches: tuple[int, ...]
-    after_colon: tuple[bool, ...]
-    """Whether a colon stands between the word and the one before it."""
+    opens_subtitle: tuple[bool, ...]
+    """Whether a colon or dash stands between the word and the one before it."""
 
 
 def plain_title(page_title: str) -> str:
@@ -69,22 +73,23 @@ def plain_title(page_title: str) -> str:
 
 
 @lru_cache(maxsize=65536)
-def words_of(text: str) -> Words:
+def words_of(text: str, *, is_album: bool = False) -> Words:
     """Split a text into words without case, accents and apostrophes; "&" and "and" are left out alike."""
     decomposed = unicodedata.normalize("NFKD", text.replace("&", " and "))
     plain = "".join(c for c in decomposed if not unicodedata.combining(c)).casefold()
     plain = re.sub(r"['’‘`´]", "", plain)
-    words, stretches, colons, stretch, last_end = [], [], [], 0, 0
+    words, stretches, subtitles, stretch, last_end = [], [], [], 0, 0
+    stretch_break = _ALBUM_BREAK if is_album else _BREAK
     for found in _WORD.finditer(plain):
         between = plain[last_end : found.start()]
-        stretch += bool(_BREAK.search(between))
+        stretch += bool(stretch_break.search(between))
         last_end = found.end()
         if found.group() == "and":
             continue
         words.append(_SAME_WORD.get(found.group(), found.group()))
         stretches.append(stretch)
-        colons.append(":" in between)
-    return Words(tuple(words), tuple(stretches), tuple(colons))
+        subtitles.append(bool(_SUBTITLE.search(between)))
+    return Words(tuple(words), tuple(stretches), tuple(subtitles))
 
 
 @lru_cache(maxsize=65536)
@@ -120,9 +125,9 @@ def occurrences(title: tuple[str, ...], text: tuple[str, ...]) -> Iterator[tuple
                 break
 
 
-def naming(page_title: str, year: int | None, text: str, known: Set[str]) -> Naming:
+def naming(page_title: str, year: int | None, text: str, known: Set[str], *, is_album: bool = False) -> Naming:
     """How far `text` names the film. `known` are words that may stand beside a title: artist, soundtrack words."""
-    title, content = title_words(page_title), words_of(text)
+    title, content = title_words(page_title), words_of(text, is_album=is_album)
     if not words_of(plain_title(page_title)).words:
         return Naming.WHOLE if text.strip().casefold().startswith(f"{title[0]} ") else Naming.NO
     best = Naming.NO
@@ -148,8 +153,10 @@ def _judge_place(text: Words, start: int, end: int, year: int | None, known: Set
         i for i in range(end, len(text.words)) if text.stretches[i] == last and not _fits(text.words[i], year, allowed)
     ]
     before = [i for i in range(start) if text.stretches[i] == first and not _fits(text.words[i], year, allowed)]
-    if after and (after[0] == end or text.after_colon[after[0]]) and not before:
-        return Naming.LONGER
+    if after and not before:
+        opened = any(text.opens_subtitle[end : after[0] + 1])
+        if opened or all(word in ARTICLES for word in text.words[end : after[0]]):
+            return Naming.LONGER
     return Naming.LOOSE if after or before else Naming.WHOLE
 
 
@@ -164,7 +171,9 @@ def _is_sequel_mark(words: tuple[str, ...], index: int, year: int | None) -> boo
 
 
 def _fits(word: str, year: int | None, allowed: Set[str]) -> bool:
-    return word in allowed or (word.isdigit() and (word == "1" or word.startswith("0") or _is_near(word, year)))
+    if word in allowed or _ORDINAL.fullmatch(word):
+        return True
+    return word.isdigit() and (word == "1" or word.startswith("0") or _is_near(word, year))
 
 
 def _is_near(word: str, year: int | None) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_MEDIUM = r"(?:motion picture|movie|film|picture)s?"
+_MEDIUM = r"(?:motion\s?picture|movie|film|picture)s?"
 
 SOUNDTRACK = re.compile(
     rf"""\b(?:
@@ -51,15 +51,14 @@ UNWANTED = re.compile(
     r"|\d+\s*(?:hours?|hrs?|stunden|heures|h)\b|hour\s+(?:loop|version)|loop(?:ed)?|extended\s+(?:mix|loop)"
     r"|compilations?|medleys?|mega\s?mix|mash\s?ups?|playlist|mixtape|best\s+of|greatest\s+(?:hits|themes|film|movie)"
     r"|movie\s+themes|film\s+themes|themes\s+from\s+the\s+movies|tributes?|karaoke|sing\s?along|instrumental\s+karaoke"
-    r"|covers?\s+(?:version|by|song)?|covered\s+by|re-?record(?:ed|ing)s?|as\s+made\s+famous\s+by|in\s+the\s+style\s+of"
+    r"|covers?\s+(?:versions?|by|songs?|bands?|of)|covered\s+by|re-?record(?:ed|ing)s?|as\s+made\s+famous\s+by|in\s+the\s+style\s+of"
     r"|tutorials?|how\s+to\s+play|lessons?|sheet\s+music|synthesia|guitar\s+tab"
     r"|(?:piano|guitar|violin|cello|flute|ukulele|orchestral|epic|metal|rock|lo-?fi|8-?\s?bit|16-?\s?bit|acoustic|music\s+box|jazz|synthwave)"
     r"\s+(?:version|cover|arrangement|remake|rendition|remix)"
     r"|re-?mix(?:es|ed)?|slowed|sped\s+up|reverb(?:ed)?|night\s?core|8\s?d(?:\s+audio)?|bass\s+boosted|lo-?fi"
     r"|type\s+beat|beat\s+tape|asmr|ambience|meme|parody|fan\s?made|fan\s+edit|amv|edit\s+audio|lyrics?\s+breakdown"
     r"|live\s+(?:at|in|from|on|performance|concert|orchestra|session|to\s+projection)|\(live\)|in\s+concert|concerts?|philharmoni[ck]\s+live"
-    r"|scene\s+pack|(?:movie|film|best|deleted|opening|ending|final|fight|death)\s+(?:scenes?|clips?)|deleted\s+scenes?"
-    r"|movie\s?clips?|full\s+scene|audition|premiere|press\s+conference|unboxing|ringtone|city\s+of\s+prague\s+philharmonic"
+    r"|scene\s+pack|(?:movie|film|best|deleted|full)\s+(?:scenes?|clips?)|audition|premiere|press\s+conference|unboxing|ringtone|city\s+of\s+prague\s+philharmonic"
     r")\b"
 )
 """Never a film's own music, whoever uploads it."""
