@@ -21,6 +21,7 @@ from tasks.curation import duplicates, tags
 from tasks.curation.candidates import Snapshot, digest_of, load_candidates, take_snapshot
 from tasks.curation.exclusions import drop_films, exclude_candidates, exclude_tracks_without_film
 from tasks.curation.manifest import summarise
+from tasks.curation.recordings import find_recordings
 from tasks.curation.settings import CurationSettings
 from tasks.curation.splits import check_sides, split_sql
 
@@ -51,7 +52,7 @@ def curate(lake: Lake, settings: CurationSettings, run_id: str) -> Curation:
     with _workbench(lake) as connection:
         snapshot = take_snapshot(lake)
         load_candidates(connection, snapshot)
-        choose(connection, settings)
+        choose(connection, snapshot, settings)
         content = _content(connection, settings)
         version = datasets.name_of(content)
         is_new = not datasets.exists(lake, version)
@@ -61,13 +62,14 @@ def curate(lake: Lake, settings: CurationSettings, run_id: str) -> Curation:
     return Curation(version, is_new, previous, datasets.read_manifest(lake, version))
 
 
-def choose(connection: duckdb.DuckDBPyConnection, settings: CurationSettings) -> None:
+def choose(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, settings: CurationSettings) -> None:
     """From the candidates make `films`, `tracks` and `exclusions`: each candidate is in one of them.
 
     A film that loses its last recording or its last common tag leaves the version, which can make a further
     tag rare or give a recording back to another film; so the steps repeat until no film leaves.
     """
     exclude_candidates(connection, settings)
+    find_recordings(connection, snapshot)
     while True:
         duplicates.find_duplicates(connection)
         tags.count_tags(connection)

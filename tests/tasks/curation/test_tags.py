@@ -1,5 +1,9 @@
 """Rare tags: counted by distinct films of the version, after the other filters, until nothing changes."""
 
+from collections import Counter
+from random import Random
+
+import pytest
 
 from tasks.curation.curate import curate
 from tasks.curation.settings import CurationSettings
@@ -47,3 +51,19 @@ def test_the_threshold_is_a_setting(small_lake, exclusions):
     lake = small_lake.committed()
     out = exclusions(lake, curate(lake, CurationSettings(min_films_per_tag=3), "run").version)
     assert {item for kind, item in out if kind == "tag"} == {f"{year} films" for year in range(2000, 2006)}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_result_is_a_fixed_point_of_its_own_rules(small_lake, column, seed):
+    random = Random(seed)
+    for film in small_lake.films.values():
+        film["tags"] = random.sample([f"Tag {n} films" for n in range(14)], 2)
+    for key in list(small_lake.tracks)[::3]:
+        small_lake.tracks[key]["audio_sha256"] = f"shared {random.randrange(4)}"
+    lake = small_lake.committed()
+    version = curate(lake, CurationSettings(train_until=2018, test_from=2022), "run").version
+    tags = column(lake, version, "films", "tags")
+    counts = Counter(tag for of_film in tags for tag in of_film)
+    assert all(tags)
+    assert min(counts.values()) >= 2
+    assert set(column(lake, version, "films", "film_id")) == set(column(lake, version, "tracks", "film_id"))
