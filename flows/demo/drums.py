@@ -7,15 +7,11 @@ from functools import lru_cache
 
 import numpy as np
 
-from flows.demo.voices import Samples, note
+from flows.demo.voices import NOISE_LOOP, Samples, noise, note
 
 
 def _time(seconds: float, rate_hz: int) -> Samples:
     return np.arange(int(seconds * rate_hz), dtype=np.float32) / np.float32(rate_hz)
-
-
-def _noise(samples: int, seed: int) -> Samples:
-    return np.random.default_rng(seed).standard_normal(samples, np.float32) * np.float32(0.33)
 
 
 def _skin(low_hz: float, drop_hz: float, decay: float) -> Callable[[int], Samples]:
@@ -34,7 +30,7 @@ def _rattle(decay: float, edge: int, gain: float) -> Callable[[int], Samples]:
 
     def hit(rate_hz: int) -> Samples:
         time = _time(decay * 5, rate_hz)
-        thin = np.diff(_noise(len(time), edge), n=edge, prepend=np.zeros(edge, np.float32))
+        thin = np.diff(noise(len(time), edge), n=edge, prepend=np.zeros(edge, np.float32))
         return np.asarray(gain * np.exp(-time / decay) * thin, np.float32)
 
     return hit
@@ -42,7 +38,7 @@ def _rattle(decay: float, edge: int, gain: float) -> Callable[[int], Samples]:
 
 def _snare(rate_hz: int) -> Samples:
     time = _time(0.35, rate_hz)
-    rattle = 1.4 * _noise(len(time), 3) + 0.4 * np.sin(2 * np.pi * 190 * time)
+    rattle = 1.4 * noise(len(time), 3) + 0.4 * np.sin(2 * np.pi * 190 * time)
     return np.asarray(np.exp(-time / 0.07) * rattle, np.float32)
 
 
@@ -82,21 +78,21 @@ def texture(name: str, samples: int, rate_hz: int, seed: int) -> Samples:
     """A background over a whole track: rain, wind, breath or sparkle. Float32 [samples]."""
     if name == "sparkle":
         return _sparkle(samples, rate_hz, seed)
-    noise = _noise(samples, seed)
     if name == "rain":
-        return noise * np.abs(_noise(samples, seed + 1))
+        return noise(samples, seed) * np.abs(noise(samples, seed + 1))
     width, period_seconds = (40, 7.0) if name == "wind" else (90, 4.4)
-    soft = _smooth(noise, width)
-    swell = 0.5 - 0.5 * np.cos(2 * np.pi / period_seconds * np.arange(samples, dtype=np.float32) / np.float32(rate_hz))
-    return np.asarray(soft * swell * np.sqrt(width), np.float32)
+    start = seed % NOISE_LOOP
+    soft = np.tile(_soft_noise(width), (start + samples) // NOISE_LOOP + 1)[start : start + samples]
+    swell = 0.5 - 0.5 * np.cos(2 * np.pi / period_seconds * _time(samples / rate_hz + 0.001, rate_hz)[:samples])
+    return np.asarray(soft * swell, np.float32)
 
 
-def _smooth(noise: Samples, width: int) -> Samples:
-    """The mean over `width` samples, by a running sum."""
-    total = np.cumsum(noise, dtype=np.float64)
-    soft = np.zeros_like(noise)
-    soft[width:] = (total[width:] - total[:-width]) / width
-    return soft
+@lru_cache(maxsize=2)
+def _soft_noise(width: int) -> Samples:
+    """The loop of noise averaged over `width` samples, as loud as before."""
+    loop = noise(NOISE_LOOP, 0)
+    total = np.cumsum(np.concatenate([loop[-width:], loop]), dtype=np.float64)
+    return np.asarray((total[width:] - total[:-width]) / np.sqrt(width), np.float32)
 
 
 def _sparkle(samples: int, rate_hz: int, seed: int) -> Samples:

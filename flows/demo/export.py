@@ -59,9 +59,8 @@ def film_page(film: Film, films: Sequence[Film]) -> Page:
     """The article of one film."""
     rng = stream(film.seed, "article")
     country = film.country
-    the = "an" if film.country.demonym[0] in "AEIOU" else "a"
     lead = (
-        f"'''''{film.title}''''' is {the} [[Cinema of {country.name}|{country.demonym}]] {film.year} "
+        f"'''''{film.title}''''' is a {film.year} [[Cinema of {country.name}|{country.demonym}]] "
         f"[[{film.genre} film]] directed by [[{film.director}]] and starring [[{film.cast[0][0]}]], "
         f"[[{film.cast[1][0]}]] and {film.cast[2][0]}. The music is by [[{film.composer}]]."
     )

@@ -51,7 +51,7 @@ TITLE_PATTERNS: tuple[str, ...] = (
     "{surname} & {surname}",
     "The {noun}, the Goose and the General",
     "{town} by Night",
-    "Three {surname}s",
+    "The Three {surname} Sisters",
     "How {first} Lost the {noun}",
     "Wait for Me in {town}",
     "Last Summer with {first}",
@@ -153,11 +153,11 @@ def _roles(rng: random.Random, country: Country) -> list[tuple[str, bool]]:
 
 def _title(rng: random.Random, setting: Setting, town: str, hero: str, taken: set[str]) -> str:
     first, surname = hero.split(" ", 1)
-    while True:
-        title = rng.choice(TITLE_PATTERNS).format(
+    for pattern in rng.sample(TITLE_PATTERNS, len(TITLE_PATTERNS)):
+        title = pattern.format(
             noun=setting.titles[0], name=rng.choice(setting.titles[1:]), town=town, first=first, surname=surname
         )
-        title = re.sub(r"\bA (?=[AEIOU])", "An ", title)
+        title = re.sub(r"\bA (?=[AEIOU])", "An ", title[0].upper() + title[1:])
         if title not in taken:
             return title
-        setting, town = rng.choice(SETTINGS), rng.choice(rng.choice(COUNTRIES).towns)
+    return f"{hero} of {town}"

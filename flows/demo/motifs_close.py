@@ -15,7 +15,7 @@ from flows.demo.moods import Look
 
 def doorway(draw: Draw, look: Look, rng: random.Random, width: int, height: int) -> None:
     """A house at night with one lit door, and somebody in it; a bare tree."""
-    x, ground = width * rng.uniform(0.35, 0.65), height * 0.68
+    x, ground = width * rng.uniform(0.35, 0.65), height * 0.6
     glow(draw, x, ground - height * 0.1, width * 0.22, look.accent)
     half, wall = width * 0.27, height * 0.22
     roof = [
@@ -29,7 +29,7 @@ def doorway(draw: Draw, look: Look, rng: random.Random, width: int, height: int)
     door = width * 0.055
     draw.rectangle((x - door, ground - height * 0.12, x + door, ground), fill=look.accent)
     draw.polygon(
-        [(x - door, ground), (x + door, ground), (x + door * 4, height * 0.86), (x - door * 4, height * 0.86)],
+        [(x - door, ground), (x + door, ground), (x + door * 3.4, height * 0.74), (x - door * 3.4, height * 0.74)],
         fill=(*look.accent, 120),
     )
     person(draw, x, ground, height * 0.095, look.ink)
@@ -112,3 +112,4 @@ def tumble(draw: Draw, look: Look, rng: random.Random, width: int, height: int) 
         x, y = width * (0.18 + 0.16 * number + rng.uniform(-0.04, 0.04)), height * rng.uniform(0.4, 0.7)
         hat(draw, rng, x, y, width * rng.uniform(0.08, 0.13), rng.choice((look.ink, look.accent, look.lettering)), look)
     disc(draw, width * rng.uniform(0.3, 0.7), floor - 50, 74, look.accent)
+    draw.rectangle((0, height * 0.91, width, height), fill=look.ink)

@@ -15,7 +15,7 @@ from flows.demo.moods import Look
 
 def speed(draw: Draw, look: Look, rng: random.Random, width: int, height: int) -> None:
     """A road to a burning horizon, streaks of light, a car coming."""
-    x, y = width * rng.uniform(0.3, 0.7), height * 0.4
+    x, y = width * rng.uniform(0.3, 0.7), height * 0.45
     glow(draw, x, y, width * 0.17, look.accent)
     for _ in range(46):
         angle, start = rng.uniform(0, math.tau), rng.uniform(0.1, 0.5) * height
@@ -36,7 +36,7 @@ def speed(draw: Draw, look: Look, rng: random.Random, width: int, height: int) -
             look.accent,
             3 + mark * 3,
         )
-    car_x, car_y, size = width * rng.uniform(0.4, 0.6), height * 0.63, width * 0.16
+    car_x, car_y, size = width * rng.uniform(0.4, 0.6), height * 0.74, width * 0.19
     draw.rounded_rectangle((car_x - size, car_y - size * 0.5, car_x + size, car_y + size * 0.3), 26, fill=look.ink)
     cabin = [
         (car_x - size * 0.75, car_y - size * 0.4),
@@ -137,7 +137,7 @@ def bunting(draw: Draw, look: Look, rng: random.Random, width: int, height: int)
             draw.polygon([(x - 29, y), (x + 29, y), (x, y + 62)], fill=colours[(flag + string) % 4])
             draw.line((x - 40, y, x + 40, y), look.ink, 4)
     for _ in range(190):
-        x, y, size = rng.uniform(0, width), rng.uniform(0, height * 0.92), rng.uniform(5, 12)
+        x, y, size = rng.uniform(0, width), rng.uniform(height * 0.27, height * 0.92), rng.uniform(5, 12)
         draw.rectangle((x, y, x + size * 1.6, y + size), fill=(*rng.choice(colours), 220))
     draw.ellipse((-width * 0.2, height * 0.82, width * 1.2, height * 1.3), fill=look.ink)
     for dancer in range(5):

@@ -54,11 +54,11 @@ def _add(side: Samples, sound: Samples, start_seconds: float, gain: float, rate_
 
 
 def _reverberate(mix: Samples, share: float, rate_hz: int) -> None:
-    dry = mix.mean(axis=0)
+    dry = (mix[0] + mix[1]) * np.float32(0.5 * share / len(COMBS_MS[0]))
     feedback = np.float32(0.55 + 0.4 * share)
     for side, delays in enumerate(COMBS_MS):
         for delay_ms in delays:
-            mix[side] += _comb(dry, int(delay_ms * rate_hz / 1000), feedback) * np.float32(share / len(delays))
+            mix[side] += _comb(dry, int(delay_ms * rate_hz / 1000), feedback)
 
 
 def _comb(dry: Samples, delay: int, feedback: np.float32) -> Samples:

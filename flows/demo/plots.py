@@ -25,6 +25,12 @@ INTRODUCTIONS: tuple[str, ...] = (
     "It is {full}'s first week as {work} {at} {place}, and {friendfull} has [lost the keys|forgotten to mention it].",
     "{at_} {place}, {full}, {work}, shares [a stove and a newspaper|everything but the umbrella] with {friendfull}.",
     "Ever since [the accident with the piano|the old postmaster's will was read], {full} has been {work} {at} {place}.",
+    "Nobody has told {full}, {work} {at} {place}, that [the war is over|the lease has run out].",
+    "When {full} becomes {work} {at} {place}, {friendfull} [gives it a week|shows {him} where the rope is].",
+    "Two people know their way about {place}: {full}, {work}, and {friendfull}, who would rather not.",
+    "{full} has promised {his} father never to become {work}, and is one, {at} {place}.",
+    "A year after [the flood|the wedding that did not happen], {full}, {work}, is back {at} {place}.",
+    "To {friendfull}, who comes to {place} by mistake, {full} introduces {himself} as {work}.",
     "{full} has been {work} for [a fortnight|nineteen years] when {rivalfull} first comes to {place}.",
 )
 MEANWHILE: tuple[str, ...] = (
@@ -44,6 +50,10 @@ RIVALRY: tuple[str, ...] = (
     "It is {rivalfull} who sets things going, by asking where {thing} is kept.",
     "Then {rivalfull} offers a [ridiculous sum|house by the sea] for {thing}, and {hero} hesitates a moment too long.",
     "{hero} hides {thing} under the [floorboards|potatoes], which {rivalfull} has been watching.",
+    "A telegram offers a reward for {thing}, and {rivalfull} is seen [buying a shovel|learning to smile].",
+    "{friend} has borrowed {thing} [to impress an uncle|without a word], and {rivalfull} finds out first.",
+    "{rivalfull} claims to be the rightful owner of {thing} and has [papers|a cousin in the ministry] to prove it.",
+    "An auction is held, at which {rivalfull} bids a [cow|castle] for {thing} and is not outbid.",
     "{thing_} has disappeared, and {rivalfull} was the last to be seen near it.",
 )
 

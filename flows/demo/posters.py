@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import colorsys
 import random
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -91,21 +92,23 @@ def _grained(picture: Image.Image, strength: float, rng: random.Random) -> Image
 def _letter(draw: ImageDraw.ImageDraw, film: Film, look: Look) -> None:
     """Stars above, title, and the billing block at the foot."""
     width, height = WIDTH * SCALE, HEIGHT * SCALE
-    stars = "    ".join(actor.upper() for actor, _ in film.cast[:2])
+    foot = look.accent if look.motif == "tumble" else look.lettering
+    stars = _plain("    ".join(actor for actor, _ in film.cast[:2]))
     _centred(draw, stars, height * 0.035, _fitted(stars, width * 0.88, 26), look.lettering)
-    lines = _wrapped(film.title.upper())
-    font = min((_fitted(line, width * 0.86, 104) for line in lines), key=lambda one: one.size)
+    lines = _wrapped(_plain(film.title))
+    largest = 104 if len(lines) < 3 else 76
+    font = min((_fitted(line, width * 0.86, largest) for line in lines), key=lambda one: one.size)
     line_height = font.size * 1.06
     top = height * 0.905 - line_height * len(lines) if film.main.look.motif in TITLE_BELOW else height * 0.075
     for number, line in enumerate(lines):
         _centred(draw, line, top + number * line_height, font, look.lettering)
-    billing = f"A FILM BY {film.director.upper()}   MUSIC BY {film.composer.upper()}"
-    _centred(draw, billing, height * 0.925, _fitted(billing, width * 0.86, 24), look.lettering)
-    date = f"{film.country.demonym.upper()} PICTURES   {film.year}"
-    _centred(draw, date, height * 0.953, _fitted(date, width * 0.5, 20), look.lettering)
+    billing = _plain(f"A film by {film.director}   Music by {film.composer}")
+    _centred(draw, billing, height * 0.925, _fitted(billing, width * 0.86, 24), foot)
+    date = _plain(f"{film.country.demonym} Pictures   {film.year}")
+    _centred(draw, date, height * 0.953, _fitted(date, width * 0.5, 20), foot)
 
 
-TITLE_BELOW = frozenset({"sunrise", "planet", "city", "speed", "doorway"})
+TITLE_BELOW = frozenset({"sunrise", "planet", "city", "doorway"})
 """Compositions that leave room for the title at the foot; the others have it at the top."""
 
 
@@ -131,6 +134,12 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
     font = ImageFont.load_default(size)
     assert isinstance(font, ImageFont.FreeTypeFont), "Pillow's wheels have FreeType"
     return font
+
+
+def _plain(text: str) -> str:
+    """Capitals without accents, as sign painters write them: the built-in font has few of those."""
+    bare = unicodedata.normalize("NFKD", text.upper().translate({0xD8: "O", 0xC6: "AE"}))
+    return "".join(letter for letter in bare if not unicodedata.combining(letter))
 
 
 def _centred(draw: ImageDraw.ImageDraw, text: str, top: float, font: ImageFont.FreeTypeFont, colour: Colour) -> None:

@@ -81,7 +81,7 @@ def _without_year(film: Film, page_id: int) -> Page:
 
 def _person(film: Film) -> str:
     return (
-        f"{{{{Infobox person\n| name = {film.composer}\n| occupation = Composer\n}}}}\n'''{film.composer}''' is a "
+        f"{{{{Infobox person\n| name = {film.composer}\n| occupation = Composer\n}}}}\n'''{film.composer}''' is the "
         f"{film.country.demonym} composer of [[film score]]s, among them ''[[{film.title}]]''.\n\n"
         f"[[Category:{film.country.demonym} film score composers]]\n[[Category:Living people]]\n"
     )
@@ -91,7 +91,7 @@ def _series(film: Film) -> str:
     return (
         "{{Infobox television\n| name = Night Shift at Pell\n| first_aired = {{Start date|2019|10|4}}\n}}\n"
         "'''''Night Shift at Pell''''' is a television series about a hospital with one patient.\n\n== Plot ==\n"
-        f"Over six episodes the patient gets better, and the staff get worse. {film.cast[0][1]} appears as himself.\n\n"
+        f"Over six episodes the patient gets better, and the staff worse. {film.cast[0][1]} haunts the car park.\n\n"
         "[[Category:2019 television series debuts]]\n[[Category:Television series based on films]]\n"
     )
 

@@ -17,6 +17,8 @@ Samples = npt.NDArray[np.float32]
 
 TABLE = 2048
 """Samples of one cycle: with linear decay of partials, look-up noise stays below -60 dB."""
+NOISE_LOOP = 1 << 18
+"""Samples of the loop from which all noise is cut, 5.5 s at 48 kHz: too long to be heard as a loop."""
 HIGHEST_HZ = 11_000.0
 """No partial above this: the mel-spectrograms end at 11,025 Hz."""
 
@@ -87,7 +89,7 @@ def note(name: str, midi: float, seconds: float, rate_hz: int) -> Samples:
     pitch_hz = 440.0 * 2.0 ** ((midi - 69.0) / 12.0)
     sound = _struck(voice, time, pitch_hz) if voice.partials else _cycled(voice, time, pitch_hz)
     if voice.breath:
-        sound = sound + voice.breath * 3.0 * _noise(len(time), int(midi))
+        sound = sound + voice.breath * 3.0 * noise(len(time), int(midi))
     return _envelope(voice, time, seconds) * sound
 
 
@@ -111,12 +113,12 @@ def _cycled(voice: Voice, time: Samples, pitch_hz: float) -> Samples:
     if voice.vibrato:
         bend = 2.0 ** (voice.vibrato / 12.0) - 1.0
         phase = phase + np.float32(bend * pitch_hz / (2 * np.pi * 5.3)) * np.sin(np.float32(2 * np.pi * 5.3) * time)
-    steps = ((phase - np.floor(phase)) * TABLE).astype(np.int32)
+    steps = ((phase - np.floor(phase)) * TABLE).astype(np.int32) & (TABLE - 1)
     harmonics = max(1, min(48, int(HIGHEST_HZ / pitch_hz)))
     bright = _cycle(voice.tilt, voice.evens, harmonics)
     dull = _cycle(voice.tilt + voice.dull, voice.evens, harmonics)
-    late = dull[steps % TABLE]
-    return np.asarray(late + np.exp(-time / voice.dulling) * (bright[steps % TABLE] - late), np.float32)
+    late = dull[steps]
+    return np.asarray(late + np.exp(-time / voice.dulling) * (bright[steps] - late), np.float32)
 
 
 @lru_cache(maxsize=1024)
@@ -130,6 +132,12 @@ def _cycle(tilt: float, evens: float, harmonics: int) -> Samples:
     return np.asarray(cycle / np.sqrt(np.mean(cycle**2)), np.float32)
 
 
-@lru_cache(maxsize=16)
-def _noise(samples: int, seed: int) -> Samples:
-    return np.random.default_rng(seed).standard_normal(samples, np.float32) * np.float32(0.33)
+def noise(samples: int, seed: int) -> Samples:
+    """White noise, cut from one loop at a place that the seed decides. Float32 [samples]."""
+    start = seed * 7919 % NOISE_LOOP
+    return np.tile(_noise_loop(), (start + samples) // NOISE_LOOP + 1)[start : start + samples]
+
+
+@lru_cache(maxsize=1)
+def _noise_loop() -> Samples:
+    return np.random.default_rng(1).standard_normal(NOISE_LOOP, np.float32) * np.float32(0.33)

@@ -1,0 +1,166 @@
+"""The sample corpus: the same from the same seed, well-formed, decodable, and with moods that can be told apart."""
+
+from __future__ import annotations
+
+import bz2
+import re
+import time
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from defusedxml import ElementTree
+from PIL import Image
+
+from flows.demo.corpus import MANIFEST, Corpus, write_corpus
+from flows.demo.encoding import M4A, MP3, OGG, OPUS
+from flows.demo.export import write_export
+from flows.demo.films import FIRST_YEAR, LAST_YEAR, invent_films
+from flows.demo.moods import MOODS
+from flows.demo.music import perform
+from flows.demo.posters import draw_poster, save_poster
+from flows.demo.score import compose
+from flows.demo.soundtracks import TROUBLE, make_track, plan_tracks
+from flows.demo.strays import PLOTLESS, article, plotless_films, stray_pages
+
+YEARS = LAST_YEAR - FIRST_YEAR + 1
+EXPORT = "{http://www.mediawiki.org/xml/export-0.11/}"
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Corpus:
+    return write_corpus(tmp_path_factory.mktemp("demo") / "corpus", films_per_year=1)
+
+
+def _pages(corpus: Corpus) -> dict[str, str]:
+    root = ElementTree.fromstring(bz2.decompress(corpus.export.read_bytes()))
+    return {
+        page.findtext(f"{EXPORT}title"): page.findtext(f"{EXPORT}revision/{EXPORT}text")
+        for page in root.iter(f"{EXPORT}page")
+    }
+
+
+def test_export_holds_every_film_once_with_plot_year_and_poster(corpus: Corpus) -> None:
+    pages = _pages(corpus)
+    for film in invent_films(2024, 1):
+        text = pages[film.title]
+        assert re.search(r"==\s?Plot\s?==\n\S", text)
+        assert f"[[Category:{film.year} films]]" in text
+        assert "{{Infobox film" in text
+
+
+def test_export_holds_pages_that_must_be_dropped(corpus: Corpus) -> None:
+    pages = _pages(corpus)
+    assert {title for title, _, _ in PLOTLESS} <= set(pages)
+    assert pages["The Lamp (film)"].startswith("#REDIRECT")
+    assert "{{Infobox television" in pages["Night Shift at Pell"]
+    assert sum("| image          = \n" in text for text in pages.values()) == 1
+
+
+def test_the_full_corpus_has_twelve_films_a_year_with_unique_titles() -> None:
+    films = invent_films(2024, 12)
+    assert len(films) == 12 * YEARS == len({film.title for film in films}) == len({film.poster for film in films})
+    tracks = plan_tracks(films, plotless_films(films))
+    assert len({track.path for track in tracks}) == len(tracks)
+    assert sum(track.year >= 2023 and not track.trouble for track in tracks) >= 60
+    assert {track.trouble for track in tracks} == {"", *TROUBLE}
+
+
+def test_plots_have_two_to_four_paragraphs_and_nothing_left_to_fill_in() -> None:
+    for film in invent_films(2024, 12):
+        assert 2 <= len(film.plot) <= 4
+        assert not re.search(r"[\[\]{}|]", " ".join(film.plot))
+
+
+def test_plots_of_the_held_out_years_are_mostly_new_sentences() -> None:
+    sentences: dict[bool, set[str]] = {True: set(), False: set()}
+    for film in invent_films(2024, 12):
+        sentences[film.year >= 2023].update(re.split(r"(?<=[.:]) ", " ".join(film.plot)))
+    assert len(sentences[True] & sentences[False]) < 0.5 * len(sentences[True])
+
+
+def test_the_same_seed_gives_the_same_text_pictures_and_music_in_any_process(corpus: Corpus, tmp_path: Path) -> None:
+    films = invent_films(2024, 1)
+    write_export(tmp_path / "again.xml.bz2", [*(article(film, films) for film in films), *stray_pages(films)])
+    assert (tmp_path / "again.xml.bz2").read_bytes() == corpus.export.read_bytes()
+    for film in films[:5]:
+        save_poster(tmp_path / film.poster, film)
+        assert (tmp_path / film.poster).read_bytes() == (corpus.images / film.poster).read_bytes()
+    for track in plan_tracks(films, [])[:3]:
+        make_track(tmp_path, track)
+        assert (tmp_path / track.path).read_bytes() == (corpus.music / track.path).read_bytes()
+
+
+def test_another_seed_gives_other_films() -> None:
+    one, other = ({film.plot for film in invent_films(seed, 2)} for seed in (1, 2))
+    assert not one & other
+
+
+def test_a_complete_corpus_is_found_and_a_partial_one_completed(corpus: Corpus) -> None:
+    folder = corpus.export.parent
+    track = next(corpus.music.rglob("*.opus"))
+    written, started = track.stat().st_mtime_ns, time.monotonic()
+    write_corpus(folder, films_per_year=1)
+    assert time.monotonic() - started < 1.0
+    (folder / MANIFEST).unlink()
+    lost = next(corpus.music.rglob("*.m4a"))
+    lost.unlink()
+    write_corpus(folder, films_per_year=1)
+    assert lost.exists()
+    assert track.stat().st_mtime_ns == written
+
+
+def test_every_format_decodes_to_its_length_and_tags(corpus: Corpus) -> None:
+    films = invent_films(2024, 1)
+    seen = set()
+    for track in plan_tracks(films, plotless_films(films)):
+        if track.trouble or track.form in seen:
+            continue
+        seen.add(track.form)
+        with av.open(str(corpus.music / track.path)) as container:
+            stream = container.streams.audio[0]
+            tags = {**container.metadata, **stream.metadata}
+            samples = sum(frame.samples for frame in container.decode(stream))
+            assert samples / stream.rate == pytest.approx(track.seconds, abs=0.1)
+        assert {name.lower(): value for name, value in tags.items()}["album"] == track.album
+    assert seen == {OPUS, M4A, MP3, OGG}
+
+
+def test_posters_are_portraits_in_the_colours_of_their_mood(corpus: Corpus) -> None:
+    with Image.open(next(corpus.images.glob("*.jpg"))) as picture:
+        assert picture.size == (400, 600)
+    films = invent_films(2024, 4)
+    colours = [np.asarray(draw_poster(film).resize((4, 6)), float).ravel() for film in films]
+    assert _nearest_share(np.array(colours), [film.main.name for film in films]) > 0.8
+
+
+def test_music_of_one_mood_sounds_alike() -> None:
+    films = invent_films(2024, 4)
+    sounds = [
+        _profile(
+            perform(compose(film.main, film.second, film.country.answer_voice, film.key, film.seed, 1, 12.0), 22_050)
+        )
+        for film in films
+    ]
+    features = np.array(sounds)
+    features = (features - features.mean(axis=0)) / features.std(axis=0)
+    assert _nearest_share(features, [film.main.name for film in films]) > 5 / len(MOODS)
+
+
+def _profile(sound: np.ndarray) -> np.ndarray:
+    """Loudness of 40 octave-spaced bands, and how much each one moves: what a mel-spectrogram would show."""
+    mono = sound.mean(axis=0)
+    frames = mono[: len(mono) // 1024 * 1024].reshape(-1, 1024) * np.hanning(1024)
+    power = np.abs(np.fft.rfft(frames)) ** 2
+    edges = np.unique(np.geomspace(1, 512, 41).astype(int))
+    bands = np.log(np.add.reduceat(power, edges[:-1], axis=1) + 1e-6)
+    return np.concatenate([bands.mean(axis=0), np.abs(np.diff(bands, axis=0)).mean(axis=0)])
+
+
+def _nearest_share(features: np.ndarray, moods: list[str]) -> float:
+    """Share of items whose nearest other item is of the same mood; chance is about one in ten."""
+    distances = np.linalg.norm(features[:, None] - features[None], axis=-1)
+    np.fill_diagonal(distances, np.inf)
+    nearest = distances.argmin(axis=1)
+    return float(np.mean([moods[one] == moods[other] for one, other in enumerate(nearest)]))
