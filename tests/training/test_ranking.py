@@ -4,13 +4,16 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.errors import NeedledropError
 from storage.metrics import RANKS_SCHEMA
+from training import ranking
 from training.embeddings import Embeddings
 from training.ranking import rank_tracks, top_tracks
+from training.ranking_cuda import count_on_device
 
 
 def named(prefix, vectors):
@@ -77,6 +80,21 @@ def test_permuting_many_candidates_keeps_every_score_to_the_last_bit():
     ranks = rank_tracks(films, tracks, owners)
     assert as_dict(shuffled) == as_dict(ranks)
     assert sorted(shuffled.score) == sorted(ranks.score)
+
+
+def test_the_path_for_a_gpu_gives_the_same_ranks_and_scores():
+    random = np.random.default_rng(3)
+    vectors = random.normal(size=(3000, 32))
+    vectors[1500:] = vectors[:1500]
+    films, tracks = named("f", random.normal(size=(100, 32))), named("t", vectors)
+    owners = {t: f"f{i % 90}" for i, t in enumerate(tracks.ids)}
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    pairs = ranking._pairs(films, tracks, owners)
+    grid = ranking._on_grid(films.vectors), ranking._on_grid(tracks.vectors)
+    there = count_on_device(*grid, pairs.starts, pairs.tracks, device)
+    here = rank_tracks(films, tracks, owners)
+    assert np.array_equal(there[0] + 1, here.rank_lo) and np.array_equal(there[0] + there[1], here.rank_hi)
+    assert np.array_equal(there[2], here.score)
 
 
 def test_copies_of_one_track_are_tied_wherever_they_stand():
