@@ -42,10 +42,8 @@ def encode(path: Path, sound: Samples, form: Format, tags: Mapping[str, str]) ->
         pcm = np.asarray(pcm.mean(axis=0, keepdims=True), np.int16)
     frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(pcm.T).reshape(1, -1), format="s16", layout=form.layout)
     frame.sample_rate = form.rate_hz
-    frame.pts, frame.time_base = (
-        0,
-        Fraction(1, form.rate_hz),
-    )  # without them Vorbis files state a sixteenth of their length
+    # Without a clock on the frame, Vorbis files state a sixteenth of their length.
+    frame.pts, frame.time_base = 0, Fraction(1, form.rate_hz)
     # bitexact: no random stream numbers and no library version in the file.
     with av.open(str(path), "w", format=_container(form), options={"fflags": "+bitexact"}) as container:
         container.metadata.update(tags)
