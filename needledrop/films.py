@@ -34,6 +34,9 @@ def films_command(
         str | None, typer.Option(envvar="NEEDLEDROP_CONTACT", help="Your mail address or page, told to the wiki.")
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Read at most this many new pages.")] = None,
+    requests_per_minute: Annotated[
+        float, typer.Option(min=1, help="The pace. Wikimedia lets 200 through for a client that names a contact.")
+    ] = 150,
     lake: Annotated[str, typer.Option(help="Root of the lake: a folder, or s3://bucket/prefix.")] = "lake",
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's own log lines.")] = False,
 ) -> None:
@@ -57,6 +60,7 @@ def films_command(
             wiki=wiki,
             contact=contact,
             limit=limit,
+            requests_per_minute=requests_per_minute,
         )
     table = Table("What", "How many", title=f"Films in {lake}", title_justify="left")
     for what, how_many in counts.items():

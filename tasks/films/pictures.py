@@ -20,7 +20,8 @@ from storage.lake import Lake
 from storage.outcomes import Outcome, Stage, Status
 from storage.schemas import FILMS, OUTCOMES, THUMBNAILS
 from tasks.films.store import PRESENT
-from tasks.films.thumbnails import ImageFolder, make_thumbnail
+from tasks.films.thumbnails import MAXIMUM_BYTES, ImageFolder, make_thumbnail
+from tasks.films.wikipedia import Wikipedia
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Wanted:
     image: str | None
     image_url: str | None
     non_free: bool | None
+    from_wiki: bool
     last_reason: str | None
 
 
@@ -41,6 +43,7 @@ def wanted_pictures(lake: Lake, folder: ImageFolder | None, *, fetch: bool) -> l
     with tables.connect(lake) as connection:
         rows = connection.execute(
             "SELECT f.film_id, f.wiki, f.page_id, f.image, f.image_url, f.image_non_free, "
+            "starts_with(f.source, 'api:'), "
             "CASE WHEN o.recorded_at < f.recorded_at THEN NULL ELSE o.reason END, o.retry, o.retry_at "
             f"FROM {tables.latest_sql(lake, FILMS)} f "
             f"LEFT JOIN {tables.latest_sql(lake, THUMBNAILS)} t USING (film_id) "
@@ -78,10 +81,14 @@ def commit_pictures(lake: Lake, wanted: Sequence[Wanted], read: Callable[[Wanted
     return Counter(outcome.reason for outcome in ended)
 
 
-def read_from_folder(film: Wanted, folder: ImageFolder | None) -> bytes:
-    """The bytes of a film's picture in a folder. Raises `ItemError` saying why there are none."""
+def read_picture(film: Wanted, folder: ImageFolder | None, client: Wikipedia | None, hosts: frozenset[str]) -> bytes:
+    """The bytes of a film's picture, from the wiki or from the folder. Raises `ItemError` saying why there are none."""
+    if film.image_url is not None and client is not None:
+        return client.download(film.image_url, hosts, MAXIMUM_BYTES)
     if film.image is None:
         raise ItemError("no_image", "The article names no picture")
+    if film.from_wiki:
+        raise ItemError("no_image", f"The wiki shows no {film.image}, which the article names")
     if folder is None:
         raise ItemError("no_folder", f"{film.image} was not looked for; give the folder that has it with --images")
     return folder.read(film.image)

@@ -10,13 +10,12 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from mwparserfromhell.parser import ParserError
 
 from storage import outcomes, tables
-from storage.errors import Retry
 from storage.lake import Lake
 from storage.outcomes import Outcome, Stage, Status
 from storage.schemas import FILMS, OUTCOMES, PAGES, Table
@@ -30,26 +29,26 @@ GONE = "gone"
 
 @dataclass(frozen=True)
 class Known:
-    """What the lake already has of a page."""
+    """What the lake already has of a page. `categories` is None for a page that came from an export."""
 
+    page_id: int
+    title: str
     revision_id: int
     state: str
     categories: tuple[str, ...] | None
-    image: str | None
-    source: str
 
 
 def known_pages(lake: Lake, wiki: str | None = None) -> dict[str, Known]:
     """Every page the lake has, by film id; of one wiki if it is named."""
     with tables.connect(lake) as connection:
         rows = connection.execute(
-            f"SELECT film_id, revision_id, state, categories, image, source FROM {tables.latest_sql(lake, PAGES)} "
-            "WHERE ? IS NULL OR wiki = ?",
-            [wiki, wiki],
+            f"SELECT film_id, page_id, title, revision_id, state, categories FROM {tables.latest_sql(lake, PAGES)} "
+            "WHERE $1 IS NULL OR wiki = $1",
+            [wiki],
         ).fetchall()
     return {
-        film_id: Known(revision_id, state, None if names is None else tuple(names), image, source)
-        for film_id, revision_id, state, names, image, source in rows
+        key: Known(page_id, title, revision_id, state, None if names is None else tuple(names))
+        for key, page_id, title, revision_id, state, names in rows
     }
 
 
@@ -86,18 +85,22 @@ def commit_others(lake: Lake, ended: Sequence[Outcome], run_id: str) -> Counter[
     return Counter(outcome.reason for outcome in ended)
 
 
-def commit_gone(lake: Lake, gone: dict[str, str], run_id: str) -> int:
-    """Mark pages as gone (film id to the sentence that says why); returns how many were marked."""
+def commit_gone(lake: Lake, gone: dict[str, str], run_id: str) -> Counter[str]:
+    """Mark pages as gone (film id to the sentence that says why); they keep their rows, and lose their place."""
     if not gone:
-        return 0
+        return Counter()
     for table in (PAGES, FILMS):
         present = [row for row in _rows_of(lake, table, gone) if row["state"] == PRESENT]
         tables.append(lake, table, [_without_provenance({**row, "state": GONE}) for row in present], run_id)
-    ended = [
-        Outcome(Stage.FILM, item, Status.SKIPPED, "missing", Retry.NEVER, message=why) for item, why in gone.items()
-    ]
+    ended = [Outcome(Stage.FILM, item, Status.SKIPPED, "missing", message=why) for item, why in gone.items()]
     outcomes.record(lake, ended, run_id)
-    return len(gone)
+    return Counter(gone=len(gone))
+
+
+def commit_categories(lake: Lake, categories: dict[str, tuple[str, ...]], run_id: str) -> Counter[str]:
+    """Give kept pages their new categories (by film id), and read them again."""
+    kept = [_page(row) for row in _rows_of(lake, PAGES, categories)]
+    return commit_pages(lake, [replace(page, categories=categories[page.film_id]) for page in kept], run_id)
 
 
 def stale_pages(lake: Lake, batch: int) -> Iterator[list[Page]]:

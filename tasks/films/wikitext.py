@@ -47,9 +47,9 @@ _TELEVISION_TITLE = re.compile(
 _NOT_A_FILM_BOX = re.compile(
     r"infobox (?:television(?! film)|tv|animanga|anime|manga|person|actor|actress|comedian|presenter|writer|artist"
     r"|musical artist|singer|album|song|single|soundtrack|musical composition|book|novel|short story|comic"
-    r"|graphic novel|video game|vg|character|fictional|company|organi[sz]ation|film awards|film festival|award|play|musical"
-    r"|opera|franchise|media franchise|event|settlement|building|venue|radio|podcast|website|toy|game|language|country"
-    r"|cinema market|theatre|dance|military|school|university|royalty|officeholder|criminal|sports?|football|ship"
+    r"|graphic novel|video game|vg|character|fictional|company|organi[sz]ation|film awards|film festival|award|play"
+    r"|musical|opera|franchise|media franchise|event|settlement|building|venue|radio|podcast|website|toy|game|language"
+    r"|country|cinema market|theatre|dance|military|school|university|royalty|officeholder|criminal|sports?|football|ship"
     r"|newspaper|magazine|journal|software|deity|literary|poem)\b",
     re.IGNORECASE,
 )

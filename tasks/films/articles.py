@@ -1,0 +1,169 @@
+"""What is asked of a wiki about its articles, and how its answers become pages.
+
+Fifty ids a query, which is what a wiki lets anybody ask. Text is asked for only where it is wanted: the
+state of a page (its last revision, whether it still is there) and its categories come without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import unquote, urlsplit
+
+from tasks.films.pages import UNKNOWN_LICENCE, Page, page_url, wiki_name
+from tasks.films.wikipedia import Answer, Wikipedia, merge_pages
+
+IDS_PER_QUERY = 50
+THUMBNAIL_PIXELS = 480
+"""The box a picture is asked to fit: a poster of 2:3 then comes 330 wide, a landscape still 480, both over 224."""
+_WIKIMEDIA = ("wikipedia.org", "wikimedia.org")
+_WIKIMEDIA_FILES = frozenset({"upload.wikimedia.org", "thumb.wikimedia.org"})
+_CATEGORIES = {"cllimit": "max", "clshow": "!hidden"}
+
+
+@dataclass(frozen=True)
+class Site:
+    """A wiki as it describes itself. `file_hosts` are where its pictures may come from."""
+
+    wiki: str
+    base_url: str
+    licence: str
+    time: datetime
+    file_hosts: frozenset[str]
+
+
+@dataclass(frozen=True)
+class PageState:
+    """A page without its text: enough to know whether anything changed."""
+
+    page_id: int
+    title: str
+    revision_id: int
+    touched: datetime
+    is_redirect: bool
+
+
+def describe_site(client: Wikipedia) -> Site:
+    """Ask a wiki for its name, its clock and the licence of its text."""
+    answer = client.ask(action="query", meta="siteinfo", siprop="general|rightsinfo")["query"]
+    general, rights = answer["general"], answer.get("rightsinfo") or {}
+    base_url = general.get("base") or client.api_url
+    hosts = {urlsplit(client.api_url).netloc.lower(), urlsplit(base_url).netloc.lower()}
+    if any(host.endswith(_WIKIMEDIA) for host in hosts):
+        hosts |= _WIKIMEDIA_FILES
+    return Site(
+        wiki=wiki_name(general.get("wikiid"), base_url),
+        base_url=base_url,
+        licence=rights.get("text") or rights.get("url") or UNKNOWN_LICENCE,
+        time=datetime.fromisoformat(general["time"]),
+        file_hosts=frozenset(hosts),
+    )
+
+
+def page_states(client: Wikipedia, page_ids: Sequence[int]) -> dict[int, PageState]:
+    """The state of each page that is still there, by page id."""
+    states = {}
+    for ids in _fifties(page_ids):
+        merged = merge_pages(list(client.query(prop="info", pageids=ids)))
+        for page_id, page in merged.items():
+            if not page.get("missing"):
+                states[page_id] = _state(page)
+    return states
+
+
+def titles_to_ids(client: Wikipedia, titles: Sequence[str]) -> dict[str, int | None]:
+    """The page that each title leads to, over normalisation and redirects; None where there is no article."""
+    found: dict[str, int | None] = {}
+    for start in range(0, len(titles), IDS_PER_QUERY):
+        asked = titles[start : start + IDS_PER_QUERY]
+        steps: dict[str, str] = {}
+        ids: dict[str, int] = {}
+        for part in client.query(prop="info", titles="|".join(asked), redirects=1):
+            query = part.get("query") or {}
+            for step in [*query.get("normalized", []), *query.get("converted", []), *query.get("redirects", [])]:
+                steps[_decoded(step)] = step["to"]
+            ids |= {p["title"]: p["pageid"] for p in query.get("pages", []) if p.get("pageid") and p.get("ns") == 0}
+        found |= {title: ids.get(_followed(title, steps)) for title in asked}
+    return found
+
+
+def fetch_articles(client: Wikipedia, site: Site, page_ids: Sequence[int]) -> Iterator[Page]:
+    """The newest revision of each page that is there, with categories and picture."""
+    for ids in _fifties(page_ids):
+        parts = client.query(
+            prop="revisions|categories|pageimages|pageprops|info",
+            pageids=ids,
+            rvprop="ids|timestamp|content",
+            rvslots="main",
+            **_CATEGORIES,
+            piprop="thumbnail|original|name",
+            pithumbsize=THUMBNAIL_PIXELS,
+            pilimit=IDS_PER_QUERY,
+            pilicense="any",  # posters are not free, and the default leaves them out
+            ppprop="page_image_free",
+        )
+        for page in merge_pages(list(parts)).values():
+            if page.get("revisions"):
+                yield _page(site, page)
+
+
+def fetch_categories(client: Wikipedia, page_ids: Sequence[int]) -> dict[int, tuple[str, ...]]:
+    """The categories of each page, without its text."""
+    names: dict[int, tuple[str, ...]] = {}
+    for ids in _fifties(page_ids):
+        merged = merge_pages(list(client.query(prop="categories", pageids=ids, **_CATEGORIES)))
+        names |= {page_id: _category_names(page) for page_id, page in merged.items() if not page.get("missing")}
+    return names
+
+
+def _fifties(page_ids: Sequence[int]) -> Iterator[str]:
+    for start in range(0, len(page_ids), IDS_PER_QUERY):
+        yield "|".join(str(i) for i in page_ids[start : start + IDS_PER_QUERY])
+
+
+def _state(page: Answer) -> PageState:
+    touched = datetime.fromisoformat(page["touched"])
+    return PageState(page["pageid"], page["title"], page["lastrevid"], touched, bool(page.get("redirect")))
+
+
+def _page(site: Site, page: Answer) -> Page:
+    revision = page["revisions"][0]
+    slot = (revision.get("slots") or {}).get("main") or {}
+    picture = page.get("thumbnail") or page.get("original") or {}
+    image = page.get("pageimage")
+    free = (page.get("pageprops") or {}).get("page_image_free")
+    return Page(
+        wiki=site.wiki,
+        page_id=page["pageid"],
+        revision_id=revision["revid"],
+        revision_time=datetime.fromisoformat(revision["timestamp"]),
+        title=page["title"],
+        url=page_url(site.base_url, page["title"]),
+        wikitext=slot.get("content") or "",  # a hidden revision has none
+        source=f"api:{site.base_url}",
+        licence=site.licence,
+        categories=_category_names(page),
+        image=image.replace("_", " ") if image else None,
+        image_url=picture.get("source"),
+        image_non_free=None if image is None else free != image,
+    )
+
+
+def _category_names(page: Answer) -> tuple[str, ...]:
+    """Names without the namespace, in whatever language it stands."""
+    return tuple(category["title"].split(":", 1)[-1] for category in page.get("categories", []))
+
+
+def _decoded(step: Answer) -> str:
+    """A `from` that is not in Unicode's composed form comes percent-encoded."""
+    return unquote(step["from"]) if step.get("fromencoded") else str(step["from"])
+
+
+def _followed(title: str, steps: dict[str, str]) -> str:
+    """Where a title leads; a circle of redirects leads nowhere."""
+    seen = set()
+    while title in steps and title not in seen:
+        seen.add(title)
+        title = steps[title]
+    return title

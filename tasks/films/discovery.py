@@ -1,0 +1,125 @@
+"""Which articles a person asked for: those of a year's films, or single ones by title, id or address.
+
+A year's films stand in the category "YYYY films" and in categories below it. The tree is walked to a
+depth, every category once (categories do contain each other), and a category that says that it was
+replaced by another leads there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from storage.errors import InputError
+from tasks.films.articles import IDS_PER_QUERY, Site, titles_to_ids
+from tasks.films.wikipedia import Wikipedia
+
+DEEPEST = 3
+"""Categories below "2022 films": by genre, by country and genre, and one more. Deeper ones leave the subject."""
+_ABOUT_FILMS = re.compile(r"\bfilms?\b|\bmovies?\b", re.IGNORECASE)
+_REDIRECTED = re.compile(
+    r"\{\{\s*(?:category ?redirect|cat ?redirect|cat ?redir|catredirect|seecat|soft category redirect)\s*\|"
+    r"\s*(?:1\s*=\s*)?:?(?:category:)?\s*([^|{}\n]+)",
+    re.IGNORECASE,
+)
+
+
+def films_of_years(client: Wikipedia, years: Iterable[int]) -> dict[int, str]:
+    """The articles in the category trees of these years: page id to title.
+
+    Raises `InputError` if the wiki has no article in any of them.
+    """
+    asked = sorted(set(years))
+    members: dict[int, str] = {}
+    seen: set[str] = set()
+    level = [f"Category:{year} films" for year in asked]
+    for depth in range(DEEPEST + 1):
+        below, empty = _walk_level(client, level, seen, members)
+        targets = soft_redirects(client, empty) if empty else []
+        if targets:
+            more, _ = _walk_level(client, targets, seen, members)
+            below.extend(more)
+        level = below if depth < DEEPEST else []
+        if not level:
+            break
+    if not members:
+        raise InputError(f"{client.api_url} lists no film of {', '.join(map(str, asked))}; check the years and --wiki")
+    return members
+
+
+def _walk_level(
+    client: Wikipedia, categories: Sequence[str], seen: set[str], members: dict[int, str]
+) -> tuple[list[str], list[str]]:
+    """List each category not seen before; returns the categories below, and those that hold nothing."""
+    below, empty = [], []
+    for category in categories:
+        if category in seen:
+            continue
+        seen.add(category)
+        count = 0
+        for part in client.query(
+            list="categorymembers", cmtitle=category, cmtype="page|subcat", cmprop="ids|title|type", cmlimit="max"
+        ):
+            for member in part.get("query", {}).get("categorymembers", []):
+                count += 1
+                if member["type"] == "subcat" and _ABOUT_FILMS.search(member["title"]):
+                    below.append(member["title"])
+                elif member["type"] == "page" and member["ns"] == 0:
+                    members[member["pageid"]] = member["title"]
+        if count == 0:
+            empty.append(category)
+    return below, empty
+
+
+def soft_redirects(client: Wikipedia, categories: Sequence[str]) -> list[str]:
+    """Where empty categories say that their articles went: `{{Category redirect|…}}`."""
+    targets: list[str] = []
+    for start in range(0, len(categories), IDS_PER_QUERY):
+        titles = "|".join(categories[start : start + IDS_PER_QUERY])
+        for part in client.query(prop="revisions", titles=titles, rvprop="content", rvslots="main"):
+            for page in part.get("query", {}).get("pages", []):
+                for revision in page.get("revisions", []):
+                    text = ((revision.get("slots") or {}).get("main") or {}).get("content") or ""
+                    targets.extend(f"Category:{match.strip()}" for match in _REDIRECTED.findall(text))
+    return targets
+
+
+def articles_named(client: Wikipedia, site: Site, entries: Sequence[str]) -> tuple[dict[int, str], list[str]]:
+    """The articles behind titles, page ids and addresses (page id to entry), and the entries that lead nowhere."""
+    ids: dict[int, str] = {}
+    titles: dict[str, str] = {}
+    for entry in entries:
+        title_or_id = _title_or_id(entry.strip(), site)
+        if isinstance(title_or_id, int):
+            ids[title_or_id] = entry
+        elif title_or_id:
+            titles[title_or_id] = entry
+    lost = []
+    for title, page_id in titles_to_ids(client, list(titles)).items():
+        if page_id is None:
+            lost.append(titles[title])
+        else:
+            ids[page_id] = titles[title]
+    return ids, lost
+
+
+def _title_or_id(entry: str, site: Site) -> str | int:
+    """A page id is digits; an address is taken apart; anything else is a title.
+
+    Raises `InputError` for an address of another wiki.
+    """
+    if entry.isdecimal():
+        return int(entry)
+    if not re.match(r"https?://", entry):
+        return entry.split("#", 1)[0].replace("|", " ").strip()
+    parts = urlsplit(entry)
+    if parts.netloc.lower().replace(".m.", ".") != urlsplit(site.base_url).netloc.lower():
+        raise InputError(f"{entry} is not on {urlsplit(site.base_url).netloc}; name its wiki with --wiki")
+    query = parse_qs(parts.query)
+    for key in ("curid", "pageid"):
+        if key in query and query[key][0].isdecimal():
+            return int(query[key][0])
+    if "title" in query:
+        return query["title"][0].replace("_", " ")
+    return unquote(parts.path.split("/wiki/", 1)[-1]).replace("_", " ")
