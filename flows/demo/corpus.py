@@ -1,7 +1,7 @@
 """Make the sample corpus in a folder, once: an export of films, their posters, their music.
 
-The manifest is written last, so a folder with the right manifest is complete and is returned at once;
-in one without, only the files that are missing are made. Work is spread over processes, and each file
+The manifest says `complete` last of all, so a folder whose manifest says so is returned at once; in
+another, only the files that are missing are made. Work is spread over processes, and each file
 depends on its own name and the seed alone, so any order gives the same corpus.
 """
 
@@ -21,6 +21,7 @@ from flows.demo.films import Film, invent_films
 from flows.demo.posters import save_poster
 from flows.demo.soundtracks import Track, make_track, plan_tracks
 from flows.demo.strays import WITHOUT_POSTER, article, plotless_films, stray_pages
+from storage.errors import InputError
 
 OnProgress = Callable[[str, int, int], None]
 """Told what is being made, how many are done and how many there are."""
@@ -50,21 +51,31 @@ class Corpus:
 def write_corpus(
     folder: Path, *, seed: int = 2024, films_per_year: int = 12, on_progress: OnProgress | None = None
 ) -> Corpus:
-    """Make the corpus in `folder`, or complete it, or find it complete and return at once."""
+    """Make the corpus in `folder`, or complete it, or find it complete and return at once.
+
+    Raises:
+        InputError: the folder cannot be written, or holds the corpus of another seed.
+    """
     corpus = Corpus(folder / "films.xml.bz2", folder / "images", folder / "music")
     wanted = {"edition": EDITION, "seed": seed, "films_per_year": films_per_year}
-    if _is_complete(folder, wanted):
+    found = _read_manifest(folder)
+    if found and {name: found.get(name) for name in wanted} != wanted:
+        raise InputError(
+            f"{folder} holds a sample corpus of another seed or edition: delete it, or name another folder."
+        )
+    if found.get("complete"):
         return corpus
     films = invent_films(seed, films_per_year)
     plotless = plotless_films(films)
-    for place in (corpus.images, corpus.music):
-        place.mkdir(parents=True, exist_ok=True)
+    _make_folders(corpus)
+    _write_manifest(folder, {**wanted, "complete": False})
     tracks = plan_tracks(films, plotless)
     posters = [film for number, film in enumerate([*films, *plotless]) if number != WITHOUT_POSTER]
     _make_all(corpus, posters, tracks, on_progress)
     write_export(corpus.export, [*(article(film, films) for film in films), *stray_pages(films)])
     (folder / "LICENSE.txt").write_text(LICENCE, "utf-8")
-    _write_manifest(folder, {**wanted, "films": len(films), "posters": len(posters), "tracks": len(tracks)})
+    counts = {"films": len(films), "posters": len(posters), "tracks": len(tracks)}
+    _write_manifest(folder, {**wanted, **counts, "complete": True})
     return corpus
 
 
@@ -87,12 +98,23 @@ def _make_poster(folder: Path, film: Film) -> None:
     save_poster(folder / film.poster, film)
 
 
-def _is_complete(folder: Path, wanted: dict[str, int]) -> bool:
+def _make_folders(corpus: Corpus) -> None:
     try:
-        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
-    except (FileNotFoundError, ValueError):
-        return False
-    return {name: manifest.get(name) for name in wanted} == wanted
+        for place in (corpus.images, corpus.music):
+            place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"The sample corpus cannot be written to {place} ({error.strerror}): name a folder."
+        ) from error
+
+
+def _read_manifest(folder: Path) -> dict[str, int]:
+    """What an earlier run made or began here; nothing where none did."""
+    try:
+        manifest: dict[str, int] = json.loads((folder / MANIFEST).read_text("utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return {}
+    return manifest
 
 
 def _write_manifest(folder: Path, manifest: dict[str, int]) -> None:

@@ -26,7 +26,7 @@ class Format:
 
 
 OPUS = Format(".opus", "libopus", 48_000, "stereo", 20_000, (("compression_level", "0"), ("application", "lowdelay")))
-M4A = Format(".m4a", "aac", 44_100, "stereo", 28_000, (("aac_coder", "fast"),))
+M4A = Format(".m4a", "aac", 44_100, "stereo", 24_000, (("aac_coder", "fast"),))
 MP3 = Format(".mp3", "libmp3lame", 44_100, "mono", 32_000, (("compression_level", "9"),))
 OGG = Format(".ogg", "vorbis", 44_100, "stereo", 0, (("strict", "-2"), ("global_quality", "10"), ("flags", "+qscale")))
 """FFmpeg's own Vorbis encoder, the one PyAV's wheels bring, calls itself experimental: hence `strict`."""

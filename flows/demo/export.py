@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows.demo.films import Film
-from flows.demo.moods import stream
+from flows.demo.seeds import stream
 from flows.demo.wikitext import categories, infobox, plot_section
 
 HEAD = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" \

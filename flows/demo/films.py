@@ -7,9 +7,11 @@ import re
 from dataclasses import dataclass
 
 from flows.demo import plots
-from flows.demo.moods import MOODS, Mood, stream
+from flows.demo.moods import MOODS, Mood
 from flows.demo.people import COUNTRIES, Country
-from flows.demo.settings import SETTINGS, Setting
+from flows.demo.seeds import stream
+from flows.demo.settings_indoors import INDOORS
+from flows.demo.settings_outdoors import OUTDOORS, Setting
 
 FIRST_YEAR, LAST_YEAR = 2014, 2024
 
@@ -113,7 +115,7 @@ def _invent(seed: str, count: int, year: int, chosen_title: str | None, taken: s
     rng = stream(seed)
     main = MOODS[count % len(MOODS)]
     second = rng.choice([mood for mood in MOODS if mood is not main])
-    country, setting = rng.choice(COUNTRIES), rng.choice(SETTINGS)
+    country, setting = rng.choice(COUNTRIES), rng.choice((*OUTDOORS, *INDOORS))
     town = rng.choice(country.towns)
     roles = _roles(rng, country)
     title = chosen_title or _title(rng, setting, town, roles[0][0], taken)

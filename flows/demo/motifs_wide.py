@@ -10,7 +10,7 @@ import math
 import random
 
 from flows.demo.brushes import Draw, disc, glow, hills, person
-from flows.demo.moods import Look
+from flows.demo.sound_and_look import Look
 
 
 def speed(draw: Draw, look: Look, rng: random.Random, width: int, height: int) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 from flows.demo.plot_lines_bright import BRIGHT
 from flows.demo.plot_lines_dark import DARK, Lines
-from flows.demo.settings import Setting
+from flows.demo.settings_outdoors import Setting
 
 LINES: dict[str, Lines] = {**DARK, **BRIGHT}
 

@@ -17,7 +17,8 @@ from PIL import Image, ImageDraw, ImageFont
 from flows.demo import motifs_close, motifs_wide
 from flows.demo.brushes import Motif
 from flows.demo.films import Film
-from flows.demo.moods import Colour, Look, stream
+from flows.demo.seeds import stream
+from flows.demo.sound_and_look import Colour, Look
 
 MOTIFS: dict[str, Motif] = {
     "doorway": motifs_close.doorway,

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from flows.demo.encoding import MP3, OPUS, ROTATION, Format, encode
+from flows.demo.encoding import M4A, MP3, OPUS, ROTATION, Format, encode
 from flows.demo.films import Film, safe_name
-from flows.demo.moods import stream
 from flows.demo.music import perform
 from flows.demo.score import compose
+from flows.demo.seeds import stream
 
 TRACK_TITLES: tuple[str, ...] = (
     "Main Title",
@@ -41,11 +41,20 @@ TRACK_TITLES: tuple[str, ...] = (
     "Waltz for {friend}",
 )
 TRACKS_A_FILM = 3
-TWO_SEGMENTS_SECONDS = (20.6, 23.0)
-THREE_SEGMENTS_SECONDS = (29.9, 31.0)
+TWO_SEGMENTS_SECONDS = (20.5, 22.0)
+THREE_SEGMENTS_SECONDS = (30.0, 31.0)
 """A segment lasts 9.92 s; codecs may add or take a few hundredths."""
 
-TROUBLE: tuple[str, ...] = ("truncated", "text", "short", "silent", "unknown film", "duplicate", "compilation")
+TROUBLE: tuple[str, ...] = (
+    "truncated",
+    "beheaded",
+    "text",
+    "short",
+    "silent",
+    "unknown film",
+    "duplicate",
+    "compilation",
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,7 @@ class Track:
 def plan_tracks(films: Sequence[Film], plotless: Sequence[Film]) -> list[Track]:
     """Every file of the music folder, in order; the first films carry the trouble."""
     tracks = [track for place, film in enumerate(films) for track in _album(film, place * TRACKS_A_FILM)]
-    tracks += [replace(track, number=1) for film in plotless[:2] for track in _album(film, 0)[:1]]
+    tracks += [_album(film, 0)[0] for film in plotless[:2]]
     return tracks + _troubled(films)
 
 
@@ -84,7 +93,7 @@ def make_track(folder: Path, track: Track) -> None:
         unfinished.write_text("This is not music. Somebody saved the track list under the wrong name.\n", "utf-8")
     else:
         _record(unfinished, track)
-    if track.trouble == "truncated":
+    if track.trouble in {"truncated", "beheaded"}:
         unfinished.write_bytes(unfinished.read_bytes()[: unfinished.stat().st_size // 3])
     unfinished.replace(path)
 
@@ -112,7 +121,7 @@ def _album(film: Film, place: int) -> list[Track]:
             f"{film.title} (Original Motion Picture Soundtrack)",
             film.composer,
             film.year,
-            round(rng.uniform(*(THREE_SEGMENTS_SECONDS if rng.random() < 0.25 else TWO_SEGMENTS_SECONDS)), 2),
+            round(rng.uniform(*(THREE_SEGMENTS_SECONDS if rng.random() < 0.2 else TWO_SEGMENTS_SECONDS)), 2),
             ROTATION[(place + number) % len(ROTATION)],
         )
         for number, title in enumerate(titles, 1)
@@ -126,13 +135,22 @@ def _troubled(films: Sequence[Film]) -> list[Track]:
         return replace(_album(film, 0)[0], number=number, title=title, trouble=trouble, **changes)  # type: ignore[arg-type]
 
     unknown = replace(films[-1], title="The Film That Nobody Made", seed="unknown")
-    shared = films[min(4, len(films) - 1)]
+    shared, shared_place = films[4], 4 * TRACKS_A_FILM
     return [
         beside(films[0], 4, "Cut Short", "truncated", form=MP3),
+        beside(films[0], 5, "Lost Index", "beheaded", form=M4A),  # an m4a keeps its index at the end
         beside(films[1], 4, "Track List", "text", form=MP3),
         beside(films[2], 4, "Sting", "short", form=OPUS, seconds=4.0),
         beside(films[3], 4, "Intermission", "silent", form=OPUS),
         beside(unknown, 1, "Main Title", "unknown film", form=OPUS),
-        replace(_album(shared, 0)[0], number=1, album=_album(films[-2], 0)[0].album, trouble="duplicate"),
-        beside(films[0], 1, "Various Themes", "compilation", form=OPUS, album="Greatest Film Themes, Vol. 3"),
+        replace(_album(shared, shared_place)[0], album=_album(films[-2], 0)[0].album, trouble="duplicate"),
+        beside(
+            films[0],
+            1,
+            "Various Themes",
+            "compilation",
+            form=OPUS,
+            album="Greatest Film Themes, Vol. 3",
+            artist="Various Artists",
+        ),
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import json
 import re
 import time
 from pathlib import Path
@@ -23,6 +24,7 @@ from flows.demo.posters import draw_poster, save_poster
 from flows.demo.score import compose
 from flows.demo.soundtracks import TROUBLE, make_track, plan_tracks
 from flows.demo.strays import PLOTLESS, article, plotless_films, stray_pages
+from storage.errors import InputError
 
 YEARS = LAST_YEAR - FIRST_YEAR + 1
 EXPORT = "{http://www.mediawiki.org/xml/export-0.11/}"
@@ -103,12 +105,21 @@ def test_a_complete_corpus_is_found_and_a_partial_one_completed(corpus: Corpus) 
     written, started = track.stat().st_mtime_ns, time.monotonic()
     write_corpus(folder, films_per_year=1)
     assert time.monotonic() - started < 1.0
-    (folder / MANIFEST).unlink()
+    manifest = json.loads((folder / MANIFEST).read_text())
+    (folder / MANIFEST).write_text(json.dumps({**manifest, "complete": False}))
     lost = next(corpus.music.rglob("*.m4a"))
     lost.unlink()
     write_corpus(folder, films_per_year=1)
     assert lost.exists()
     assert track.stat().st_mtime_ns == written
+
+
+def test_a_folder_that_cannot_be_used_is_refused_with_a_sentence(corpus: Corpus, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="another seed"):
+        write_corpus(corpus.export.parent, seed=7, films_per_year=1)
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(InputError, match="name a folder"):
+        write_corpus(tmp_path / "file", films_per_year=1)
 
 
 def test_every_format_decodes_to_its_length_and_tags(corpus: Corpus) -> None:
