@@ -1,0 +1,111 @@
+"""The flow that fills Table 1: systems times seeds, each trained and measured on one version of the data set.
+
+A run that stands finished in the lake is not done again, one that was interrupted goes on where it was,
+and one that fails is recorded and does not lose the others.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from prefect import State, flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.states import Completed, Failed
+from pydantic import Field
+
+from storage.lake import Lake
+from storage.tables import open_tables
+from tasks.films.progress import Bars, bars
+from training.checkpoint import Job
+from training.data import newest_version
+from training.device import open_machine
+from training.evaluate import is_done, load_data, plan_jobs, run_experiment
+from training.experiment import chosen_settings, chosen_systems
+
+
+@flow(name="train-and-evaluate", flow_run_name="train-and-evaluate-in-{lake}")
+def train_and_evaluate(
+    lake: str = "lake",
+    dataset: str | None = None,
+    systems: list[str] | None = None,
+    preset: str = "small",
+    seeds: list[int] | None = None,
+    epochs: Annotated[int | None, Field(ge=1)] = None,
+    batch: Annotated[int | None, Field(ge=2)] = None,
+    learning_rate: Annotated[float | None, Field(gt=0)] = None,
+    patience: Annotated[int | None, Field(ge=1)] = None,
+    eval_segments: Annotated[int | None, Field(ge=1)] = None,
+    text_model: str | None = None,
+    image_model: str | None = None,
+    compiled: bool = False,
+    again: bool = False,
+) -> Any:
+    """Train systems on a data-set version, measure each on the held-out years, and record runs, epochs and ranks.
+
+    Args:
+        lake: Root of the lake: a folder, or s3://bucket/prefix.
+        dataset: The version to train on; by default the newest.
+        systems: All, Im, Plo, Ta, ImPlo, ImTa, TaPlo, AVCA, AVCA-tuned; "all" for every one of them.
+        preset: small (CPU-sized), paper or released.
+        seeds: One training run a system and seed; by default seed 0 alone.
+        epochs: At most this many epochs; by default the preset's.
+        batch: Tracks a batch, over all GPUs together; by default the preset's.
+        learning_rate: The highest learning rate; by default the preset's.
+        patience: Epochs without a lower validation loss before training stops.
+        eval_segments: Segments whose mean is a track's embedding; 1 takes the middle one.
+        text_model: Hub name or folder of pretrained BERT weights; by default the preset's.
+        image_model: Hub name or folder of pretrained ViT weights; by default the preset's.
+        compiled: Compile the model with torch.compile: slower to start, faster for long runs on a GPU.
+        again: Train anew also what is finished; the earlier runs stay.
+    """
+    store = open_tables(lake)
+    version = dataset or newest_version(store)
+    settings = chosen_settings(
+        preset,
+        epochs=epochs,
+        batch=batch,
+        learning_rate=learning_rate,
+        patience=patience,
+        eval_segments=eval_segments,
+        text_model=text_model,
+        image_model=image_model,
+    )
+    suffix = f"-{datetime.now(UTC):%Y%m%dT%H%M%S}" if again else ""
+    jobs = plan_jobs(version, chosen_systems(systems or ["All"]), settings, seeds or [0], suffix)
+    waiting = [job for job in jobs if not is_done(store, job.run_id)]
+    with bars() as progress:
+        failures = _run(store, waiting, compiled, progress)
+    counts = {
+        "version": version,
+        "trained": len(waiting) - len(failures),
+        "already_done": len(jobs) - len(waiting),
+        "failed": len(failures),
+        "runs": [job.run_id for job in jobs if job.run_id not in failures],
+    }
+    if not failures:
+        return counts
+    if len(failures) == len(jobs):
+        raise next(iter(failures.values()))
+    sentence = f"{len(failures)} of {len(jobs)} runs failed ({', '.join(failures)}); the others are measured"
+    return Completed(message=sentence, data=counts) if counts["trained"] else Failed(message=sentence)
+
+
+def _run(lake: Lake, jobs: list[Job], compiled: bool, progress: Bars) -> dict[str, BaseException]:
+    """Run the jobs one after another: each of them wants the whole machine. Returns what failed, and why."""
+    failures: dict[str, BaseException] = {}
+    for job in jobs:
+        named = train_and_measure.with_options(task_run_name=job.run_id)
+        state: State[None] = named(lake, job, compiled, progress, return_state=True)
+        if not state.is_completed():
+            error = state.result(raise_on_failure=False)
+            failures[job.run_id] = error if isinstance(error, BaseException) else RuntimeError(str(state.message))
+            get_run_logger().error("%s failed: %s", job.run_id, error)
+    return failures
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def train_and_measure(lake: Lake, job: Job, compiled: bool, progress: Bars) -> None:
+    """Train one system with one seed and rank the test split with it. Never retried: it resumes by itself."""
+    with open_machine() as machine:
+        run_experiment(lake, load_data(lake, job.dataset), job, machine, compiled=compiled, on_progress=progress)

@@ -1,0 +1,101 @@
+"""`needledrop train`: the systems of Table 1, trained and measured on a version of the data set."""
+
+from __future__ import annotations
+
+import os
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from needledrop.embedded import embedded
+
+RECALL_AT = (1, 5, 10, 20, 50, 100)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command("train")(train_command)
+
+
+def train_command(
+    system: Annotated[
+        list[str] | None,
+        typer.Option(help="All, Im, Plo, Ta, ImPlo, ImTa, TaPlo, AVCA, AVCA-tuned, or all for every one; repeatable."),
+    ] = None,
+    preset: Annotated[str, typer.Option(help="small (towers for a CPU), paper (its text) or released.")] = "small",
+    seeds: Annotated[int, typer.Option(min=1, help="How many seeds: 0, 1, 2, ….")] = 1,
+    dataset: Annotated[str | None, typer.Option(help="Version to train on; the newest by default.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="At most this many epochs.")] = None,
+    batch: Annotated[int | None, typer.Option(min=2, help="Tracks a batch, over all GPUs together.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="The highest learning rate.")] = None,
+    patience: Annotated[int | None, typer.Option(min=1, help="Epochs without improvement before stopping.")] = None,
+    eval_segments: Annotated[int | None, typer.Option(min=1, help="Segments a track is embedded from.")] = None,
+    text_model: Annotated[str | None, typer.Option(help="Hub name or folder of pretrained BERT weights.")] = None,
+    image_model: Annotated[str | None, typer.Option(help="Hub name or folder of pretrained ViT weights.")] = None,
+    compiled: Annotated[bool, typer.Option("--compile", help="Use torch.compile; pays on long GPU runs.")] = False,
+    again: Annotated[bool, typer.Option("--again", help="Train anew also what is finished.")] = False,
+    lake: Annotated[
+        str, typer.Option(envvar="NEEDLEDROP_LAKE", help="Root of the lake: a folder, or s3://bucket/prefix.")
+    ] = "lake",
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's own log lines.")] = False,
+) -> None:
+    """Train systems and measure them on the held-out years.
+
+    Finished runs are not done again; one that was stopped (Ctrl-C, a crash) goes on where it was. One system
+    that fails does not lose the others. On several GPUs start it with torchrun; all of them share each batch.
+
+    [bold]Examples[/]
+
+    needledrop train --system all --preset small --seeds 3
+
+    torchrun --no-python --nproc-per-node 4 needledrop train --system All --preset paper
+    """
+    parameters: dict[str, Any] = {
+        "lake": lake,
+        "dataset": dataset,
+        "systems": system or ["All"],
+        "preset": preset,
+        "seeds": list(range(seeds)),
+        "epochs": epochs,
+        "batch": batch,
+        "learning_rate": learning_rate,
+        "patience": patience,
+        "eval_segments": eval_segments,
+        "text_model": text_model,
+        "image_model": image_model,
+        "compiled": compiled,
+        "again": again,
+    }
+    with embedded(verbose=verbose):
+        from flows.train_and_evaluate import train_and_evaluate
+
+        if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+            # each rank is a process of its own, and one flow run a rank would be one too many
+            done = train_and_evaluate.fn(**parameters)
+        else:
+            done = train_and_evaluate(**parameters)
+    if int(os.environ.get("RANK", "0")) == 0:
+        _print_runs(lake, done)
+
+
+def _print_runs(root: str, done: dict[str, Any]) -> None:
+    """Show what each run reached."""
+    from storage import tables
+    from storage.metrics import connect_metrics
+
+    names = [f"r_at_{k}" for k in RECALL_AT]
+    with connect_metrics(tables.open_tables(root)) as connection:
+        rows = connection.execute(
+            f"SELECT system, seed, {', '.join(names)}, medr, tracks FROM metrics WHERE list_contains(?, run_id) "
+            "ORDER BY r_at_10 DESC, medr",
+            [done["runs"]],
+        ).fetchall()
+    title = (
+        f"{done['trained']} trained, {done['already_done']} done before, {done['failed']} failed on {done['version']}"
+    )
+    table = Table("system", "seed", *(f"R@{k}" for k in RECALL_AT), "MedR", "tracks", title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*(f"{value:.2f}" if isinstance(value, float) else str(value) for value in row))
+    Console().print(table)

@@ -1,0 +1,120 @@
+"""A small data-set version with structure: each film's mood shapes its plot, tags, poster and mels."""
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+from PIL import Image
+
+from storage import datasets
+from storage.lake import Lake
+from storage.mel_shards import TrackMels, write_shard
+from storage.mels import MelSettings, shard_path
+from storage.tables import open_tables
+
+MOODS = {
+    "dread": ("fear shadow cellar scream knife", "horror thriller", (40, 10, 60), 20.0, 5),
+    "joy": ("dance laughter wedding sunshine party", "comedy musical", (250, 200, 60), 90.0, 60),
+    "grief": ("funeral tears letter rain farewell", "drama tragedy", (60, 80, 140), 45.0, 9),
+    "speed": ("chase engine race bullet escape", "action heist", (220, 40, 30), 70.0, 110),
+}
+SPLIT_YEARS = {"train": 2020, "valid": 2022, "test": 2024}
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return open_tables(str(tmp_path / "lake"))
+
+
+@pytest.fixture
+def write_version(lake: Lake) -> Callable[..., str]:
+    """Writes a version of `films` films a split and returns its name; `change` may edit a film's row."""
+
+    def write(
+        films: int | dict[str, int] = 6,
+        tracks: int = 2,
+        segments: int = 2,
+        change: Callable[[dict], None] = lambda _row: None,
+    ) -> str:
+        torch.set_num_threads(2)
+        counts = films if isinstance(films, dict) else dict.fromkeys(SPLIT_YEARS, films)
+        rows, index = [], []
+        for split, count in counts.items():
+            for number in range(count):
+                row = _film(split, number)
+                change(row)
+                rows.append(row)
+                index += _write_mels(lake, row, tracks, segments)
+        return _commit(lake, rows, index)
+
+    return write
+
+
+def _film(split: str, number: int) -> dict:
+    rng = np.random.default_rng([SPLIT_YEARS[split], number])
+    mood = list(MOODS)[number % len(MOODS)]
+    words, tags, colour, _, _ = MOODS[mood]
+    names = [f"hero{split}{number}", "town", "night", "friend"]
+    plot = [" ".join(rng.permutation(words.split() * 2 + names)) + "." for _ in range(3)]
+    picture = np.clip(rng.normal(colour, 25, (260, 230, 3)), 0, 255).astype(np.uint8)
+    return {
+        "film_id": f"enwiki-{SPLIT_YEARS[split] * 1000 + number}",
+        "title": f"{mood} {number}",
+        "year": SPLIT_YEARS[split],
+        "split": split,
+        "plot": plot,
+        "tags": [f"{SPLIT_YEARS[split]} films", *(f"English {tag} films" for tag in tags.split())],
+        "thumbnail": _jpeg(picture),
+        "mood": mood,
+        "number": number,
+    }
+
+
+def _jpeg(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "JPEG", quality=80)
+    return buffer.getvalue()
+
+
+def _write_mels(lake: Lake, film: dict, tracks: int, segments: int) -> list[dict]:
+    """A film's shard; the mood sets the loudest band and the beat, the film a band of its own."""
+    _, _, _, band, beat = MOODS[film["mood"]]
+    settings, rows = MelSettings(), []
+    rng = np.random.default_rng([film["year"], film["number"], 7])
+    own = rng.uniform(0, 128)
+    with write_shard(lake, film["film_id"], film["year"], settings) as writer:
+        for track in range(tracks):
+            bands, frames = np.arange(128)[:, None], np.arange(995)[None]
+            tone = 120 * np.exp(-(((bands - band) / 15) ** 2)) + 60 * np.exp(-(((bands - own) / 4) ** 2))
+            pulse = 40 * (np.sin(2 * np.pi * frames / beat) > 0.5)
+            noise = rng.normal(60, 15, (segments, 128, 995))
+            codes = np.clip(tone + pulse + noise, 0, 255).astype(np.uint8)
+            track_id = f"music_folder:{film['film_id']}-{track}"
+            first = writer.append(track_id, _mels(codes, rng))
+            path = shard_path(film["film_id"], film["year"])
+            ids = {"film_id": film["film_id"], "track_id": track_id, "split": film["split"], "shard": path}
+            rows += [{**ids, "row": first + n, "segment": n, "start_seconds": 9.92 * n} for n in range(segments)]
+        writer.finish([])
+    return rows
+
+
+def _mels(codes: np.ndarray, rng: np.random.Generator) -> TrackMels:
+    count = len(codes)
+    zeros = np.zeros(count, np.float32)
+    return TrackMels(codes, rng.normal(20, 3, count).astype(np.float32), zeros, zeros > 0, zeros, zeros)
+
+
+def _commit(lake: Lake, films: list[dict], segments: list[dict]) -> str:
+    name = datasets.name_of({"films": [film["film_id"] for film in films], "segments": len(segments)})
+    tracks = list({(row["film_id"], row["track_id"]): row for row in segments}.values())
+    for file, rows in zip(datasets.FILES, (films, segments, tracks, []), strict=True):
+        columns = [{column: row.get(column) for column in file.schema.names} for row in rows]
+        lake.write_table(pa.Table.from_pylist(columns, file.schema), datasets.FOLDER, name, file.name)
+    counts = {"films": len(films), "tracks": len(tracks), "segments": len(segments)}
+    lake.write_json({"counts": counts, "parameters": {}}, datasets.FOLDER, name, datasets.MANIFEST)
+    datasets.make_current(lake, name, "test")
+    return name

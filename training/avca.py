@@ -1,0 +1,52 @@
+"""The baseline of Table 1: AVCA (Mercea et al. 2022) as the release adapted it to retrieval.
+
+Text and image attend to each other as in the paper's model but keep an embedding each; the audio
+embedding depends on the audio alone, so that tracks can be indexed. Nothing reconstructs. A query is
+the normalised mean of its two normalised embeddings.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from training.batches import Batch, Films, Tracks
+from training.experiment import Settings
+from training.model import Encoded, FilmEncoder, embedding_net
+from training.towers import AudioTower
+
+AVCA_DROPOUT = 0.2
+
+
+class AVCA(nn.Module):
+    """Two-layer embedding nets with ReLU over the shared film encoder and the audio tower, in every preset."""
+
+    def __init__(self, films: FilmEncoder, settings: Settings) -> None:
+        super().__init__()
+        head = replace(settings.head, form="code", dropout=AVCA_DROPOUT)
+        self.films = films
+        self.audio = AudioTower(settings.audio)
+        self.text_head = embedding_net(head.width, head, nn.ReLU)
+        self.image_head = embedding_net(head.width, head, nn.ReLU)
+        self.audio_head = embedding_net(settings.audio.width, head, nn.ReLU)
+
+    def encode_query(self, films: Films) -> Tensor:
+        """[F, d]: the mean of both normalised embeddings, normalised."""
+        parts = F.normalize(self._parts(films).float(), dim=-1)
+        return F.normalize(parts.mean(1), dim=-1)
+
+    def encode_audio(self, tracks: Tracks) -> Tensor:
+        """[B, d]."""
+        result: Tensor = self.audio_head(self.audio(tracks.codes, tracks.ref_db))
+        return result
+
+    def forward(self, batch: Batch) -> Encoded:
+        """The query keeps its two parts, which the triplets need apart: [B, 2, d], text first."""
+        return Encoded(self._parts(batch.films)[batch.owner], self.encode_audio(batch.tracks))
+
+    def _parts(self, films: Films) -> Tensor:
+        fused = self.films(films)
+        return torch.stack([self.text_head(fused[:, 0]), self.image_head(fused[:, 1])], 1)

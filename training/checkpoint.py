@@ -1,0 +1,178 @@
+"""The model folder `models/RUN/`: what a run is, its best weights, and where it stands.
+
+    config.json        system, settings, seed, data-set version, tower configurations
+    tokenizer.json     if the system reads text
+    best.safetensors   the weights of the lowest validation loss: what evaluation and search load
+    last.safetensors   weights, optimiser and loop state after the last save: what a resumed run loads
+
+Each file is committed whole, and the loop state stands inside last.safetensors, so that a kill at any
+moment leaves a state from which the run goes on to the very same bits.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from storage.errors import InputError, LakeError
+from storage.lake import Lake
+from training.build import Built, rebuild_model
+from training.experiment import SYSTEMS, Settings, System, settings_from_json
+from training.optimisation import Stopping
+
+FOLDER = "models"
+CONFIG, TOKENIZER, BEST, LAST = "config.json", "tokenizer.json", "best.safetensors", "last.safetensors"
+_MODEL, _OPTIMISER, _LOSS_SUM = "model.", "optimiser.", "loop.loss_sum"
+_STATE = "state"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run: what `config.json` holds beside the towers, and what names the run."""
+
+    run_id: str
+    system: System
+    settings: Settings
+    seed: int
+    dataset: str
+
+    def identity(self) -> dict[str, Any]:
+        """What two runs must share for one to go on from the other's checkpoint."""
+        settings = json.loads(json.dumps(asdict(self.settings)))
+        return {"system": self.system.name, "seed": self.seed, "dataset": self.dataset, "settings": settings}
+
+
+@dataclass(frozen=True)
+class LoopState:
+    """Where the loop stands: the next step to take, in epochs and steps counted from 0."""
+
+    epoch: int = 0
+    step: int = 0
+    stopping: Stopping = field(default_factory=Stopping)
+    finished: bool = False
+
+
+def save_config(lake: Lake, job: Job, built: Built) -> None:
+    """Commit what is needed to build the model again."""
+    if built.tokenizer is not None:
+        lake.write_bytes(built.tokenizer.to_str().encode(), FOLDER, job.run_id, TOKENIZER)
+    lake.write_json({"run_id": job.run_id, **job.identity(), "towers": built.towers}, FOLDER, job.run_id, CONFIG)
+
+
+def load_model(lake: Lake, run_id: str, weights: str = BEST) -> tuple[Job, Built]:
+    """The model of a run with its best weights, on the CPU, in evaluation mode.
+
+    Raises `LakeError` for a folder that is not there or damaged, `InputError` for weights of another
+    configuration.
+    """
+    job, built = load_config(lake, run_id)
+    _load_weights(built.model, _open(lake, run_id, weights)[0], run_id)
+    built.model.eval()
+    return job, built
+
+
+def load_config(lake: Lake, run_id: str) -> tuple[Job, Built]:
+    """The model of a run as its config.json describes it, with weights yet to be loaded."""
+    try:
+        config = json.loads(lake.read_bytes(FOLDER, run_id, CONFIG))
+        system, settings = SYSTEMS[config["system"]], settings_from_json(config["settings"])
+        job = Job(run_id, system, settings, config["seed"], config["dataset"])
+        text = lake.read_bytes(FOLDER, run_id, TOKENIZER).decode() if "text" in config["towers"] else None
+        tokenizer = None if text is None else Tokenizer.from_str(text)
+        return job, rebuild_model(system, settings, config["towers"], tokenizer)
+    except (ValueError, KeyError, TypeError) as error:
+        raise LakeError(
+            f"models/{run_id}/config.json does not describe a model of this Needledrop ({error}); "
+            "delete the folder and train again"
+        ) from error
+
+
+def check_same_job(lake: Lake, job: Job) -> None:
+    """Raise `InputError` when the folder of this run holds a run of another configuration."""
+    found = json.loads(lake.read_bytes(FOLDER, job.run_id, CONFIG))
+    wanted = job.identity()
+    other = [name for name in wanted if name != "settings" and found.get(name) != wanted[name]]
+    theirs = found.get("settings", {})
+    other += [f"settings.{name}" for name in wanted["settings"] if theirs.get(name) != wanted["settings"][name]]
+    if other:
+        raise InputError(
+            f"The checkpoint in models/{job.run_id} is of another configuration ({', '.join(other)} differ); "
+            "train under another name or delete that folder"
+        )
+
+
+def save_best(lake: Lake, run_id: str, model: nn.Module, epoch: int, loss: float) -> None:
+    """Commit the weights of the best epoch so far."""
+    tensors = {_MODEL + name: value for name, value in model.state_dict().items()}
+    _save(lake, run_id, BEST, tensors, {"epoch": epoch, "valid_loss": loss})
+
+
+def save_last(
+    lake: Lake, run_id: str, model: nn.Module, optimiser: torch.optim.Optimizer, loss_sum: Tensor, state: LoopState
+) -> None:
+    """Commit everything that the next step depends on."""
+    tensors = {_MODEL + name: value for name, value in model.state_dict().items()}
+    for weight, parts in optimiser.state_dict()["state"].items():
+        tensors.update({f"{_OPTIMISER}{weight}.{name}": value for name, value in parts.items()})
+    _save(lake, run_id, LAST, {**tensors, _LOSS_SUM: loss_sum}, asdict(state))
+
+
+def load_last(
+    lake: Lake, run_id: str, model: nn.Module, optimiser: torch.optim.Optimizer, loss_sum: Tensor
+) -> LoopState:
+    """Put weights, optimiser and the epoch's loss so far back where `save_last` found them."""
+    tensors, state = _open(lake, run_id, LAST)
+    _load_weights(model, tensors, run_id)
+    moments: dict[int, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        if name.startswith(_OPTIMISER):
+            weight, part = name.removeprefix(_OPTIMISER).split(".")
+            moments.setdefault(int(weight), {})[part] = value
+    optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
+    loss_sum.copy_(tensors[_LOSS_SUM])
+    return LoopState(**{**state, "stopping": Stopping(**state["stopping"])})
+
+
+def read_state(lake: Lake, run_id: str) -> LoopState | None:
+    """Where a run stands, or None if it has not saved yet."""
+    if not lake.exists(FOLDER, run_id, LAST):
+        return None
+    with safe_open(lake.local_path(FOLDER, run_id, LAST), "pt") as file:
+        state = json.loads(file.metadata()[_STATE])
+    return LoopState(**{**state, "stopping": Stopping(**state["stopping"])})
+
+
+def _save(lake: Lake, run_id: str, name: str, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+    ready = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    with lake.staged(FOLDER, run_id, name) as path:
+        save_file(ready, path, {_STATE: json.dumps(state)})
+
+
+def _open(lake: Lake, run_id: str, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    if not lake.exists(FOLDER, run_id, name):
+        raise LakeError(f"models/{run_id}/{name} is not in the lake {lake.root}; train this run first")
+    path: Path = lake.local_path(FOLDER, run_id, name)
+    try:
+        with safe_open(path, "pt") as file:
+            return {key: file.get_tensor(key) for key in file.keys()}, json.loads(file.metadata()[_STATE])  # noqa: SIM118
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise LakeError(f"models/{run_id}/{name} is damaged ({error}); delete the folder and train again") from error
+
+
+def _load_weights(model: nn.Module, tensors: dict[str, Tensor], run_id: str) -> None:
+    weights = {name.removeprefix(_MODEL): value for name, value in tensors.items() if name.startswith(_MODEL)}
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise InputError(
+            f"The weights in models/{run_id} do not fit its config.json: they are of another configuration; "
+            "restore the folder or train again"
+        ) from error

@@ -1,0 +1,136 @@
+"""A data-set version as training reads it: one split's films, tracks, and where their segments stand.
+
+Everything small is in memory (ids, words, JPEG bytes, a row number a segment); the mels stay in their
+memory-mapped shards. What is drawn at random is a function of the seed, the epoch and the step alone,
+so any batch of any epoch can be made again: after a crash, in another process, on another rank.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from storage import datasets
+from storage.errors import InputError, LakeError
+from storage.lake import Lake
+from storage.mels import SETTINGS_KEY, MelReader, MelSettings
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Split:
+    """The films of one split that have music, and their tracks; rows of `owner` point into the films."""
+
+    name: str
+    film_ids: tuple[str, ...]
+    years: tuple[int, ...]
+    tags: tuple[tuple[str, ...], ...]
+    plots: tuple[tuple[str, ...], ...]
+    """Paragraphs that are not empty; a film without any has none."""
+    thumbnails: tuple[bytes | None, ...]
+    track_ids: tuple[str, ...]
+    owner: NDArray[np.int64]
+    """[tracks]: the film a track belongs to."""
+    first_segment: NDArray[np.int64]
+    """[tracks + 1]: a track's segments are `positions[first_segment[t] : first_segment[t + 1]]`."""
+    positions: NDArray[np.int64]
+    """[segments]: where the reader finds each."""
+    mels: MelReader
+
+    def even_segments(self, track: int, count: int) -> NDArray[np.int64]:
+        """Positions of `count` evenly spaced segments of a track, first and last included; the middle one for 1.
+
+        A track with fewer segments gives all it has.
+        """
+        own = self.positions[self.first_segment[track] : self.first_segment[track + 1]]
+        if count == 1:
+            return own[[(len(own) - 1) // 2]]
+        if len(own) <= count:
+            return own
+        return own[np.round(np.linspace(0, len(own) - 1, count)).astype(np.int64)]
+
+
+def newest_version(lake: Lake) -> str:
+    """The data-set version that stands for the lake now.
+
+    Raises `InputError` when there is none yet.
+    """
+    version = datasets.current(lake)
+    if version is None:
+        raise InputError("This lake has no data set version to train on; run `needledrop curate` first")
+    return version
+
+
+def load_split(lake: Lake, version: str, split: str) -> Split:
+    """One split of a version, its shards mapped.
+
+    Raises `InputError` for a version that is not there or a split without films or tracks, `LakeError`
+    for a shard that is missing or damaged.
+    """
+    datasets.read_manifest(lake, version)
+    films = _read(lake, version, "films.parquet", split)
+    segments = _read(lake, version, "segments.parquet", split)
+    with_music = pc.is_in(films["film_id"], value_set=pc.unique(segments["film_id"]))
+    films = films.filter(with_music)
+    if not len(films):
+        raise InputError(
+            f"The {split} split of {version} has no film with music, so nothing can be learned or measured on it; "
+            "curate again with other split years or more films"
+        )
+    shards = sorted(segments["shard"].unique().to_pylist())
+    mels = MelReader(lake, shards, _settings_of(lake, shards[0]))
+    film_ids = films["film_id"].to_pylist()
+    tracks, owner, first = _group_tracks(segments, film_ids)
+    return Split(
+        name=split,
+        film_ids=tuple(film_ids),
+        years=tuple(films["year"].to_pylist()),
+        tags=tuple(tuple(tags or ()) for tags in films["tags"].to_pylist()),
+        plots=tuple(_paragraphs(plot) for plot in films["plot"].to_pylist()),
+        thumbnails=tuple(films["thumbnail"].to_pylist()),
+        track_ids=tracks,
+        owner=owner,
+        first_segment=first,
+        positions=mels.locate(segments["shard"], segments["row"].to_numpy()),
+        mels=mels,
+    )
+
+
+def _read(lake: Lake, version: str, file: str, split: str) -> pa.Table:
+    path = lake.local_path(datasets.FOLDER, version, file)
+    return pq.read_table(path, filters=[("split", "=", split)])
+
+
+def _paragraphs(plot: Sequence[str] | None) -> tuple[str, ...]:
+    return tuple(paragraph.strip() for paragraph in plot or () if paragraph and paragraph.strip())
+
+
+def _group_tracks(
+    segments: pa.Table, film_ids: Sequence[str]
+) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.int64]]:
+    """Track ids, their films' rows and first segments; segments stand in order of film, track and time.
+
+    A track that two films of the split share stays one track a film.
+    """
+    film, track = segments["film_id"].to_numpy(), segments["track_id"].to_numpy()
+    starts = np.flatnonzero(np.r_[True, (film[1:] != film[:-1]) | (track[1:] != track[:-1])])
+    row_of = {film_id: row for row, film_id in enumerate(film_ids)}
+    owner = np.array([row_of[film_id] for film_id in film[starts]], np.int64)
+    return tuple(track[starts]), owner, np.r_[starts, len(film)].astype(np.int64)
+
+
+def _settings_of(lake: Lake, shard: str) -> MelSettings:
+    """The standard parameters in the encoding of one shard; the reader holds every shard to them."""
+    metadata = pq.read_metadata(lake.local_path(shard)).metadata or {}
+    try:
+        return MelSettings(encoding=json.loads(metadata[SETTINGS_KEY])["encoding"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise LakeError(f"{shard} does not say its mel parameters; delete it and collect soundtracks again") from error

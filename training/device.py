@@ -1,0 +1,133 @@
+"""The machine a run trains on: one CPU, one GPU, or several under torchrun, and what it costs there."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, is_dataclass, replace
+from datetime import timedelta
+from typing import Any, TypeVar, cast
+
+import torch
+import torch.distributed as dist
+import torch.distributed.nn.functional as gathering
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from storage.errors import InputError
+from training.batches import Batch
+
+PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "4090": 165e12}
+"""Dense bfloat16 operations a second by the makers' data sheets; a device not named here has no MFU."""
+RENDEZVOUS_PATIENCE = timedelta(hours=2)
+"""Ranks wait for rank 0 while it validates and saves; the default of ten minutes may be too short for that."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The device of this process and its place among the ranks."""
+
+    device: torch.device
+    rank: int = 0
+    ranks: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this rank writes files and measures."""
+        return self.rank == 0
+
+    @property
+    def peak_flops(self) -> float | None:
+        """Peak bfloat16 operations a second of one device, if known."""
+        if self.device.type != "cuda":
+            return None
+        name = torch.cuda.get_device_name(self.device)
+        return next((peak for part, peak in PEAK_FLOPS.items() if part in name), None)
+
+    def autocast(self) -> torch.autocast:
+        """bfloat16 on a GPU; float32 on a CPU, where bfloat16 is seldom faster and never bit for bit the same."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+
+    def move(self, value: T) -> T:
+        """A batch (any nest of dataclasses of tensors) on the device, copied while the device works."""
+        return cast("T", self._moved(value))
+
+    def _moved(self, value: Any) -> Any:
+        if isinstance(value, Tensor):
+            pinned = value.pin_memory() if self.device.type == "cuda" else value
+            return pinned.to(self.device, non_blocking=True)
+        if is_dataclass(value):
+            return replace(value, **{part.name: self._moved(getattr(value, part.name)) for part in fields(value)})  # type: ignore[type-var]
+        return value
+
+    def gather(self, values: Tensor) -> Tensor:
+        """The rows of every rank in rank order, with gradients to each; the same rows for one rank."""
+        if self.ranks == 1:
+            return values
+        return torch.cat(gathering.all_gather(values))  # type: ignore[no-untyped-call]
+
+    def agree(self, value: float) -> float:
+        """Rank 0's value on every rank, so that all stop at the same epoch."""
+        if self.ranks == 1:
+            return value
+        shared = torch.tensor([value], dtype=torch.float64, device=self.device)
+        dist.broadcast(shared, 0)
+        return float(shared.item())
+
+    def peak_memory_bytes(self) -> int:
+        """The most memory this process has held: of the GPU, or resident on a CPU."""
+        if self.device.type == "cuda":
+            return int(torch.cuda.max_memory_allocated(self.device))
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+@contextmanager
+def open_machine() -> Iterator[Machine]:
+    """The GPU if there is one, else the CPU; under torchrun, this rank's share of the process group."""
+    cuda = torch.cuda.is_available()
+    torch.backends.cuda.matmul.allow_tf32 = True
+    torch.backends.cudnn.allow_tf32 = True
+    ranks = int(os.environ.get("WORLD_SIZE", "1"))
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    device = torch.device("cuda", local) if cuda else torch.device("cpu")
+    if cuda:
+        torch.cuda.set_device(device)
+    if ranks == 1:
+        yield Machine(device)
+        return
+    dist.init_process_group("nccl" if cuda else "gloo", timeout=RENDEZVOUS_PATIENCE)
+    try:
+        yield Machine(device, dist.get_rank(), dist.get_world_size())
+    finally:
+        dist.destroy_process_group()
+
+
+@contextmanager
+def explained_memory(batch: int) -> Iterator[None]:
+    """Turn a GPU out of memory into a sentence that names the setting to change."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise InputError(
+            f"The GPU ran out of memory at batch {batch}; give a smaller one, such as --batch {max(batch // 2, 2)}, "
+            "or spread the run over more GPUs with torchrun"
+        ) from error
+
+
+def training_flops(model: nn.Module, batch: Batch, trained_share: float) -> float:
+    """Floating-point operations of one training step on this batch, counted on a forward pass.
+
+    A backward pass costs twice the forward of what is trained; `trained_share` is the share of the
+    weights that are (frozen towers cost their forward alone).
+    """
+    was_training = model.training
+    model.eval()
+    counter: Any = FlopCounterMode(display=False)
+    with torch.no_grad(), counter:
+        model(batch)
+    model.train(was_training)
+    return float(counter.get_total_flops()) * (1 + 2 * trained_share)

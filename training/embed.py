@@ -1,0 +1,73 @@
+"""Embeddings of a split: every film's query and every track's audio, under their ids.
+
+A track is the mean of its normalised segments, K of them evenly spaced; a query is what the system
+makes of the film's tags, first paragraph and centre crop. Both go through the very functions that
+training calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from training.batches import CENTRE, FilmInputs, gather_mels
+from training.build import Model
+from training.data import Split
+from training.device import Machine
+from training.embeddings import Embeddings
+
+FILMS_AT_ONCE = 32
+SEGMENTS_AT_ONCE = 64
+"""8 MB of mels; larger batches gain nothing on a CPU and little on a GPU."""
+
+OnDone = Callable[[int], None]
+
+
+def embed_films(
+    model: Model, split: Split, inputs: FilmInputs, machine: Machine, on_done: OnDone | None = None
+) -> Embeddings:
+    """The query of every film of a split, [films, d]. Raises `NeedledropError` for a value that is not a number."""
+    model.eval()
+    vectors = []
+    for start in range(0, len(split.film_ids), FILMS_AT_ONCE):
+        films = np.arange(start, min(start + FILMS_AT_ONCE, len(split.film_ids)))
+        moved = machine.move(inputs.gather(films, [CENTRE] * len(films)))
+        with torch.no_grad(), machine.autocast():
+            vectors.append(model.encode_query(moved).float().cpu())
+        if on_done:
+            on_done(len(films))
+    return Embeddings(split.film_ids, torch.cat(vectors).numpy())
+
+
+def embed_tracks(
+    model: Model, split: Split, segments: int, machine: Machine, on_done: OnDone | None = None
+) -> Embeddings:
+    """Every track of a split as the mean of up to `segments` normalised segments, [tracks, d].
+
+    A recording that two films of the split share is embedded once. Raises `NeedledropError` for a value
+    that is not a number.
+    """
+    model.eval()
+    rows = list({track_id: row for row, track_id in reversed(list(enumerate(split.track_ids)))}.values())[::-1]
+    chosen = [split.even_segments(row, segments) for row in rows]
+    positions, track = np.concatenate(chosen), np.repeat(np.arange(len(rows)), [len(own) for own in chosen])
+    vectors = []
+    for start in range(0, len(positions), SEGMENTS_AT_ONCE):
+        moved = machine.move(gather_mels(split, positions[start : start + SEGMENTS_AT_ONCE]))
+        with torch.no_grad(), machine.autocast():
+            vectors.append(F.normalize(model.encode_audio(moved).float(), dim=-1).cpu())
+        if on_done:
+            on_done(min(SEGMENTS_AT_ONCE, len(positions) - start))
+    sums = torch.zeros(len(rows), vectors[0].shape[1]).index_add_(0, torch.from_numpy(track), torch.cat(vectors))
+    return Embeddings(tuple(split.track_ids[row] for row in rows), F.normalize(sums, dim=-1).numpy())
+
+
+def track_owners(split: Split) -> dict[str, str]:
+    """The film of each track; of a recording that two films share, the first."""
+    owners: dict[str, str] = {}
+    for track_id, film in zip(split.track_ids, split.owner, strict=True):
+        owners.setdefault(track_id, split.film_ids[film])
+    return owners

@@ -1,0 +1,187 @@
+"""One experiment from data to ranks: train a system, embed the held-out films, rank, record.
+
+Written for whoever drives it (a flow, torchrun, a test) to call once a system and seed. What is done
+already is not done again: a finished run is only read, an unfinished one goes on.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from storage import metrics
+from storage.lake import Lake
+from training.batches import FilmInputs
+from training.build import Built, build_model
+from training.checkpoint import (
+    CONFIG,
+    FOLDER,
+    Job,
+    check_same_job,
+    load_config,
+    load_model,
+    read_state,
+    save_config,
+)
+from training.data import Split, load_split
+from training.device import Machine
+from training.embed import embed_films, embed_tracks, track_owners
+from training.embeddings import save_embeddings
+from training.experiment import Settings, System
+from training.objective import Task
+from training.ranking import rank_tracks
+from training.train import EpochReport, train
+
+FILMS_FILE, TRACKS_FILE = "test-films.parquet", "test-tracks.parquet"
+"""Embeddings of the test split in the model folder."""
+
+OnProgress = Callable[[str, int, int], None]
+"""Told what is being done, how much of it is done, and how much there is."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """The three splits of a version, loaded once for all systems."""
+
+    version: str
+    train: Split
+    valid: Split
+    test: Split
+
+
+def load_data(lake: Lake, version: str) -> Data:
+    """All splits of a version. Raises `InputError` when one of them is empty."""
+    return Data(version, *(load_split(lake, version, split) for split in ("train", "valid", "test")))
+
+
+def plan_jobs(
+    version: str, systems: Sequence[System], settings: Settings, seeds: Sequence[int], suffix: str = ""
+) -> list[Job]:
+    """Every system with every seed; the same data, system, settings and seed give the same `run_id`."""
+    return [
+        Job(
+            f"{version}-{system.name}-{settings.preset}-s{seed}-{settings.digest}{suffix}",
+            system,
+            settings,
+            seed,
+            version,
+        )
+        for seed in dict.fromkeys(seeds)
+        for system in systems
+    ]
+
+
+def is_done(lake: Lake, run_id: str) -> bool:
+    """Whether a run has been trained to its end and its ranks are recorded."""
+    state = read_state(lake, run_id)
+    if state is None or not state.finished:
+        return False
+    with metrics.connect_metrics(lake) as connection:
+        found = connection.execute(
+            "SELECT count(*) FROM runs WHERE run_id = ? AND state = 'completed'", [run_id]
+        ).fetchall()
+    return found != [(0,)]
+
+
+def run_experiment(
+    lake: Lake,
+    data: Data,
+    job: Job,
+    machine: Machine,
+    *,
+    compiled: bool = False,
+    on_progress: OnProgress | None = None,
+) -> None:
+    """Train (or go on training) one system, then rank the test split with its best weights and record all of it.
+
+    Raises whatever stopped it, after the run is recorded as failed; a signal leaves it as running.
+    """
+    run = metrics.Run(
+        run_id=job.run_id,
+        system=job.system.name,
+        preset=job.settings.preset,
+        seed=job.seed,
+        dataset_version=data.version,
+        config=job.identity()["settings"],
+        code_version=code_version(),
+        model_folder=f"{FOLDER}/{job.run_id}",
+    )
+    if machine.is_first:
+        metrics.record_run(lake, run)
+    try:
+        _train(lake, data, job, machine, compiled, on_progress)
+        if machine.is_first:
+            _measure(lake, data, job, machine, on_progress)
+    except Exception as error:
+        if machine.is_first:
+            failed = replace(run, state="failed", message=str(error)[:500], finished_at=datetime.now(UTC))
+            metrics.record_run(lake, failed)
+        raise
+    if machine.is_first:
+        metrics.record_run(lake, replace(run, state="completed", finished_at=datetime.now(UTC)))
+
+
+def _train(lake: Lake, data: Data, job: Job, machine: Machine, compiled: bool, on_progress: OnProgress | None) -> None:
+    built = _open_or_build(lake, data, job, machine)
+    if compiled:
+        built.model.compile(dynamic=True)
+    inputs = [FilmInputs(split, job.system, job.settings, built.tokenizer) for split in (data.train, data.valid)]
+
+    def record(report: EpochReport) -> None:
+        metrics.record_epoch(lake, metrics.Epoch(job.run_id, **vars(report)))
+
+    def on_step(done: int, steps: int) -> None:
+        if on_progress:
+            on_progress(f"train {job.system.name} (seed {job.seed})", done, steps)
+
+    train(lake, Task(job, built.model, data.train, data.valid, *inputs), machine, record, on_step)
+
+
+def _open_or_build(lake: Lake, data: Data, job: Job, machine: Machine) -> Built:
+    """The folder's model if the run has begun, else a new one with its config.json committed."""
+    if lake.exists(FOLDER, job.run_id, CONFIG):
+        check_same_job(lake, job)
+        if read_state(lake, job.run_id) is not None:
+            return load_config(lake, job.run_id)[1]
+    built = build_model(job.system, job.settings, data.train, job.seed)
+    if machine.is_first:
+        save_config(lake, job, built)
+    return built
+
+
+def _measure(lake: Lake, data: Data, job: Job, machine: Machine, on_progress: OnProgress | None) -> None:
+    """Embed and rank the test split with the best weights."""
+    _, built = load_model(lake, job.run_id)
+    model, segments = built.model.to(machine.device), job.settings.eval_segments
+    inputs = FilmInputs(data.test, job.system, job.settings, built.tokenizer)
+    total = sum(len(data.test.even_segments(track, segments)) for track in range(len(data.test.track_ids)))
+    done = 0
+
+    def on_done(count: int) -> None:
+        nonlocal done
+        done += count
+        if on_progress:
+            on_progress(f"embed {job.system.name} (seed {job.seed})", min(done, total), total)
+
+    films = embed_films(model, data.test, inputs, machine)
+    tracks = embed_tracks(model, data.test, segments, machine, on_done)
+    save_embeddings(lake, films, FOLDER, job.run_id, FILMS_FILE)
+    save_embeddings(lake, tracks, FOLDER, job.run_id, TRACKS_FILE)
+    ranks = rank_tracks(films, tracks, track_owners(data.test))
+    metrics.record_ranks(lake, job.run_id, ranks.to_arrow(f"segments{segments}"))
+
+
+def code_version() -> str | None:
+    """The commit that this code stands at, with "-changed" when files differ from it; None outside a checkout."""
+    here = Path(__file__).parent
+    try:
+        shown = subprocess.run(
+            ["git", "describe", "--always", "--dirty=-changed", "--exclude=*"],  # noqa: S607
+            cwd=here, capture_output=True, text=True, timeout=10, check=True,
+        )  # fmt: skip
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return shown.stdout.strip()

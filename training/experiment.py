@@ -1,0 +1,231 @@
+"""The experiment as data: the systems of the paper's Table 1 as rows, and three presets of settings.
+
+What a system is fed and how it is fused is a row of `SYSTEMS`; sizes, rates and rules are a `Settings`.
+The loop, the model and the evaluation read these and know no system by name. Where the paper's text
+and its released code disagree, `paper` follows the text and `released` the code without its defects;
+`small` builds every tower from configuration and trains in a minute on two CPU cores.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from storage.errors import InputError
+
+TAG_MARKER, PLOT_MARKER = "<TAG>", "<PLOT>"
+
+
+@dataclass(frozen=True)
+class System:
+    """One row of Table 1: which parts of a film make the query, and how it is learned."""
+
+    name: str
+    image: bool = False
+    tags: bool = False
+    plot: bool = False
+    loss: Literal["info_nce", "triplet"] = "info_nce"
+    frozen: bool = False
+    """Text and image towers keep their pretrained weights."""
+
+    @property
+    def text(self) -> bool:
+        """Whether the text tower is used."""
+        return self.tags or self.plot
+
+    @property
+    def markers(self) -> bool:
+        """Tags and plot are told apart by marker tokens only where both are given (paper, section 4)."""
+        return self.tags and self.plot
+
+
+SYSTEMS: dict[str, System] = {
+    system.name: system
+    for system in (
+        System("All", image=True, tags=True, plot=True),
+        System("AVCA", image=True, tags=True, plot=True, loss="triplet", frozen=True),
+        System("AVCA-tuned", image=True, tags=True, plot=True, loss="triplet"),
+        System("Im", image=True),
+        System("Plo", plot=True),
+        System("Ta", tags=True),
+        System("ImPlo", image=True, plot=True),
+        System("ImTa", image=True, tags=True),
+        System("TaPlo", tags=True, plot=True),
+    )
+}
+"""Table 1, with its baseline twice: towers frozen as released, and tuned as every other row is."""
+
+
+@dataclass(frozen=True)
+class TextSettings:
+    """The text tower: BERT, pretrained (a hub name or a folder) or from these sizes with random weights."""
+
+    pretrained: str = ""
+    width: int = 768
+    layers: int = 12
+    heads: int = 12
+    mlp: int = 3072
+    vocabulary: int = 30522
+    """Of a tokenizer made from the training texts, when nothing pretrained is used."""
+    max_tokens: int = 512
+
+
+@dataclass(frozen=True)
+class ImageSettings:
+    """The image tower: a ViT on 224 x 224 pixels."""
+
+    pretrained: str = ""
+    patch_pixels: int = 16
+    width: int = 768
+    layers: int = 12
+    heads: int = 12
+    mlp: int = 3072
+
+
+@dataclass(frozen=True)
+class AudioSettings:
+    """The audio tower of Won et al. 2021 as the release sizes it; always trained from random weights."""
+
+    stem: tuple[int, int] = (1, 1)
+    """Mel bands and frames averaged before the first convolution; (1, 1) keeps the full resolution."""
+    channels: int = 128
+    blocks: int = 4
+    width: int = 256
+    layers: int = 4
+    heads: int = 8
+    mlp: int = 1024
+    dropout: float = 0.1
+
+
+@dataclass(frozen=True)
+class HeadSettings:
+    """From tower outputs to the shared space."""
+
+    form: Literal["paper", "code", "linear"] = "code"
+    """Embedding net: one layer (paper), two layers (code), or a plain linear map."""
+    dropout: float = 0.2
+    width: int = 256
+    embedding: int = 64
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Everything that decides what a run computes; `digest` of it names the run."""
+
+    preset: str
+    text: TextSettings = field(default_factory=TextSettings)
+    image: ImageSettings = field(default_factory=ImageSettings)
+    audio: AudioSettings = field(default_factory=AudioSettings)
+    head: HeadSettings = field(default_factory=HeadSettings)
+    fixed_paragraph: tuple[str, ...] = ()
+    """Systems that read a plot's first paragraph in training too; all others draw one at random."""
+    keep_years: bool = False
+    """Keep a tag's release year: at test time it is a word that training never saw."""
+    mask_same_film: bool = False
+    """Leave another track of the same film out of the negatives (the paper counts it as wrong)."""
+    optimiser: Literal["adam", "adamw"] = "adam"
+    learning_rate: float = 1e-5
+    weight_decay: float = 0.0
+    schedule: Literal["constant", "cosine"] = "constant"
+    warm_up_share: float = 0.0
+    clip_norm: float = 1.0
+    batch: int = 16
+    epochs: int = 100
+    patience: int = 3
+    """Epochs without a lower validation loss before training stops."""
+    eval_segments: int = 8
+    """Evenly spaced segments whose mean is a track's embedding; 1 takes the middle one."""
+
+    @property
+    def digest(self) -> str:
+        """Eight hexadecimal digits that change with any setting."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:8]
+
+
+_BERT = TextSettings(pretrained="bert-base-uncased")
+_VIT = ImageSettings(pretrained="google/vit-base-patch16-224-in21k")
+
+PRESETS: dict[str, Settings] = {
+    "paper": Settings(
+        "paper",
+        text=_BERT,
+        image=dataclasses.replace(_VIT, patch_pixels=28, layers=6),  # 8 x 8 = 64 patches, six blocks
+        head=HeadSettings("paper", dropout=0.3),
+    ),
+    "released": Settings(
+        "released",
+        text=_BERT,
+        image=_VIT,
+        fixed_paragraph=("All", "AVCA", "AVCA-tuned"),
+        keep_years=True,
+        weight_decay=1e-5,
+        eval_segments=1,
+    ),
+    "small": Settings(
+        "small",
+        text=TextSettings(width=96, layers=2, heads=4, mlp=192, vocabulary=4000, max_tokens=128),
+        image=ImageSettings(patch_pixels=32, width=96, layers=2, heads=4, mlp=192),
+        audio=AudioSettings(stem=(4, 8), channels=32, blocks=3, width=128, layers=2, heads=4, mlp=256),
+        head=HeadSettings("linear", dropout=0.1, width=128),
+        mask_same_film=True,
+        optimiser="adamw",
+        learning_rate=1e-3,
+        weight_decay=0.05,
+        schedule="cosine",
+        warm_up_share=0.1,
+        batch=32,
+        epochs=12,
+        patience=6,
+    ),
+}
+
+
+def chosen_systems(names: list[str]) -> list[System]:
+    """The systems of these names; "all" (in small letters) is the whole table, "All" the trimodal row.
+
+    Raises `InputError` for a name that is not in the table, and for no name at all.
+    """
+    wanted = list(SYSTEMS) if "all" in names else list(dict.fromkeys(names))
+    unknown = [name for name in wanted if name not in SYSTEMS]
+    if unknown or not wanted:
+        raise InputError(
+            f"There is no system {', '.join(unknown) or '(none was named)'}; choose from {', '.join(SYSTEMS)}, "
+            "or 'all' for every one of them"
+        )
+    return [SYSTEMS[name] for name in wanted]
+
+
+def chosen_settings(
+    preset: str, text_model: str | None = None, image_model: str | None = None, **changes: Any
+) -> Settings:
+    """The settings of a preset with those changes that are not None; the models are hub names or folders.
+
+    Raises `InputError` for an unknown preset or a value no run can use.
+    """
+    if preset not in PRESETS:
+        raise InputError(f"There is no preset {preset!r}; choose from {', '.join(PRESETS)}")
+    given = {name: value for name, value in changes.items() if value is not None}
+    settings = dataclasses.replace(PRESETS[preset], **given)
+    if text_model:
+        settings = dataclasses.replace(settings, text=dataclasses.replace(settings.text, pretrained=text_model))
+    if image_model:
+        settings = dataclasses.replace(settings, image=dataclasses.replace(settings.image, pretrained=image_model))
+    for name in ("batch", "epochs", "patience", "eval_segments"):
+        least = 2 if name == "batch" else 1
+        if getattr(settings, name) < least:
+            raise InputError(f"{name} is {getattr(settings, name)}; give at least {least}")
+    if settings.learning_rate <= 0:
+        raise InputError(f"The learning rate is {settings.learning_rate}; give a number above 0")
+    return settings
+
+
+def settings_from_json(value: dict[str, Any]) -> Settings:
+    """The settings that a model folder's config.json holds."""
+    parts = {"text": TextSettings, "image": ImageSettings, "audio": AudioSettings, "head": HeadSettings}
+    built: dict[str, Any] = {name: part(**value[name]) for name, part in parts.items()}
+    built["audio"] = dataclasses.replace(built["audio"], stem=tuple(value["audio"]["stem"]))
+    built["fixed_paragraph"] = tuple(value["fixed_paragraph"])
+    return Settings(**{**value, **built})

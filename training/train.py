@@ -1,0 +1,179 @@
+"""The training loop: one, for every system, on a CPU, a GPU or several.
+
+    while epochs are left:  take every batch once, measure the validation loss, save, stop if it no longer falls
+
+Every batch and every draw of dropout is a function of (seed, epoch, step), and the folder keeps weights,
+optimiser and place in the epoch. So a run that was killed goes on to the same bits as one that was not.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from storage.lake import Lake
+from training.batches import Batch, TrainingBatches, prefetched
+from training.build import Model
+from training.checkpoint import LoopState, load_last, read_state, save_best, save_last
+from training.device import Machine, explained_memory, training_flops
+from training.objective import Task, batch_loss, validation_loss
+from training.optimisation import build_optimiser, learning_rate_at, set_learning_rate
+from training.signals import signals_after_step
+
+SAVE_SECONDS = 600.0
+"""The most work a kill can cost within a long epoch."""
+
+OnStep = Callable[[int, int], None]
+"""Told the number of steps done and the number there are."""
+
+
+@dataclass(frozen=True)
+class EpochReport:
+    """What one epoch gave and cost; the rates count the steps since the epoch's start or resume."""
+
+    epoch: int
+    train_loss: float
+    valid_loss: float
+    learning_rate: float
+    seconds: float
+    items: int
+    items_per_second: float
+    data_wait_share: float
+    mfu: float | None
+    peak_memory_bytes: int
+
+
+class Loop:
+    """A run in memory: the model, its optimiser, the batches, and where it stands."""
+
+    def __init__(self, lake: Lake, task: Task, machine: Machine, on_step: OnStep | None) -> None:
+        self.lake, self.task, self.machine, self.on_step = lake, task, machine, on_step
+        self.settings, self.run_id = task.job.settings, task.job.run_id
+        share = (machine.rank, machine.ranks)
+        self.batches = TrainingBatches(task.train, task.train_inputs, self.settings, task.job.seed, share)
+        self.model = task.model.to(machine.device)
+        self.optimiser = build_optimiser(self.model, self.settings, machine.device)
+        self.loss_sum = torch.zeros((), dtype=torch.float64, device=machine.device)
+        self.state, self.saved_at = LoopState(), time.monotonic()
+        if read_state(lake, self.run_id) is not None:
+            self.state = load_last(lake, self.run_id, self.model, self.optimiser, self.loss_sum)
+        self.forward = _parallel(self.model, machine)
+        self.flops_per_item = _flops_per_item(self.model, machine, self.batches)
+
+    def run_epoch(self, received: list[int]) -> EpochReport | None:
+        """Take the epoch's remaining batches and measure; None when a signal asked to stop before its end."""
+        epoch, first, waited, begun = self.state.epoch, self.state.step, 0.0, time.monotonic()
+        self.model.train()
+        with contextlib.closing(prefetched(self._batch_of(epoch), first, self.batches.steps)) as ready:
+            for step in range(first, self.batches.steps):
+                waited -= time.monotonic()
+                batch = self.machine.move(next(ready))
+                waited += time.monotonic()
+                self.loss_sum += self._update(batch, epoch * self.batches.steps + step)
+                self.state = replace(self.state, step=step + 1)
+                if received or time.monotonic() - self.saved_at > SAVE_SECONDS:
+                    self.save()
+                if received:
+                    return None
+        train_loss = self.machine.agree(self.loss_sum.item() / self.batches.steps)  # waits for the device
+        trained = time.monotonic() - begun
+        items = (self.batches.steps - first) * self.batches.batch
+        valid_loss = self.machine.agree(validation_loss(self.task, self.machine))
+        return EpochReport(
+            epoch=epoch,
+            train_loss=train_loss,
+            valid_loss=valid_loss,
+            learning_rate=self._rate((epoch + 1) * self.batches.steps - 1),
+            seconds=time.monotonic() - begun,
+            items=items,
+            items_per_second=items / trained,
+            data_wait_share=waited / trained,
+            mfu=self._mfu(items / trained),
+            peak_memory_bytes=self.machine.peak_memory_bytes(),
+        )
+
+    def finish_epoch(self, report: EpochReport) -> None:
+        """Keep the weights if they are the best so far, and save the start of the next epoch."""
+        stopping = self.state.stopping.after(report.epoch, report.valid_loss)
+        if self.machine.is_first and stopping.best_epoch == report.epoch:
+            save_best(self.lake, self.run_id, self.model, report.epoch, report.valid_loss)
+        over = report.epoch + 1 >= self.settings.epochs or stopping.is_due(self.settings.patience)
+        self.state = LoopState(report.epoch + 1, 0, stopping, over)
+        self.loss_sum.zero_()
+        self.save()
+
+    def save(self) -> None:
+        """Commit the last checkpoint."""
+        if self.machine.is_first:
+            save_last(self.lake, self.run_id, self.model, self.optimiser, self.loss_sum, self.state)
+        self.saved_at = time.monotonic()
+
+    def _update(self, batch: Batch, number: int) -> Tensor:
+        """Optimiser step `number` of the run; returns the loss, still on the device so that nothing waits for it."""
+        torch.manual_seed((self.task.job.seed << 40) + (self.machine.rank << 32) + number)
+        set_learning_rate(self.optimiser, self._rate(number))
+        with self.machine.autocast():
+            encoded = self.forward(batch)
+        loss = batch_loss(self.task, encoded, batch, self.machine)
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.forward.parameters(), self.settings.clip_norm)
+        self.optimiser.step()
+        if self.on_step:
+            self.on_step(number + 1, self.settings.epochs * self.batches.steps)
+        return loss.detach()
+
+    def _rate(self, number: int) -> float:
+        return learning_rate_at(number, self.settings.epochs * self.batches.steps, self.settings)
+
+    def _batch_of(self, epoch: int) -> Callable[[int], Batch]:
+        return lambda step: self.batches.make(epoch, step)
+
+    def _mfu(self, items_per_second: float) -> float | None:
+        peak = self.machine.peak_flops
+        return self.flops_per_item * items_per_second / (peak * self.machine.ranks) if peak else None
+
+
+def train(
+    lake: Lake, task: Task, machine: Machine, on_epoch: Callable[[EpochReport], None], on_step: OnStep | None = None
+) -> LoopState:
+    """Train until validation no longer improves or the epochs are over; goes on from a last checkpoint if there is one.
+
+    SIGINT and SIGTERM take effect after the step at hand, with everything saved. Raises `InputError` when
+    the GPU is too small for the batch.
+    """
+    with signals_after_step() as received, explained_memory(task.job.settings.batch):
+        loop = Loop(lake, task, machine, on_step)
+        while not loop.state.finished:
+            report = loop.run_epoch(received)
+            if report is None:
+                break
+            if machine.is_first:
+                on_epoch(report)
+            loop.finish_epoch(report)
+    return loop.state
+
+
+def _parallel(model: Model, machine: Machine) -> nn.Module:
+    """The model, or under torchrun one that averages gradients over the ranks."""
+    if machine.ranks == 1:
+        return model
+    if machine.device.type == "cuda":
+        synchronised = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+        return DistributedDataParallel(synchronised, device_ids=[machine.device.index])
+    return DistributedDataParallel(model)
+
+
+def _flops_per_item(model: Model, machine: Machine, batches: TrainingBatches) -> float:
+    """Floating-point operations of training on one track, counted on the first batch; 0 where no peak is known."""
+    if machine.peak_flops is None:
+        return 0.0
+    trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
+    share = trained / sum(weight.numel() for weight in model.parameters())
+    return training_flops(model, machine.move(batches.make(0, 0)), share) / batches.share
