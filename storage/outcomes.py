@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+import pyarrow as pa
+
 from storage import tables
 from storage.errors import ItemError, NeedledropError, Retry
 from storage.lake import Lake
@@ -40,16 +42,25 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
+FETCH_REASONS = frozenset(
+    """age bad_audio copyright deadline drm extractor geo http_403 http_416 http_4xx http_5xx http_auth http_gone live
+    members needs_login no_format not_wanted paid private reload removed restricted timeout too_large transport truncated
+    unavailable unknown unsupported""".split()  # noqa: SIM905  # one list literal of thirty lines says no more
+)
+"""How a search or a download can fail; `tasks/soundtracks/failure_rules.py` says what is done about each."""
+
 REASONS: dict[Stage, frozenset[str]] = {
     Stage.FILM: frozenset({"ok", "no_plot", "not_a_film", "redirect", "no_year", "missing", "damaged_page"}),
     Stage.THUMBNAIL: frozenset(
         {"ok", "no_image", "no_folder", "missing", "foreign_host", "too_large", "too_many_pixels", "not_an_image"}
         | {"http_error"}
     ),
-    Stage.SOUNDTRACK: frozenset({"ok", "no_match", "no_usable_track", "awaiting_review", "taken_down", "incomplete"}),
+    Stage.SOUNDTRACK: frozenset({"ok", "no_match", "no_usable_track", "awaiting_review", "taken_down", "incomplete"})
+    | FETCH_REASONS,
     Stage.TRACK: frozenset(
         {"ok", "missing_file", "not_audio", "no_audio", "truncated", "too_short", "too_long", "unknown_film", "timeout"}
         | {"undecodable", "too_large", "decoder_crashed", "no_film", "taken_down"}
+        | FETCH_REASONS
     ),
 }
 
@@ -87,13 +98,27 @@ def from_error(stage: Stage, item: str, error: ItemError, status: Status = Statu
 
 def record(lake: Lake, outcomes: Sequence[Outcome], run_id: str) -> None:
     """Commit outcomes as one part; the attempt number counts the earlier rows of the same item."""
-    earlier = attempts(lake, {o.stage for o in outcomes})
+    if not outcomes:
+        return
+    earlier = _earlier_attempts(lake, outcomes)
     rows = []
     for outcome in outcomes:
         key = (str(outcome.stage), outcome.item)
         earlier[key] = earlier.get(key, 0) + 1
         rows.append({**vars(outcome), "attempt": earlier[key]})
     tables.append(lake, OUTCOMES, rows, run_id)
+
+
+def _earlier_attempts(lake: Lake, outcomes: Sequence[Outcome]) -> dict[tuple[str, str], int]:
+    """How many attempts the items of these outcomes have had."""
+    items = pa.table({"stage": [str(o.stage) for o in outcomes], "item": [o.item for o in outcomes]})
+    with tables.connect(lake) as connection:
+        connection.register("items", items)
+        query = (
+            f"SELECT stage, item, max(attempt) FROM {tables.rows_sql(lake, OUTCOMES)} "
+            "SEMI JOIN items USING (stage, item) GROUP BY stage, item"
+        )
+        return {(stage, item): attempt for stage, item, attempt in connection.execute(query).fetchall()}
 
 
 def attempts(lake: Lake, stages: Iterable[Stage]) -> dict[tuple[str, str], int]:

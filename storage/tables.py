@@ -2,41 +2,26 @@
 
 A part is named by its number, `part-000000012-1f3a.parquet`, one above the highest that stands there,
 and rows of one part count in their order, so "newest" never depends on a clock. Parts are never edited; a
-correction is a newer row. `storage.compaction` merges many small parts into one that replaces them.
+correction is a newer row. When many small parts have gathered, they are merged (`storage/compaction.py`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import re
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
 import pyarrow as pa
 
+from storage.compaction import compact
 from storage.errors import LakeError
 from storage.lake import Lake, open_lake
+from storage.parts import live_parts, stored_parts
 from storage.schemas import TABLES, Table
-
-_PART = re.compile(r"part-(\d{9})-(?:[0-9a-f]{4}|from-(\d{9}))\.parquet$")
-
-
-@dataclass(frozen=True)
-class Part:
-    """One committed part: its path in the lake and the numbers it stands for (one, unless merged)."""
-
-    path: str
-    first: int
-    last: int
-
-    @property
-    def is_merged(self) -> bool:
-        """Whether this part replaces several earlier ones."""
-        return "-from-" in self.path
 
 
 def append(lake: Lake, table: Table, rows: Sequence[Mapping[str, Any]], run_id: str) -> str | None:
@@ -54,37 +39,16 @@ def append(lake: Lake, table: Table, rows: Sequence[Mapping[str, Any]], run_id: 
     now = datetime.now(UTC)
     filled = [{**row, "run_id": run_id, "recorded_at": row.get("recorded_at", now)} for row in rows]
     data = pa.Table.from_pylist(filled, schema=table.schema)
-    path = f"{table.name}/part-{_next_number(lake, table):09d}-{secrets.token_hex(2)}.parquet"
+    number = max((part.number for part in stored_parts(lake, table)), default=0) + 1
+    path = f"{table.name}/part-{number:09d}-{secrets.token_hex(2)}.parquet"
     lake.write_table(data, path)
+    compact(lake, table)
     return path
 
 
 def parts(lake: Lake, table: Table) -> list[str]:
     """The committed parts that count, oldest first, as paths relative to the lake."""
-    return [part.path for part in live_parts(lake, table)]
-
-
-def live_parts(lake: Lake, table: Table) -> list[Part]:
-    """The parts that count, oldest first: those that no merged part stands for."""
-    found = all_parts(lake, table)
-    merged = [part for part in found if part.is_merged]
-    return [part for part in found if not any(_replaces(m, part) for m in merged)]
-
-
-def all_parts(lake: Lake, table: Table) -> list[Part]:
-    """Every part that stands in the folder, also those already merged and not yet removed."""
-    found = []
-    for path in lake.list(table.name, suffix=".parquet"):
-        match = _PART.search(path)
-        if match:
-            last = int(match.group(1))
-            found.append(Part(path, int(match.group(2)) if match.group(2) else last, last))
-    return found
-
-
-def _replaces(merged: Part, part: Part) -> bool:
-    """Whether `merged` holds the rows of `part`. The empty parts of a schema, number 0, are never merged."""
-    return merged.path != part.path and merged.first <= part.first and part.last <= merged.last
+    return [part.path for part in live_parts(lake, stored_parts(lake, table))]
 
 
 def latest_sql(lake: Lake, table: Table) -> str:
@@ -116,17 +80,26 @@ def latest(lake: Lake, table: Table, columns: Iterable[str] | None = None) -> pa
         return connection.sql(query).to_arrow_table()
 
 
-def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
-    """An in-memory DuckDB that can read the lake's Parquet, wherever the lake is."""
-    connection = duckdb.connect(config={"autoinstall_known_extensions": "false"})
-    connection.execute("SET TimeZone = 'UTC'")
-    if not lake.is_local:
-        connection.register_filesystem(lake.filesystem)
-    return connection
+@contextmanager
+def connect(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
+    """An in-memory DuckDB that can read the lake's Parquet, wherever the lake is.
 
-
-def _next_number(lake: Lake, table: Table) -> int:
-    return max((part.last for part in all_parts(lake, table)), default=0) + 1
+    Raises `LakeError` when a file of the lake turns out to be damaged, or there is no room to work in.
+    """
+    with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        if not lake.is_local:
+            connection.register_filesystem(lake.filesystem)
+        try:
+            yield connection
+        except (duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException) as error:
+            said = str(error).splitlines()[0]
+            raise LakeError(
+                f"A file of the lake cannot be read ({said}); `needledrop verify` names the damage"
+            ) from error
+        except duckdb.OutOfMemoryException as error:
+            said = str(error).splitlines()[0]
+            raise LakeError(f"No memory or temporary space is left ({said}); set TMPDIR to a larger disk") from error
 
 
 def lay_out(lake: Lake) -> None:

@@ -1,0 +1,132 @@
+"""Looking for damage: every file of the lake is opened, and what it says of itself is compared with what it is.
+
+Quick: footers, names, references, and the hashes of the data-set versions. Deep: also every page's checksum,
+which reads the whole lake once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from storage import datasets, tables
+from storage.errors import LakeError
+from storage.lake import Lake
+from storage.mel_shards import read_tracks
+from storage.mels import SETTINGS_KEY
+from storage.schemas import TABLES, VERSIONS
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One file that is not what it should be, and what a person can do about it."""
+
+    path: str
+    what: str
+    remedy: str
+
+
+def verify(lake: Lake, *, deep: bool = False, on_file: Callable[[str], None] = lambda _: None) -> Iterator[Damage]:
+    """Every damage there is. `on_file` hears of each file looked at. Changes nothing."""
+    for table in TABLES.values():
+        for path in tables.parts(lake, table):
+            on_file(path)
+            yield from _check_parquet(
+                lake, path, "its rows are lost: delete it and collect again what it held", deep=deep
+            )
+    for path in lake.list("mels", suffix=".parquet"):
+        on_file(path)
+        yield from _check_shard(lake, path, deep=deep)
+    recorded = _recorded_manifests(lake)
+    for version in _version_names(lake):
+        on_file(f"{datasets.FOLDER}/{version}")
+        yield from _check_version(lake, version, recorded.get(version))
+
+
+def file_count(lake: Lake) -> int:
+    """How many times `verify` will call `on_file`."""
+    parts = sum(len(tables.parts(lake, table)) for table in TABLES.values())
+    return parts + len(lake.list("mels", suffix=".parquet")) + len(_version_names(lake))
+
+
+def _version_names(lake: Lake) -> list[str]:
+    return [path.split("/")[1] for path in lake.list(datasets.FOLDER, suffix=f"/{datasets.MANIFEST}")]
+
+
+def _recorded_manifests(lake: Lake) -> dict[str, str]:
+    """Version -> SHA-256 of its manifest; none if the table itself is damaged, which is told elsewhere."""
+    try:
+        return {row["version"]: row["manifest_sha256"] for row in tables.latest(lake, VERSIONS).to_pylist()}
+    except LakeError:
+        return {}
+
+
+def _check_parquet(lake: Lake, path: str, remedy: str, *, deep: bool) -> Iterator[Damage]:
+    try:
+        with pq.ParquetFile(lake.local_path(path), page_checksum_verification=True) as file:
+            for group in range(file.num_row_groups if deep else 0):
+                file.read_row_group(group)
+    except (pa.ArrowException, OSError) as error:
+        yield Damage(path, str(error).splitlines()[0], remedy)
+
+
+def _check_shard(lake: Lake, path: str, *, deep: bool) -> Iterator[Damage]:
+    remedy = "delete it and collect soundtracks again"
+    damages = list(_check_parquet(lake, path, remedy, deep=deep))
+    yield from damages
+    if damages:
+        return
+    try:
+        rows = read_tracks(lake, path)
+        file = pq.read_metadata(lake.local_path(path))
+    except LakeError as error:
+        yield Damage(path, str(error), remedy)
+        return
+    if SETTINGS_KEY not in (file.metadata or {}):
+        yield Damage(path, "does not say its mel parameters", remedy)
+    claimed = sum(row.get("segments") or 0 for row in rows if row.get("shard") == path)
+    if claimed != file.num_rows:
+        yield Damage(path, f"holds {file.num_rows} segments where its tracks have {claimed}", remedy)
+
+
+def _check_version(lake: Lake, version: str, recorded: str | None) -> Iterator[Damage]:
+    folder = f"{datasets.FOLDER}/{version}"
+    remedy = f"delete the folder {folder} and run `needledrop curate` again, or restore it from a copy"
+    try:
+        files: dict[str, dict[str, Any]] = datasets.read_manifest(lake, version)["files"]
+    except (json.JSONDecodeError, KeyError):
+        yield Damage(f"{folder}/{datasets.MANIFEST}", "is not a manifest", remedy)
+        return
+    found = hashlib.sha256(lake.read_bytes(folder, datasets.MANIFEST)).hexdigest()
+    if recorded and recorded != found:
+        yield Damage(f"{folder}/{datasets.MANIFEST}", "has changed since it was written", remedy)
+    broken = {name: what for name, facts in files.items() if (what := _differs(lake, f"{folder}/{name}", facts))}
+    for name, what in broken.items():
+        yield Damage(f"{folder}/{name}", what, remedy)
+    if datasets.SEGMENTS_FILE.name not in broken:
+        yield from _check_references(lake, version)
+
+
+def _differs(lake: Lake, path: str, facts: dict[str, Any]) -> str | None:
+    if not lake.exists(path):
+        return "is missing"
+    same = datasets.sha256_of(lake.local_path(path)) == facts["sha256"]
+    return None if same else "has changed since it was written"
+
+
+def _check_references(lake: Lake, version: str) -> Iterator[Damage]:
+    """Shards that the segments of a version name and the lake does not have."""
+    shards = pa.table({"shard": pa.array(lake.list("mels", suffix=".parquet"), pa.string())})
+    with tables.connect(lake) as connection:
+        connection.register("shards", shards)
+        segments = datasets.file_uri(lake, version, datasets.SEGMENTS_FILE.name)
+        query = "SELECT DISTINCT shard FROM read_parquet(?) ANTI JOIN shards USING (shard) ORDER BY shard"
+        lost = connection.execute(query, [segments]).fetchall()
+    for (shard,) in lost:
+        yield Damage(shard, f"is missing, and version {version} needs it", "collect soundtracks again")

@@ -1,0 +1,158 @@
+"""The lake: a file is whole or absent, whatever happens to the disk, the process or the clock."""
+
+import errno
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from storage import tables
+from storage.errors import InputError, LakeError
+from storage.lake import LAKE_VERSION, TEMPORARY_PREFIX, Lake, open_lake
+from storage.schemas import FILMS
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """Mount a file system of one mebibyte; the fixture is a function of its mount options."""
+    mounted = []
+
+    def mount(options: str) -> Path:
+        folder = tmp_path / "disk"
+        folder.mkdir(exist_ok=True)
+        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+        if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
+            pytest.skip("mounting a small file system needs root")
+        mounted.append(folder)
+        return folder
+
+    yield mount
+    for folder in mounted:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+def temporary_files(root) -> list[Path]:
+    return list(Path(root).rglob(f"{TEMPORARY_PREFIX}*"))
+
+
+def test_what_is_committed_reads_back(tmp_path):
+    lake = open_lake(tmp_path / "lake")
+    lake.write_json({"b": 1, "a": ["é"]}, "notes", "a.json")
+    assert json.loads(lake.read_bytes("notes", "a.json")) == {"a": ["é"], "b": 1}
+    assert lake.list() == ["lake.json", "notes/a.json"]
+    assert lake.list("nowhere") == []
+
+
+def test_a_write_that_fails_leaves_neither_the_file_nor_a_temporary_one(tmp_path):
+    lake = open_lake(tmp_path / "lake")
+
+    def fail_half_way() -> None:
+        with lake.staged("notes", "a.txt") as path:
+            path.write_text("half")
+            raise ValueError("the step failed")
+
+    with pytest.raises(ValueError, match="the step failed"):
+        fail_half_way()
+    assert not lake.exists("notes/a.txt")
+    assert not temporary_files(lake.root)
+
+
+def test_a_process_killed_half_way_leaves_no_file_and_its_rest_is_swept(tmp_path):
+    script = (
+        "import os, signal; from storage.lake import open_lake\n"
+        f"with open_lake({str(tmp_path / 'lake')!r}).staged('notes', 'a.txt') as path:\n"
+        "    path.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", script], check=False)
+    assert len(temporary_files(tmp_path)) == 1
+    lake = open_lake(tmp_path / "lake")
+    assert lake.list() == ["lake.json"]
+    assert not temporary_files(tmp_path)
+
+
+def test_a_file_that_a_living_process_writes_is_not_swept(tmp_path):
+    lake = open_lake(tmp_path / "lake")
+    with lake.staged("notes", "a.txt") as path:
+        path.write_text("half")
+        open_lake(tmp_path / "lake")
+        assert path.exists()
+
+
+def test_a_full_disk_is_said_and_what_was_committed_stays(small_disk):
+    lake = tables.open_tables(str(small_disk("size=1m") / "lake"))
+    tables.append(lake, FILMS, [{"film_id": "a", "title": "committed"}], "run")
+    with pytest.raises(LakeError, match="No space left"):
+        lake.write_table(pa.table({"noise": [os.urandom(2_000_000)]}), "films/part-000000009-0000.parquet")
+    assert tables.latest(lake, FILMS)["title"].to_pylist() == ["committed"]
+    assert not temporary_files(lake.root)
+
+
+def test_a_file_size_limit_is_said_too(tmp_path):
+    script = (
+        "import resource, signal; from storage.lake import open_lake; from storage.errors import LakeError\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        f"lake = open_lake({str(tmp_path / 'lake')!r})\n"
+        "try: lake.write_bytes(b'x' * 5000, 'notes', 'a.bin')\n"
+        "except LakeError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert "Could not write" in done.stdout
+    assert not temporary_files(tmp_path)
+
+
+def test_a_read_only_lake_can_be_read_and_says_why_it_cannot_be_written(small_disk):
+    folder = small_disk("size=1m")
+    tables.append(tables.open_tables(str(folder / "lake")), FILMS, [{"film_id": "a"}], "run")
+    subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+    lake = tables.open_tables(str(folder / "lake"))
+    assert tables.latest(lake, FILMS).num_rows == 1
+    with pytest.raises(LakeError, match="make the lake writable or choose another --lake"):
+        tables.append(lake, FILMS, [{"film_id": "b"}], "run")
+
+
+def test_a_lake_of_a_newer_version_is_refused(tmp_path):
+    lake = open_lake(tmp_path / "lake")
+    lake.write_json({"lake_version": LAKE_VERSION + 1}, "lake.json")
+    with pytest.raises(LakeError, match="upgrade Needledrop"):
+        open_lake(tmp_path / "lake")
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"lake_version": "many"}', b"\xff\xfe"])
+def test_a_damaged_version_file_is_named(tmp_path, content):
+    lake = open_lake(tmp_path / "lake")
+    lake.write_bytes(content, "lake.json")
+    with pytest.raises(LakeError, match=r"lake\.json is damaged"):
+        open_lake(tmp_path / "lake")
+
+
+@pytest.mark.parametrize("part", ["..", "../x", "/etc/passwd", "a/../b", "", ".hidden", "a b", "é", "x" * 300])
+def test_a_name_that_could_leave_the_lake_is_refused(part):
+    with pytest.raises(LakeError, match="not a safe name"):
+        Lake("/nowhere").uri(part)
+
+
+@pytest.mark.parametrize("root", ["", "   "])
+def test_a_lake_needs_a_root(root):
+    with pytest.raises(InputError, match="--lake"):
+        open_lake(root)
+
+
+def test_a_root_that_is_a_file_is_refused(tmp_path):
+    (tmp_path / "lake").write_text("a file")
+    with pytest.raises(InputError, match="is a file"):
+        open_lake(tmp_path / "lake")
+
+
+def test_a_disk_error_keeps_its_number(tmp_path):
+    lake = open_lake(tmp_path / "lake")
+
+    def fail() -> None:
+        with lake.staged("a.txt"):
+            raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(LakeError, match="Input/output error"):
+        fail()

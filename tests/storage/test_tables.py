@@ -1,0 +1,103 @@
+"""Append-only tables: the newest row counts, whatever the clock says and however the parts are merged."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from storage import compaction, tables
+from storage.errors import LakeError
+from storage.parts import live_parts, stored_parts
+from storage.schemas import FILMS, OUTCOMES
+
+
+@pytest.fixture
+def lake(tmp_path):
+    return tables.open_tables(str(tmp_path / "lake"))
+
+
+def titles(lake) -> dict[str, str]:
+    return {row["film_id"]: row["title"] for row in tables.latest(lake, FILMS, ["film_id", "title"]).to_pylist()}
+
+
+def every_title(lake) -> list[str]:
+    with tables.connect(lake) as connection:
+        query = f"SELECT title FROM {tables.rows_sql(lake, FILMS)} ORDER BY filename, file_row_number"
+        return [title for (title,) in connection.execute(query).fetchall()]
+
+
+def test_a_new_lake_answers_queries_with_no_rows(lake):
+    assert tables.latest(lake, FILMS).num_rows == 0
+    assert tables.latest(lake, FILMS).schema.names == FILMS.schema.names
+
+
+def test_the_newest_row_of_a_key_counts(lake):
+    tables.append(lake, FILMS, [{"film_id": "a", "title": "old"}, {"film_id": "b", "title": "kept"}], "run")
+    tables.append(lake, FILMS, [{"film_id": "a", "title": "older"}, {"film_id": "a", "title": "new"}], "run")
+    assert titles(lake) == {"a": "new", "b": "kept"}
+
+
+def test_a_clock_that_steps_back_does_not_bring_old_rows_back(lake):
+    now = datetime.now(UTC)
+    tables.append(lake, FILMS, [{"film_id": "a", "title": "first", "recorded_at": now}], "run")
+    tables.append(lake, FILMS, [{"film_id": "a", "title": "second", "recorded_at": now - timedelta(days=9)}], "run")
+    assert titles(lake) == {"a": "second"}
+
+
+def test_a_column_that_the_table_lacks_is_refused_and_nothing_is_written(lake):
+    with pytest.raises(LakeError, match="films has no column titel"):
+        tables.append(lake, FILMS, [{"film_id": "a", "titel": "x"}], "run")
+    assert tables.latest(lake, FILMS).num_rows == 0
+
+
+def test_a_part_of_an_older_schema_reads_with_nulls(lake):
+    old = pa.table({"film_id": ["a"], "title": ["old"]})
+    lake.write_table(old, "films/part-000000001-0000.parquet")
+    assert tables.latest(lake, FILMS).to_pylist()[0]["year"] is None
+
+
+def test_many_small_parts_are_merged_and_nothing_changes(lake, monkeypatch):
+    monkeypatch.setattr(compaction, "MERGE_AT", 8)
+    for number in range(30):
+        tables.append(lake, FILMS, [{"film_id": str(number % 5), "title": f"title {number}"}], "run")
+    assert len(tables.parts(lake, FILMS)) < 12
+    assert titles(lake) == {str(n % 5): f"title {n}" for n in range(25, 30)}
+    assert every_title(lake) == [f"title {n}" for n in range(30)]
+
+
+def test_a_merge_cut_short_before_its_commit_leaves_everything_as_it_was(lake):
+    for number in range(4):
+        tables.append(lake, FILMS, [{"film_id": str(number), "title": f"title {number}"}], "run")
+    (Path(lake.root) / "films" / ".tmp-x-part-000000004-from-000000001.parquet").write_bytes(b"half")
+    assert every_title(lake) == [f"title {n}" for n in range(4)]
+
+
+def test_a_part_that_comes_late_with_a_number_already_merged_is_not_lost(lake, monkeypatch):
+    monkeypatch.setattr(compaction, "MERGE_AT", 4)
+    for number in range(4):
+        tables.append(lake, FILMS, [{"film_id": str(number), "title": f"title {number}"}], "run")
+    late = pa.table({"film_id": ["late"], "title": ["from a slow writer"]})
+    lake.write_table(late, "films/part-000000003-abcd.parquet")
+    assert titles(lake)["late"] == "from a slow writer"
+
+
+def test_replaced_parts_are_removed_only_when_no_query_can_still_read_them(lake, monkeypatch):
+    monkeypatch.setattr(compaction, "MERGE_AT", 4)
+    for number in range(4):
+        tables.append(lake, FILMS, [{"film_id": str(number), "title": f"title {number}"}], "run")
+    assert len(stored_parts(lake, FILMS)) == 6
+    monkeypatch.setattr(compaction, "REMOVE_AFTER_SECONDS", -1)
+    for number in range(4, 8):
+        tables.append(lake, FILMS, [{"film_id": str(number), "title": f"title {number}"}], "run")
+    assert every_title(lake) == [f"title {n}" for n in range(8)]
+    stored = stored_parts(lake, FILMS)
+    assert len(stored) == 7
+    assert len(live_parts(lake, stored)) == 3
+
+
+def test_a_damaged_part_is_named(lake):
+    path = tables.append(lake, OUTCOMES, [{"stage": "film", "item": "a"}], "run")
+    Path(lake.root, path).write_bytes(b"not a Parquet file at all")
+    with pytest.raises(LakeError, match=f"{path}.*needledrop verify"):
+        tables.latest(lake, OUTCOMES)
