@@ -27,7 +27,7 @@ from storage.errors import ItemError, Retry
 Samples = NDArray[np.float32]
 
 BLOCK_SAMPLES = 1 << 16
-"""About 1.4 s at 44.1 kHz: 256 KiB stays in the second-level cache between mixing and resampling."""
+"""About 1.5 s at 44.1 kHz: 256 KiB stays in the second-level cache between mixing and resampling."""
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 1_536_000
 """Below is no music and a resampling factor that explodes; above is no recorder."""
 LONGEST_SECONDS = 4 * 3600.0
@@ -82,15 +82,26 @@ class AudioFile:
                 raise ItemError("no_audio", f"{Path(self.path).name} holds no audio stream")
             self.codec = stream.codec_context.name
             stream.codec_context.thread_count = 1
-            mono = _MonoResampler(self.sample_rate_hz)
+            resampler, mix = _Resampler(self.sample_rate_hz), _Downmix()
             for frame in self._frames(container, stream):
-                yield from mono.add(frame)
-                if mono.seconds > LONGEST_SECONDS:
-                    raise ItemError("too_long", f"{Path(self.path).name} is longer than {LONGEST_SECONDS / 3600:.0f} h")
-                self.decoded_seconds = mono.seconds
-            yield from mono.finish()
-            self.source_rate_hz = mono.first_rate_hz
-            self.decoded_seconds = mono.seconds
+                if not mix.fits(frame):
+                    yield self._resampled(resampler, mix)
+                    if frame.sample_rate != resampler.source_hz:
+                        yield resampler.turn_to(frame.sample_rate)
+                    mix.begin(frame)
+                mix.add(frame)
+            yield self._resampled(resampler, mix)
+            yield resampler.finish()
+
+    def _resampled(self, resampler: _Resampler, mix: _Downmix) -> Samples:
+        """What the mix holds, resampled; the place where length is counted."""
+        block = mix.empty()
+        if len(block):
+            self.source_rate_hz = self.source_rate_hz or resampler.source_hz
+            self.decoded_seconds += len(block) / resampler.source_hz
+        if self.decoded_seconds > LONGEST_SECONDS:
+            raise ItemError("too_long", f"{Path(self.path).name} is longer than {LONGEST_SECONDS / 3600:.0f} h")
+        return resampler.push(block)
 
     def _frames(self, container: Any, stream: Any) -> Iterator[Any]:
         """Every frame that decodes. A broken packet is skipped, as long as most are whole."""
@@ -107,77 +118,83 @@ class AudioFile:
             raise ItemError("undecodable", f"{self.broken_packets} of {self.packets} packets are broken")
 
 
-class _MonoResampler:
-    """Frames of any rate, layout and format in; blocks of mono samples of one rate out."""
+class _Downmix:
+    """Frames of one form side by side, as sums of their channels; scaled once, when emptied."""
+
+    def __init__(self) -> None:
+        self._buffer = np.empty(BLOCK_SAMPLES, np.float32)
+        self._filled = 0
+        self._form: tuple[int, int, str] | None = None
+        self._scale = np.float32(1)
+
+    def fits(self, frame: Any) -> bool:
+        """Whether this frame has the form of those before it and there is room for it."""
+        form = frame.sample_rate, frame.layout.nb_channels, frame.format.name
+        return form == self._form and self._filled + frame.samples <= BLOCK_SAMPLES
+
+    def begin(self, frame: Any) -> None:
+        """Take the form of this frame; the mix is empty."""
+        self._form = frame.sample_rate, frame.layout.nb_channels, frame.format.name
+        self._scale = np.float32(full_scale(frame) / frame.layout.nb_channels)
+        if frame.samples > len(self._buffer):
+            self._buffer = np.empty(frame.samples, np.float32)
+
+    def add(self, frame: Any) -> None:
+        """Append the sums of a frame's channels."""
+        count, planes = frame.samples, frame.planes
+        out = self._buffer[self._filled : self._filled + count]
+        if self._form is not None and self._form[2] == "fltp" and len(planes) == 2:
+            # AAC, Opus, Vorbis, MP3: almost every frame of a soundtrack, so spared what follows
+            left, right = np.frombuffer(planes[0], np.float32, count), np.frombuffer(planes[1], np.float32, count)
+            np.add(left, right, out=out)
+        else:
+            add_channels(frame, out)
+        self._filled += count
+
+    def empty(self) -> Samples:
+        """The mono samples so far, full scale 1; valid until the next frame is added."""
+        block, self._filled = self._buffer[: self._filled], 0
+        np.multiply(block, self._scale, out=block)
+        return block
+
+
+class _Resampler:
+    """soxr's HQ, which is librosa's, over blocks; a change of rate ends one stream and begins another."""
 
     def __init__(self, target_hz: int) -> None:
         self.target_hz = target_hz
-        self.first_rate_hz = 0
-        self._rate_hz = 0
-        self._taken = 0  # samples at this rate
-        self._earlier_seconds = 0.0  # at other rates
-        self._buffer = np.empty(BLOCK_SAMPLES, np.float32)
-        self._filled = 0
-        self._resampler: soxr.ResampleStream | None = None
+        self.source_hz = 0
+        self._stream: soxr.ResampleStream | None = None
 
-    @property
-    def seconds(self) -> float:
-        """The length of what was taken in, in seconds of its own rates."""
-        return self._earlier_seconds + (self._taken / self._rate_hz if self._rate_hz else 0.0)
+    def turn_to(self, source_hz: int) -> Samples:
+        """Take samples of another rate from now on; returns the rest of those before."""
+        if not LOWEST_RATE_HZ <= source_hz <= HIGHEST_RATE_HZ:
+            raise ItemError("undecodable", f"A sample rate of {source_hz} Hz is no recording's; encode the file anew")
+        rest = self.finish()
+        self.source_hz = source_hz
+        same = source_hz == self.target_hz
+        self._stream = None if same else soxr.ResampleStream(source_hz, self.target_hz, 1, "float32", "HQ")
+        return rest
 
-    def add(self, frame: Any) -> Iterator[Samples]:
-        """Take one frame; yields a block whenever the buffer is full or the rate changes."""
-        count = frame.samples
-        if frame.sample_rate != self._rate_hz:
-            yield from self.finish()
-            self._start(frame.sample_rate)
-        if self._filled + count > len(self._buffer):
-            yield self._flush(last=False)
-            if count > len(self._buffer):
-                self._buffer = np.empty(count, np.float32)
-        mix_down(frame, self._buffer[self._filled : self._filled + count])
-        self._filled += count
-        self._taken += count
+    def push(self, block: Samples) -> Samples:
+        """Resample a block."""
+        return block.copy() if self._stream is None else np.asarray(self._stream.resample_chunk(block))
 
-    def finish(self) -> Iterator[Samples]:
-        """Yield what the buffer and the resampler still hold."""
-        if self._rate_hz:
-            yield self._flush(last=True)
-
-    def _start(self, rate_hz: int) -> None:
-        if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:
-            raise ItemError("undecodable", f"A sample rate of {rate_hz} Hz is no recording's; encode the file anew")
-        self._earlier_seconds, self._taken, self._rate_hz = self.seconds, 0, rate_hz
-        self.first_rate_hz = self.first_rate_hz or rate_hz
-        same = rate_hz == self.target_hz
-        self._resampler = None if same else soxr.ResampleStream(rate_hz, self.target_hz, 1, "float32", "HQ")
-
-    def _flush(self, last: bool) -> Samples:
-        block, self._filled = self._buffer[: self._filled], 0
-        if self._resampler is None:
-            return block.copy()
-        return np.asarray(self._resampler.resample_chunk(block, last=last))
+    def finish(self) -> Samples:
+        """What the filter still holds."""
+        nothing = np.empty(0, np.float32)
+        return nothing if self._stream is None else np.asarray(self._stream.resample_chunk(nothing, last=True))
 
 
-def mix_down(frame: Any, out: Samples) -> None:
-    """Write the mean of a frame's channels to `out`, shape (samples,), full scale 1."""
-    planes, channels, count = frame.planes, frame.layout.nb_channels, frame.samples
-    kind = frame.format.name
-    if kind == "fltp" and channels == 2:  # AAC, Opus, Vorbis, MP3: almost every frame of a soundtrack
-        np.add(np.frombuffer(planes[0], np.float32, count), np.frombuffer(planes[1], np.float32, count), out=out)
-        np.multiply(out, np.float32(0.5), out=out)
-    elif kind == "fltp" and channels == 1:
-        out[:] = np.frombuffer(planes[0], np.float32, count)
-    else:
-        values = frame.to_ndarray()
-        values = values if frame.format.is_planar else values.reshape(-1, channels).T
-        to_float(values).mean(axis=0, out=out)
+def add_channels(frame: Any, out: Samples) -> None:
+    """Write the sums of a frame's channels to `out`, shape (samples,), in the frame's own scale."""
+    values, channels = frame.to_ndarray(), frame.layout.nb_channels
+    values = values if frame.format.is_planar else values.reshape(-1, channels).T
+    np.sum(values, axis=0, dtype=np.float32, out=out)
+    if values.dtype == np.uint8:
+        np.subtract(out, np.float32(128 * channels), out=out)
 
 
-def to_float(values: NDArray[Any]) -> Samples:
-    """Samples of any type as float32 with full scale 1; unsigned bytes are centred at 128."""
-    if values.dtype.kind == "f":
-        return values.astype(np.float32)
-    centre = np.float32(128 if values.dtype == np.uint8 else 0)
-    scale = np.float32(2.0 ** (1 - 8 * values.dtype.itemsize))
-    return (values.astype(np.float32) - centre) * scale
+def full_scale(frame: Any) -> float:
+    """The factor that makes the largest sample of this format 1."""
+    return 1.0 if frame.format.name.startswith(("flt", "dbl")) else 2.0 ** (1 - frame.format.bits)

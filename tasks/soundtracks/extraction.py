@@ -108,10 +108,19 @@ def _extract_recording(writer: ShardWriter, job: FilmJob, recording: Recording, 
             raise job.given_up[recording.track_id]
         facts = _append_recording(writer, recording)
     except ItemError as error:
-        row.update(decision="rejected", reason=error.reason)
-        return replace(from_error(Stage.TRACK, item, error), seconds=time.monotonic() - started)
+        return _given_up(item, error, row, started)
+    except Exception as error:  # noqa: BLE001
+        # Whatever else a hostile file makes a library raise: its film's other recordings go on, and the
+        # outcome names the error and may be tried again, so that a mistake of ours is found and mended.
+        unforeseen = ItemError("unforeseen_error", f"{type(error).__name__}: {error}", Retry.LATER)
+        return _given_up(item, unforeseen, row, started)
     row.update(facts, shard=shard_path(job.film_id, job.year))
     return ok(Stage.TRACK, item, time.monotonic() - started, facts["decoded_seconds"])
+
+
+def _given_up(item: str, error: ItemError, row: dict[str, Any], started: float) -> Outcome:
+    row.update(decision="rejected", reason=error.reason)
+    return replace(from_error(Stage.TRACK, item, error), seconds=time.monotonic() - started)
 
 
 def _append_recording(writer: ShardWriter, recording: Recording) -> dict[str, Any]:
@@ -127,7 +136,7 @@ def _append_recording(writer: ShardWriter, recording: Recording) -> dict[str, An
         "decoded_seconds": audio.decoded_seconds,
         "first_row": writer.append(recording.track_id, mels),
         "segments": len(mels),
-        "fingerprint": fingerprint(mels, writer.settings),
+        "fingerprint": fingerprint(mels),
     }
 
 

@@ -8,11 +8,12 @@ few milliseconds of encoder delay do not matter; four minutes are 2 kB.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from storage.mel_shards import TrackMels
-from storage.mels import MelSettings, decibels
 
 MOMENTS_A_SEGMENT = 20
 """A moment is 0.496 s; encoders shift a recording by up to 0.05 s."""
@@ -25,23 +26,25 @@ SHORTEST_OVERLAP = 16
 """Moments that must overlap: fewer bits than 512 agree by chance too often."""
 
 
-def fingerprint(mels: TrackMels, settings: MelSettings) -> bytes:
+def fingerprint(mels: TrackMels) -> bytes:
     """One little-endian 32-bit word a moment after the first; empty for silence."""
     if mels.silent.all():
         return b""
-    energy = np.concatenate([_moments(mels, i, settings) for i in range(len(mels))])
-    slope = np.diff(energy, axis=1)
-    bits = np.diff(slope, axis=0) > 0
-    return np.packbits(bits, axis=1, bitorder="little").astype(np.uint8).tobytes()
+    energy = np.concatenate([_moments(segment) for segment in mels.stored])
+    bits = np.diff(np.diff(energy, axis=1), axis=0) > 0
+    return np.packbits(bits, axis=1, bitorder="little").tobytes()
 
 
-def _moments(mels: TrackMels, segment: int, settings: MelSettings) -> NDArray[np.float32]:
-    """Mean decibels of one segment, shape (20 moments, 33 bands)."""
-    values = decibels(mels.stored[segment : segment + 1], mels.ref_db[segment : segment + 1], settings)[0]
-    bands = values[LOWEST_BAND:HIGHEST_BAND].reshape(BITS + 1, -1, values.shape[1]).mean(axis=1)
-    edges = np.linspace(0, bands.shape[1], MOMENTS_A_SEGMENT + 1).astype(int)[:-1]
-    moments = np.add.reduceat(bands, edges, axis=1) / np.diff(edges, append=bands.shape[1])
-    return np.asarray(moments.T, np.float32)
+def _moments(stored: NDArray[Any]) -> NDArray[np.float32]:
+    """Mean stored values of one segment, shape (20 moments, 33 bands).
+
+    Stored steps serve as well as decibels: they differ by a factor and by the segment's own maximum,
+    and neither changes the sign of a difference between bands.
+    """
+    bands = stored[LOWEST_BAND:HIGHEST_BAND].reshape(BITS + 1, -1, stored.shape[1]).sum(axis=1, dtype=np.float32)
+    edges = np.linspace(0, bands.shape[1], MOMENTS_A_SEGMENT + 1).astype(int)
+    sums = np.add.reduceat(bands, edges[:-1], axis=1)
+    return np.asarray(sums.T / np.diff(edges)[:, None], np.float32)
 
 
 def similarity(one: bytes, other: bytes) -> float:

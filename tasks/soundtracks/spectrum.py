@@ -1,0 +1,151 @@
+"""Mel power of a whole segment, compiled: short Fourier transforms of sixteen frames side by side.
+
+A library transforms one frame after another and hands its spectra through memory. Here sixteen
+frames stand lane by lane, so that one machine instruction works on all of them; window, transform,
+power and mel bank follow each other in the cache: about half the cost of `scipy.fft.rfft` and a
+sparse matrix product. The transform is Stockham's, radix 4 and once 2 (Van Loan, Computational
+Frameworks for the Fast Fourier Transform, 1992, 1.7), on pairs of real samples read as one complex.
+
+Fixed to 1,024 samples a frame: 512 complex values are 4 x 4 x 4 x 4 x 2.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+F32 = NDArray[np.float32]
+
+FRAME_SAMPLES = 1024
+HALF = FRAME_SAMPLES // 2
+LANES = 16
+"""Frames transformed together: one AVX-512 register of float32, or two of AVX2."""
+COLUMNS = 64
+"""Frames whose powers wait for the mel bank: its short rows then cost arithmetic, not loop starts."""
+_compiled = njit(cache=True, error_model="numpy", fastmath={"contract", "nsz"})
+"""Fused multiply-add may be used and the sign of zero ignored; no other liberty is taken."""
+
+_ANGLES = 2 * np.pi * np.arange(HALF + 1) / FRAME_SAMPLES
+TWIDDLE_RE, TWIDDLE_IM = np.cos(2 * _ANGLES).astype(np.float32), -np.sin(2 * _ANGLES).astype(np.float32)
+UNZIP_RE, UNZIP_IM = np.cos(_ANGLES).astype(np.float32), -np.sin(_ANGLES).astype(np.float32)
+HANN = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME_SAMPLES) / FRAME_SAMPLES)).astype(np.float32)
+"""The periodic Hann window."""
+
+
+@_compiled  # type: ignore[untyped-decorator]
+def mel_power(samples: F32, hop: int, band_starts: Any, bins: Any, weights: F32, out: F32) -> None:
+    """Mel powers of every frame into `out`, shape (bands, frames).
+
+    `samples` are padded already, with `COLUMNS` frames to spare at the end; the bank is the three
+    arrays of a sparse matrix in compressed rows, shape (bands, 513).
+    """
+    re, im = np.empty(HALF * LANES, np.float32), np.empty(HALF * LANES, np.float32)
+    re2, im2 = np.empty(HALF * LANES, np.float32), np.empty(HALF * LANES, np.float32)
+    power = np.empty((HALF + 1) * COLUMNS, np.float32)
+    frames = out.shape[1]
+    for start in range(0, frames, COLUMNS):
+        for lane_start in range(0, COLUMNS, LANES):
+            _load(samples, (start + lane_start) * hop, hop, re, im)
+            _radix4(re, im, re2, im2, 512, LANES)
+            _radix4(re2, im2, re, im, 128, 4 * LANES)
+            _radix4(re, im, re2, im2, 32, 16 * LANES)
+            _radix4(re2, im2, re, im, 8, 64 * LANES)
+            _radix2(re, im, re2, im2)
+            _power(re2, im2, power, lane_start)
+        _apply_bank(power, band_starts, bins, weights, out, start, min(COLUMNS, frames - start))
+
+
+@_compiled  # type: ignore[untyped-decorator]
+def _load(samples: F32, first: int, hop: int, re: F32, im: F32) -> None:
+    """Windowed samples in pairs, the even one as the real part, one frame a lane."""
+    for n in range(HALF):
+        even, odd = HANN[2 * n], HANN[2 * n + 1]
+        for lane in range(LANES):
+            at = first + 2 * n + hop * lane
+            re[n * LANES + lane] = samples[at] * even
+            im[n * LANES + lane] = samples[at + 1] * odd
+
+
+@_compiled  # type: ignore[untyped-decorator]
+def _radix4(xr: F32, xi: F32, yr: F32, yi: F32, length: int, stride: int) -> None:
+    """One pass: transforms of this length over `stride` interleaved sequences become four quarters."""
+    quarter = length // 4
+    step = HALF // length
+    for p in range(quarter):
+        wr1, wi1 = TWIDDLE_RE[p * step], TWIDDLE_IM[p * step]
+        wr2, wi2 = TWIDDLE_RE[2 * p * step], TWIDDLE_IM[2 * p * step]
+        wr3, wi3 = TWIDDLE_RE[3 * p * step], TWIDDLE_IM[3 * p * step]
+        o = stride * p
+        ar, br, cr, dr = _quarters(xr, o, stride * quarter, stride)
+        ai, bi, ci, di = _quarters(xi, o, stride * quarter, stride)
+        er, fr, gr, hr = _quarters(yr, 4 * o, stride, stride)
+        ei, fi, gi, hi = _quarters(yi, 4 * o, stride, stride)
+        for q in range(stride):
+            sum_ac_r, sum_ac_i = ar[q] + cr[q], ai[q] + ci[q]
+            dif_ac_r, dif_ac_i = ar[q] - cr[q], ai[q] - ci[q]
+            sum_bd_r, sum_bd_i = br[q] + dr[q], bi[q] + di[q]
+            turned_r, turned_i = di[q] - bi[q], br[q] - dr[q]  # (b - d) times i
+            er[q], ei[q] = sum_ac_r + sum_bd_r, sum_ac_i + sum_bd_i
+            r, i = dif_ac_r - turned_r, dif_ac_i - turned_i
+            fr[q], fi[q] = r * wr1 - i * wi1, r * wi1 + i * wr1
+            r, i = sum_ac_r - sum_bd_r, sum_ac_i - sum_bd_i
+            gr[q], gi[q] = r * wr2 - i * wi2, r * wi2 + i * wr2
+            r, i = dif_ac_r + turned_r, dif_ac_i + turned_i
+            hr[q], hi[q] = r * wr3 - i * wi3, r * wi3 + i * wr3
+
+
+@njit(inline="always")  # type: ignore[untyped-decorator]
+def _quarters(x: F32, start: int, step: int, count: int) -> tuple[F32, F32, F32, F32]:
+    """Four stretches of `count` values, `step` apart: views, so that the compiler sees plain loops."""
+    b, c, d = start + step, start + 2 * step, start + 3 * step
+    return x[start : start + count], x[b : b + count], x[c : c + count], x[d : d + count]
+
+
+@_compiled  # type: ignore[untyped-decorator]
+def _radix2(xr: F32, xi: F32, yr: F32, yi: F32) -> None:
+    """The last pass: transforms of length two."""
+    half = HALF * LANES // 2
+    _sum_and_difference(xr[:half], xr[half:], yr[:half], yr[half:])
+    _sum_and_difference(xi[:half], xi[half:], yi[:half], yi[half:])
+
+
+@_compiled  # type: ignore[untyped-decorator]
+def _sum_and_difference(a: F32, b: F32, total: F32, difference: F32) -> None:
+    for q in range(len(a)):
+        total[q], difference[q] = a[q] + b[q], a[q] - b[q]
+
+
+@_compiled  # type: ignore[untyped-decorator]
+def _power(zr: F32, zi: F32, power: F32, column: int) -> None:
+    """Squared magnitudes of the 513 bins of the real frames, from the transform of their pairs.
+
+    X[k] = (Z[k] + Z*[512-k]) / 2 - i exp(-i pi k / 512) (Z[k] - Z*[512-k]) / 2
+    """
+    for k in range(HALF + 1):
+        a, b, o = (k % HALF) * LANES, ((HALF - k) % HALF) * LANES, k * COLUMNS + column
+        ar, ai, br, bi = zr[a : a + LANES], zi[a : a + LANES], zr[b : b + LANES], zi[b : b + LANES]
+        into = power[o : o + LANES]
+        c, s = UNZIP_RE[k], UNZIP_IM[k]
+        for q in range(LANES):
+            even_r, even_i = ar[q] + br[q], ai[q] - bi[q]
+            odd_r, odd_i = ai[q] + bi[q], br[q] - ar[q]
+            r, i = even_r + c * odd_r - s * odd_i, even_i + c * odd_i + s * odd_r
+            into[q] = np.float32(0.25) * (r * r + i * i)
+
+
+@_compiled  # type: ignore[untyped-decorator]
+def _apply_bank(power: F32, band_starts: Any, bins: Any, weights: F32, out: F32, start: int, count: int) -> None:
+    """The mel bank on the columns that wait."""
+    total = np.empty(COLUMNS, np.float32)
+    for band in range(out.shape[0]):
+        for column in range(COLUMNS):
+            total[column] = np.float32(0)
+        for j in range(band_starts[band], band_starts[band + 1]):
+            weight, row = weights[j], power[bins[j] * COLUMNS : (bins[j] + 1) * COLUMNS]
+            for column in range(COLUMNS):
+                total[column] += weight * row[column]
+        for column in range(count):
+            out[band, start + column] = total[column]
