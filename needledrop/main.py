@@ -11,7 +11,7 @@ import sys
 import typer
 from rich.console import Console
 
-from needledrop import __version__, bootstrap, demo, refresh
+from needledrop import __version__, bootstrap, demo, films, refresh, soundtracks, sql, training
 from storage.errors import NeedledropError
 
 app = typer.Typer(
@@ -21,7 +21,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_show_locals=False,
 )
-for room in (demo, refresh, bootstrap):
+for room in (demo, refresh, films, soundtracks, training, sql, bootstrap):
     room.register(app)
 
 

@@ -8,6 +8,9 @@ from duckdb import DuckDBPyConnection
 from rich.console import Console
 from rich.table import Table
 
+from storage.lake import Lake
+from storage.metrics_schema import RECALL_AT
+
 QUERIES = (
     "SELECT * FROM leaderboard",
     "SELECT stage, reason, count(*) AS items FROM outcomes WHERE status <> 'ok' GROUP BY ALL ORDER BY items DESC",
@@ -25,17 +28,31 @@ def print_summary(root: str, done: dict[str, Any]) -> None:
     console.print(_what_was_done(done))
     with metrics.connect_metrics(lake, read_only=True) as connection:
         console.print(_what_was_dropped(connection))
-        console.print(_how_good_it_is(connection))
-    console.print(f"[bold]Files[/]  {lake.root}", soft_wrap=True)
+        console.print(_how_good_it_is(connection, done["dataset"]["version"]))
+    _print_files(console, lake)
     for query in QUERIES:
         console.print(f'[bold]Try[/]    needledrop sql --lake {root} "{query}"', soft_wrap=True, highlight=False)
+
+
+def _print_files(console: Console, lake: Lake) -> None:
+    folders = ("films", "thumbnails", "tracks", "mels", "datasets", "models")
+    sizes = {
+        name: sum(lake.size_bytes(file) for file in lake.list(name)) / 1e6 for name in folders if lake.exists(name)
+    }
+    listed = ", ".join(f"{name} {size:,.1f} MB" for name, size in sizes.items())
+    console.print(f"[bold]Files[/]  {lake.root}: {listed}", soft_wrap=True, highlight=False)
 
 
 def _what_was_done(done: dict[str, Any]) -> Table:
     table = _table("What this run did", "step", "result")
     for step, counts in done.items():
-        table.add_row(step, ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in counts.items()))
+        said = [f"{name.replace('_', ' ')} {_as_text(value)}" for name, value in counts.items() if value]
+        table.add_row(step, ", ".join(said) or "nothing to do: all of it is committed already")
     return table
+
+
+def _as_text(value: Any) -> str:
+    return ", ".join(str(part) for part in value) if isinstance(value, list) else str(value)
 
 
 def _what_was_dropped(connection: DuckDBPyConnection) -> Table:
@@ -49,12 +66,16 @@ def _what_was_dropped(connection: DuckDBPyConnection) -> Table:
     return table
 
 
-def _how_good_it_is(connection: DuckDBPyConnection) -> Table:
-    rows = connection.execute("SELECT * FROM leaderboard")
-    names = [column[0] for column in rows.description or []]
-    table = _table("How well music is found", *names)
-    for row in rows.fetchall():
-        table.add_row(*(f"{value:.2f}" if isinstance(value, float) else str(value or "") for value in row))
+def _how_good_it_is(connection: DuckDBPyConnection, version: str) -> Table:
+    """The systems of one version beside chance; `leaderboard` has the paper's table and the intervals too."""
+    recalls = [f"r_at_{k}" for k in RECALL_AT]
+    rows = connection.execute(
+        f"SELECT system, tracks, {', '.join(recalls)}, medr FROM leaderboard WHERE dataset_version = ?", [version]
+    )
+    titles = ["system", "tracks", *(f"R@{k} %" for k in RECALL_AT), "MedR"]
+    table = _table("How well the music of held-out films is found", *titles)
+    for system, tracks, *figures in rows.fetchall():
+        table.add_row(system, str(tracks), *(f"{figure:.1f}" for figure in figures))
     return table
 
 
