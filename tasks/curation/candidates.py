@@ -16,6 +16,7 @@ import pyarrow as pa
 from storage.lake import Lake
 from storage.schemas import FILMS, OUTCOMES, THUMBNAILS, TRACKS
 from storage.tables import latest_sql
+from storage.takedowns import read_takedowns
 
 _FILMS = """
 CREATE TABLE candidate_films AS
@@ -31,6 +32,7 @@ _TRACKS = """
 CREATE TABLE candidate_tracks AS
 SELECT t.film_id, t.track_id, t.title, t.artist, t.album, t.source, t.url, coalesce(t.licence, 'unknown') AS licence,
        coalesce(t.decoded_seconds, t.duration_seconds) AS duration_seconds, t.decision, t.reason,
+       t.channel_id,
        t.audio_sha256, t.shard, t.first_row, t.segments, s.shard IS NOT NULL AS in_lake
 FROM {tracks} t LEFT JOIN committed_shards s USING (shard)
 ORDER BY film_id, track_id
@@ -50,12 +52,14 @@ class Snapshot:
     tracks: str
     outcomes: str
     shards: tuple[str, ...]
+    takedowns: frozenset[str]
 
 
 def take_snapshot(lake: Lake) -> Snapshot:
     """Fix what is read: whatever is committed after this moment waits for the next version."""
     films, thumbnails, tracks, outcomes = (latest_sql(lake, t) for t in (FILMS, THUMBNAILS, TRACKS, OUTCOMES))
-    return Snapshot(films, thumbnails, tracks, outcomes, tuple(lake.list("mels", suffix=".parquet")))
+    shards = tuple(lake.list("mels", suffix=".parquet"))
+    return Snapshot(films, thumbnails, tracks, outcomes, shards, read_takedowns(lake))
 
 
 def load_candidates(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:

@@ -68,7 +68,7 @@ def choose(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, settings: 
     A film that loses its last recording or its last common tag leaves the version, which can make a further
     tag rare or give a recording back to another film; so the steps repeat until no film leaves.
     """
-    exclude_candidates(connection, settings)
+    exclude_candidates(connection, settings, snapshot.takedowns)
     find_recordings(connection, snapshot)
     while True:
         duplicates.find_duplicates(connection)

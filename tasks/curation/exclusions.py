@@ -25,16 +25,22 @@ FILM_RULES: tuple[tuple[str, str, str | None, str], ...] = (
 
 TRACK_RULES: tuple[tuple[str, str, str], ...] = (
     # rule, when it applies, the value that is kept
-    ("asked_out", f"list_contains($leave_out, track_id) OR list_contains($leave_out, {_ITEM})", "title"),
+    (
+        "asked_out",
+        f"list_has_any($leave_out, [track_id, {_ITEM}, 'channel:' || channel_id])",
+        "title",
+    ),
     ("not_taken", "decision IS DISTINCT FROM 'taken'", "concat_ws(': ', decision, reason)"),
     ("no_mels", "shard IS NULL OR coalesce(segments, 0) = 0", "reason"),
     ("shard_missing", "NOT in_lake", "shard"),
 )
 
 
-def exclude_candidates(connection: duckdb.DuckDBPyConnection, settings: CurationSettings) -> None:
+def exclude_candidates(
+    connection: duckdb.DuckDBPyConnection, settings: CurationSettings, takedowns: frozenset[str]
+) -> None:
     """Make `usable_tracks`, `films` (those that satisfy every rule) and `exclusions` with the rest."""
-    leave_out = {"leave_out": sorted(settings.leave_out)}
+    leave_out = {"leave_out": sorted({*settings.leave_out, *takedowns})}
     connection.execute(f"CREATE TABLE exclusions ({_COLUMNS})")
     cases = " ".join(f"WHEN {condition} THEN '{rule}'" for rule, condition, _ in TRACK_RULES)
     values = " ".join(f"WHEN '{rule}' THEN {value}" for rule, _, value in TRACK_RULES)

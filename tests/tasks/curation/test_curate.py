@@ -8,6 +8,7 @@ import pytest
 from storage import datasets, tables
 from storage.errors import InputError
 from storage.schemas import FILMS, VERSIONS
+from storage.takedowns import record_takedown
 from tasks.curation.curate import curate
 from tasks.curation.settings import CurationSettings
 
@@ -190,3 +191,14 @@ def test_a_lake_where_every_film_is_excluded_says_why(small_lake):
 def test_sides_that_overlap_are_refused():
     with pytest.raises(InputError, match="chronological"):
         CurationSettings(train_until=2022, test_from=2022)
+
+
+@pytest.mark.parametrize("item", ["wiki-03", "folder:3-0", "channel:loud"])
+def test_what_was_taken_down_is_in_no_new_version(small_lake, exclusions, column, item):
+    small_lake.tracks["wiki-03", "folder:3-0"]["channel_id"] = "loud"
+    lake = small_lake.committed()
+    record_takedown(lake, item, "its owner asked", "run")
+    version = curate(lake, DEFAULT, "run").version
+    assert "folder:3-0" not in column(lake, version, "tracks", "track_id")
+    record_takedown(lake, item, "its owner agreed", "run", is_active=False)
+    assert "folder:3-0" in column(lake, curate(lake, DEFAULT, "run").version, "tracks", "track_id")
