@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from storage.errors import LakeError
 from storage.lake import Lake
 from storage.mels import MEL_COLUMN, SETTINGS_KEY, MelSettings, shard_path
+from storage.shard_seal import check_seal, seal
 
 TRACKS_KEY = b"needledrop.tracks"
 ROW_GROUP_ROWS = 256
@@ -43,6 +44,11 @@ COLUMNS = pa.schema(
     ]
 )
 """The plain columns of a shard, for SQL; the mel column follows them."""
+
+
+def columns(settings: MelSettings) -> pa.Schema:
+    """All columns of a shard."""
+    return COLUMNS.append(pa.field(MEL_COLUMN, pa.binary(settings.segment_bytes), nullable=False))
 
 
 @dataclass(frozen=True)
@@ -68,8 +74,7 @@ class ShardWriter:
         self.settings = settings
         self.rows = 0
         self._waiting: list[pa.Table] = []
-        mel = pa.field(MEL_COLUMN, pa.binary(settings.segment_bytes), nullable=False)
-        self.schema = COLUMNS.append(mel).with_metadata({SETTINGS_KEY: settings.to_json()})
+        self.schema = columns(settings).with_metadata({SETTINGS_KEY: settings.to_json()})
         self._parquet = pq.ParquetWriter(
             path,
             self.schema,
@@ -85,7 +90,7 @@ class ShardWriter:
         first, count = self.rows, len(mels)
         starts = np.arange(count, dtype=np.float32) * np.float32(self.settings.segment_seconds)
         stored = pa.py_buffer(np.ascontiguousarray(mels.stored))
-        columns = [
+        values = [
             pa.array([self.film_id] * count, pa.string()),
             pa.array([track_id] * count, pa.string()),
             pa.array(np.arange(count, dtype=np.int32)),
@@ -97,7 +102,7 @@ class ShardWriter:
             pa.array(mels.padded_seconds),
             pa.Array.from_buffers(pa.binary(self.settings.segment_bytes), count, [None, stored]),
         ]
-        self._waiting.append(pa.Table.from_arrays(columns, schema=self.schema))
+        self._waiting.append(pa.Table.from_arrays(values, schema=self.schema))
         self.rows += count
         while sum(map(len, self._waiting)) >= ROW_GROUP_ROWS:
             self._write_group()
@@ -133,12 +138,15 @@ def write_shard(lake: Lake, film_id: str, year: int, settings: MelSettings) -> I
             yield writer
         finally:
             writer.close()
+        seal(path)
 
 
 def read_tracks(lake: Lake, shard: str) -> list[dict[str, Any]]:
     """The film's `tracks` rows that a shard carries; raises `LakeError` when it carries none."""
     try:
-        metadata = pq.read_metadata(lake.local_path(shard)).metadata or {}
+        with lake.local_path(shard).open("rb") as file:
+            check_seal(file, shard)
+            metadata = pq.read_metadata(file).metadata or {}
         return list(json.loads(metadata[TRACKS_KEY], object_hook=_from_json))
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:
         raise LakeError(f"{shard} is damaged ({error}); delete it and collect soundtracks again") from error

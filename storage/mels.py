@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from storage.errors import InputError, LakeError
 from storage.lake import Lake
+from storage.shard_seal import check_seal
 
 SETTINGS_KEY = b"needledrop.mel_settings"
 MEL_COLUMN = "mel"
@@ -184,7 +185,9 @@ class _OpenShard:
 def _open_shard(lake: Lake, shard: str, settings: MelSettings) -> _OpenShard:
     path = lake.local_path(shard)
     try:
-        with path.open("rb") as file, pq.ParquetFile(file) as parquet:
+        with path.open("rb") as file:
+            check_seal(file, shard)
+            parquet = pq.ParquetFile(file)
             check_settings(shard, parquet.schema_arrow.metadata or {}, settings)
             offsets = row_offsets(shard, parquet.metadata, settings.segment_bytes)
             ref_db = parquet.read(["ref_db"])["ref_db"].to_numpy().astype(np.float32)
@@ -198,10 +201,18 @@ def _open_shard(lake: Lake, shard: str, settings: MelSettings) -> _OpenShard:
     return _OpenShard(mapping, np.frombuffer(mapping, np.uint8), offsets, ref_db)
 
 
+def settings_of(shard: str, metadata: dict[bytes, bytes]) -> MelSettings:
+    """Our parameters in a shard's encoding; raises `LakeError` when it does not say any that we know."""
+    try:
+        written = json.loads(metadata[SETTINGS_KEY])
+        return MelSettings(encoding=written["encoding"], short_tracks=written["short_tracks"])
+    except (KeyError, ValueError, InputError) as error:
+        raise LakeError(f"{shard} does not say its mel parameters ({error}); delete it and extract it again") from error
+
+
 def check_settings(shard: str, metadata: dict[bytes, bytes], settings: MelSettings) -> None:
     """Raise `LakeError` for a shard whose values could not stand in one batch with ours."""
-    if SETTINGS_KEY not in metadata:
-        raise LakeError(f"{shard} does not say its mel parameters, so it is no mel shard; delete it")
+    settings_of(shard, metadata)
     written, ours = json.loads(metadata[SETTINGS_KEY]), asdict(settings)
     foreign = [name for name in ours if name != "short_tracks" and written.get(name) != ours[name]]
     if foreign:

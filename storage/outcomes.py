@@ -59,7 +59,7 @@ REASONS: dict[Stage, frozenset[str]] = {
     | FETCH_REASONS,
     Stage.TRACK: frozenset(
         {"ok", "missing_file", "not_audio", "no_audio", "truncated", "too_short", "too_long", "unknown_film", "timeout"}
-        | {"undecodable", "too_large", "decoder_crashed", "no_film", "taken_down"}
+        | {"undecodable", "too_large", "decoder_crashed", "unforeseen_error", "no_film", "taken_down"}
         | FETCH_REASONS
     ),
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +18,8 @@ import pyarrow.parquet as pq
 from storage import datasets, tables
 from storage.errors import LakeError
 from storage.lake import Lake
-from storage.mel_shards import read_tracks
-from storage.mels import SETTINGS_KEY
 from storage.schemas import TABLES, VERSIONS
+from storage.shard_verification import Row, recorded_tracks, shard_damage
 
 
 @dataclass(frozen=True)
@@ -40,9 +39,10 @@ def verify(lake: Lake, *, deep: bool = False, on_file: Callable[[str], None] = l
             yield from _check_parquet(
                 lake, path, "its rows are lost: delete it and collect again what it held", deep=deep
             )
+    tracks = _recorded_tracks(lake)
     for path in lake.list("mels", suffix=".parquet"):
         on_file(path)
-        yield from _check_shard(lake, path, deep=deep)
+        yield from _check_shard(lake, path, None if tracks is None else tracks.get(path, []), deep=deep)
     recorded = _recorded_manifests(lake)
     for version in _version_names(lake):
         on_file(f"{datasets.FOLDER}/{version}")
@@ -76,23 +76,17 @@ def _check_parquet(lake: Lake, path: str, remedy: str, *, deep: bool) -> Iterato
         yield Damage(path, str(error).splitlines()[0], remedy)
 
 
-def _check_shard(lake: Lake, path: str, *, deep: bool) -> Iterator[Damage]:
-    remedy = "delete it and collect soundtracks again"
-    damages = list(_check_parquet(lake, path, remedy, deep=deep))
-    yield from damages
-    if damages:
-        return
+def _check_shard(lake: Lake, path: str, recorded: Sequence[Row] | None, *, deep: bool) -> Iterator[Damage]:
+    for what, remedy in shard_damage(lake, path, recorded, deep=deep):
+        yield Damage(path, what, remedy)
+
+
+def _recorded_tracks(lake: Lake) -> dict[str, list[Row]] | None:
+    """What the table says of every shard; None if the table itself is damaged, which is told elsewhere."""
     try:
-        rows = read_tracks(lake, path)
-        file = pq.read_metadata(lake.local_path(path))
-    except LakeError as error:
-        yield Damage(path, str(error), remedy)
-        return
-    if SETTINGS_KEY not in (file.metadata or {}):
-        yield Damage(path, "does not say its mel parameters", remedy)
-    claimed = sum(row.get("segments") or 0 for row in rows if row.get("shard") == path)
-    if claimed != file.num_rows:
-        yield Damage(path, f"holds {file.num_rows} segments where its tracks have {claimed}", remedy)
+        return recorded_tracks(lake)
+    except LakeError:
+        return None
 
 
 def _check_version(lake: Lake, version: str, recorded: str | None) -> Iterator[Damage]:
