@@ -12,13 +12,10 @@ from dataclasses import dataclass, field
 from tasks.films.markup import FILE_NAMESPACES, without_references
 
 BOX = re.compile(
-    r"\{\{\s*(?:template:)?\s*(infobox[ _][^|}\n<]*|film(?=\s*(?:\n\s*)?\|)|infocaja[^|}\n]*|ficha de[^|}\n]*)",
-    re.IGNORECASE,
+    r"\{\{\s*(?:[Tt]emplate:\s*)?([Ii]nfobox[ _][^|}\n<]*|[Ff]ilm(?=\s*\|)|[Ff]icha de [^|}\n]*|INFOBOX[ _][^|}\n<]*)"
 )
 FILM_BOX = re.compile(
-    r"(?:infobox[ _](?:film|movie|short film|hollywood cartoon|television film|tv film|animated film|documentary film"
-    r"|bollywood film|pornographic film|cinéma \(film\)|cinema \(film\))|film|ficha de película)$",
-    re.IGNORECASE,
+    r"(?:infobox (?:.* )?(?:film|movie|cartoon)|infobox cin[eé]ma \(film\)|film|ficha de película)$", re.IGNORECASE
 )
 _BOX_END_GUARD = re.compile(r"\n==[^=]")
 _TOKEN = re.compile(r"\{\{|\}\}|\[\[|\]\]|\|")
@@ -37,17 +34,20 @@ RELEASE_KEYS = (
     "release_date",
     "first_aired",
     "anno uscita",
+    "annouscita",
     "année de sortie",
     "estreno",
     "year",
 )
+_WANTED = frozenset({*IMAGE_KEYS, *RELEASE_KEYS})
 
 
 @dataclass(frozen=True)
 class Infobox:
-    """The box an article opens with: its lower-case name and its parameters as wikitext."""
+    """A box: its lower-case name and the parameters that matter as wikitext; `opening` is the first box's name."""
 
     name: str = ""
+    opening: str = ""
     parameters: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -77,19 +77,11 @@ class Infobox:
 
 def find_infobox(text: str) -> Infobox:
     """The article's film box, else the first box of any kind, else an empty one; `text` has no comments."""
-    first: re.Match[str] | None = None
-    for match in BOX.finditer(text):
-        first = first or match
-        if FILM_BOX.match(_box_name(match)):
-            first = match
-            break
-    return _read_box(text, first) if first else Infobox()
-
-
-def first_box_name(text: str) -> str:
-    """The lower-case name of the box that the article opens with, whatever it is of; empty without one."""
-    match = BOX.search(text)
-    return _box_name(match) if match else ""
+    first = BOX.search(text)
+    if first is None:
+        return Infobox()
+    film = next((box for box in BOX.finditer(text) if FILM_BOX.match(_box_name(box))), first)
+    return _read_box(text, film, _box_name(first))
 
 
 def file_name(value: str) -> str | None:
@@ -111,7 +103,7 @@ def _box_name(match: re.Match[str]) -> str:
     return " ".join(match[1].replace("_", " ").lower().split())
 
 
-def _read_box(text: str, opening: re.Match[str]) -> Infobox:
+def _read_box(text: str, opening: re.Match[str], first_name: str) -> Infobox:
     """Split the box into parameters at the bars of its own depth; stop where it closes or the article's text begins."""
     guard = _BOX_END_GUARD.search(text, opening.end())
     body = text[opening.end() : guard.start() if guard else len(text)]
@@ -132,11 +124,12 @@ def _read_box(text: str, opening: re.Match[str]) -> Infobox:
         pieces.append(body[start:] if start is not None else "")
     parameters: dict[str, str] = {}
     for piece in pieces:
-        key, equals, value = piece.partition("=")
-        if equals and value.strip():
-            parameters.setdefault(" ".join(key.replace("_", " ").lower().split()), value.strip())
+        key, _, value = piece.partition("=")
+        key = key.strip().lower()
+        if key in _WANTED and value.strip():
+            parameters.setdefault(key, value.strip())
     if "image" not in parameters:
         line = _IMAGE_LINE.search(body)  # a parameter swallowed by an unclosed template still stands on its line
         if line and line[1].strip():
             parameters["image"] = line[1].strip()
-    return Infobox(_box_name(opening), parameters)
+    return Infobox(_box_name(opening), first_name, parameters)

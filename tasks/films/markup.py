@@ -20,17 +20,14 @@ from tasks.films.templates import words
 
 _DROPPED_TAGS = (
     "gallery|table|math|chem|ce|score|timeline|imagemap|syntaxhighlight|source|pre|references|templatedata|hiero|graph|"
-    "mapframe|maplink|categorytree|inputbox|indicator|includeonly|style|script|rt|rp|section|templatestyles|ref"
+    "mapframe|maplink|categorytree|inputbox|indicator|includeonly|style|script|rt|rp|del|s|strike|section|templatestyles|ref"
 )
 _COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
 _UNCLOSED_COMMENT = re.compile(r"<!--[^\n]*")
 _NOWIKI = re.compile(r"<nowiki\s*>(.*?)</nowiki\s*>", re.DOTALL | re.IGNORECASE)
-_EMPTY_REF = re.compile(r"<(?:ref|references|section|templatestyles)\b[^<>]*/>", re.IGNORECASE)
-_REF = re.compile(r"<ref\b[^<>]*>(?:(?!<ref\b|\n[ \t]*\n|\n==).)*?</ref\s*>", re.DOTALL | re.IGNORECASE)
-_LONG_REF = re.compile(r"<ref\b[^<>]*>(?:(?!<ref\b|\n==).)*?</ref\s*>", re.DOTALL | re.IGNORECASE)
-_UNCLOSED_REF = re.compile(
-    r"<ref\b[^<>]*>(?:\s*\{\{(?:[^{}]|\{\{[^{}]*\}\})*\}\}|\s*\[https?:[^\]\n]*\]|[^\n]*)", re.IGNORECASE
-)
+_REF_TAG = re.compile(r"<ref(?=[\s>/])(?:(?:[^<>\"]|\"[^\"<\n]*\")*|[^<>]*)>", re.IGNORECASE)
+_REF_END = re.compile(r"</ref\s*>", re.IGNORECASE)
+_STRAY_CITATION = re.compile(r"\s*(?:\{\{(?:[^{}]|\{\{[^{}]*\}\})*\}\}|\[https?:[^\]\n]*\])|[^\n]*")
 _DROPPED = re.compile(rf"<({_DROPPED_TAGS})\b[^<>]*>.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
 _PARAGRAPH_TAG = re.compile(r"</?(?:p|div|blockquote|poem|center|li|ul|ol|dl|dd|dt|h[1-6]|hr)\b[^<>]*>", re.IGNORECASE)
 _BREAKS = re.compile(r"(?:<br\b[^<>]*>\s*){2,}", re.IGNORECASE)
@@ -39,7 +36,8 @@ _TAG = re.compile(r"</?[a-zA-Z][a-zA-Z0-9]*(?:\s[^<>]*|/)?>")
 _TABLE_MARK = re.compile(r"^[ \t:*#]*(\{\||\|\}(?!\}))", re.MULTILINE)
 _TABLE_LEFTOVER = re.compile(r"^[ \t:]*(?:\{\||\|[-}+]|[|!](?!\})).*$", re.MULTILINE)
 _HEADING = re.compile(r"^=+.*=+[ \t]*$", re.MULTILINE)
-_SWITCH = re.compile(r"__[A-Z]{3,}__")
+_SIMPLE_LINK = re.compile(r"\[\[(?:[^\[\]|{}<>:#\n]+\|)?([^\[\]|{}<>:#\n]+)\]\]")
+_SWITCH = re.compile(r"__[A-Z]{3,}__|~{3,5}")
 _VARIANT = re.compile(r"-\{(?P<flags>[A-Za-z-]*\|)?(?P<text>[^{}]*)\}-")
 _HALF_CLOSED = re.compile(r"\{\{[^{}\n]{1,120}\}(?!\})")
 _UNCLOSED_CITE = re.compile(r"\{\{\s*(?:cite|citation|efn|refn|sfn|harv|r\|)[^\n]*", re.IGNORECASE)
@@ -53,15 +51,17 @@ _FILE_OR_CATEGORY = re.compile(
 )
 _OTHER_LANGUAGE = re.compile(r"[a-z]{2,3}(?:-[a-z]+)?:")
 _PIPE_TRICK = re.compile(r"\s*\([^()]*\)\s*$|,.*$|^[^:]*:")
-_EMPTY_BRACKETS = re.compile(r"[ \t]*[(\[][\s,;:/–—-]*[)\]]")
-_OPENING_JUNK = re.compile(r"\(\s*[,;:]\s*")
-_CLOSING_JUNK = re.compile(r"\s*[,;:]\s*\)")
-_INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff]")
-_SPACE = re.compile(r"[^\S\n]+")
-_LIST_MARK = re.compile(r"^[*#:;]+\s*")
+_EMPTY_BRACKETS = re.compile(r"[(\[][\s,;:/–—-]*[)\]]")
+_OPENING_JUNK = re.compile(r"\(\s*[,;:]\s*|\( +")
+_CLOSING_JUNK = re.compile(r"[,;:] *\)")
+_INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2060\ufeff"
+_BRACKETS = re.compile(r"\[\[(?:[^\[\]|\n]*\|)?|\]\]|\{\{+|\}\}+")
+_SPACE_BEFORE = re.compile(r" ([,.)])(?=[\s\"')\]]|$)")
+_LIST_MARKS = "*#:;"
 _HATNOTE = re.compile(
-    r"(?:see also|main articles?|further information|for (?:the|a|an|other|more)\b.*, see|this article)\b[: ]",
-    re.IGNORECASE,
+    r"^[ \t:]*''+[ \t]*(?:see also|see|main articles?|further information|for (?:the|a|an|other|more)|this article)\b"
+    r"[^\n]*''+[.\s]*$",
+    re.MULTILINE | re.IGNORECASE,
 )
 LIST_ITEM_WORDS = 8
 """A list item this long is told prose ("* The Crate: a janitor finds …"); a shorter one is a name or a credit."""
@@ -71,15 +71,32 @@ def without_comments(text: str) -> str:
     """The text without comments; one that is never closed takes its line, not the rest of the page."""
     if "<!--" not in text:
         return text
-    return _UNCLOSED_COMMENT.sub("", _COMMENT.sub("", text))
+    text = _COMMENT.sub("", text)
+    return _UNCLOSED_COMMENT.sub("", text) if "<!--" in text else text
 
 
 def without_references(text: str) -> str:
-    """The text without <ref>…</ref>; one that is never closed takes its citation or its line."""
+    """The text without <ref>…</ref>; one that is never closed takes its citation, or its line."""
     if "<ref" not in text and "<REF" not in text and "<Ref" not in text:
         return text
-    text = _LONG_REF.sub("", _REF.sub("", _EMPTY_REF.sub("", text)))
-    return _UNCLOSED_REF.sub("", text)
+    kept: list[str] = []
+    at = 0
+    while opening := _REF_TAG.search(text, at):
+        kept.append(text[at : opening.start()])
+        at = opening.end() if opening[0].endswith("/>") else _reference_end(text, opening.end())
+    kept.append(text[at:])
+    return _REF_END.sub("", "".join(kept))
+
+
+def _reference_end(text: str, start: int) -> int:
+    """Where a reference's content ends: at its closing tag, unless another reference or a heading comes first."""
+    closing = _REF_END.search(text, start)
+    inner = _REF_TAG.search(text, start, closing.start()) if closing else None
+    heading = text.find("\n==", start, closing.start()) if closing else 0
+    if closing and not inner and heading < 0:
+        return closing.end()
+    stray = _STRAY_CITATION.match(text, start)
+    return stray.end() if stray else start
 
 
 def paragraphs(section: str) -> list[str]:
@@ -89,22 +106,24 @@ def paragraphs(section: str) -> list[str]:
 
 def plain(wikitext: str) -> str:
     """One line of plain text from a short piece of wikitext, such as a heading."""
-    return " ".join(_swept(_resolved(_cut(wikitext))).split())
+    return _tidied(_swept(_resolved(_cut(wikitext))))
 
 
 def _cut(text: str) -> str:
     """Remove what is no prose, by pattern."""
-    text = without_references(without_comments(text))
-    if "<nowiki" in text.lower():
-        text = _NOWIKI.sub(lambda match: re.sub(r"[\[\]{}|<>=]|''+", "", match[1]), text)
     if "<" in text:
+        text = without_references(without_comments(text))
+    if "<" in text:  # still
+        text = _NOWIKI.sub(lambda match: re.sub(r"[\[\]{}|<>=]|''+", "", match[1]), text)
         text = _DROPPED.sub("", text)
         text = _BREAK.sub(" ", _PARAGRAPH_TAG.sub("\n\n", _BREAKS.sub("\n\n", text)))
     if "{|" in text:
         text = _without_tables(text)
+    if "''" in text:
+        text = _HATNOTE.sub("", text)
     if "-{" in text:
         text = _VARIANT.sub(_one_variant, text)
-    return _HEADING.sub("\n", text)
+    return _HEADING.sub("\n", text) if "\n=" in text else text
 
 
 def _without_tables(text: str) -> str:
@@ -132,8 +151,9 @@ def _one_variant(match: re.Match[str]) -> str:
 
 
 def _resolved(text: str) -> str:
-    """Let the parser read links and templates, and write down their words."""
-    if "{{" not in text and "[" not in text:
+    """Let the parser read what nests (templates, files, odd links) and write down its words; plain links need none."""
+    text = _SIMPLE_LINK.sub(r"\1", text)
+    if "{{" not in text and "[[" not in text and "//" not in text:
         return text
     return _words_of(mwparserfromhell.parse(text, skip_style_tags=True))
 
@@ -178,18 +198,24 @@ def _template_words(template: Any) -> str:
 
 
 def _swept(text: str) -> str:
-    """Remove what unbalanced markup left, then resolve entities, quote marks and spaces."""
+    """Remove what unbalanced markup left, then resolve entities and quote marks."""
     if "{" in text:
         text = _UNCLOSED_TEMPLATE.sub("", _UNCLOSED_CITE.sub("", _HALF_CLOSED.sub("", text)))
     if "[[" in text:
         text = _UNCLOSED_FILE.sub("", text)
-    text = html.unescape(text) if "&" in text else text
-    text = _SWITCH.sub("", _TAG.sub("", text) if "<" in text else text)
-    text = re.sub(r"\[\[(?:[^\[\]|\n]*\|)?|\]\]|\{\{+|\}\}+", "", text)
-    text = "\n".join(_without_quotes(line) for line in text.split("\n")) if "''" in text else text
-    text = _SPACE.sub(" ", _INVISIBLE.sub("", text))
-    text = _CLOSING_JUNK.sub(")", _OPENING_JUNK.sub("(", _EMPTY_BRACKETS.sub("", text)))
-    return re.sub(r" +([,.)])(?=[\s\"')\]]|$)", r"\1", text)
+    if "&" in text:
+        text = html.unescape(text)
+    if "<" in text:
+        text = _TAG.sub("", text)
+    if "[[" in text or "]]" in text or "{{" in text or "}}" in text:
+        text = _BRACKETS.sub("", text)
+    if "''" in text:
+        text = "\n".join(_without_quotes(line) if "''" in line else line for line in text.split("\n"))
+    if not text.isascii():
+        for character in _INVISIBLE:
+            if character in text:
+                text = text.replace(character, "")
+    return _SWITCH.sub("", text) if "__" in text or "~~~" in text else text
 
 
 def _without_quotes(line: str) -> str:
@@ -207,16 +233,23 @@ def _paragraphs(text: str) -> list[str]:
     found: list[str] = []
     lines: list[str] = []
     for line in [*text.split("\n"), ""]:
-        item = _LIST_MARK.match(line)
-        if item or not line.strip() or line.startswith("----"):
-            found.append(" ".join(lines))
-            lines = []
-        if item:
-            found.append(_list_item(line[item.end() :]))
-        elif not line.startswith("----"):
-            lines.append(line.strip())
-    cleaned = (" ".join(p.split()) for p in found)
-    return [p for p in cleaned if any(c.isalnum() for c in p) and not _HATNOTE.match(p)]
+        if line.strip() and line[0] not in _LIST_MARKS and not line.startswith("----"):
+            lines.append(line)
+            continue
+        found.append(" ".join(lines))
+        lines = []
+        if line and line[0] in _LIST_MARKS:
+            found.append(_list_item(line.lstrip(_LIST_MARKS)))
+    cleaned = (_tidied(p) for p in found if p)
+    return [p for p in cleaned if any(c.isalnum() for c in p)]
+
+
+def _tidied(text: str) -> str:
+    """Close the gaps that removed markup left: empty brackets, double spaces, a space before a full stop."""
+    if "(" in text or "[" in text:
+        text = _CLOSING_JUNK.sub(")", _OPENING_JUNK.sub("(", _EMPTY_BRACKETS.sub("", text)))
+    text = " ".join(text.split())
+    return _SPACE_BEFORE.sub(r"\1", text) if " ," in text or " ." in text or " )" in text else text
 
 
 def _list_item(text: str) -> str:
@@ -224,6 +257,8 @@ def _list_item(text: str) -> str:
 
 
 def _tag_words(tag: Any) -> str:
+    if tag.wiki_markup and tag.self_closing:  # the mark of a list item or a rule, which parts paragraphs later
+        return str(tag.wiki_markup)
     return "" if str(tag.tag).lower() in _DROPPED_TAGS.split("|") else _words_of(tag.contents)
 
 

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
 
 from tasks.films.markup import paragraphs, plain
 
-_HEADING = re.compile(r"^(=+)[ \t]*(?!=)([^\n]*?[^=\n])[ \t]*(=+)[ \t]*$", re.MULTILINE)
-_HTML_HEADING = re.compile(r"<h([1-6])\b[^<>]*>(.*?)</h\1\s*>", re.IGNORECASE | re.DOTALL)
+_HEADING = re.compile(r"\n(=+)[ \t]*(?!=)([^\n]*?[^=\n])[ \t]*(=+)[ \t]*(?=\n)")
+_HTML_HEADING = re.compile(r"<[hH]([1-6])\b[^<>]*>(.*?)</[hH]\1\s*>", re.DOTALL)
 _QUALIFIER = re.compile(r"\s*(?:\([^()]*\)|\[[^\[\]]*\]|[:.–—-]+|\bpart\s+\w+)\s*$")
 
 _KINDS = "summary|synopsis|outline|overview|details?|description|story|storyline|recap|line|review|section|information"
@@ -37,15 +39,28 @@ _ASIDE = re.compile(
     r"|awards?|box office|trivia|gallery|personaggi|interpreti|galleria.*|note)(?: and .*)?"
 )
 """Sub-sections of a plot section that are not the story."""
+_MARKUP = re.compile(r"[\[{<'&_]")
+_NO_LEVEL = 7
+"""Below every heading: they have levels 1 to 6."""
 MINIMUM_WORDS = 5
 """"To be added" is no plot."""
 
 
+class Kind(StrEnum):
+    """What a heading promises of its section."""
+
+    PLOT = "plot"
+    TEASER = "teaser"
+    ASIDE = "aside"
+    OTHER = "other"
+
+
 @dataclass(frozen=True)
-class Heading:
-    """A heading's level, its text in lower case without markup, and where its line starts and ends."""
+class Section:
+    """A heading's level, kind and name without qualifiers, and where the text from it to the next heading stands."""
 
     level: int
+    kind: Kind
     name: str
     start: int
     end: int
@@ -57,85 +72,81 @@ def plot_paragraphs(text: str) -> list[str]:
     Of several sections that tell the story, those of one name are joined (Plot, Plot (part two)), and of
     several names the one with the most words wins (a Synopsis that only announces the Plot loses).
     """
-    text = (
-        _HTML_HEADING.sub(lambda m: f"\n{'=' * int(m[1])}{m[2].strip()}{'=' * int(m[1])}\n", text)
-        if "<h" in text
-        else text
-    )
-    found = _headings(text)
-    for kind in (_is_plot, _is_teaser):
+    if "<h" in text:
+        text = _HTML_HEADING.sub(lambda m: f"\n{'=' * int(m[1])}{m[2].strip()}{'=' * int(m[1])}\n", text)
+    sections = _sections(f"\n{text}\n")
+    for kind in (Kind.PLOT, Kind.TEASER):
         told: dict[tuple[int, str], list[str]] = {}
-        for index in _outermost(found, kind):
-            told.setdefault((found[index].level, _base(found[index].name)), []).extend(_tell(text, found, index))
-        if told:
-            top = min(
-                (level for (level, _), lines in told.items() if _word_count(lines) >= MINIMUM_WORDS), default=None
-            )
-            best = max((lines for (level, _), lines in told.items() if level == top), key=_word_count, default=[])
-            if best:
-                return best
+        for index in _outermost(sections, kind):
+            key = (sections[index].level, sections[index].name)
+            told.setdefault(key, []).extend(_tell(text, sections, index))
+        whole = {key: lines for key, lines in told.items() if _word_count(lines) >= MINIMUM_WORDS}
+        if whole:
+            top = min(level for level, _ in whole)
+            return max((lines for (level, _), lines in whole.items() if level == top), key=_word_count)
     return []
 
 
-def _headings(text: str) -> list[Heading]:
-    found = []
-    for match in _HEADING.finditer(text):
-        level = min(len(match[1]), len(match[3]), 6)
-        found.append(Heading(level, _name(match[2]), match.start(), match.end()))
-    return found
+def _sections(padded: str) -> list[Section]:
+    """Every heading of an article, given with a line break before and after it, and the text that it heads."""
+    found = list(_HEADING.finditer(padded))
+    ends = [match.start() for match in found[1:]] + [len(padded)]
+    sections = []
+    for match, end in zip(found, ends, strict=False):  # no heading, yet one end
+        kind, name = _kind(match[2])
+        sections.append(Section(min(len(match[1]), len(match[3]), 6), kind, name, match.end() - 1, end - 1))
+    return sections
 
 
-def _name(heading: str) -> str:
-    simple = plain(heading) if re.search(r"[\[{<'&_]", heading) else heading
-    return " ".join(simple.lower().replace("’", "'").strip(" =:.").split())
+@lru_cache(maxsize=8192)
+def _kind(heading: str) -> tuple[Kind, str]:
+    """What a heading promises, and its name in lower case without markup and qualifiers. Headings repeat: cached."""
+    simple = plain(heading) if _MARKUP.search(heading) else heading
+    name = " ".join(simple.lower().replace("’", "'").strip(" =:.").split())
+    base = _base(name)
+    more = _WITH_MORE.fullmatch(base)
+    if _ASIDE.fullmatch(name):
+        return Kind.ASIDE, base
+    if _NOT_THE_STORY.match(base):
+        return Kind.OTHER, base
+    if PLOT.fullmatch(base) or (more and more[1] != "premise"):
+        return Kind.PLOT, base
+    return (Kind.TEASER if TEASER.fullmatch(base) or more else Kind.OTHER), base
 
 
 def _base(name: str) -> str:
-    while True:
-        shorter = _QUALIFIER.sub("", name)
-        if shorter == name or not shorter:
-            return name
+    """A heading's name without "(part two)", "- spoilers" and the like at its end."""
+    while (shorter := _QUALIFIER.sub("", name)) and shorter != name:
         name = shorter
+    return name
 
 
-def _is_plot(name: str) -> bool:
-    base = _base(name)
-    more = _WITH_MORE.fullmatch(base)
-    return bool(PLOT.fullmatch(base) or (more and more[1] != "premise")) and not _NOT_THE_STORY.match(base)
-
-
-def _is_teaser(name: str) -> bool:
-    base = _base(name)
-    return bool(TEASER.fullmatch(base) or _WITH_MORE.fullmatch(base)) and not _NOT_THE_STORY.match(base)
-
-
-def _outermost(found: list[Heading], is_kind: object) -> list[int]:
-    """The indexes of matching headings that do not stand inside a section already taken."""
-    taken, inside = [], 7
-    for index, heading in enumerate(found):
-        if heading.level <= inside:
-            inside = 7
-        if inside == 7 and is_kind(heading.name):  # type: ignore[operator]
+def _outermost(sections: list[Section], kind: Kind) -> list[int]:
+    """The indexes of sections of a kind that do not stand inside one already taken."""
+    taken: list[int] = []
+    inside = _NO_LEVEL
+    for index, section in enumerate(sections):
+        if section.level <= inside:
+            inside = _NO_LEVEL
+        if inside == _NO_LEVEL and section.kind is kind:
             taken.append(index)
-            inside = heading.level
+            inside = section.level
     return taken
 
 
-def _tell(text: str, found: list[Heading], index: int) -> list[str]:
+def _tell(text: str, sections: list[Section], index: int) -> list[str]:
     """The paragraphs from a heading to the next of its level, without sub-sections that are asides."""
-    told, level = [], found[index].level
-    skipping = 7
-    for at in range(index, len(found)):
-        heading = found[at]
-        if at > index and heading.level <= level:
+    told = paragraphs(text[sections[index].start : sections[index].end])
+    skipping = _NO_LEVEL
+    for section in sections[index + 1 :]:
+        if section.level <= sections[index].level:
             break
-        if heading.level <= skipping:
-            skipping = heading.level if at > index and _ASIDE.fullmatch(heading.name) else 7
-        if skipping == 7:
-            end = found[at + 1].start if at + 1 < len(found) else len(text)
-            told.extend(paragraphs(text[heading.end : end]))
+        if section.level <= skipping:
+            skipping = section.level if section.kind is Kind.ASIDE else _NO_LEVEL
+        if skipping == _NO_LEVEL:
+            told.extend(paragraphs(text[section.start : section.end]))
     return told
 
 
 def _word_count(lines: list[str]) -> int:
-    return sum(len(line.split()) for line in lines)
+    return sum(line.count(" ") + 1 for line in lines)

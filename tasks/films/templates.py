@@ -15,16 +15,15 @@ def _names(text: str) -> frozenset[str]:
 
 
 FIRST = _names("""
-    nowrap|nobr|nobreak|nowraplinks|nwr|nowrap begin|small|smaller|smalldiv|big|bigger|larger|large|em|strong|sic
-    as written|abbr|abbrv|abbrlink|tooltip|hover|visible anchor|vanchor|visanc|linktext|nihongo2|nihongo3|ill|illm
+    nowrap|nobr|nobreak|nowraplinks|nwr|nowrap begin|small|smaller|smalldiv|big|bigger|larger|large|em|strong
+    as written|abbr|abbrv|abbrlink|tooltip|hover|visible anchor|vanchor|visanc|nihongo2|nihongo3|ill|illm
     interlanguage link|interlanguage link multi|link-interwiki|link interwiki|iw|char|key|press|key press|keypress
     mono|monospace|code|tt|var|samp|kbd|math|mvar|nobold|noitalic|normal|script|ruby|ruby-ja|tq|tqi|inline quote|sup|sub
     overline|underline|u|smallcaps|sc|sc2|allcaps|caps|nocaps|lc|uc|clarify span|citation needed span|cnspan|cn span
-    explain span|not a typo|typo|proper name|translation|gloss|center|centre|centered|bold|italic|italics|plain text
-    wikt|unlinked|unlink|nolink|mention|m|strikethrough|strike|del|ins|highlight|mark|poem|blockquote|quote|quotation
-    cquote|bquote|rquote|poemquote|poem quote|verse translation|columns-list|block indent|blockindent|indented
+    explain span|proper name|translation|gloss|center|centre|centered|bold|italic|italics|plain text
+    wikt|unlinked|unlink|nolink|mention|m|ins|highlight|mark|columns-list|block indent|blockindent|indented
     plainlist|flatlist|plain list|nihongo foot|nihongo-foot|nihongo krt|nihongo title|text|script/nastaliq|nastaliq
-    character|spoken|thinsp|nospam|title|film title|family name|fname|wiktionary|lit|literally|notatypo|nat|okina text
+    character|spoken|thinsp|nospam|title|film title|family name|fname|wiktionary|lit|literally|okina text
 """)
 """Templates whose first argument stands in the sentence."""
 
@@ -41,8 +40,13 @@ JOINED = _names(
 )
 """Lists on one line: their entries are joined with commas."""
 
-TOGETHER = _names("linktext|not a typo|typo|notatypo|nat")
+TOGETHER = _names("linktext|not a typo|typo|notatypo|nat|sic")
 """All arguments are run together, as in {{not a typo|left|over}}."""
+
+QUOTED = _names("""
+    quote|blockquote|quotation|cquote|bquote|rquote|poem|poemquote|poem quote|verse translation|quote block|block quote
+""")
+"""Templates that set a paragraph of their own."""
 
 LITERAL = {
     "'": "'", "`": "‘", '"': '"', "'s": "'s", "'\"": "'\"", "\"'": "\"'", "' \"": "' \"", "\" '": "\" '", "-'": "'",
@@ -88,6 +92,8 @@ def words(name: str, positional: Sequence[str], named: dict[str, str]) -> str:  
         return _at(positional, 1) or named.get("text", "")
     if key.startswith("lang-"):  # {{lang-fr|texte}}, the older form of {{langx|fr|texte}}
         return _at(positional, 0)
+    if key in QUOTED:
+        return f"\n\n{_first(positional, named)}\n\n"
     if key in FIRST:
         return _first(positional, named)
     if key in SHIPS and positional:

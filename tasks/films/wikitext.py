@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
-from tasks.films.infobox import Infobox, find_infobox, first_box_name
+from tasks.films.infobox import Infobox, find_infobox
 from tasks.films.markup import without_comments
 from tasks.films.plots import plot_paragraphs
 
@@ -25,13 +26,12 @@ _FILM_MARK = re.compile(
 _REDIRECT = re.compile(
     r"\s*#(?:redirect|rinvia|redirección|weiterleitung|redirection|reindirizza)\s*:?\s*\[\[", re.IGNORECASE
 )
-_CATEGORY = re.compile(r"\[\[\s*category\s*:\s*([^\[\]|{}\n]+?)\s*(?:\|[^\[\]]*)?\]\]", re.IGNORECASE)
+_CATEGORY = re.compile(r"\[\[\s*[Cc](?i:ategory)\s*:\s*([^\[\]|{}\n]+)(?=\||\]\])")
 _HIDDEN = re.compile(r"<(nowiki|includeonly|pre)\b[^<>]*>.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+_MAY_HIDE = re.compile(r"<(?:nowiki|includeonly|pre)\b")
 _YEAR_FILMS = re.compile(r"(1[89]\d\d|20\d\d) films")
 _YEAR_KIND_FILMS = re.compile(r"(1[89]\d\d|20\d\d) .*films")
-_DISAMBIGUATION = re.compile(
-    r"\{\{\s*(?:disambig\w*|dab|hndis|film disambiguation|disamb\w*)[^{}]*\}\}|__DISAMBIG__", re.IGNORECASE
-)
+_DISAMBIGUATION = re.compile(r"\{\{\s*(?:disambig\w*|dab|hndis|film disambiguation|disamb\w*)[^{}]*\}\}", re.IGNORECASE)
 _LIST_TITLE = re.compile(r"(?:lists? of|timeline of|index of|outline of|filmography)\b|.* filmography$", re.IGNORECASE)
 _SERIES_TITLE = re.compile(
     r".*\((?:\d{4} )?(?:film|movie|media|film and television)? ?(?:series|franchise|trilogy|saga|duology)\)$",
@@ -49,8 +49,8 @@ _NOT_A_FILM_BOX = re.compile(
     r"|musical artist|singer|album|song|single|soundtrack|musical composition|book|novel|short story|comic"
     r"|graphic novel|video game|vg|character|fictional|company|organi[sz]ation|film awards|film festival|award|play"
     r"|musical|opera|franchise|media franchise|event|settlement|building|venue|radio|podcast|website|toy|game|language"
-    r"|country|cinema market|theatre|dance|military|school|university|royalty|officeholder|criminal|sports?|football|ship"
-    r"|newspaper|magazine|journal|software|deity|literary|poem)\b",
+    r"|country|cinema market|theatre|dance|military|school|university|royalty|officeholder|criminal|sports?"
+    r"|football|ship|newspaper|magazine|journal|software|deity|literary|poem)\b",
     re.IGNORECASE,
 )
 
@@ -94,7 +94,7 @@ def read_article(title: str, text: str, categories: Sequence[str] | None = None)
 
 def categories_in(text: str) -> list[str]:
     """The category names written in the text, in order, without sort keys; templates may add others unseen here."""
-    if "<" in text:
+    if _MAY_HIDE.search(text):
         text = _HIDDEN.sub("", text)
     return list(dict.fromkeys(_category_name(name) for name in _CATEGORY.findall(text)))
 
@@ -117,17 +117,20 @@ def why_not_a_film(title: str, text: str, categories: Sequence[str], box: Infobo
     that merely has a film in it.
     """
     in_year = any(_YEAR_FILMS.fullmatch(name) for name in categories)
-    other_box = first_box_name(text)
-    if _DISAMBIGUATION.search(text) or any("disambiguation pages" in name.lower() for name in categories):
+    if not box.is_film and _is_disambiguation(text, categories):
         return f"{title} is a disambiguation page"
-    if _LIST_TITLE.match(title) or any(name.startswith("Lists of") for name in categories):
+    if (
+        (not (box.is_film and in_year)
+        and _LIST_TITLE.match(title))
+        or any(name.startswith("Lists of") for name in categories)
+    ):
         return f"{title} is a list"
     if _TELEVISION_TITLE.match(title):
         return f"{title} is a television or web series"
     if _SERIES_TITLE.match(title) or (not in_year and any(_SERIES_CATEGORY.fullmatch(name) for name in categories)):
         return f"{title} is a series of films"
-    if _NOT_A_FILM_BOX.match(other_box) and not (in_year and _is_television_film(title, categories, other_box)):
-        return f"{title} opens with {{{{{other_box}}}}}"
+    if _NOT_A_FILM_BOX.match(box.opening) and not (in_year and _is_film_nonetheless(title, categories, box)):
+        return f"{title} opens with {{{{{box.opening}}}}}"
     if box.is_film or in_year:
         return ""
     if not box.name and any(_YEAR_KIND_FILMS.fullmatch(name) for name in categories):
@@ -135,13 +138,19 @@ def why_not_a_film(title: str, text: str, categories: Sequence[str], box: Infobo
     return f"{title} has neither a film infobox nor a category of its year's films"
 
 
-def _is_television_film(title: str, categories: Sequence[str], box_name: str) -> bool:
-    return "television" in box_name and (
-        title.endswith("film)") or any(name.endswith("television films") for name in categories)
-    )
+def _is_disambiguation(text: str, categories: Sequence[str]) -> bool:
+    marked = "__DISAMBIG__" in text or _DISAMBIGUATION.search(text)
+    return bool(marked) or any("disambiguation pages" in name.lower() for name in categories)
 
 
+def _is_film_nonetheless(title: str, categories: Sequence[str], box: Infobox) -> bool:
+    """Television films open with a television infobox, films of a stage show or an album with theirs."""
+    on_television = "television" in box.opening and any(name.endswith("television films") for name in categories)
+    return on_television or title.endswith("film)")
+
+
+@lru_cache(maxsize=65536)
 def _category_name(name: str) -> str:
-    """A category's name as the wiki stores it: no namespace, no underscores, its first letter upper."""
-    name = " ".join(name.replace("_", " ").removeprefix("Category:").split())
+    """A category's name as the wiki stores it: no underscores, its first letter upper. Names repeat: cached."""
+    name = " ".join(name.replace("_", " ").split())
     return name[:1].upper() + name[1:]
