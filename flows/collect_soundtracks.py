@@ -1,80 +1,156 @@
 """The flow that finds each film's music, fetches it where that is needed, and keeps its mels.
 
 Every run works out which films have no music yet and does only those, a batch at a time. What was
-committed is never fetched again; a source that asks for a pause ends the run as "paused", not failed.
+committed is never fetched again; a source that asks for a pause ends the run as "Paused", not failed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
-from prefect import flow, task
+from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
+from prefect.states import Completed
 from prefect.utilities.annotations import quote
 from pydantic import Field
 
-from storage.errors import InputError
 from storage.flow_runs import record_flow_run
-from storage.lake import Lake
 from storage.mels import MelSettings
 from storage.tables import open_tables
-from tasks.films.progress import Bars, bars
+from tasks.films.progress import bars
 from tasks.soundtracks.candidates import Film
-from tasks.soundtracks.catalogue import read_catalogue
-from tasks.soundtracks.collecting import Collector, Report, recover
-from tasks.soundtracks.music_folder import check_music
-from tasks.soundtracks.planning import music_source, plan
+from tasks.soundtracks.collecting import Collector, Report
+from tasks.soundtracks.planning import plan
+from tasks.soundtracks.recovery import recover
+from tasks.soundtracks.settings import SoundtrackSettings
+from tasks.soundtracks.supply import Supply, open_supply
 
-FILMS_PER_BATCH = 32
+LOCAL_FILMS_PER_BATCH = 32
 """About twenty seconds of two cores: long enough for Prefect's share to vanish, short enough to see it move."""
+REMOTE_FILMS_PER_BATCH = 8
+"""A film takes minutes to fetch politely; each is committed by itself inside the batch."""
+NAME = "collect-soundtracks"
 
 
-@flow(name="collect-soundtracks", flow_run_name="collect-soundtracks-into-{lake}")
+@flow(name=NAME, flow_run_name="collect-soundtracks-into-{lake}")
 def collect_soundtracks(
     lake: str = "lake",
     music: list[str] | None = None,
+    urls: list[str] | None = None,
     youtube: bool = False,
+    order: list[Literal["music", "urls", "youtube"]] | None = None,
     i_have_the_right_to_collect: bool = False,
+    creative_commons_only: bool = False,
+    keep_audio: bool = False,
+    films: list[str] | None = None,
+    limit: Annotated[int | None, Field(ge=1)] = None,
+    retry_reasons: list[str] | None = None,
+    daily_requests: Annotated[int, Field(ge=1)] = 20_000,
+    daily_downloads: Annotated[int, Field(ge=1)] = 2_500,
+    pace: Annotated[float, Field(ge=0.0, le=10.0)] = 1.0,
     workers: Annotated[int, Field(ge=1, le=64)] = 2,
-) -> dict[str, Any]:
+) -> dict[str, Any] | State[dict[str, Any]]:
     """Collect the music of films that have none yet, from the first source that has any.
 
     Args:
         lake: Root of the lake: a folder, or s3://bucket/prefix.
         music: Music folders, whose tagged files are matched with films, or CSV lists
             (film,path,title,artist,licence) that pair them.
+        urls: Lists of addresses: recordings, pages or RSS feeds, one a line, or a CSV (film,url,…) that pairs them.
         youtube: Also look for soundtracks on YouTube.
-        i_have_the_right_to_collect: Your statement that you may collect this audio; kept with the run.
+        order: Which source is asked first, second and third: music, urls, youtube.
+        i_have_the_right_to_collect: Your statement that you may collect this audio; kept with the run. Anything
+            from the network needs it.
+        creative_commons_only: Take only recordings from the network whose page states a Creative Commons licence.
+        keep_audio: Keep what was downloaded in the lake; it is deleted once its mels are committed otherwise.
+        films: Only these films, by film id, page id or title.
+        limit: At most this many films.
+        retry_reasons: Only films with failures of these reasons, such as http_403 or timeout, which are tried again.
+        daily_requests: Requests a day to each networked source, over all runs and workers.
+        daily_downloads: Downloads a day from each networked source, over all runs and workers.
+        pace: Multiplies every wait between requests; below 1 only for servers of your own.
         workers: Processes that decode audio side by side.
     """
-    if not music and not youtube:
-        raise InputError("Nothing says where music comes from; give --music FOLDER, --music LIST.csv or --youtube")
-    check_music(music or [])
-    run_id = str(flow_run.id)
-    store = open_tables(lake)
-    parameters = {"lake": lake, "music": music, "youtube": youtube, "right": i_have_the_right_to_collect}
-    record_flow_run(store, run_id, "collect-soundtracks", "running", parameters)
-    with bars() as progress:
-        summary = _collect(store, music or [], workers, run_id, progress)
-    record_flow_run(store, run_id, "collect-soundtracks", "completed", parameters, summary)
+    settings = SoundtrackSettings(
+        music=tuple(music or ()),
+        urls=tuple(urls or ()),
+        youtube=youtube,
+        order=tuple(order or ("music", "urls", "youtube")),
+        has_consent=i_have_the_right_to_collect,
+        creative_commons_only=creative_commons_only,
+        keep_audio=keep_audio,
+        films=tuple(films or ()),
+        limit=limit,
+        retry_reasons=tuple(retry_reasons or ()),
+        daily_requests=daily_requests,
+        daily_downloads=daily_downloads,
+        pace=pace,
+        workers=workers,
+    )
+    return run_to_end(lake, settings)
+
+
+def run_to_end(root: str, settings: SoundtrackSettings) -> dict[str, Any] | State[dict[str, Any]]:
+    """Run and record how it ended: completed, paused or failed."""
+    settings.check()
+    store, run_id = open_tables(root), str(flow_run.id)
+    record_flow_run(store, run_id, NAME, "running", settings.as_parameters())
+    state, summary = "failed", {}
+    try:
+        with bars() as progress, open_supply(store, settings, run_id, progress) as supply:
+            for warning in supply.warnings:
+                get_run_logger().warning(warning)
+            summary = _collect(supply, run_id, progress)
+        state = "paused" if "paused" in summary else "completed"
+    finally:
+        record_flow_run(store, run_id, NAME, state, settings.as_parameters(), summary)
+    if state == "paused":
+        return Completed(name="Paused", message=summary["paused"], data=summary)
     return summary
 
 
-def _collect(store: Lake, music: list[str], workers: int, run_id: str, progress: Bars) -> dict[str, Any]:
-    total = Report()
-    total.counts["recovered"] = recover(store, run_id)
-    catalogue = read_catalogue(store)
-    source = music_source(store, music, catalogue, lambda count: progress("Reading tags", count, 0))
-    films, settled = plan(store, catalogue, source, run_id)
-    collector = Collector(store, (source,), MelSettings(), run_id, workers, settled)
-    for start in range(0, len(films), FILMS_PER_BATCH):
-        batch = films[start : start + FILMS_PER_BATCH]
+def _collect(supply: Supply, run_id: str, progress: Any) -> dict[str, Any]:
+    settings, lake = supply.settings, supply.lake
+    counts = {"films": 0, "tracks": 0, "recovered": recover(lake, run_id)}
+    planned = plan(
+        lake,
+        supply.judging,
+        supply.assigned,
+        searching=settings.youtube,
+        retry_reasons=settings.retry_reasons,
+        run_id=run_id,
+    )
+    todo = settings.chosen(planned.films, supply.judging.catalogue)
+    collector = Collector(
+        lake,
+        supply.sources,
+        MelSettings(),
+        run_id,
+        settings.workers,
+        settled_tracks=planned.settled_tracks,
+        attempts=planned.attempts,
+        judging=supply.judging,
+        films_together=1 if settings.is_networked else LOCAL_FILMS_PER_BATCH,
+        keep_audio=settings.keep_audio,
+    )
+    paused = supply.paused
+    per_batch = REMOTE_FILMS_PER_BATCH if settings.is_networked else LOCAL_FILMS_PER_BATCH
+    for start in range(0, len(todo), per_batch):
+        if paused:
+            break
+        batch = todo[start : start + per_batch]
         report: Report = collect_batch(quote(collector), quote(batch))  # type: ignore[call-overload]  # not looked into
-        total.counts += report.counts
-        progress("Turning music into mels", min(start + FILMS_PER_BATCH, len(films)), len(films))
-    return {"films": 0, "tracks": 0, **total.counts, "films_to_do": len(films)}
+        for name, count in report.counts.items():
+            counts[name] = counts.get(name, 0) + count
+        paused = report.paused
+        progress("Turning music into mels", min(start + per_batch, len(todo)), len(todo))
+    summary: dict[str, Any] = {**counts, "films_to_do": len(todo)}
+    if settings.is_networked:
+        summary["requests"] = supply.requests
+    return {**summary, "paused": str(paused)} if paused else summary
 
 
 @task(name="collect-batch", cache_policy=NO_CACHE, persist_result=False)

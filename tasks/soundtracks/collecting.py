@@ -8,24 +8,30 @@ already downloaded still lying in the staging folder.
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from storage import outcomes, tables
 from storage.claims import Claim, claim
 from storage.errors import ItemError, Retry, SourcePaused
 from storage.lake import Lake
-from storage.mel_shards import read_tracks
 from storage.mels import MelSettings, shard_path
-from storage.outcomes import REASONS, Outcome, Stage, Status, from_error, ok
-from storage.schemas import OUTCOMES, TRACKS
+from storage.outcomes import Outcome, Stage, Status, from_error
+from storage.schemas import TRACKS
 from tasks.soundtracks.candidates import Decision, Film, Judged, track_row
+from tasks.soundtracks.catalogue import Catalogue
 from tasks.soundtracks.choosing import TRACKS_A_FILM, decided, in_order
 from tasks.soundtracks.extraction import FilmJob, FilmResult, Recording, extract_films
+from tasks.soundtracks.judging import Judge
 from tasks.soundtracks.matching import RULE_VERSION
+from tasks.soundtracks.remote import staging_folder
 from tasks.soundtracks.sources import Source
+
+RUNS_UNTIL_GIVEN_UP = 3
+"""A recording that failed in so many runs is not asked for again, except by `needledrop retry`."""
 
 
 @dataclass
@@ -46,6 +52,12 @@ class Gathered:
     outcomes: list[Outcome] = field(default_factory=list)
 
     @property
+    def is_waiting(self) -> bool:
+        """Whether a recording that the film has room for may still come: then its shard is not made yet."""
+        failed = any(one.stage is Stage.TRACK and one.retry is not Retry.NEVER for one in self.outcomes)
+        return failed and len(self.recordings) < TRACKS_A_FILM
+
+    @property
     def job(self) -> FilmJob:
         """What extraction needs."""
         rows = tuple(track_row(judged, RULE_VERSION) for judged in self.judged)
@@ -54,7 +66,11 @@ class Gathered:
 
 @dataclass(frozen=True)
 class Collector:
-    """Everything that a batch of films is done with."""
+    """Everything that a batch of films is done with.
+
+    `films_together` films are gathered before they are extracted side by side and committed: many for
+    recordings that are at hand, one for recordings that take minutes to fetch.
+    """
 
     lake: Lake
     sources: Sequence[Source]
@@ -63,18 +79,26 @@ class Collector:
     workers: int
     settled_tracks: frozenset[str] = frozenset()
     """Items of stage track that are not to be tried now."""
+    attempts: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    """(stage, item) -> attempts that were made before this run."""
+    judging: Judge = field(default_factory=lambda: Judge(Catalogue(())))
+    films_together: int = 32
+    keep_audio: bool = False
     on_film: Callable[[str], None] = lambda _film_id: None
 
     def collect(self, films: Sequence[Film]) -> Report:
-        """Do these films together, and commit what came of each. Films that another worker has are left to it."""
+        """Do these films, and commit what came of each. Films that another worker has are left to it."""
         report = Report()
-        held: dict[str, Claim] = {}
-        try:
-            gathered = self._gather_all(films, held, report)
-            self._commit(gathered, report)
-        finally:
-            for claimed in held.values():
-                claimed.release()
+        for start in range(0, len(films), self.films_together):
+            held: dict[str, Claim] = {}
+            try:
+                gathered = self._gather_all(films[start : start + self.films_together], held, report)
+                self._commit(gathered, report)
+            finally:
+                for claimed in held.values():
+                    claimed.release()
+            if report.paused:
+                break
         return report
 
     def _gather_all(self, films: Sequence[Film], held: dict[str, Claim], report: Report) -> list[Gathered]:
@@ -87,28 +111,31 @@ class Collector:
             held[film.film_id] = claimed
             if self.lake.exists(shard_path(film.film_id, film.year or 0)):
                 continue  # another worker finished it between the plan and the claim
+            one = Gathered(film)
             try:
-                gathered.append(self._gather(film, claimed))
+                self._gather(one, claimed)
             except SourcePaused as pause:
+                # What was learned of single recordings stays; the film itself was not tried to its end.
                 report.paused = pause
+                outcomes.record(self.lake, [o for o in one.outcomes if o.stage is Stage.TRACK], self.run_id)
                 break
+            gathered.append(one)
         return gathered
 
-    def _gather(self, film: Film, claimed: Claim) -> Gathered:
+    def _gather(self, gathered: Gathered, claimed: Claim) -> None:
         """A film's recordings from the first source that has any."""
-        gathered = Gathered(film)
+        film = gathered.film
         for source in self.sources:
             try:
                 candidates = in_order(source.find(film))
             except ItemError as error:
-                gathered.outcomes.append(from_error(Stage.SOUNDTRACK, film.film_id, error))
+                gathered.outcomes.append(self._failed(Stage.SOUNDTRACK, film.film_id, error))
                 continue
             for judged in candidates:
                 claimed.renew()
                 gathered.judged.append(self._take(gathered, source, judged))
             if gathered.recordings:
                 break
-        return gathered
 
     def _take(self, gathered: Gathered, source: Source, judged: Judged) -> Judged:
         """Fetch one candidate if it is wanted; returns it as it ends, with the reason."""
@@ -116,49 +143,79 @@ class Collector:
             return judged
         if len(gathered.recordings) >= TRACKS_A_FILM:
             return decided(judged, Decision.REJECTED, "enough_tracks")
+        judged = self.judging.settle(judged)  # another film of this run may have it by now
+        if judged.verdict.decision is not Decision.TAKEN:
+            return judged
         if judged.item in self.settled_tracks:
             return decided(judged, Decision.REJECTED, "failed_before")
         try:
-            gathered.recordings.append(source.fetch(judged))
+            fetched = source.fetch(judged, gathered.film)
         except ItemError as error:
-            gathered.outcomes.append(from_error(Stage.TRACK, judged.item, error))
+            gathered.outcomes.append(self._failed(Stage.TRACK, judged.item, error))
             return decided(judged, Decision.REJECTED, error.reason)
-        return judged
+        if fetched.recording is not None:
+            gathered.recordings.append(fetched.recording)
+        return fetched.judged
+
+    def _failed(self, stage: Stage, item: str, error: ItemError) -> Outcome:
+        """The outcome of a failure; what failed in three runs is given up."""
+        if stage is Stage.TRACK and self.attempts.get((str(stage), item), 0) + 1 >= RUNS_UNTIL_GIVEN_UP:
+            error = ItemError(error.reason, f"{error} (given up after {RUNS_UNTIL_GIVEN_UP} runs)", Retry.NEVER)
+        return from_error(stage, item, error)
 
     def _commit(self, gathered: Sequence[Gathered], report: Report) -> None:
         """Extract what was gathered; then the rows, the outcomes, and only then the audio goes."""
-        by_film = {one.film.film_id: one for one in gathered}
-        jobs = [one.job for one in gathered if one.recordings]
-
-        def film_done(result: FilmResult) -> None:
-            self.on_film(result.film_id)
-
-        results = (
-            extract_films(self.lake, jobs, self.settings, self.run_id, workers=self.workers, on_film=film_done)
-            if jobs
-            else []
-        )
+        jobs = [one.job for one in gathered if one.recordings and not one.is_waiting]
+        results = self._extract(jobs)
         rows = [row for result in results for row in result.rows]
         ended = [outcome for result in results for outcome in result.outcomes]
+        extracted = {result.film_id for result in results}
         for one in gathered:
             ended += one.outcomes
-            if not one.recordings:
+            if one.film.film_id not in extracted:
                 rows += one.job.rows
-                ended.append(_nothing_taken(one))
+                ended += _not_done(one)
                 self.on_film(one.film.film_id)
         tables.append(self.lake, TRACKS, rows, self.run_id)
         outcomes.record(self.lake, ended, self.run_id)
-        for result in results:
+        self.judging.owners.update({row["track_id"]: row["film_id"] for row in rows if row.get("segments")})
+        for job, result in ((job, result) for job in jobs for result in results if result.film_id == job.film_id):
             if result.shard:
-                for source in self.sources:
-                    source.finish(by_film[result.film_id].film)
+                self._let_go(job)
         report.counts += _counts(results, ended)
 
+    def _extract(self, jobs: Sequence[FilmJob]) -> list[FilmResult]:
+        if not jobs:
+            return []
+        return extract_films(
+            self.lake,
+            jobs,
+            self.settings,
+            self.run_id,
+            workers=self.workers,
+            on_film=lambda result: self.on_film(result.film_id),
+        )
 
-def _nothing_taken(gathered: Gathered) -> Outcome:
-    """Why a film has no music: nothing matched, somebody must look, or nothing could be had."""
+    def _let_go(self, job: FilmJob) -> None:
+        """Downloads of a film whose mels are committed are deleted, or moved into the lake if a person wants them."""
+        staged = staging_folder(self.lake, job.film_id)
+        if self.keep_audio:
+            for recording in job.recordings:
+                if (path := Path(recording.path)).is_relative_to(staged):
+                    self.lake.write_bytes(path.read_bytes(), "audio", job.film_id, path.name.lstrip("-_"))
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def _not_done(gathered: Gathered) -> list[Outcome]:
+    """Why a film has no music yet: it waits, nothing matched, somebody must look, or nothing could be had."""
     film_id = gathered.film.film_id
-    if any(judged.verdict.decision is Decision.REVIEW for judged in gathered.judged):
+    if any(outcome.stage is Stage.SOUNDTRACK for outcome in gathered.outcomes):
+        return []
+    if gathered.recordings:
+        error = ItemError(
+            "incomplete", "A recording may still come; what is there is kept for the next run", Retry.SOON
+        )
+    elif any(judged.verdict.decision is Decision.REVIEW for judged in gathered.judged):
         error = ItemError("awaiting_review", "A person must say yes or no: run needledrop review", Retry.LATER)
     elif gathered.outcomes:
         again = any(outcome.retry is not Retry.NEVER for outcome in gathered.outcomes)
@@ -166,7 +223,7 @@ def _nothing_taken(gathered: Gathered) -> Outcome:
         error = ItemError("no_usable_track", message, Retry.LATER if again else Retry.NEVER)
     else:
         error = ItemError("no_match", "No source has music that matches; add some or wait for more", Retry.LATER)
-    return from_error(Stage.SOUNDTRACK, film_id, error, Status.SKIPPED)
+    return [from_error(Stage.SOUNDTRACK, film_id, error, Status.SKIPPED)]
 
 
 def _counts(results: Iterable[FilmResult], ended: Iterable[Outcome]) -> Counter[str]:
@@ -177,45 +234,3 @@ def _counts(results: Iterable[FilmResult], ended: Iterable[Outcome]) -> Counter[
         elif outcome.status is not Status.OK:
             counts["films_without_music"] += 1
     return counts
-
-
-def done_films(lake: Lake) -> dict[str, str]:
-    """film_id -> shard of every film whose music is committed."""
-    shards = lake.list("mels", suffix=".parquet")
-    return {name.rsplit("page=", 1)[1].removesuffix(".parquet"): name for name in shards if "page=" in name}
-
-
-def recover(lake: Lake, run_id: str) -> int:
-    """Write the rows and outcomes of films whose shard was committed just before a crash; returns how many."""
-    with tables.connect(lake) as connection:
-        query = f"SELECT item FROM {tables.latest_sql(lake, OUTCOMES)} WHERE stage = 'soundtrack' AND status = 'ok'"
-        known = {item for (item,) in connection.execute(query).fetchall()}
-    lost = {film_id: shard for film_id, shard in done_films(lake).items() if film_id not in known}
-    rows = [row for shard in lost.values() for row in read_tracks(lake, shard)]
-    tables.append(lake, TRACKS, [_writable(row) for row in rows], run_id)
-    ended = [outcome for row in rows if (outcome := _recovered(row))]
-    outcomes.record(lake, [*ended, *(ok(Stage.SOUNDTRACK, film_id) for film_id in lost)], run_id)
-    return len(lost)
-
-
-def _recovered(row: dict[str, Any]) -> Outcome | None:
-    item = f"{row['film_id']}/{row['track_id']}"
-    if row.get("segments"):
-        return ok(Stage.TRACK, item, audio_seconds=row.get("decoded_seconds"))
-    if row.get("reason") in REASONS[Stage.TRACK]:
-        return Outcome(Stage.TRACK, item, Status.FAILED, row["reason"], message="Known from the film's shard")
-    return None
-
-
-def _writable(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if key != "run_id"}
-
-
-def record_changes(lake: Lake, ended: Sequence[Outcome], run_id: str) -> None:
-    """Record outcomes that say something new: an item that is skipped for the same reason again adds no row."""
-    with tables.connect(lake) as connection:
-        query = f"SELECT stage, item, reason FROM {tables.latest_sql(lake, OUTCOMES)}"
-        known = set(connection.execute(query).fetchall())
-    new = [replace(one, seconds=None) for one in ended if (str(one.stage), one.item, one.reason) not in known]
-    if new:
-        outcomes.record(lake, new, run_id)

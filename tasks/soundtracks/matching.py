@@ -85,6 +85,11 @@ def score_parts(candidate: Candidate, evidence: Evidence, film: Film) -> Mapping
     }
 
 
+def is_creative_commons(licence: str | None) -> bool:
+    """Whether a stated licence allows reuse; a licence that is not stated does not."""
+    return bool(re.search(r"creative commons|\bcc[ -]?(?:by|0|zero)\b|public domain", plain(licence)))
+
+
 def _names_film(evidence: Evidence, film: Film) -> float:
     album = naming(film.title, film.year, evidence.album, evidence.known, is_album=True)
     title = naming(film.title, film.year, evidence.title, evidence.known)

@@ -1,59 +1,100 @@
 """Which films need music now, worked out from the lake alone.
 
 A film is done when its shard exists. Of the others, those are planned for which a source has something
-that was not tried before; whoever has nothing is recorded once, with the reason, and not again.
+that was not tried before, or that may be searched for again; whoever has nothing is recorded once, with
+the reason, and not again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 
 from storage import tables
 from storage.errors import ItemError, Retry
 from storage.lake import Lake
-from storage.outcomes import Outcome, Stage, Status, from_error, settled
+from storage.outcomes import Outcome, Stage, Status, attempts, from_error, settled
 from storage.reviews import read_reviews
-from storage.schemas import TRACKS
+from storage.schemas import OUTCOMES, TRACKS
+from storage.takedowns import read_takedowns
 from tasks.soundtracks.candidates import Decision, Film, Judged, track_row
-from tasks.soundtracks.catalogue import Catalogue
+from tasks.soundtracks.catalogue import read_catalogue
 from tasks.soundtracks.choosing import decided
-from tasks.soundtracks.collecting import done_films, record_changes
+from tasks.soundtracks.judging import Judge
 from tasks.soundtracks.matching import RULE_VERSION
-from tasks.soundtracks.music_folder import read_music
-from tasks.soundtracks.sources import MusicSource
+from tasks.soundtracks.recovery import done_films, record_changes
+from tasks.soundtracks.sources import Assigned
 
 
-def music_source(lake: Lake, places: list[str], catalogue: Catalogue, on_file: Callable[[int], None]) -> MusicSource:
-    """The person's own recordings, judged for the films of the lake."""
-    return MusicSource(read_music(places, on_file), catalogue, read_reviews(lake))
+@dataclass(frozen=True)
+class Plan:
+    """The films to work on, oldest first; track items that are not to be tried; attempts made before."""
+
+    films: list[Film]
+    settled_tracks: frozenset[str]
+    attempts: dict[tuple[str, str], int]
 
 
-def plan(lake: Lake, catalogue: Catalogue, source: MusicSource, run_id: str) -> tuple[list[Film], frozenset[str]]:
-    """The films to work on, oldest first, and the track items that are not to be tried now.
+def read_judge(lake: Lake) -> Judge:
+    """Judging with what the lake knows now."""
+    rows = tables.latest(lake, TRACKS, ["film_id", "track_id", "segments"]).to_pylist()
+    owners = {row["track_id"]: row["film_id"] for row in rows if row["segments"]}
+    return Judge(read_catalogue(lake), read_reviews(lake), read_takedowns(lake), owners)
+
+
+def plan(
+    lake: Lake,
+    judging: Judge,
+    assigned: Sequence[Assigned],
+    *,
+    searching: bool,
+    retry_reasons: Collection[str],
+    run_id: str,
+) -> Plan:
+    """Plan a run. `searching` says that a source can be asked about any film.
 
     What needs no work is recorded here if that says something new: recordings that no film wants, films for
     which there is nothing, and recordings that came after their film was done.
     """
+    again = _failed_items(lake, retry_reasons)
     done = done_films(lake)
-    tracks_settled = frozenset(settled(lake, Stage.TRACK))
+    tracks_settled = frozenset(settled(lake, Stage.TRACK)) - again
+    films_settled = settled(lake, Stage.SOUNDTRACK) - again
+    approved = {film_id for (film_id, _track), is_match in judging.reviews.items() if is_match}
+    wanted_again = {item.split("/")[0] for item in again}
     films, quiet = [], []
-    for film in catalogue.films.values():
-        if film.film_id in done:
+    for film in judging.catalogue.films.values():
+        if film.film_id in done or (retry_reasons and film.film_id not in wanted_again):
             continue
-        taken = [j for j in source.find(film) if j.verdict.decision is Decision.TAKEN]
-        if any(judged.item not in tracks_settled for judged in taken):
+        if film.film_id in judging.takedowns:
+            quiet.append(_taken_down(film))
+            continue
+        judged = [one for source in assigned for one in source.by_film.get(film.film_id, ())]
+        taken = [one for one in judged if one.verdict.decision is Decision.TAKEN]
+        is_due = film.film_id not in films_settled or film.film_id in approved
+        if any(one.item not in tracks_settled for one in taken) or (searching and is_due):
             films.append(film)
-        elif not taken:
-            quiet.append(_without_music(film, source.find(film)))
-    homeless = [from_error(Stage.TRACK, c.track_id, error, Status.SKIPPED) for c, error in source.homeless]
-    record_changes(lake, [*quiet, *homeless], run_id)
-    _record_rows(
-        lake, source, set(done) | {f.film_id for f in catalogue.films.values()} - {f.film_id for f in films}, run_id
-    )
-    return sorted(films, key=lambda film: (film.year or 0, film.film_id)), tracks_settled
+        elif not taken and not searching:
+            quiet.append(without_music(film, judged))
+    _record_resting(lake, assigned, {film.film_id for film in films}, done, quiet, run_id)
+    counted = {key: n for key, n in attempts(lake, [Stage.TRACK]).items() if key[1] not in again}
+    return Plan(sorted(films, key=lambda film: (film.year or 0, film.film_id)), tracks_settled, counted)
 
 
-def _without_music(film: Film, judged: Sequence[Judged]) -> Outcome:
+def _failed_items(lake: Lake, reasons: Collection[str]) -> frozenset[str]:
+    """The items whose newest outcome has one of these reasons."""
+    if not reasons:
+        return frozenset()
+    with tables.connect(lake) as connection:
+        query = (
+            f"SELECT item FROM {tables.latest_sql(lake, OUTCOMES)} "
+            "WHERE stage IN ('track', 'soundtrack') AND status <> 'ok' AND list_contains(?, reason)"
+        )
+        return frozenset(item for (item,) in connection.execute(query, [sorted(reasons)]).fetchall())
+
+
+def without_music(film: Film, judged: Iterable[Judged]) -> Outcome:
+    """Why nothing was taken for a film."""
     if any(one.verdict.decision is Decision.REVIEW for one in judged):
         error = ItemError("awaiting_review", "A person must say yes or no: run needledrop review", Retry.LATER)
     else:
@@ -61,22 +102,43 @@ def _without_music(film: Film, judged: Sequence[Judged]) -> Outcome:
     return from_error(Stage.SOUNDTRACK, film.film_id, error, Status.SKIPPED)
 
 
-def _record_rows(lake: Lake, source: MusicSource, resting: set[str], run_id: str) -> None:
-    """Rows for candidates of films that are not worked on now, unless a row says the same already."""
+def _taken_down(film: Film) -> Outcome:
+    error = ItemError("taken_down", "Somebody asked to leave this film out")
+    return from_error(Stage.SOUNDTRACK, film.film_id, error, Status.SKIPPED)
+
+
+def _record_resting(
+    lake: Lake,
+    assigned: Sequence[Assigned],
+    working: Collection[str],
+    done: Collection[str],
+    quiet: Sequence[Outcome],
+    run_id: str,
+) -> None:
+    """Outcomes and rows for what is not worked on now, as far as they say something new."""
+    homeless = [
+        from_error(Stage.TRACK, candidate.track_id, error, Status.SKIPPED)
+        for source in assigned
+        for candidate, error in source.homeless
+    ]
+    record_changes(lake, [*quiet, *homeless], run_id)
     columns = ["film_id", "track_id", "decision", "reason", "segments"]
     known = {(r["film_id"], r["track_id"]): r for r in tables.latest(lake, TRACKS, columns).to_pylist()}
-    done = done_films(lake)
     rows = []
-    for film_id in sorted(resting & set(source.by_film)):
-        for judged in source.by_film[film_id]:
-            row = known.get((film_id, judged.candidate.track_id))
-            if row is None or _says_more(judged, row, film_id in done):
-                late = judged.verdict.decision is Decision.TAKEN and film_id in done
-                one = decided(judged, Decision.REJECTED, "film_already_done") if late else judged
-                rows.append(track_row(one, RULE_VERSION))
+    resting = (one for source in assigned for film_id in sorted(source.by_film) for one in source.by_film[film_id])
+    for judged in resting:
+        row = known.get((judged.film_id, judged.candidate.track_id))
+        if judged.film_id in working or (row is not None and not _says_more(judged, row, judged.film_id in done)):
+            continue
+        is_late = judged.verdict.decision is Decision.TAKEN and judged.film_id in done
+        rows.append(
+            track_row(decided(judged, Decision.REJECTED, "film_already_done") if is_late else judged, RULE_VERSION)
+        )
     tables.append(lake, TRACKS, rows, run_id)
 
 
 def _says_more(judged: Judged, row: dict[str, object], is_done: bool) -> bool:
-    """Whether the verdict changed since the row was written; a done film's rows stand."""
-    return not is_done and not row["segments"] and row["reason"] != judged.verdict.reason
+    """Whether the verdict changed since the row was written; a done film's rows stand, and so does a failed attempt."""
+    if is_done or row["segments"] or judged.verdict.decision is Decision.TAKEN:
+        return False
+    return row["reason"] != judged.verdict.reason

@@ -1,0 +1,227 @@
+"""The table of failures: reason, what to do, and the words by which a message shows it.
+
+The order matters: what stops the whole source stands before what concerns one video, and the specific
+before the vague. The words were read in yt-dlp's source and in what the service says to people; apostrophes
+may be straight or curly. A message that no line knows is `unknown`: tried again soon, and given up after a few.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+
+class Action(StrEnum):
+    """What is done about a failure."""
+
+    NEVER = "never"
+    """Not again for this recording; the film's next candidate is tried."""
+    LATER = "later"
+    """At a later scheduled run; given up after three."""
+    SOON = "soon"
+    """In this run, with growing waits; then as for later."""
+    PAUSE = "pause"
+    """The source is left alone for a while; no recording is to blame and no attempt is counted."""
+    ABORT = "abort"
+    """This machine must be put in order first."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One kind of failure."""
+
+    action: Action
+    words: str = ""
+    """A pattern for its messages, without case; empty when only a class or a status shows it."""
+    is_suspect: bool = False
+    """From five different videos in a row it means a block, or that the site has changed under this yt-dlp."""
+    is_vague: bool = False
+    """Says little: better evidence from the call goes before it."""
+    first_pause: timedelta = timedelta()
+    longest_pause: timedelta = timedelta()
+    """A pause doubles with every opening in a row up to this."""
+
+
+_A = r"['’‘]?"
+_HOUR, _MINUTE = timedelta(hours=1), timedelta(minutes=1)
+_COUNTRY = r"(?:country|region|location|territory|jurisdiction|area)"
+
+
+def _pause(words: str, first: timedelta, longest: timedelta) -> Rule:
+    return Rule(Action.PAUSE, words, first_pause=first, longest_pause=longest)
+
+
+RULES: dict[str, Rule] = {
+    # The whole source
+    "bot": _pause(
+        rf"not a (?:ro)?bot\b|you{_A}re (?:a )?human|\bcaptcha|unusual traffic"
+        rf"|automated (?:queries|requests|traffic)"
+        rf"|IP(?: address)? (?:is|has been|was)[^.]*(?:block|ban)|blocked your IP"
+        rf"|suspicious (?:activity|traffic)",
+        6 * _HOUR,
+        72 * _HOUR,
+    ),
+    "rate_limit": _pause(
+        rf"content isn{_A}t available,? (?:please )?try again later|rate[- ]?limit|\b429\b|too many requests"
+        rf"|quota (?:has been )?exceeded|request limit|slow down|sending requests too",
+        65 * _MINUTE,
+        6 * _HOUR,
+    ),
+    "cookies": _pause(
+        r"cookies are (?:no longer|not) valid|account cookies|cookies have (?:been rotated|expired)",
+        24 * _HOUR,
+        72 * _HOUR,
+    ),
+    "blocked": _pause("", 6 * _HOUR, 72 * _HOUR),
+    "tls": _pause(
+        r"certificate[_ ]verif|self[- ]signed certificate|certificate has expired", 2 * _MINUTE, 30 * _MINUTE
+    ),
+    "dns": _pause(
+        r"failed to resolve|name resolution|name or service not known|nodename nor servname|getaddrinfo"
+        r"|network is (?:unreachable|down)|no route to host|no address associated",
+        2 * _MINUTE,
+        30 * _MINUTE,
+    ),
+    "proxy": _pause(
+        r"unable to connect to proxy|proxy (?:error|authentication)|tunnel connection failed|SOCKS",
+        2 * _MINUTE,
+        30 * _MINUTE,
+    ),
+    "outdated_extractor": _pause("", 24 * _HOUR, 24 * _HOUR),
+    # This machine
+    "disk": Rule(
+        Action.ABORT,
+        r"no space left|disk quota|read-only file system|unable to open for writing"
+        r"|unable to (?:write|rename|create)"
+        r"(?: data| file| directory)|permission denied: ['\"/]|too many open files|file name too long",
+    ),
+    "memory": Rule(Action.ABORT, r"cannot allocate memory|\bMemoryError\b"),
+    # One video, for good
+    "private": Rule(
+        Action.NEVER,
+        r"private (?:video|playlist|content)|(?:video|playlist|content|this) is private|made (?:it|this video) private",
+    ),
+    "members": Rule(
+        Action.NEVER,
+        r"members?[- ]only|join this channel|channel members|music premium"
+        r"|youtube premium|premium (?:members|subscribers|users|account)"
+        r"|subscribers?[- ]only|available (?:only )?to (?:this channel|paying|patrons|subscribers)",
+    ),
+    "paid": Rule(
+        Action.NEVER,
+        r"requires? (?:a )?(?:payment|purchase|rental)|must (?:buy|rent|purchase)"
+        r"|(?:buy|rent|purchase) (?:this|to watch)|pay[- ]?per[- ]?view"
+        r"|only available for registered|paid (?:content|video)|behind a paywall",
+    ),
+    "drm": Rule(Action.NEVER, r"\bDRM\b"),
+    "age": Rule(
+        Action.NEVER,
+        r"confirm your age|verify your age|age[- ](?:restrict|verif|gate|limit)"
+        r"|inappropriate for some users|adult content"
+        r"|(?:over|least|under) 18|18 (?:years|or older|\+)|mature (?:audiences?|content)",
+    ),
+    "geo": Rule(
+        Action.NEVER,
+        r"(?:available|block\w*|restrict\w*|viewable|playable|licensed)\b[^.]{0,60}"
+        rf"\b(?:your|this|some|certain|the following) {_COUNTRY}"
+        rf"|geo[- ]?(?:block|restrict)|from your {_COUNTRY}|outside (?:of )?(?:your|the) {_COUNTRY}"
+        rf"|region[- ]lock",
+    ),
+    "copyright": Rule(
+        Action.NEVER,
+        r"copyright|trademark (?:claim|infring)|DMCA|legal (?:complaint|reasons|request)|court order"
+        r"|content from .{1,80} who has blocked it",
+    ),
+    "removed": Rule(
+        Action.NEVER,
+        r"(?:video|account|channel|content|clip|track|file|user|page)\b[^.]{0,60}"
+        r"\b(?:remov|terminat|delet|clos|suspend|taken down)"
+        r"|removed (?:by|for|because)|closed (?:their|his|her|its)|no longer (?:available|exists?)"
+        r"|does(?:n['’]t| not) exist|violat(?:es|ed|ing|ion)"
+        r"|(?:video|page|file) (?:was |could )?not (?:be )?found|has been (?:removed|deleted|taken down)",
+    ),
+    # One video, for now
+    "live": Rule(
+        Action.LATER,
+        r"premier(?:es?|ing) (?:in|will|at|on)|premiere (?:has not|hasn|will)"
+        r"|live[- ]?(?:event|stream)s?\b|not currently live|is (?:currently )?offline"
+        r"|\boffline\W*$"
+        r"|is live\b|will (?:begin|start) (?:in|at|soon|shortly)|still being processed"
+        r"|processing this video|upcoming",
+    ),
+    "needs_login": Rule(
+        Action.NEVER,
+        r"please (?:sign|log) in|(?:sign|log)[- ]?in (?:required|to (?:view|watch|continue|see))|login (?:is )?required"
+        r"|requires? (?:authentication|(?:a )?log ?in)|(?:use|pass|provide).{0,20}--cookies",
+    ),
+    "restricted": Rule(Action.LATER, r"video is restricted|administrator|workspace"),
+    "unsupported": Rule(
+        Action.NEVER,
+        r"unsupported url|is not a valid url|no suitable (?:extractor|InfoExtractor)"
+        r"|unsupported url scheme|file:// URLs",
+    ),
+    "reload": Rule(
+        Action.SOON,
+        r"needs? to be reloaded|reload the page|(?:not|isn['’]t) available on this (?:app|device)"
+        r"|update (?:the|your) app|playback (?:on other|id|error)",
+        is_suspect=True,
+    ),
+    "no_format": Rule(
+        Action.SOON,
+        r"requested format (?:is )?not available|only images are available"
+        r"|no (?:playable|audio) (?:streams?|formats?)",
+        is_suspect=True,
+    ),
+    "timeout": Rule(Action.SOON, r"time[d]?[- ]?out"),
+    "truncated": Rule(
+        Action.SOON,
+        r"bytes read, \d+ more expected|incomplete ?read|content too short"
+        r"|did not get any data|downloaded file is empty|fragments? (?:\d+ )?not found"
+        r"|expected \d+ bytes|giving up after \d+ (?:fragment )?retries"
+        r"|unable to download (?:\w+ )?fragment|premature(?:ly)? (?:end|close)",
+        is_vague=False,
+    ),
+    "http_gone": Rule(Action.NEVER, r"HTTP Error (?:404|410)|\b404\b[: ]+not found"),
+    "http_auth": Rule(Action.NEVER, r"HTTP Error (?:401|402|451)|unauthori[sz]ed"),
+    "http_403": Rule(Action.SOON, r"HTTP Error 403|\b403\b[: ]+forbidden", is_suspect=True),
+    "http_416": Rule(Action.SOON, r"HTTP Error 416|conflicting range|range not satisfiable"),
+    "http_5xx": Rule(
+        Action.SOON,
+        r"HTTP Error 5\d\d|internal server error|bad gateway|service (?:temporarily )?unavailable"
+        r"|gateway time",
+    ),
+    "http_4xx": Rule(Action.NEVER, r"HTTP Error 4\d\d"),
+    "transport": Rule(
+        Action.SOON,
+        r"connection (?:was )?(?:refused|reset|aborted|closed|broken|lost)"
+        r"|remote end closed|\bSSL\b|EOF occurred|failed to establish"
+        r"|broken pipe|server disconnected|bad status ?line|unable to connect"
+        r"|redirect loop|too many redirects|exceeded \d+ redirects",
+    ),
+    "unavailable": Rule(
+        Action.LATER,
+        r"(?:video|content|track|playlist|media|stream|this)\b[^.]{0,30}"
+        rf"\b(?:unavailable|not available|isn{_A}t available|cannot be played)"
+        r"|^\W*unavailable|temporarily unavailable|try again later",
+    ),
+    "extractor": Rule(
+        Action.SOON,
+        r"report this issue|failed to (?:extract|parse|decode)|no video formats"
+        r"|unable to (?:extract|parse)|signature (?:extraction|solving)"
+        r"|nsig|n challenge"
+        r"|challenge solving|unexpected (?:response|data|error)|JSONDecodeError"
+        r"|extractor error|KeyError|player response",
+        is_suspect=True,
+        is_vague=True,
+    ),
+    # What our own checks find
+    "too_large": Rule(Action.NEVER, r"larger than max-filesize"),
+    "deadline": Rule(Action.SOON),
+    "bad_audio": Rule(Action.SOON),
+    "not_wanted": Rule(Action.NEVER),
+    "unknown": Rule(Action.SOON, is_vague=True),
+}
+
+BY_MESSAGE = [(reason, re.compile(rule.words, re.IGNORECASE)) for reason, rule in RULES.items() if rule.words]

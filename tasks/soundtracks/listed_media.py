@@ -1,0 +1,74 @@
+"""What yt-dlp says of a recording, as a candidate: entries of lists, whole pages, and feeds."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.metadata import version
+from typing import Any
+
+from tasks.soundtracks.candidates import Candidate
+
+_TOPIC = re.compile(r"\s+-\s+Topic$")
+_ALBUM_PREFIX = re.compile(r"^Album\s+-\s+")
+_RELEASED = re.compile(r"^(?:Released on:|℗)\s*(\d{4})", re.MULTILINE)
+
+
+def candidate_from_entry(entry: Mapping[str, Any], source: str, query: str, position: int) -> Candidate:
+    """A hit of a search or a track of an album, before its own page was read."""
+    return from_info(
+        Candidate(source, str(entry["id"]), canonical_url(entry), "", query=query, position=position), entry
+    )
+
+
+def from_info(candidate: Candidate, info: Mapping[str, Any]) -> Candidate:
+    """The candidate with everything that `info` says more; what it does not say stays."""
+    uploader = info.get("uploader") or info.get("channel") or candidate.uploader
+    artists = info.get("artists") or ([info["artist"]] if info.get("artist") else [])
+    topic_artist = _TOPIC.sub("", uploader) if uploader and _TOPIC.search(uploader) else None
+    return replace(
+        candidate,
+        title=info.get("track") or info.get("title") or candidate.title,
+        artist=", ".join(artists) or candidate.artist or topic_artist,
+        album=info.get("album") or candidate.album,
+        uploader=uploader,
+        channel_id=info.get("channel_id") or candidate.channel_id,
+        is_verified=bool(info.get("channel_is_verified") or candidate.is_verified),
+        description=info.get("description") or candidate.description,
+        release_year=_release_year(info) or candidate.release_year,
+        duration_seconds=info.get("duration") or candidate.duration_seconds,
+        categories=tuple(info.get("categories") or candidate.categories),
+        availability=info.get("availability") or candidate.availability,
+        live_status=info.get("live_status") or candidate.live_status,
+        is_short=candidate.is_short or info.get("media_type") == "short" or "/shorts/" in str(info.get("url") or ""),
+        licence=info.get("license") or candidate.licence,
+        tool_versions=_tool_versions(info),
+    )
+
+
+def album_title(title: str | None) -> str:
+    """A playlist's title without what the site puts before it."""
+    return _ALBUM_PREFIX.sub("", title or "").strip()
+
+
+def canonical_url(entry: Mapping[str, Any]) -> str:
+    """The address that people share, never a signed one."""
+    if str(entry.get("ie_key") or entry.get("extractor_key") or "").lower() in ("youtube", ""):
+        return f"https://www.youtube.com/watch?v={entry['id']}"
+    return str(entry.get("webpage_url") or entry.get("original_url") or entry.get("url") or "")
+
+
+def _release_year(info: Mapping[str, Any]) -> int | None:
+    if info.get("release_year"):
+        return int(info["release_year"])
+    date = str(info.get("release_date") or "")
+    found = _RELEASED.search(str(info.get("description") or ""))
+    if date[:4].isdigit():
+        return int(date[:4])
+    return int(found.group(1)) if found else None
+
+
+def _tool_versions(info: Mapping[str, Any]) -> dict[str, str]:
+    facts = {"yt-dlp": version("yt-dlp"), "extractor": info.get("extractor"), "format": info.get("format_id")}
+    return {name: str(value) for name, value in facts.items() if value}

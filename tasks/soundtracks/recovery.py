@@ -1,0 +1,59 @@
+"""What the lake says is done, and what a crash left half said.
+
+A film's shard is its commit. Rows and outcomes are written just after it; when a crash fell between, the
+shard still carries them, and the next run writes them down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from storage import outcomes, tables
+from storage.lake import Lake
+from storage.mel_shards import read_tracks
+from storage.outcomes import REASONS, Outcome, Stage, Status, ok
+from storage.schemas import OUTCOMES, TRACKS
+
+
+def done_films(lake: Lake) -> dict[str, str]:
+    """film_id -> shard of every film whose music is committed."""
+    shards = lake.list("mels", suffix=".parquet")
+    return {name.rsplit("page=", 1)[1].removesuffix(".parquet"): name for name in shards if "page=" in name}
+
+
+def recover(lake: Lake, run_id: str) -> int:
+    """Write the rows and outcomes of films whose shard was committed just before a crash; returns how many."""
+    with tables.connect(lake) as connection:
+        query = f"SELECT item FROM {tables.latest_sql(lake, OUTCOMES)} WHERE stage = 'soundtrack' AND status = 'ok'"
+        known = {item for (item,) in connection.execute(query).fetchall()}
+    lost = {film_id: shard for film_id, shard in done_films(lake).items() if film_id not in known}
+    rows = [row for shard in lost.values() for row in read_tracks(lake, shard)]
+    tables.append(lake, TRACKS, [_writable(row) for row in rows], run_id)
+    ended = [outcome for row in rows if (outcome := _recovered(row))]
+    outcomes.record(lake, [*ended, *(ok(Stage.SOUNDTRACK, film_id) for film_id in lost)], run_id)
+    return len(lost)
+
+
+def _recovered(row: dict[str, Any]) -> Outcome | None:
+    item = f"{row['film_id']}/{row['track_id']}"
+    if row.get("segments"):
+        return ok(Stage.TRACK, item, audio_seconds=row.get("decoded_seconds"))
+    if row.get("reason") in REASONS[Stage.TRACK]:
+        return Outcome(Stage.TRACK, item, Status.FAILED, row["reason"], message="Known from the film's shard")
+    return None
+
+
+def _writable(row: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in row.items() if key != "run_id"}
+
+
+def record_changes(lake: Lake, ended: Sequence[Outcome], run_id: str) -> None:
+    """Record outcomes that say something new: an item that is skipped for the same reason again adds no row."""
+    with tables.connect(lake) as connection:
+        query = f"SELECT stage, item, reason FROM {tables.latest_sql(lake, OUTCOMES)}"
+        known = set(connection.execute(query).fetchall())
+    new = [replace(one, seconds=None) for one in ended if (str(one.stage), one.item, one.reason) not in known]
+    if new:
+        outcomes.record(lake, new, run_id)

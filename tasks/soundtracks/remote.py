@@ -1,0 +1,117 @@
+"""Recordings from the network into a staging folder, whole or not at all.
+
+Every recording has a folder of its own, so that two files can never be taken for one another. A finished and
+verified file leaves a note beside it; a run that finds the note asks the source for nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from storage.errors import ItemError
+from storage.lake import Lake
+from tasks.soundtracks.failure_rules import Action
+from tasks.soundtracks.fetching import CallFailed, Fetcher, Wanted
+from tasks.soundtracks.gate import Gate
+from tasks.soundtracks.verification import verify_audio
+
+SOON_ATTEMPTS = 3
+"""Attempts in one run for a failure that may pass at once."""
+NOTE = "finished.json"
+_T = TypeVar("_T")
+
+
+def staging_folder(lake: Lake, film_id: str = "") -> Path:
+    """Where a film's downloads lie until its mels are committed; each lake has its own place on this machine."""
+    name = hashlib.blake2b(lake.root.encode(), digest_size=6).hexdigest()
+    return Path(lake.cache_folder, "staging", name, film_id)
+
+
+@dataclass(frozen=True)
+class Remote:
+    """A networked source's calls: through its gate, with retries, into staging."""
+
+    gate: Gate
+    fetcher: Fetcher
+
+    def entries(self, url: str) -> dict[str, Any]:
+        """A list's entries. Raises `ItemError` or `SourcePaused`."""
+        return self._attempt(url, lambda: self.fetcher.entries(url))
+
+    def download(self, film_id: str, media_id: str, url: str, wanted: Wanted) -> tuple[dict[str, Any], Path]:
+        """One recording, verified. Raises `ItemError`, `SourcePaused`, or `NotWanted` when `wanted` refuses it."""
+        folder = staging_folder(self.gate.lake, film_id) / media_id
+        if (finished := _read_note(folder)) is not None:
+            return finished
+        self.gate.enter()
+        self.gate.budget.reserve(downloads=1)
+        is_done = False
+        try:
+            result = self._attempt(media_id, lambda: self._download_once(url, folder, wanted))
+            is_done = True
+        finally:
+            if not is_done:
+                self.gate.budget.give_back(downloads=1)
+        return result
+
+    def _download_once(self, url: str, folder: Path, wanted: Wanted) -> tuple[dict[str, Any], Path]:
+        info, path = self.fetcher.download(url, folder, wanted)
+        try:
+            info["decoded_seconds"] = verify_audio(path, info.get("duration"))
+        except CallFailed:
+            shutil.rmtree(folder)  # the next attempt must not go on with what is wrong
+            raise
+        _write_note(folder, info, path)
+        return info, path
+
+    def _attempt(self, media_id: str, call: Callable[[], _T]) -> _T:
+        """Call, and again for what may pass at once; the gate hears how it ended."""
+        for attempt in range(SOON_ATTEMPTS):
+            self.gate.enter()
+            try:
+                result = call()
+            except CallFailed as error:
+                failure = error.failure
+                if failure.action is Action.SOON and attempt + 1 < SOON_ATTEMPTS:
+                    time.sleep(self.fetcher.pace.retry_wait(attempt))
+                    continue
+                self.gate.failed(media_id, failure)
+                raise ItemError(failure.reason, failure.message, failure.retry) from error
+            self.gate.succeeded()
+            return result
+        raise AssertionError("the last attempt returns or raises")
+
+
+def _write_note(folder: Path, info: dict[str, Any], path: Path) -> None:
+    """The note is written last and whole: it stands only beside a verified file."""
+    temporary = folder / f".{NOTE}"
+    temporary.write_text(json.dumps({"info": _kept(info), "file": path.name}))
+    temporary.replace(folder / NOTE)
+
+
+def _read_note(folder: Path) -> tuple[dict[str, Any], Path] | None:
+    try:
+        note = json.loads((folder / NOTE).read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    path = folder / note["file"]
+    return (note["info"], path) if path.is_file() else None
+
+
+def _kept(info: dict[str, Any]) -> dict[str, Any]:
+    """What a row is made of; never the media's signed address."""
+    return {key: value for key, value in info.items() if key in INFO_KEYS}
+
+
+INFO_KEYS = frozenset(
+    """id title track artist artists album release_year release_date uploader uploader_id channel channel_id
+    channel_is_verified description duration decoded_seconds categories availability live_status media_type license
+    webpage_url original_url extractor format_id acodec asr abr filesize upload_date view_count""".split()  # noqa: SIM905
+)

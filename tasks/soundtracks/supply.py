@@ -1,0 +1,108 @@
+"""The sources of one run, opened in the order that a person configured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from storage.errors import SourcePaused
+from storage.lake import Lake
+from storage.outcomes import Stage, from_error
+from tasks.soundtracks.fetching import Fetcher, Pace
+from tasks.soundtracks.gate import Gate
+from tasks.soundtracks.judging import Judge
+from tasks.soundtracks.music_folder import read_music
+from tasks.soundtracks.planning import read_judge
+from tasks.soundtracks.preflight import check_readiness
+from tasks.soundtracks.recovery import record_changes
+from tasks.soundtracks.remote import Remote
+from tasks.soundtracks.settings import SoundtrackSettings
+from tasks.soundtracks.sources import Assigned, MusicSource, Source
+from tasks.soundtracks.url_list import UrlSource, open_listed, read_url_lists
+from tasks.soundtracks.youtube import YouTubeSource
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class Supply:
+    """A run's sources, and what they share."""
+
+    lake: Lake
+    settings: SoundtrackSettings
+    judging: Judge
+    sources: list[Source] = field(default_factory=list)
+    gates: list[Gate] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    paused: SourcePaused | None = None
+    """Set when a source had to stop before any film was begun."""
+
+    @property
+    def assigned(self) -> list[Assigned]:
+        """The sources whose recordings are all known beforehand."""
+        return [source for source in self.sources if isinstance(source, Assigned)]
+
+    @property
+    def requests(self) -> int:
+        """Requests made so far in this run."""
+        return sum(gate.requests for gate in self.gates)
+
+
+@contextmanager
+def open_supply(lake: Lake, settings: SoundtrackSettings, run_id: str, progress: Progress) -> Iterator[Supply]:
+    """Open the configured sources; connections are let go and unused budget is given back at the end.
+
+    Raises `InputError` when this machine lacks what a source needs.
+    """
+    supply = Supply(lake, settings, read_judge(lake))
+    with ExitStack() as stack:
+        makers = {
+            "music": lambda: _open_music(supply, progress),
+            "urls": lambda: _open_urls(supply, stack, run_id),
+            "youtube": lambda: _open_youtube(supply, stack, run_id),
+        }
+        wanted = {"music": bool(settings.music), "urls": bool(settings.urls), "youtube": settings.youtube}
+        for name in settings.order:
+            if wanted.pop(name, False):
+                supply.sources.append(makers[name]())
+        yield supply
+
+
+def _open_music(supply: Supply, progress: Progress) -> Source:
+    candidates = read_music(list(supply.settings.music), lambda count: progress("Reading tags", count, 0))
+    return MusicSource(candidates, supply.judging)
+
+
+def _open_urls(supply: Supply, stack: ExitStack, run_id: str) -> Source:
+    remote = _remote(supply, stack, "url_list", run_id)
+    listed = read_url_lists(supply.settings.urls)
+    try:
+        candidates, failed = open_listed(listed, remote)
+    except SourcePaused as pause:
+        supply.paused, candidates, failed = pause, [], []
+    outcomes = [from_error(Stage.TRACK, item, error) for item, error in failed]
+    record_changes(supply.lake, outcomes, run_id)
+    cc_only = supply.settings.creative_commons_only
+    return UrlSource(candidates, supply.judging, remote, creative_commons_only=cc_only)
+
+
+def _open_youtube(supply: Supply, stack: ExitStack, run_id: str) -> Source:
+    remote = _remote(supply, stack, "youtube", run_id)
+    return YouTubeSource(remote, supply.judging, creative_commons_only=supply.settings.creative_commons_only)
+
+
+def _remote(supply: Supply, stack: ExitStack, source: str, run_id: str) -> Remote:
+    """A door and a client for one source."""
+    settings = supply.settings
+    readiness = check_readiness()
+    if readiness.warning and readiness.warning not in supply.warnings:
+        supply.warnings.append(readiness.warning)
+    limits = {"requests": settings.daily_requests, "downloads": settings.daily_downloads}
+    gate = Gate(supply.lake, source, run_id, readiness.yt_dlp_version, limits)
+    supply.gates.append(gate)
+    stack.callback(gate.close)
+    fetcher = Fetcher(Path(supply.lake.cache_folder), Pace(settings.pace), gate.count_request)
+    stack.callback(fetcher.close)
+    return Remote(gate, fetcher)
