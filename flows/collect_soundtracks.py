@@ -28,8 +28,8 @@ from tasks.soundtracks.recovery import recover
 from tasks.soundtracks.settings import SoundtrackSettings
 from tasks.soundtracks.supply import Supply, open_supply
 
-LOCAL_FILMS_PER_BATCH = 32
-"""About twenty seconds of two cores: long enough for Prefect's share to vanish, short enough to see it move."""
+LOCAL_FILMS_PER_BATCH = 64
+"""About half a minute of two cores: long enough for Prefect's share to vanish, short enough to see it move."""
 REMOTE_FILMS_PER_BATCH = 8
 """A film takes minutes to fetch politely; each is committed by itself inside the batch."""
 NAME = "collect-soundtracks"
@@ -127,7 +127,7 @@ def _collect(supply: Supply, run_id: str, progress: Any) -> dict[str, Any]:
     collector = Collector(
         lake,
         supply.sources,
-        MelSettings(),
+        MelSettings(short_tracks="refuse"),  # a four-second sting would be more silence than music
         run_id,
         settings.workers,
         settled_tracks=planned.settled_tracks,

@@ -31,7 +31,6 @@ DESCRIPTION_CHARACTERS = 600
 DELIVERED = "provided to youtube by"
 """Opens the description of a recording that a label delivered."""
 LISTED = "listed"
-SEGMENT_SECONDS = 9.92
 
 
 @dataclass(frozen=True)
@@ -153,10 +152,10 @@ def year_difference(candidate: Candidate, evidence: Evidence, film: Film) -> int
 def _duration(candidate: Candidate) -> float:
     """1 for the length of a track of a score, .5 for a very short or long one or an unknown length, else 0."""
     seconds = candidate.duration_seconds
+    if candidate.source == "music_folder":
+        return 1.0  # short recordings are welcome there, and a file's header may lie: the decoder counts
     if seconds is None:
         return 0.5
-    if candidate.source == "music_folder":  # a person's own recordings need only fill one segment
-        return 1.0 if seconds >= SEGMENT_SECONDS else 0.0
     if 60 <= seconds <= 480:
         return 1.0
     return 0.5 if 30 <= seconds <= 900 else 0.0
