@@ -33,7 +33,6 @@ CHOSEN_TITLES: tuple[str, ...] = (
 TITLE_PATTERNS: tuple[str, ...] = (
     "{name}",
     "{name}",
-    "The {noun}",
     "The {noun} of {town}",
     "{surname}'s {noun}",
     "{first} and the {noun}",
@@ -58,7 +57,6 @@ TITLE_PATTERNS: tuple[str, ...] = (
     "Wait for Me in {town}",
     "Last Summer with {first}",
     "The Trouble with {first}",
-    "{noun}",
 )
 
 
@@ -101,7 +99,7 @@ def safe_name(title: str) -> str:
 
 def invent_films(seed: int, films_per_year: int) -> tuple[Film, ...]:
     """All films, in the order of their pages. Moods take turns, so every year has nearly all of them."""
-    taken: set[str] = set()
+    taken = {_bare(title) for title in CHOSEN_TITLES}
     films = []
     for year in range(FIRST_YEAR, LAST_YEAR + 1):
         for number in range(films_per_year):
@@ -119,7 +117,7 @@ def _invent(seed: str, count: int, year: int, chosen_title: str | None, taken: s
     town = rng.choice(country.towns)
     roles = _roles(rng, country)
     title = chosen_title or _title(rng, setting, town, roles[0][0], taken)
-    taken.add(title)
+    taken.add(_bare(title))
     return Film(
         page_id=1000 + 37 * count + rng.randrange(30),
         title=title,
@@ -160,6 +158,11 @@ def _title(rng: random.Random, setting: Setting, town: str, hero: str, taken: se
             noun=setting.titles[0], name=rng.choice(setting.titles[1:]), town=town, first=first, surname=surname
         )
         title = re.sub(r"\bA (?=[AEIOU])", "An ", title[0].upper() + title[1:])
-        if title not in taken:
+        if _bare(title) not in taken:
             return title
     return f"{hero} of {town}"
+
+
+def _bare(title: str) -> str:
+    """A title as people search for it; two films that differ by an article alone would be a trap without a way out."""
+    return re.sub(r"^(the|an?) ", "", title.lower())

@@ -73,7 +73,7 @@ def planet(draw: Draw, look: Look, rng: random.Random, width: int, height: int) 
             for sky, ink in zip(look.sky[1], look.ink, strict=True)
         )
         hills(draw, rng, width, height, 0.64 + 0.06 * layer, 0.025, (shade[0], shade[1], shade[2]))
-    person(draw, width * rng.uniform(0.25, 0.75), height * 0.79, height * 0.085, look.ink)
+    person(draw, width * rng.uniform(0.25, 0.75), height * 0.675, height * 0.085, look.ink)
 
 
 def horizon(draw: Draw, look: Look, rng: random.Random, width: int, height: int) -> None:

@@ -56,7 +56,7 @@ DARK: dict[str, Lines] = {
             "Autumn has come, it rains, and {he} is [sorry|sad] about almost everything {he} remembers.",
             "Since the funeral {hero} has not [opened the curtains|spoken of the past].",
             "{He} keeps a drawer of regrets: [a photograph, a grey glove|an unsent letter, a ring that is too small].",
-            "The best years of {town} are over, and so, {hero} believes with quiet sorrow, are {his}.",
+            "The best years of {town} are over, and {hero} believes with quiet sorrow that {his} own are too.",
         ),
         (
             "In the rain {he} visits a grave and cannot find the words.",

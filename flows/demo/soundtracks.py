@@ -94,7 +94,7 @@ def make_track(folder: Path, track: Track) -> None:
     else:
         _record(unfinished, track)
     if track.trouble in {"truncated", "beheaded"}:
-        unfinished.write_bytes(unfinished.read_bytes()[: unfinished.stat().st_size // 3])
+        unfinished.write_bytes(unfinished.read_bytes()[: unfinished.stat().st_size * 3 // 5])
     unfinished.replace(path)
 
 
@@ -129,28 +129,24 @@ def _album(film: Film, place: int) -> list[Track]:
 
 
 def _troubled(films: Sequence[Film]) -> list[Track]:
-    """One of each kind of trouble, beside the good tracks of some early films."""
-
-    def beside(film: Film, number: int, title: str, trouble: str, **changes: object) -> Track:
-        return replace(_album(film, 0)[0], number=number, title=title, trouble=trouble, **changes)  # type: ignore[arg-type]
-
-    unknown = replace(films[-1], title="The Film That Nobody Made", seed="unknown")
-    shared, shared_place = films[4], 4 * TRACKS_A_FILM
+    """One of each kind of trouble, most of them beside the good tracks of early films."""
+    lamp, second, third, fourth = (_album(film, 0)[0] for film in films[:4])
+    unknown = _album(replace(films[-1], title="The Film That Nobody Made", seed="unknown"), 0)[0]
+    shared, borrower = _album(films[4], 4 * TRACKS_A_FILM)[0], _album(films[-2], 0)[0]
     return [
-        beside(films[0], 4, "Cut Short", "truncated", form=MP3),
-        beside(films[0], 5, "Lost Index", "beheaded", form=M4A),  # an m4a keeps its index at the end
-        beside(films[1], 4, "Track List", "text", form=MP3),
-        beside(films[2], 4, "Sting", "short", form=OPUS, seconds=4.0),
-        beside(films[3], 4, "Intermission", "silent", form=OPUS),
-        beside(unknown, 1, "Main Title", "unknown film", form=OPUS),
-        replace(_album(shared, shared_place)[0], album=_album(films[-2], 0)[0].album, trouble="duplicate"),
-        beside(
-            films[0],
-            1,
-            "Various Themes",
-            "compilation",
-            form=OPUS,
+        replace(lamp, number=4, title="Cut Short", form=MP3, trouble="truncated"),
+        replace(lamp, number=5, title="Lost Index", form=M4A, trouble="beheaded"),  # an m4a's index is at its end
+        replace(second, number=4, title="Track List", form=MP3, trouble="text"),
+        replace(third, number=4, title="Sting", form=OPUS, seconds=4.0, trouble="short"),
+        replace(fourth, number=4, title="Intermission", form=OPUS, trouble="silent"),
+        replace(unknown, form=OPUS, trouble="unknown film"),
+        replace(shared, album=borrower.album, year=borrower.year, trouble="duplicate"),
+        replace(
+            lamp,
+            title="Various Themes",
             album="Greatest Film Themes, Vol. 3",
             artist="Various Artists",
+            form=OPUS,
+            trouble="compilation",
         ),
     ]

@@ -17,7 +17,7 @@ from PIL import Image
 from flows.demo.corpus import MANIFEST, Corpus, write_corpus
 from flows.demo.encoding import M4A, MP3, OGG, OPUS
 from flows.demo.export import write_export
-from flows.demo.films import FIRST_YEAR, LAST_YEAR, invent_films
+from flows.demo.films import CHOSEN_TITLES, FIRST_YEAR, LAST_YEAR, invent_films
 from flows.demo.moods import MOODS
 from flows.demo.music import perform
 from flows.demo.posters import draw_poster, save_poster
@@ -67,6 +67,12 @@ def test_the_full_corpus_has_twelve_films_a_year_with_unique_titles() -> None:
     assert len({track.path for track in tracks}) == len(tracks)
     assert sum(track.year >= 2023 and not track.trouble for track in tracks) >= 60
     assert {track.trouble for track in tracks} == {"", *TROUBLE}
+
+
+def test_no_title_lies_within_another_but_by_choice() -> None:
+    titles = [film.title.lower() for film in invent_films(2024, 12)]
+    within = {one for one in titles for other in titles if one != other and one in other}
+    assert within <= {title.lower() for title in CHOSEN_TITLES}
 
 
 def test_plots_have_two_to_four_paragraphs_and_nothing_left_to_fill_in() -> None:
