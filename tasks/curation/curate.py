@@ -6,11 +6,13 @@ twenty times the time and the same memory.
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -19,8 +21,10 @@ from storage import datasets, tables
 from storage.lake import Lake
 from tasks.curation import duplicates, tags
 from tasks.curation.candidates import Snapshot, digest_of, load_candidates, take_snapshot
+from tasks.curation.card import write_card
 from tasks.curation.exclusions import drop_films, exclude_candidates, exclude_tracks_without_film
 from tasks.curation.manifest import summarise
+from tasks.curation.plots import draw_plots
 from tasks.curation.recordings import find_recordings
 from tasks.curation.settings import CurationSettings
 from tasks.curation.splits import check_sides, split_sql
@@ -44,9 +48,10 @@ class Curation:
     manifest: dict[str, Any]
 
 
-def curate(lake: Lake, settings: CurationSettings, run_id: str) -> Curation:
+def curate(lake: Lake, settings: CurationSettings, run_id: str, *, plots: bool = True) -> Curation:
     """Write the version that these settings give for the lake, unless it is there already.
 
+    Without `plots` its card has tables only.
     Raises `InputError` when a side of the split would be empty.
     """
     with _workbench(lake) as connection:
@@ -57,7 +62,7 @@ def curate(lake: Lake, settings: CurationSettings, run_id: str) -> Curation:
         version = datasets.name_of(content)
         is_new = not datasets.exists(lake, version)
         if is_new:
-            _write(lake, version, connection, snapshot, settings)
+            _write(lake, version, connection, snapshot, settings, plots=plots)
     previous = datasets.make_current(lake, version, run_id)
     return Curation(version, is_new, previous, datasets.read_manifest(lake, version))
 
@@ -98,7 +103,13 @@ def _content(connection: duckdb.DuckDBPyConnection, settings: CurationSettings) 
 
 
 def _write(
-    lake: Lake, version: str, connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, settings: CurationSettings
+    lake: Lake,
+    version: str,
+    connection: duckdb.DuckDBPyConnection,
+    snapshot: Snapshot,
+    settings: CurationSettings,
+    *,
+    plots: bool,
 ) -> None:
     queries = {
         datasets.FILMS_FILE: f"""
@@ -124,7 +135,24 @@ def _write(
         "files": files,
         **summarise(connection),
     }
+    manifest["files"] |= _write_card(lake, version, connection, manifest, plots=plots)
     lake.write_json(manifest, datasets.FOLDER, version, datasets.MANIFEST)
+
+
+def _write_card(
+    lake: Lake, version: str, connection: duckdb.DuckDBPyConnection, manifest: dict[str, Any], *, plots: bool
+) -> dict[str, Any]:
+    """Commit the card and its plots; returns bytes and sha256 of each, as for the other files."""
+    with tempfile.TemporaryDirectory(prefix="needledrop-") as folder:
+        drawn = draw_plots(connection, lake, Path(folder)) if plots else {}
+        contents = {f"plots/{name}": Path(folder, name).read_bytes() for name in drawn}
+    contents["README.md"] = write_card(connection, manifest, drawn).encode()
+    for name, content in contents.items():
+        lake.write_bytes(content, datasets.FOLDER, version, name)
+    return {
+        name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+        for name, content in contents.items()
+    }
 
 
 @contextmanager

@@ -1,0 +1,140 @@
+"""The pictures of a data-set card: how many films, tags, tracks and seconds there are, and what mels look like.
+
+Drawn without a display and without dates, so the same version gives the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from storage.errors import LakeError
+from storage.lake import Lake
+from storage.mels import MelReader, MelSettings, decibels
+
+SIDES = {"train": "#4477aa", "valid": "#ccbb44", "test": "#ee6677"}
+"""Colours that the colour-blind tell apart (Paul Tol's bright scheme)."""
+BEFORE, AFTER = "#bbbbbb", "#228833"
+MELS_ACROSS, MELS_DOWN = 4, 6
+
+
+def draw_plots(connection: duckdb.DuckDBPyConnection, lake: Lake, folder: Path) -> dict[str, str]:
+    """Draw every plot into a folder; returns file name -> what it shows, those that could be drawn."""
+    drawn = {}
+    for name, (said, draw) in _PLOTS.items():
+        figure = Figure(figsize=(8, 3.6), layout="constrained")
+        FigureCanvasAgg(figure)
+        draw(connection, figure.subplots())
+        figure.savefig(folder / name, dpi=110)
+        drawn[name] = said
+    if _draw_mels(connection, lake, folder / "mels.png"):
+        drawn["mels.png"] = "mel-spectrograms of tracks spread over the version, 9.92 s each, 0 to 11,025 Hz upwards"
+    return drawn
+
+
+def _draw_years(connection: duckdb.DuckDBPyConnection, axes: Axes) -> None:
+    for side, colour in SIDES.items():
+        rows = connection.execute(
+            "SELECT year, count(*) FROM split_films WHERE split = ? GROUP BY year ORDER BY year", [side]
+        ).fetchall()
+        axes.bar([year for year, _ in rows], [count for _, count in rows], color=colour, label=side, width=0.9)
+    axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
+    _label(axes, "release year", "films")
+
+
+def _draw_tags(connection: duckdb.DuckDBPyConnection, axes: Axes) -> None:
+    """Films a tag, tags ordered by it: what the rare-tag rule cut off."""
+    before = _column(connection, "SELECT films FROM tag_counts ORDER BY films DESC")
+    kept = _column(
+        connection,
+        "SELECT films FROM tag_counts WHERE tag NOT IN (SELECT item FROM exclusions WHERE kind = 'tag') "
+        "ORDER BY films DESC",
+    )
+    axes.fill_between(
+        np.arange(1, len(before) + 1), before, 0.8, step="mid", color=BEFORE, label=f"before: {len(before)}"
+    )
+    axes.fill_between(np.arange(1, len(kept) + 1), kept, 0.8, step="mid", color=AFTER, label=f"after: {len(kept)}")
+    axes.set(xscale="log", yscale="log", ylim=(0.8, None))
+    axes.legend(frameon=False, title="tags")
+    _label(axes, "tag, the most frequent first", "films")
+
+
+def _draw_tracks(connection: duckdb.DuckDBPyConnection, axes: Axes) -> None:
+    counts = _column(connection, "SELECT count(*) FROM tracks GROUP BY film_id")
+    highest = int(counts.max(initial=1))
+    axes.hist(counts, bins=[count + 0.5 for count in range(highest + 1)], color=SIDES["train"], rwidth=0.9)
+    _label(axes, f"tracks of a film (median {np.median(counts):g})", "films")
+
+
+def _draw_durations(connection: duckdb.DuckDBPyConnection, axes: Axes) -> None:
+    minutes = _column(connection, "SELECT duration_seconds / 60 FROM tracks WHERE duration_seconds IS NOT NULL")
+    shown = np.minimum(minutes, 15)
+    axes.hist(shown, bins=60, color=SIDES["train"], rwidth=0.9)
+    longer = int((minutes > 15).sum())
+    _label(axes, f"minutes of a track (median {np.median(minutes):.1f}, {longer} longer than 15)", "tracks")
+
+
+_PLOTS: dict[str, tuple[str, Callable[[duckdb.DuckDBPyConnection, Axes], None]]] = {
+    "years.png": ("films a release year, by split", _draw_years),
+    "tags.png": ("films a tag, before and after rare tags were left out", _draw_tags),
+    "tracks.png": ("tracks a film", _draw_tracks),
+    "durations.png": ("duration of the tracks", _draw_durations),
+}
+
+
+def _draw_mels(connection: duckdb.DuckDBPyConnection, lake: Lake, path: Path) -> bool:
+    """A wall of mels; False when the version has none or they cannot be read, which `verify` explains."""
+    rows = connection.execute(
+        f"""
+        SELECT shard, first_row + segments // 2, title, film FROM (
+            SELECT t.*, f.title AS film, row_number() OVER (ORDER BY t.film_id, t.track_id) AS place,
+                   count(*) OVER () AS total
+            FROM tracks t JOIN films f USING (film_id))
+        WHERE place % greatest(1, total // {MELS_ACROSS * MELS_DOWN}) = 0
+        ORDER BY place LIMIT {MELS_ACROSS * MELS_DOWN}
+        """
+    ).fetchall()
+    settings = MelSettings()
+    try:
+        reader = MelReader(lake, sorted({row[0] for row in rows}), settings)
+        positions = reader.locate([row[0] for row in rows], [row[1] for row in rows])
+    except LakeError:
+        return False
+    if not rows:
+        return False
+    stored = np.empty((len(rows), *settings.shape), settings.dtype)
+    reader.gather(positions, stored)
+    _save_wall(
+        decibels(stored, reader.ref_db[positions], settings),
+        [f"{film}: {title or ''}" for *_, title, film in rows],
+        path,
+    )
+    return True
+
+
+def _save_wall(mels: NDArray[np.float32], titles: list[str], path: Path) -> None:
+    figure = Figure(figsize=(12, 1.5 * -(-len(mels) // MELS_ACROSS)), layout="constrained")
+    FigureCanvasAgg(figure)
+    for axes in figure.subplots(-(-len(mels) // MELS_ACROSS), MELS_ACROSS, squeeze=False).flat:
+        axes.set_axis_off()
+    for axes, mel, title in zip(figure.axes, mels, titles, strict=False):
+        axes.imshow(mel, origin="lower", aspect="auto", cmap="magma", vmin=mel.max() - 80, vmax=mel.max())
+        axes.set_title(title[:40].replace("$", r"\$"), fontsize=7)
+    figure.savefig(path, dpi=110)
+
+
+def _column(connection: duckdb.DuckDBPyConnection, query: str) -> NDArray[np.float64]:
+    values: NDArray[np.float64] = connection.sql(query).to_arrow_table().column(0).to_numpy().astype(np.float64)
+    return values
+
+
+def _label(axes: Axes, x: str, y: str) -> None:
+    axes.set(xlabel=x, ylabel=y)
+    axes.spines[["top", "right"]].set_visible(False)
