@@ -105,17 +105,17 @@ def _released(sizes: np.ndarray, sample: int) -> dict:
     import torch
 
     films, tracks, owner = _embeddings(sizes)
-    paths = [f"./data/audio/{f % 26}/{f // 26 % 26}/{f // 676}/{i}.mp3" for i, f in enumerate(owner)]
+    names = ["".join(chr(97 + film // 26**place % 26) for place in range(3)) for film in range(len(films))]
+    paths = [f"./data/audio/{'/'.join(names[film])}/{index}.mp3" for index, film in enumerate(owner)]
     query, candidate = (torch.nn.functional.normalize(torch.from_numpy(v), dim=-1) for v in (films, tracks))
     chosen = np.linspace(0, len(films) - 1, sample).astype(int)
     found, began, cpu = {}, time.perf_counter(), time.process_time()
     for film in chosen:
         scores = torch.matmul(query[film], candidate.T).cpu().numpy().tolist()
-        wanted = "".join(map(str, (film % 26, film // 26 % 26, film // 676)))
         places = torch.argsort(torch.tensor(scores), descending=True).tolist()
         ranks = []
         for index, path in enumerate(paths):
-            if path.split("/")[-4] + path.split("/")[-3] + path.split("/")[-2] == wanted:
+            if path.split("/")[-4] + path.split("/")[-3] + path.split("/")[-2] == names[film]:
                 ranks.append(places.index(index) + 1)
         found[int(film)] = sorted(ranks)
     return {

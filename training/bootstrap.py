@@ -7,9 +7,10 @@ every seed, so the interval is about films, and the spread over seeds is reporte
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 import numpy.typing as npt
 
@@ -17,7 +18,9 @@ DRAWS = 2000
 """At 2,000 draws the ends of a 95 % interval are themselves known to about a tenth of its width."""
 CONFIDENCE = 0.95
 MEDIAN = "medr"
-_DRAWS_AT_ONCE = 100
+
+_ROUNDING = 1e-9
+"""Sums in another order may differ by this much and still be the same difference."""
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -27,22 +30,23 @@ Ints = npt.NDArray[np.int64]
 class FilmResults:
     """What one system did on F films, over all its seeds.
 
-    Every metric but the median rank is a ratio of sums over films: `numerators[metric]` and
-    `denominators[metric]`, each [F]. Recall at 10 has a film's tracks within the first ten over its tracks;
+    Every metric but the median rank is a ratio of sums over films: column m of `numerators` over column m of
+    `denominators`, both [F, len(ratios)]. Recall at 10 has a film's tracks within the first ten over its tracks;
     MRR has its reciprocal rank over one. The median rank is taken over the pooled `rank` [pairs], of which
     each belongs to `film` [pairs], an index into the films.
     """
 
     films: tuple[str, ...]
-    numerators: Mapping[str, Floats]
-    denominators: Mapping[str, Floats]
+    ratios: tuple[str, ...]
+    numerators: Floats
+    denominators: Floats
     rank: Floats
     film: Ints
 
     @property
     def metrics(self) -> tuple[str, ...]:
         """The metrics of these results, the median rank last."""
-        return (*self.numerators, MEDIAN)
+        return (*self.ratios, MEDIAN)
 
 
 @dataclass(frozen=True)
@@ -66,12 +70,12 @@ class Difference:
 
 def intervals(results: FilmResults, draws: int = DRAWS, seed: int = 0) -> dict[str, Interval]:
     """The value of every metric and its percentile interval over `draws` resamplings of the films."""
-    weights = _resampled(len(results.films), draws, seed)
-    found = {}
-    for metric in results.metrics:
-        value = float(_evaluate(results, metric, np.ones((1, len(results.films))))[0])
-        found[metric] = Interval(value, *_bounds(_evaluate(results, metric, weights)))
-    return found
+    values = _evaluate(results, np.ones((1, len(results.films))))[0]
+    drawn = _evaluate(results, _resampled(len(results.films), draws, seed))
+    return {
+        metric: Interval(float(value), *_bounds(column))
+        for metric, value, column in zip(results.metrics, values, drawn.T, strict=True)
+    }
 
 
 def differences(one: FilmResults, other: FilmResults, draws: int = DRAWS, seed: int = 0) -> dict[str, Difference]:
@@ -84,17 +88,16 @@ def differences(one: FilmResults, other: FilmResults, draws: int = DRAWS, seed: 
         raise ValueError("A paired difference needs both systems on the same films in one order")
     count = len(one.films)
     whole, weights = np.ones((1, count)), _resampled(count, draws, seed)
+    values = (_evaluate(one, whole) - _evaluate(other, whole))[0]
+    drawn = _evaluate(one, weights) - _evaluate(other, weights)
     kept = np.random.default_rng(seed + 1).integers(0, 2, (draws, count)).astype(np.float64)
     both = _joined(one, other)
-    found = {}
-    for metric in one.metrics:
-        value = float((_evaluate(one, metric, whole) - _evaluate(other, metric, whole))[0])
-        low, high = _bounds(_evaluate(one, metric, weights) - _evaluate(other, metric, weights))
-        first, second = np.hstack([kept, 1 - kept]), np.hstack([1 - kept, kept])
-        swapped = _evaluate(both, metric, first) - _evaluate(both, metric, second)
-        extreme = int((np.abs(swapped) >= abs(value) - 1e-9).sum())
-        found[metric] = Difference(value, low, high, (1 + extreme) / (1 + draws))
-    return found
+    swapped = _evaluate(both, np.hstack([kept, 1 - kept])) - _evaluate(both, np.hstack([1 - kept, kept]))
+    extreme = (np.abs(swapped) >= np.abs(values) - _ROUNDING).sum(axis=0)
+    return {
+        metric: Difference(float(values[m]), *_bounds(drawn[:, m]), float(1 + extreme[m]) / (1 + draws))
+        for m, metric in enumerate(one.metrics)
+    }
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -117,33 +120,44 @@ def _joined(one: FilmResults, other: FilmResults) -> FilmResults:
     """Both systems side by side as twice as many films, so that weights can choose either for each film."""
     return FilmResults(
         films=one.films + other.films,
-        numerators={m: np.concatenate([one.numerators[m], other.numerators[m]]) for m in one.numerators},
-        denominators={m: np.concatenate([one.denominators[m], other.denominators[m]]) for m in one.denominators},
+        ratios=one.ratios,
+        numerators=np.concatenate([one.numerators, other.numerators]),
+        denominators=np.concatenate([one.denominators, other.denominators]),
         rank=np.concatenate([one.rank, other.rank]),
         film=np.concatenate([one.film, other.film + len(one.films)]),
     )
 
 
-def _evaluate(results: FilmResults, metric: str, weights: Floats) -> Floats:
-    """The metric under each row of film weights [draws, F]: [draws]."""
-    if metric == MEDIAN:
-        return _median_ranks(results, weights)
-    ratio: Floats = (weights @ results.numerators[metric]) / (weights @ results.denominators[metric])
-    return ratio
-
-
-def _median_ranks(results: FilmResults, weights: Floats) -> Floats:
-    """The median of the ranks when film f counts `weights[:, f]` times; the middle of two for an even count."""
+def _evaluate(results: FilmResults, weights: Floats) -> Floats:
+    """Every metric under each row of film weights [draws, F]: [draws, metrics]."""
     order = np.argsort(results.rank, kind="stable")
-    rank, film = results.rank[order], results.film[order]
+    medians = _medians(results.rank[order], results.film[order], weights)
+    shares = (weights @ results.numerators) / (weights @ results.denominators)
+    return np.column_stack([shares, medians])
+
+
+def _weighted_medians(rank: Floats, film: Ints, weights: Floats) -> Floats:
+    """Per row of weights, the median of ascending ranks of which each counts as often as its film was drawn.
+
+    The middle of the two in the middle for an even count, as the median of the repeated ranks is.
+    """
     medians = np.empty(len(weights))
-    for first in range(0, len(weights), _DRAWS_AT_ONCE):
-        counts = np.cumsum(weights[first : first + _DRAWS_AT_ONCE, film].astype(np.int64), axis=1)
-        for row, reached in enumerate(counts):
-            total = reached[-1]
-            middle = np.searchsorted(reached, [(total + 1) // 2, total // 2 + 1])
-            medians[first + row] = rank[middle].mean()
+    for draw in range(len(weights)):
+        total = 0.0
+        for pair in range(len(rank)):
+            total += weights[draw, film[pair]]
+        reached, first = 0.0, -1.0
+        for pair in range(len(rank)):
+            reached += weights[draw, film[pair]]
+            if first < 0 and 2 * reached >= total:
+                first = rank[pair]
+            if 2 * reached > total:
+                medians[draw] = (first + rank[pair]) / 2
+                break
     return medians
+
+
+_medians = numba.njit(cache=True, nogil=True)(_weighted_medians)
 
 
 def _bounds(values: Floats) -> tuple[float, float]:

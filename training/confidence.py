@@ -66,13 +66,15 @@ def _load(connection: duckdb.DuckDBPyConnection, policy: str, run_ids: Sequence[
     pairs = connection.execute(
         "SELECT film_id, rank FROM ranked WHERE policy = ? AND run_id IN (SELECT unnest(?))", [policy, list(run_ids)]
     ).fetchnumpy()
-    recalls = {f"r_at_{k}": 100 * films[f"r_at_{k}"].astype(np.float64) for k in RECALL_AT}
     names = films["film_id"].astype(str)
+    recalls = [100 * films[f"r_at_{k}"].astype(np.float64) for k in RECALL_AT]
     return FilmResults(
         films=tuple(names.tolist()),
-        numerators=recalls | {name: films[name].astype(np.float64) for name in _BY_FILM},
-        denominators=dict.fromkeys(recalls, films["tracks"].astype(np.float64))
-        | dict.fromkeys(_BY_FILM, films["seeds"].astype(np.float64)),
+        ratios=(*(f"r_at_{k}" for k in RECALL_AT), *_BY_FILM),
+        numerators=np.column_stack(recalls + [films[name].astype(np.float64) for name in _BY_FILM]),
+        denominators=np.column_stack([films["tracks"]] * len(RECALL_AT) + [films["seeds"]] * len(_BY_FILM)).astype(
+            float
+        ),
         rank=pairs["rank"].astype(np.float64),
         film=np.searchsorted(names, pairs["film_id"].astype(str)).astype(np.int64),
     )

@@ -6,6 +6,7 @@ file can never pair a film with another film's music.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +51,14 @@ class Embeddings:
     def dimensions(self) -> int:
         """The length d of one vector."""
         return int(self.vectors.shape[1])
+
+    def of(self, ids: Sequence[str]) -> Embeddings:
+        """Those of these ids, in their order. Raises `NeedledropError` for one that has no embedding."""
+        at = {name: index for index, name in enumerate(self.ids)}
+        missing = next((name for name in ids if name not in at), None)
+        if missing is not None:
+            raise NeedledropError(f"{missing} has no embedding; embed the films and tracks of one version")
+        return Embeddings(tuple(ids), self.vectors[[at[name] for name in ids]])
 
 
 def save_embeddings(lake: Lake, embeddings: Embeddings, *parts: str) -> None:

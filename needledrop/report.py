@@ -1,0 +1,40 @@
+"""`needledrop report`: one page about a data-set version and its runs, to read, print and send."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from needledrop.opening import open_existing
+from needledrop.refresh import LAKE
+from storage.errors import InputError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command("report")(report_command)
+
+
+def report_command(
+    lake: str = LAKE,
+    dataset: str = typer.Option(None, help="The data-set version; by default the one measured last."),
+    output: Path = typer.Option(Path("needledrop-report.html"), "--output", "-o", help="The page to write."),
+) -> None:
+    """Write one self-contained HTML page: the table beside the paper's, curves, histograms, slices, films.
+
+    The page loads nothing from anywhere, so it can be kept, printed and sent.
+
+    [bold]Example[/]: needledrop report --lake lake -o report.html
+    """
+    from training.report.page import write_report
+
+    opened = open_existing(lake)
+    try:
+        report = write_report(opened, dataset, output)
+    except OSError as error:
+        raise InputError(f"{output} cannot be written ({error.strerror}); choose another --output") from error
+    Console().print(
+        f"{output}: {len(report.systems)} systems of {report.version} on {report.films:,} test films", soft_wrap=True
+    )

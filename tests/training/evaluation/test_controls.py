@@ -1,0 +1,69 @@
+"""Controls and confidence on a small version: recorded like systems, once, and compared with them."""
+
+import numpy as np
+import pytest
+
+from storage.metrics import connect_metrics
+from training.confidence import record_confidence
+from training.controls import language_oracle, mean_query, random_order, record_controls
+from training.embeddings import Embeddings
+
+
+def rows(lake, sql):
+    with connect_metrics(lake) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def test_random_orders_have_the_median_rank_of_chance(held_out):
+    medians = [np.median(random_order(held_out, seed).rank_lo) for seed in range(10)]
+    assert np.mean(medians) == pytest.approx((len(held_out.tracks) + 1) / 2, rel=0.15)
+
+
+def test_the_language_oracle_ranks_its_own_language_first_and_evenly(held_out):
+    ranks = np.concatenate([language_oracle(held_out, seed).rank_lo for seed in range(10)])
+    in_language = len(held_out.tracks) / 3
+    assert ranks.max() == in_language and ranks.mean() == pytest.approx((in_language + 1) / 2, rel=0.05)
+
+
+def test_the_mean_query_gives_every_film_the_same_order(held_out):
+    random = np.random.default_rng(1)
+    films = Embeddings(held_out.films, random.normal(size=(len(held_out.films), 8)))
+    ranks = mean_query(films, Embeddings(held_out.tracks, random.normal(size=(len(held_out.tracks), 8))), held_out)
+    assert sorted(ranks.rank_lo) == list(range(1, len(held_out.tracks) + 1))
+
+
+def test_controls_are_rows_of_the_leaderboard_with_their_seeds(measured):
+    found = rows(measured, "SELECT system, seeds FROM leaderboard WHERE source = 'control' ORDER BY 1")
+    assert found == [("language oracle", 5), ("mean query", 1), ("random", 5)]
+
+
+def test_recording_controls_again_changes_nothing(measured):
+    before = rows(measured, "SELECT run_id, finished_at FROM runs WHERE system <> 'mean query' ORDER BY 1")
+    record_controls(measured, "v1")
+    assert rows(measured, "SELECT run_id, finished_at FROM runs WHERE system <> 'mean query' ORDER BY 1") == before
+
+
+def test_every_system_gets_intervals_and_a_difference_from_all(measured):
+    record_confidence(measured, "v1", draws=300)
+    low, value, high = rows(
+        measured,
+        "SELECT r_at_10_low, r_at_10, r_at_10_high FROM leaderboard WHERE system = 'All' AND source = 'trained'",
+    )[0]
+    assert low < value < high
+    compared = rows(measured, "SELECT system, difference, p_holm FROM comparisons WHERE metric = 'r_at_10' ORDER BY 1")
+    assert [system for system, _, _ in compared] == ["Im", "language oracle", "mean query", "random"]
+    assert all(difference < 0 and p < 0.05 for system, difference, p in compared if system in ("Im", "random"))
+
+
+def test_recording_confidence_again_replaces_it(measured):
+    for _ in range(2):
+        record_confidence(measured, "v1", draws=50)
+    assert rows(measured, "SELECT count(*), count(DISTINCT (policy, preset, system, metric)) FROM intervals") == [
+        (80, 80)
+    ]
+
+
+def test_slices_split_films_by_year_language_and_number_of_tracks(measured):
+    found = rows(measured, "SELECT slice_by, slice, films FROM slices WHERE system = 'All' ORDER BY ALL")
+    assert ("language", "Hindi", 8) in found and ("year", "2024", 12) in found
+    assert ("number_of_tracks", "3 to 5", 24) in found

@@ -1,0 +1,143 @@
+"""The report: what it says, that it loads nothing, and how a real browser draws it."""
+
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import pytest
+from PIL import Image
+
+from storage.errors import InputError
+from storage.tables import open_tables
+from training.report.charts import Line, loss_chart, recall_chart
+from training.report.page import page, write_report
+
+BROWSER = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
+needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed here")
+
+# Runs inside the page: what a person would notice.
+_MEASURE = """<script>addEventListener("load", () => {
+  const clipped = [...document.querySelectorAll("svg text")].filter(t => {
+    const a = t.getBoundingClientRect(), b = t.ownerSVGElement.getBoundingClientRect();
+    return a.left < b.left - 1 || a.right > b.right + 1 || a.top < b.top - 1 || a.bottom > b.bottom + 1; });
+  document.body.innerHTML = "<pre>MEASURED" + JSON.stringify({
+    width: innerWidth, page: document.documentElement.scrollWidth,
+    empty: [...document.querySelectorAll("svg")].filter(s => s.getBoundingClientRect().height < 50).length,
+    charts: document.querySelectorAll("svg").length, clipped: clipped.map(t => t.textContent),
+    unnamed: [...document.querySelectorAll("svg")].filter(s => !s.getAttribute("aria-label")).length,
+    dead: [...document.querySelectorAll("nav a")].filter(a => !document.querySelector(a.getAttribute("href"))).length,
+  }) + "MEASURED</pre>"; });</script>"""
+
+
+@pytest.fixture(scope="module")
+def report(measured, tmp_path_factory):
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    return write_report(measured, None, path), path
+
+
+@pytest.fixture(scope="module")
+def text(report):
+    return report[1].read_text()
+
+
+class Outline(HTMLParser):
+    """The tags that stay open, and every attribute."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.attributes = [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.attributes += attrs
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_every_tag_is_closed(text):
+    assert Outline(text).open == []
+
+
+def test_the_page_loads_nothing_and_runs_nothing(text):
+    attributes = Outline(text).attributes
+    assert not [a for a in attributes if a[0] in ("src", "srcset", "data") or a[0].startswith("on")]
+    assert "default-src 'none'" in text and "<script" not in text and "<link" not in text
+    assert "url(" not in text and "@import" not in text
+
+
+def test_titles_from_outside_are_text_and_only_web_links_are_links(text):
+    assert "&lt;b&gt;&quot;&amp;" in text and '<b>"&' not in text
+    assert "javascript:" not in text
+
+
+def test_the_table_stands_beside_the_papers(report, text):
+    shown, _ = report
+    assert [s.label for s in shown.systems] == ["All", "Im"]
+    table = text[text.index('id="table"') : text.index('id="recall"')]
+    assert ">26.17<" in table and ">language oracle<" in table and ">ceiling<" in table
+    low, high = shown.systems[0].intervals["r_at_10"]
+    assert f"<small>{low:.2f}–{high:.2f}</small>" in table
+
+
+def test_every_section_of_a_measured_version_is_there(text):
+    sections = re.findall(r'<section id="(\w+)"', text)
+    assert sections == ["table", "recall", "ranks", "differences", "training", "slices", "films", "runs"]
+
+
+def test_the_best_films_come_first_with_their_own_tracks_marked(report, text):
+    best, worst = report[0].best, report[0].worst
+    assert len(best) == len(worst) == 10
+    assert best[0].median_rank <= best[-1].median_rank <= worst[-1].median_rank <= worst[0].median_rank
+    assert [track["place"] for track in best[0].suggestions] == [1, 2, 3, 4, 5]
+    assert sum(track["own"] for track in best[0].suggestions) >= 3 and 'class="own"' in text
+
+
+def test_the_same_lake_gives_the_same_page(measured, report, text, tmp_path):
+    assert page(write_report(measured, "v1", tmp_path / "again.html")) == text
+
+
+def test_nothing_measured_is_said_in_a_sentence(measured, tmp_path):
+    with pytest.raises(InputError, match="No run of v9 has been measured"):
+        write_report(measured, "v9", tmp_path / "r.html")
+    with pytest.raises(InputError, match="run `needledrop train`"):
+        write_report(open_tables(str(tmp_path / "lake")), None, tmp_path / "r.html")
+
+
+def test_charts_of_a_single_point_are_drawn():
+    assert "<circle" in loss_chart([Line("one", [(1, 2.0)], "#000")], "one epoch")
+    assert "<svg" in recall_chart([Line("one", [(1, 100.0), (2, 100.0)], "#000")], "all found")
+
+
+def browse(*options):
+    fixed = ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-background-networking")
+    return subprocess.run([BROWSER, *fixed, *options], capture_output=True, text=True, timeout=120, check=True).stdout
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [500, 1280])
+def test_a_browser_lays_the_page_out_without_clipping(text, tmp_path, width):
+    path = tmp_path / "measured.html"
+    path.write_text(re.sub(r"<meta http-equiv[^>]*>", "", text).replace("</body>", _MEASURE + "</body>"))
+    found = json.loads(browse(f"--window-size={width},900", "--dump-dom", path.as_uri()).split("MEASURED")[1])
+    assert found["page"] <= found["width"] and found["charts"] >= 6
+    assert (found["clipped"], found["empty"], found["unnamed"], found["dead"]) == ([], 0, 0, 0)
+
+
+@needs_browser
+def test_a_browser_draws_the_curves(report, tmp_path):
+    browse("--window-size=1200,5000", f"--screenshot={tmp_path / 'page.png'}", report[1].as_uri())
+    with Image.open(tmp_path / "page.png") as picture:
+        colours = {colour for _, colour in picture.convert("RGB").getcolors(2**24)}
+    assert {(0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (255, 255, 255)} <= colours
+
+
+@needs_browser
+def test_a_browser_prints_the_page_on_paper(report, tmp_path):
+    browse("--no-pdf-header-footer", f"--print-to-pdf={tmp_path / 'page.pdf'}", report[1].as_uri())
+    pages = len(re.findall(rb"/Type\s*/Page\b", (tmp_path / "page.pdf").read_bytes()))
+    assert 2 <= pages <= 12

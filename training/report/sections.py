@@ -1,0 +1,218 @@
+"""The report's middle: curves, histograms, differences, training, slices, and how it all was measured."""
+
+from __future__ import annotations
+
+from html import escape
+
+import numpy as np
+
+from storage.metrics_schema import RECALL_AT
+from training.bootstrap import CONFIDENCE, DRAWS
+from training.report.charts import COLOURS, QUIET, Line, histogram, interval_chart, loss_chart, recall_chart
+from training.report.data import Report, Row, System
+from training.report.table import number, rank_number
+
+BINS = 20
+_COMPARED = {"r_at_10": "R@10, points", "medr": "Median rank", "map": "mAP"}
+_SLICE_TITLES = {"year": "By release year", "language": "By language tag", "number_of_tracks": "By number of tracks"}
+_SLICE_HEADS = {"year": "Year", "language": "Language", "number_of_tracks": "Tracks of the film"}
+_SLICES_SHOWN = 12
+
+
+def colour_of(report: Report, system: System) -> str:
+    """One colour a system, the same on every chart."""
+    return COLOURS[report.systems.index(system) % len(COLOURS)]
+
+
+def curves_section(report: Report) -> str:
+    """Recall over K on logarithmic axes, and R@10 with intervals."""
+    last = max(2, min(100, report.tracks // 2))
+    ks = sorted({*range(1, min(last, 20) + 1), *range(20, last + 1, 5), last})
+    lines = [_curve(report, system, ks) for system in report.systems]
+    chance = [(k, 100 * k / report.tracks) for k in ks]
+    ceiling = _ceiling(report, ks)
+    lines += [Line("chance", chance, QUIET, dashed=True), Line("ceiling", ceiling, QUIET, dashed=True)]
+    spoken = "; ".join(f"{line.label}: {line.points[-1][1]:.1f} % at {last}" for line in lines)
+    rows = [(s.label, s.row["r_at_10"], s.intervals.get("r_at_10"), colour_of(report, s)) for s in report.systems] + [
+        (row["system"], row["r_at_10"], None, QUIET) for row in report.controls
+    ]
+    return (
+        f"<figure>{recall_chart([line for line in lines if line.points], f'Recall over K. {spoken}')}"
+        "<figcaption>Share of test tracks among the first K. Both axes are logarithmic: lines at one distance "
+        "above chance are one number of times better than it. "
+        f"Pale bars: 95 % intervals of {escape(report.shown.label)}.</figcaption>"
+        "</figure><figure>"
+        f"{interval_chart(rows, [(report.chance['r_at_10'], 'chance')], ' %')}"
+        "<figcaption>R@10 with its 95 % interval over films. Grey: controls. The language oracle knows the language "
+        "tag of every track's film and nothing else.</figcaption></figure>"
+    )
+
+
+def _curve(report: Report, system: System, ks: list[int]) -> Line:
+    shares = 100 * np.searchsorted(system.rank, ks, side="right") / len(system.rank)
+    points = [(k, float(share)) for k, share in zip(ks, shares, strict=True) if share > 0]
+    is_shown = system is report.shown
+    bars = [(k, *system.intervals[f"r_at_{k}"]) for k in RECALL_AT if k <= ks[-1] and f"r_at_{k}" in system.intervals]
+    lowest = points[0][1] if points else 1.0
+    return Line(
+        system.label,
+        points,
+        colour_of(report, system),
+        width=3.2 if is_shown else 1.7,
+        bars=[(k, max(low, lowest / 2), high) for k, low, high in bars if high > 0] if is_shown else (),
+    )
+
+
+def _ceiling(report: Report, ks: list[int]) -> list[tuple[float, float]]:
+    """The ceiling is known at the table's K; between them it is drawn straight."""
+    return [(k, report.ceiling[f"r_at_{k}"]) for k in RECALL_AT if k <= ks[-1]]
+
+
+def histograms_section(report: Report) -> str:
+    """For each system, how the ranks of the right tracks spread over the list."""
+    charts = []
+    for system in report.systems:
+        shares = 100 * np.histogram(system.rank / report.tracks, bins=BINS, range=(0, 1))[0] / len(system.rank)
+        spoken = f"{system.label}: {shares[0]:.0f} % of the right tracks are in the first twentieth of the list"
+        chart = histogram(shares.tolist(), 100 / BINS, colour_of(report, system), spoken)
+        charts.append(f"<figure><figcaption>{escape(system.label)}</figcaption>{chart}</figure>")
+    return (
+        f"<p>Each list of {report.tracks:,} tracks is cut into {BINS} equal parts, the first at the left; a bar is "
+        "the share of right tracks in that part. By chance every bar ends at the dashed line.</p>"
+        f'<div class="small">{"".join(charts)}</div>'
+    )
+
+
+def differences_section(report: Report) -> str:
+    """Every system against the reference, paired film by film."""
+    if not report.comparisons:
+        return ""
+    against = escape(report.comparisons[0]["against"])
+    by_system: dict[tuple[str, str], dict[str, Row]] = {}
+    for row in report.comparisons:
+        by_system.setdefault((row["preset"], row["system"]), {})[row["metric"]] = row
+    ordered = sorted(by_system.items(), key=lambda item: -item[1]["r_at_10"]["difference"])
+    lines = [
+        f'<tr><th scope="row">{escape(system)}</th>{"".join(_difference(rows[metric]) for metric in _COMPARED)}</tr>'
+        for (_, system), rows in ordered
+    ]
+    caption = (
+        f"Each system minus {against} on the same films and seeds, with the 95 % interval. p (Holm): how often "
+        "swapping the two systems' results film by film at random gives a difference as large, allowing for all "
+        "comparisons of the metric. Bold: below 0.05."
+    )
+    heads = "".join(f'<th scope="col">{name}</th><th scope="col">p</th>' for name in _COMPARED.values())
+    return _table(caption, f'<th scope="col">System</th>{heads}', lines)
+
+
+def _difference(row: Row) -> str:
+    digits = {"map": 3, "medr": 1}.get(row["metric"], 2)
+    value, low, high = (number(row[name], digits).replace("-", "−") for name in ("difference", "low", "high"))
+    kind = ' class="best"' if row["p_holm"] < 1 - CONFIDENCE else ""
+    return f"<td{kind}>{value}<small>{low} to {high}</small></td><td{kind}>{_p(row['p_holm'])}</td>"
+
+
+def training_section(report: Report) -> str:
+    """Losses over epochs for every system, one line a seed."""
+    charts = []
+    for system in report.systems:
+        lines = [
+            Line(
+                f"{kind} loss, {run_id}",
+                points,
+                colour_of(report, system) if kind == "valid" else QUIET,
+                dashed=kind == "train",
+            )
+            for run_id, epochs in system.epochs.items()
+            for kind in ("train", "valid")
+            if (points := [(e["epoch"] + 1, e[f"{kind}_loss"]) for e in epochs if e[f"{kind}_loss"] is not None])
+        ]
+        if lines:
+            ends = ", ".join(f"{line.label} ends at {line.points[-1][1]:.2f}" for line in lines)
+            chart = loss_chart(lines, f"{system.label}: {ends}")
+            charts.append(f"<figure><figcaption>{escape(system.label)}</figcaption>{chart}</figure>")
+    if not charts:
+        return ""
+    return (
+        "<p>Loss over epochs: validation solid, training dashed; one pair a seed. The weights of the lowest "
+        f'validation loss are the ones that are measured.</p><div class="small">{"".join(charts)}</div>'
+    )
+
+
+def slices_section(report: Report) -> str:
+    """The shown system by year, language and number of tracks."""
+    tables = []
+    for kind, title in _SLICE_TITLES.items():
+        rows = [row for row in report.slices if row["slice_by"] == kind]
+        rows = sorted(rows, key=lambda row: _slice_order(kind, row))[:_SLICES_SHOWN]
+        if not rows:
+            continue
+        widest = max(row["r_at_10"] for row in rows) or 1
+        lines = [
+            f'<tr><th scope="row">{escape(row["slice"])}</th><td>{row["films"]:,}</td><td>{row["tracks"]:,}</td>'
+            f"<td>{number(row['r_at_10'])}</td>"
+            f'<td class="bars"><span class="bar" style="width:{100 * row["r_at_10"] / widest:.0f}%"></span></td>'
+            f"<td>{rank_number(row['medr'])}</td></tr>"
+            for row in rows
+        ]
+        heads = _heads(_SLICE_HEADS[kind], "Films", "Tracks", "R@10") + '<td aria-hidden="true"></td>' + _heads("MedR")
+        tables.append(f"<h3>{title}</h3>" + _table("", heads, lines))
+    return "".join(tables)
+
+
+def _slice_order(kind: str, row: Row) -> tuple[float, str]:
+    if kind == "number_of_tracks":
+        return float(row["slice"].removeprefix("over ").split(" ")[0]), ""
+    return (0.0, row["slice"]) if kind == "year" else (-float(row["films"]), row["slice"])
+
+
+def runs_section(report: Report) -> str:
+    """What was run, how long it took, and how numbers were made."""
+    lines = [_run_row(system, run) for system in report.systems for run in system.runs]
+    heads = _heads("System", "Seed", "Epochs", "Seconds", "Items/s", "Waiting for data", "MFU", "Code")
+    notes = [
+        f"Tracks were embedded as <em>{escape(report.policy)}</em>: the mean of that many evenly spaced "
+        "segments of 9.92 s.",
+        "A rank is 1 + the tracks that score higher; tracks with one score share the middle of their places. "
+        "Recall and median rank are over tracks, as in the paper.",
+        f"Intervals: {DRAWS:,} resamplings of the films, never of single tracks, since the tracks of a film rise "
+        "and fall together. A system with several seeds brings all of them.",
+        "Random, mean query and language oracle are controls: no order, one order for all films, and the order of "
+        "someone who knows only the language tag of each track's film.",
+    ]
+    items = "".join(f"<li>{note}</li>" for note in notes)
+    return _table("", heads, lines) + f"<ul>{items}</ul>"
+
+
+def _run_row(system: System, run: Row) -> str:
+    epochs = system.epochs.get(run["run_id"], [])
+    seconds = sum(epoch["seconds"] or 0 for epoch in epochs)
+    items = sum(epoch["items"] or 0 for epoch in epochs)
+    waits = [epoch["data_wait_share"] for epoch in epochs if epoch["data_wait_share"] is not None]
+    mfu = [epoch["mfu"] for epoch in epochs if epoch["mfu"] is not None]
+    cells = (
+        run["seed"],
+        len(epochs) or "–",
+        number(seconds, 0) if seconds else "–",
+        number(items / seconds, 0) if seconds and items else "–",
+        f"{100 * sum(waits) / len(waits):.1f} %" if waits else "–",
+        f"{100 * max(mfu):.1f} %" if mfu else "–",
+        escape(run["code_version"] or "–"),
+    )
+    return f'<tr><th scope="row">{escape(system.label)}</th>{"".join(f"<td>{cell}</td>" for cell in cells)}</tr>'
+
+
+def _p(value: float) -> str:
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def _table(caption: str, heads: str, lines: list[str]) -> str:
+    said = f"<caption>{caption}</caption>" if caption else ""
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>{said}'
+        f"<thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
+    )
+
+
+def _heads(*names: str) -> str:
+    return "".join(f'<th scope="col">{name}</th>' for name in names)
