@@ -15,11 +15,11 @@ from storage.errors import NeedledropError
 
 
 class _SentenceInsteadOfTraceback(logging.Filter):
-    """Prefect logs every exception with its traceback; ours already say what to do."""
+    """Prefect logs every exception twice, once with its traceback; the command prints ours as one sentence."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
-        return not isinstance(error, NeedledropError)
+        return not isinstance(error, NeedledropError) and not str(record.msg).startswith("Finished in state")
 
 
 @contextmanager
