@@ -32,7 +32,7 @@ RATE_BYTES_A_SECOND = 2_000_000
 READ_BYTES = 16_384
 """Read in small fixed blocks: with growing ones a trickle reaches the hook only after minutes."""
 FORMAT = "bestaudio[protocol^=http]/bestaudio/best[height<=?480]"
-EXTRACTORS = ["^youtube$", "^youtube:search", "^youtube:tab$", "^generic$"]
+EXTRACTORS = ["^youtube$", "^youtube:search$", "^youtube:search_url$", "^youtube:tab$", "^generic$"]
 """The only ones that may act; loading all 1,747 costs fifty times as long."""
 PLUGINS_SETTING = "NEEDLEDROP_YTDLP_PLUGINS"
 """Plugins of yt-dlp are code from anywhere on the path: they run only if this variable is 1."""
@@ -56,6 +56,12 @@ class NotWanted(Exception):
         super().__init__(reason)
         self.reason = reason
         self.info = info
+
+
+def keep_plugins_out() -> None:
+    """Before the first client of this process: no plugin is loaded unless the person's setting says so."""
+    if os.environ.get(PLUGINS_SETTING) != "1":
+        os.environ["YTDLP_NO_PLUGINS"] = "1"
 
 
 @dataclass(frozen=True)
@@ -115,8 +121,7 @@ class Fetcher:
         self.on_request = on_request
         self.call = _Call()
         self._longest_download_seconds = longest_download_seconds
-        if os.environ.get(PLUGINS_SETTING) != "1":
-            os.environ["YTDLP_NO_PLUGINS"] = "1"
+        keep_plugins_out()
         self._client = _Client(self._options(cache_folder, socket_timeout_seconds))
         self._client.fetcher = self
 

@@ -10,6 +10,7 @@ from yt_dlp.dependencies import yt_dlp_ejs
 from yt_dlp.version import __version__ as yt_dlp_version
 
 from storage.errors import InputError
+from tasks.soundtracks.fetching import keep_plugins_out
 
 OLD_DAYS = 45
 """The site changes every few weeks; an older release is the usual cause of refusals."""
@@ -36,6 +37,7 @@ class Readiness:
 
 def check_readiness(today: date | None = None) -> Readiness:
     """Look for the JavaScript runtime and the solver; raises `InputError` that says what to install."""
+    keep_plugins_out()
     client = YoutubeDL({"quiet": True, "js_runtimes": {"deno": {}}}, auto_init=False)
     try:
         runtime = client._js_runtimes.get("deno")
