@@ -10,17 +10,25 @@ from typing import Annotated, Any, Literal
 
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State
+from prefect.runtime import flow_run
+from prefect.states import Completed
 from pydantic import Field
 
 from flows.collect_films import collect_films
 from flows.collect_soundtracks import collect_soundtracks
 from flows.curate_dataset import curate_dataset
 from flows.train_and_evaluate import train_and_evaluate
+from storage.claims import held
+from storage.errors import LakeError
+from storage.flow_runs import record_flow_run
+from storage.tables import open_tables
 
+NAME = "refresh"
 Training = Literal["when_new", "always", "never"]
 
 
-@flow(name="refresh", flow_run_name="refresh-of-{lake}", validate_parameters=True)
+@flow(name=NAME, flow_run_name="refresh-of-{lake}")
 def refresh(
     lake: str = "lake",
     export: str | None = None,
@@ -31,6 +39,8 @@ def refresh(
     music: list[str] | None = None,
     youtube: bool = False,
     i_have_the_right_to_collect: bool = False,
+    creative_commons_only: bool = False,
+    limit: Annotated[int | None, Field(ge=1)] = None,
     workers: Annotated[int, Field(ge=1, le=64)] = 2,
     train_until: int = 2021,
     test_from: int = 2023,
@@ -40,7 +50,7 @@ def refresh(
     preset: str = "small",
     seeds: list[int] | None = None,
     epochs: Annotated[int | None, Field(ge=1)] = None,
-) -> dict[str, Any]:
+) -> dict[str, Any] | State[dict[str, Any]]:
     """Collect what is new, make a data-set version if its content differs, train if that is asked or due.
 
     Args:
@@ -53,6 +63,8 @@ def refresh(
         music: Music folders or CSV lists (film,path,title,artist,licence), in order of preference.
         youtube: Also look for soundtracks on YouTube.
         i_have_the_right_to_collect: Your statement that you may collect this audio; kept with the run.
+        creative_commons_only: Take only recordings from the network whose page states a Creative Commons licence.
+        limit: At most this many new pages and this many films' music in one run.
         workers: Processes that decode audio side by side.
         train_until: Last release year of the training split.
         test_from: First release year of the test split; the years between are for validation.
@@ -63,34 +75,44 @@ def refresh(
         seeds: One training run a system and seed.
         epochs: At most this many epochs; by default the preset's.
     """
+    parameters = dict(flow_run.parameters or {})
+    store, run_id = open_tables(lake), str(flow_run.id)
     summary: dict[str, Any] = {}
-    if export or years:
-        summary["films"] = collect_films(
-            lake=lake, export=export, images=images, years=years, wiki=wiki, contact=contact
+    with held(store, NAME) as claim:
+        if claim is None:
+            raise LakeError(f"Another refresh is at work on {lake}; wait until it ends and start this one again")
+        if export or years:
+            summary["films"] = collect_films(
+                lake=lake, export=export, images=images, years=years, wiki=wiki, contact=contact, limit=limit
+            )
+        if music or youtube:
+            summary["soundtracks"] = collect_soundtracks(
+                lake=lake,
+                music=music,
+                youtube=youtube,
+                i_have_the_right_to_collect=i_have_the_right_to_collect,
+                creative_commons_only=creative_commons_only,
+                limit=limit,
+                workers=workers,
+            )
+        summary["dataset"] = curate_dataset(
+            lake=lake, train_until=train_until, test_from=test_from, require_thumbnail=require_thumbnail
         )
-    if music or youtube:
-        summary["soundtracks"] = collect_soundtracks(
-            lake=lake,
-            music=music,
-            youtube=youtube,
-            i_have_the_right_to_collect=i_have_the_right_to_collect,
-            workers=workers,
-        )
-    summary["dataset"] = curate_dataset(
-        lake=lake, train_until=train_until, test_from=test_from, require_thumbnail=require_thumbnail
-    )
-    if train != "never":
-        summary["training"] = train_and_evaluate(
-            lake=lake,
-            dataset=summary["dataset"]["version"],
-            systems=systems or ["All"],
-            preset=preset,
-            seeds=seeds or [0],
-            epochs=epochs,
-            again=train == "always",
-        )
+        if train != "never":
+            summary["training"] = train_and_evaluate(
+                lake=lake,
+                dataset=summary["dataset"]["version"],
+                systems=systems,
+                preset=preset,
+                seeds=seeds,
+                epochs=epochs,
+                again=train == "always",
+            )
+    paused = summary.get("soundtracks", {}).get("paused")
+    record_flow_run(store, run_id, NAME, "paused" if paused else "completed", parameters, summary)
     create_markdown_artifact(key="refresh-summary", markdown=_as_markdown(summary), description=f"Refresh of {lake}")
-    return summary
+    # What is there is curated and measured even when a source asked for a pause; the state says so all the same.
+    return Completed(name="Paused", message=paused, data=summary) if paused else summary
 
 
 def _as_markdown(summary: dict[str, Any]) -> str:

@@ -13,6 +13,9 @@ import json
 import os
 import secrets
 import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -49,6 +52,29 @@ def claim(lake: Lake, item: str, now: datetime | None = None) -> Claim | None:
         return None
     number = numbers[-1] + 1 if numbers else 1
     return Claim(lake, item, number) if _create(lake, item, number) else None
+
+
+@contextmanager
+def held(lake: Lake, item: str) -> Iterator[Claim | None]:
+    """Hold a claim for as long as the block runs, however long that is; None when another worker holds it."""
+    mine = claim(lake, item)
+    if mine is None:
+        yield None
+        return
+    over = threading.Event()
+
+    def renew_until_over() -> None:
+        while not over.wait(LEASE.total_seconds() / 3):
+            mine.renew()
+
+    renewer = threading.Thread(target=renew_until_over, name=f"renews-{item}", daemon=True)
+    renewer.start()
+    try:
+        yield mine
+    finally:
+        over.set()
+        renewer.join()
+        mine.release()
 
 
 def _numbers(lake: Lake, item: str) -> list[int]:
