@@ -52,13 +52,13 @@ def sql_command(
     """
     opened = open_existing(lake)
     if query:
-        _answer(opened, query)
+        answer(*ask(opened, query))
     else:
         _shell(opened)
 
 
-def _answer(lake: Lake, query: str) -> None:
-    columns, rows = ask(lake, query)
+def answer(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print rows as a table in a terminal, as CSV into a pipe or a file."""
     if sys.stdout.isatty():
         show(Console(), columns, rows)
     else:
@@ -132,7 +132,7 @@ def _shell(lake: Lake) -> None:
         if query == ".quit":
             return
         try:
-            _answer(lake, _expanded(query))
+            answer(*ask(lake, _expanded(query)))
         except InputError as error:
             if not interactive:
                 raise

@@ -1,0 +1,74 @@
+"""`needledrop search`: which music would suit a film that has none yet."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from needledrop.opening import open_existing
+from needledrop.refresh import LAKE
+from needledrop.sql import answer
+from storage.errors import InputError
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command("search")(search_command)
+
+
+def search_command(
+    plot: str = typer.Option(None, help="The film's plot, or @FILE to read it from a text file."),
+    tags: str = typer.Option(None, help="Category names, separated by commas: 'Tamil-language films, Horror films'."),
+    image: Path = typer.Option(None, help="A poster or a still."),
+    run: str = typer.Option(None, help="The run to ask; by default the best one that needs no more than is given."),
+    count: int = typer.Option(10, min=1, help="How many tracks to show."),
+    all_tracks: bool = typer.Option(
+        False, "--all-tracks", help="Search every track of the version, not only the test films'; slow the first time."
+    ),
+    lake: str = LAKE,
+) -> None:
+    """Find existing music for a new film, from its plot, tags and picture, or any of them.
+
+    [bold]Examples[/]: needledrop search --plot "A detective hunts a killer through the rain." --tags "Thriller films"
+    · needledrop search --plot @plot.txt --image poster.jpg --all-tracks
+    """
+    from training.device import open_machine
+    from training.search import FilmQuery, choose_run, search
+
+    query = FilmQuery(_paragraphs(plot), tuple(t.strip() for t in (tags or "").split(",") if t.strip()), _read(image))
+    opened = open_existing(lake)
+    run_id = run or choose_run(opened, query)
+    errors = Console(stderr=True)
+    errors.print(f"Asking {run_id}", style="dim", highlight=False)
+    with open_machine() as machine, Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar:
+        task = bar.add_task("embed the tracks", total=None, visible=all_tracks)
+        found = search(
+            opened, run_id, query, count, machine, all_tracks=all_tracks,
+            on_progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )  # fmt: skip
+    columns = ["place", "title", "artist", "film", "score", "track_id", "url"]
+    answer(columns, [tuple(getattr(track, name) for name in columns) for track in found])
+
+
+def _paragraphs(plot: str | None) -> tuple[str, ...]:
+    """The plot's paragraphs, read from a file when it begins with @."""
+    text = plot or ""
+    if text.startswith("@"):
+        try:
+            text = Path(text[1:]).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"The plot {text[1:]} cannot be read ({error}); give a text file in UTF-8") from error
+    return tuple(paragraph.strip() for paragraph in re.split(r"\n\s*\n|\r?\n", text) if paragraph.strip())
+
+
+def _read(image: Path | None) -> bytes | None:
+    if image is None:
+        return None
+    try:
+        return image.read_bytes()
+    except OSError as error:
+        raise InputError(f"The image {image} cannot be read ({error.strerror}); give the path of a picture") from error
