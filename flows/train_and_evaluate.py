@@ -6,7 +6,6 @@ and one that fails is recorded and does not lose the others.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from prefect import State, flow, get_run_logger, task
@@ -19,8 +18,8 @@ from storage.tables import open_tables
 from tasks.films.progress import Bars, bars
 from training.checkpoint import Job
 from training.data import newest_version
-from training.device import open_machine
-from training.evaluate import is_done, load_data, plan_jobs, run_experiment
+from training.device import Machine, open_machine
+from training.evaluate import anew, is_done, load_data, plan_jobs, run_experiment
 from training.experiment import chosen_settings, chosen_systems
 
 
@@ -71,11 +70,11 @@ def train_and_evaluate(
         text_model=text_model,
         image_model=image_model,
     )
-    suffix = f"-{datetime.now(UTC):%Y%m%dT%H%M%S}" if again else ""
-    jobs = plan_jobs(version, chosen_systems(systems or ["All"]), settings, seeds or [0], suffix)
+    jobs = plan_jobs(version, chosen_systems(systems or ["All"]), settings, seeds or [0])
+    jobs = [anew(store, job) for job in jobs] if again else jobs
     waiting = [job for job in jobs if not is_done(store, job.run_id)]
-    with bars() as progress:
-        failures = _run(store, waiting, compiled, progress)
+    with open_machine() as machine, bars() as progress:
+        failures = _run(store, waiting, compiled, machine, progress)
     counts = {
         "version": version,
         "trained": len(waiting) - len(failures),
@@ -91,12 +90,18 @@ def train_and_evaluate(
     return Completed(message=sentence, data=counts) if counts["trained"] else Failed(message=sentence)
 
 
-def _run(lake: Lake, jobs: list[Job], compiled: bool, progress: Bars) -> dict[str, BaseException]:
-    """Run the jobs one after another: each of them wants the whole machine. Returns what failed, and why."""
+def _run(lake: Lake, jobs: list[Job], compiled: bool, machine: Machine, progress: Bars) -> dict[str, BaseException]:
+    """Run the jobs one after another: each of them wants the whole machine. Returns what failed, and why.
+
+    Under torchrun every rank comes here, and a failure of one ends all: the others would wait for it for ever.
+    """
     failures: dict[str, BaseException] = {}
     for job in jobs:
+        if machine.ranks > 1:
+            train_and_measure.fn(lake, job, compiled, machine, progress)
+            continue
         named = train_and_measure.with_options(task_run_name=job.run_id)
-        state: State[None] = named(lake, job, compiled, progress, return_state=True)
+        state: State[None] = named(lake, job, compiled, machine, progress, return_state=True)
         if not state.is_completed():
             error = state.result(raise_on_failure=False)
             failures[job.run_id] = error if isinstance(error, BaseException) else RuntimeError(str(state.message))
@@ -105,7 +110,7 @@ def _run(lake: Lake, jobs: list[Job], compiled: bool, progress: Bars) -> dict[st
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def train_and_measure(lake: Lake, job: Job, compiled: bool, progress: Bars) -> None:
+def train_and_measure(lake: Lake, job: Job, compiled: bool, machine: Machine, progress: Bars) -> None:
     """Train one system with one seed and rank the test split with it. Never retried: it resumes by itself."""
-    with open_machine() as machine:
-        run_experiment(lake, load_data(lake, job.dataset), job, machine, compiled=compiled, on_progress=progress)
+    shown = progress if machine.is_first else None
+    run_experiment(lake, load_data(lake, job.dataset), job, machine, compiled=compiled, on_progress=shown)

@@ -6,6 +6,7 @@ already is not done again: a finished run is only read, an unfinished one goes o
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -57,13 +58,11 @@ def load_data(lake: Lake, version: str) -> Data:
     return Data(version, *(load_split(lake, version, split) for split in ("train", "valid", "test")))
 
 
-def plan_jobs(
-    version: str, systems: Sequence[System], settings: Settings, seeds: Sequence[int], suffix: str = ""
-) -> list[Job]:
+def plan_jobs(version: str, systems: Sequence[System], settings: Settings, seeds: Sequence[int]) -> list[Job]:
     """Every system with every seed; the same data, system, settings and seed give the same `run_id`."""
     return [
         Job(
-            f"{version}-{system.name}-{settings.preset}-s{seed}-{settings.digest}{suffix}",
+            f"{version}-{system.name}-{settings.preset}-s{seed}-{settings.digest}",
             system,
             settings,
             seed,
@@ -72,6 +71,16 @@ def plan_jobs(
         for seed in dict.fromkeys(seeds)
         for system in systems
     ]
+
+
+def anew(lake: Lake, job: Job) -> Job:
+    """The job under the first name that is not done: an earlier run stays, an interrupted repetition goes on."""
+    repetition = job
+    for number in itertools.count(2):
+        if not is_done(lake, repetition.run_id):
+            break
+        repetition = replace(job, run_id=f"{job.run_id}-{number}")
+    return repetition
 
 
 def is_done(lake: Lake, run_id: str) -> bool:

@@ -71,6 +71,8 @@ class TextSettings:
     vocabulary: int = 30522
     """Of a tokenizer made from the training texts, when nothing pretrained is used."""
     max_tokens: int = 512
+    pooling: Literal["summary", "mean"] = "summary"
+    """The [CLS] token, or the mean over words: of a random tower the summary says nothing of its words for long."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ PRESETS: dict[str, Settings] = {
     ),
     "small": Settings(
         "small",
-        text=TextSettings(width=96, layers=2, heads=4, mlp=192, vocabulary=4000, max_tokens=128),
+        text=TextSettings(width=96, layers=2, heads=4, mlp=192, vocabulary=4000, max_tokens=128, pooling="mean"),
         image=ImageSettings(patch_pixels=32, width=96, layers=2, heads=4, mlp=192),
         audio=AudioSettings(stem=(4, 8), channels=32, blocks=3, width=128, layers=2, heads=4, mlp=256),
         head=HeadSettings("linear", dropout=0.1, width=128),

@@ -38,6 +38,7 @@ class FilmEncoder(nn.Module):
     def __init__(self, system: System, settings: Settings, text: BertModel | None, image: ViTModel | None) -> None:
         super().__init__()
         self.text, self.image, self.frozen = text, image, system.frozen
+        self.pooling = settings.text.pooling
         widths = [tower.config.hidden_size for tower in (text, image) if tower is not None]
         width = settings.head.width
         self.project = nn.ModuleList(
@@ -69,9 +70,9 @@ class FilmEncoder(nn.Module):
 
     def _towers(self, films: Films) -> list[Tensor]:
         outputs = []
-        if self.text is not None:
+        if self.text is not None and films.token_mask is not None:
             states = self.text(input_ids=films.tokens, attention_mask=films.token_mask).last_hidden_state
-            outputs.append(states[:, 0])
+            outputs.append(states[:, 0] if self.pooling == "summary" else _masked_mean(states, films.token_mask))
         if self.image is not None and films.pixels is not None:
             pixels = films.pixels.float() / 127.5 - 1  # mean 0.5, deviation 0.5 of the 0 to 1 range
             outputs.append(self.image(pixel_values=pixels).last_hidden_state[:, 0])
@@ -119,6 +120,12 @@ def embedding_net(width_in: int, head: HeadSettings, activation: type[nn.Module]
         *_layer(width_in, EMBEDDING_NET_WIDTH, activation, head.dropout),
         *_layer(EMBEDDING_NET_WIDTH, head.embedding, activation, head.dropout),
     )
+
+
+def _masked_mean(states: Tensor, mask: Tensor) -> Tensor:
+    """[F, length, width] to [F, width] over the tokens that are text."""
+    weights = mask[:, :, None].to(states.dtype)
+    return (states * weights).sum(1) / weights.sum(1)
 
 
 def _layer(width_in: int, width: int, activation: type[nn.Module], dropout: float) -> list[nn.Module]:

@@ -1,5 +1,6 @@
 """A small data-set version with structure: each film's mood shapes its plot, tags, poster and mels."""
 
+import dataclasses
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -7,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-import torch
 from PIL import Image
 
 from storage import datasets
@@ -15,6 +15,9 @@ from storage.lake import Lake
 from storage.mel_shards import TrackMels, write_shard
 from storage.mels import MelSettings, shard_path
 from storage.tables import open_tables
+from training.device import Machine, open_machine
+from training.evaluate import Data, load_data
+from training.experiment import AudioSettings, ImageSettings, Settings, TextSettings, chosen_settings
 
 MOODS = {
     "dread": ("fear shadow cellar scream knife", "horror thriller", (40, 10, 60), 20.0, 5),
@@ -32,26 +35,51 @@ def lake(tmp_path: Path) -> Lake:
 
 @pytest.fixture
 def write_version(lake: Lake) -> Callable[..., str]:
-    """Writes a version of `films` films a split and returns its name; `change` may edit a film's row."""
+    """Writes a version into `lake` and returns its name; takes what `_write_version` takes."""
+    return lambda **given: _write_version(lake, **given)
 
-    def write(
-        films: int | dict[str, int] = 6,
-        tracks: int = 2,
-        segments: int = 2,
-        change: Callable[[dict], None] = lambda _row: None,
-    ) -> str:
-        torch.set_num_threads(2)
-        counts = films if isinstance(films, dict) else dict.fromkeys(SPLIT_YEARS, films)
-        rows, index = [], []
-        for split, count in counts.items():
-            for number in range(count):
-                row = _film(split, number)
-                change(row)
-                rows.append(row)
-                index += _write_mels(lake, row, tracks, segments)
-        return _commit(lake, rows, index)
 
-    return write
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, Data]:
+    """One version for tests that only read it: 8 films a split, 2 tracks a film, 3 segments a track."""
+    lake = open_tables(str(tmp_path_factory.mktemp("shared") / "lake"))
+    return lake, load_data(lake, _write_version(lake, films=8, segments=3))
+
+
+@pytest.fixture
+def quick() -> Settings:
+    """Towers as small as they go: a run of two epochs takes a second."""
+    return dataclasses.replace(
+        chosen_settings("small", batch=8, epochs=2),
+        text=TextSettings(width=32, layers=1, heads=2, mlp=32, vocabulary=400, max_tokens=48),
+        image=ImageSettings(patch_pixels=56, width=32, layers=1, heads=2, mlp=32),
+        audio=AudioSettings(stem=(8, 16), channels=8, blocks=2, width=32, layers=1, heads=2, mlp=32),
+    )
+
+
+@pytest.fixture
+def machine() -> Machine:
+    with open_machine() as machine:
+        return machine
+
+
+def _write_version(
+    lake: Lake,
+    films: int | dict[str, int] = 6,
+    tracks: int = 2,
+    segments: int = 2,
+    change: Callable[[dict], object] = lambda _row: None,
+) -> str:
+    """A version of `films` films a split; `change` may edit a film's row before it is kept."""
+    counts = films if isinstance(films, dict) else dict.fromkeys(SPLIT_YEARS, films)
+    rows, index = [], []
+    for split, count in counts.items():
+        for number in range(count):
+            row = _film(split, number)
+            change(row)
+            rows.append(row)
+            index += _write_mels(lake, row, tracks, segments)
+    return _commit(lake, rows, index)
 
 
 def _film(split: str, number: int) -> dict:
@@ -83,15 +111,14 @@ def _jpeg(pixels: np.ndarray) -> bytes:
 def _write_mels(lake: Lake, film: dict, tracks: int, segments: int) -> list[dict]:
     """A film's shard; the mood sets the loudest band and the beat, the film a band of its own."""
     _, _, _, band, beat = MOODS[film["mood"]]
-    settings, rows = MelSettings(), []
     rng = np.random.default_rng([film["year"], film["number"], 7])
-    own = rng.uniform(0, 128)
-    with write_shard(lake, film["film_id"], film["year"], settings) as writer:
+    own, rows = rng.uniform(0, 128), []
+    bands, frames = np.arange(128)[:, None], np.arange(995)[None]
+    with write_shard(lake, film["film_id"], film["year"], MelSettings()) as writer:
         for track in range(tracks):
-            bands, frames = np.arange(128)[:, None], np.arange(995)[None]
             tone = 120 * np.exp(-(((bands - band) / 15) ** 2)) + 60 * np.exp(-(((bands - own) / 4) ** 2))
             pulse = 40 * (np.sin(2 * np.pi * frames / beat) > 0.5)
-            noise = rng.normal(60, 15, (segments, 128, 995))
+            noise = rng.integers(30, 90, (segments, 128, 995))
             codes = np.clip(tone + pulse + noise, 0, 255).astype(np.uint8)
             track_id = f"music_folder:{film['film_id']}-{track}"
             first = writer.append(track_id, _mels(codes, rng))
@@ -103,9 +130,8 @@ def _write_mels(lake: Lake, film: dict, tracks: int, segments: int) -> list[dict
 
 
 def _mels(codes: np.ndarray, rng: np.random.Generator) -> TrackMels:
-    count = len(codes)
-    zeros = np.zeros(count, np.float32)
-    return TrackMels(codes, rng.normal(20, 3, count).astype(np.float32), zeros, zeros > 0, zeros, zeros)
+    zeros = np.zeros(len(codes), np.float32)
+    return TrackMels(codes, rng.normal(20, 3, len(codes)).astype(np.float32), zeros, zeros > 0, zeros, zeros)
 
 
 def _commit(lake: Lake, films: list[dict], segments: list[dict]) -> str:

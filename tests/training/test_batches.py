@@ -1,0 +1,132 @@
+"""Batches are functions of seed, epoch and step; films without some part are still films."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from storage.errors import InputError
+from training.batches import FilmInputs, TrainingBatches, prefetched, validation_batches
+from training.data import load_split, newest_version
+from training.evaluate import load_data
+from training.experiment import SYSTEMS
+from training.text import build_tokenizer
+
+ALL = SYSTEMS["All"]
+TOKENIZER = build_tokenizer(["fear shadow wedding chase rain"] * 3, 200)
+
+
+@pytest.fixture
+def batches(shared, quick):
+    def make(seed=0, share=(0, 1), system=ALL, **changes):
+        train, settings = shared[1].train, dataclasses.replace(quick, **changes)
+        return TrainingBatches(train, FilmInputs(train, system, settings, TOKENIZER), settings, seed, share)
+
+    return make
+
+
+def _same(a, b) -> bool:
+    pairs = [(a.films.tokens, b.films.tokens), (a.films.pixels, b.films.pixels), (a.tracks.codes, b.tracks.codes)]
+    return all(torch.equal(x, y) for x, y in [*pairs, (a.owner, b.owner), (a.film_numbers, b.film_numbers)])
+
+
+def test_a_batch_is_the_same_whenever_and_by_whomever_it_is_made(batches):
+    first, second = batches(), batches()
+    wanted = [first.make(0, step) for step in range(2)]
+    assert _same(second.make(0, 1), wanted[1])  # without having made step 0 before
+    assert all(_same(a, b) for a, b in zip(prefetched(lambda step: second.make(0, step), 0, 2), wanted, strict=True))
+
+
+def test_seed_epoch_and_step_each_change_the_batch(batches):
+    base = batches().make(0, 0)
+    assert not _same(base, batches(seed=1).make(0, 0))
+    assert not _same(base, batches().make(1, 0))
+    assert not _same(base, batches().make(0, 1))
+
+
+def test_an_epoch_takes_every_track_once_and_each_film_once_a_batch(batches):
+    made = batches(batch=8)
+    taken = torch.cat([made.make(0, step).film_numbers for step in range(made.steps)])
+    assert made.steps == 2
+    assert torch.bincount(taken).tolist() == [2] * 8
+    batch = made.make(0, 0)
+    assert len(batch.films.pixels) == len(batch.film_numbers.unique()) < 8
+
+
+def test_the_shares_of_two_ranks_are_the_batch_of_one(batches):
+    whole, shares = batches().make(0, 0), [batches(share=(rank, 2)).make(0, 0) for rank in (0, 1)]
+    assert torch.equal(torch.cat([share.tracks.codes for share in shares]), whole.tracks.codes)
+    for share, items in zip(shares, (slice(0, 4), slice(4, 8)), strict=True):
+        assert torch.equal(share.films.pixels[share.owner], whole.films.pixels[whole.owner[items]])
+
+
+def test_a_wrong_film_is_another_film_with_few_common_tags(batches, shared):
+    made = batches(system=SYSTEMS["AVCA"], batch=16)
+    batch, tags = made.make(0, 0), [set(own) for own in shared[1].train.tags]
+    for film, negative in zip(batch.film_numbers, batch.film_numbers[batch.negative], strict=True):
+        assert film != negative
+        assert len(tags[film] & tags[negative]) <= 0.7 * len(tags[film])
+
+
+def test_where_all_films_are_alike_any_other_film_is_the_wrong_one(lake, write_version, quick):
+    version = write_version(films=3, change=lambda row: row.update(tags=["Same films"]))
+    train = load_split(lake, version, "train")
+    inputs = FilmInputs(train, SYSTEMS["AVCA"], quick, TOKENIZER)
+    chosen = inputs.wrong_films(np.array([0, 0, 1, 2]), np.random.default_rng(0))
+    assert [int(np.array([0, 0, 1, 2])[item]) for item in chosen[:2]] != [0, 0]
+
+
+def test_evaluation_takes_the_first_paragraph_and_the_middle_segment(shared, quick):
+    valid = shared[1].valid
+    inputs = FilmInputs(valid, SYSTEMS["Plo"], quick, TOKENIZER)
+    (once,), (again,) = (list(validation_batches(valid, inputs, 16)) for _ in range(2))
+    assert torch.equal(once.tracks.codes, again.tracks.codes)
+    film = int(once.film_numbers[0])
+    first = TOKENIZER.encode(valid.plots[film][0]).ids
+    assert once.films.tokens[once.owner[0]][: len(first)].tolist() == first
+    assert valid.even_segments(0, 1).tolist() == [int(valid.positions[1])]
+
+
+def test_even_segments_reach_both_ends_and_a_short_track_gives_all_it_has(shared):
+    test = dataclasses.replace(shared[1].test, first_segment=np.array([0, 10, 13]), positions=np.arange(13))
+    assert test.even_segments(0, 4).tolist() == [0, 3, 6, 9]
+    assert test.even_segments(0, 1).tolist() == [4]
+    assert test.even_segments(1, 8).tolist() == [10, 11, 12]
+
+
+@pytest.mark.parametrize("lacking", [{"tags": []}, {"plot": []}, {"plot": ["", "  "]}, {"thumbnail": None}])
+def test_a_film_without_some_part_is_still_a_film(lacking, lake, write_version, quick):
+    version = write_version(films=2, change=lambda row: row.update(lacking))
+    train = load_data(lake, version).train
+    inputs = FilmInputs(train, ALL, quick, TOKENIZER)
+    batch = TrainingBatches(train, inputs, quick, 0, (0, 1)).make(0, 0)
+    assert batch.films.tokens.shape[0] == batch.films.pixels.shape[0] == 2
+
+
+def test_an_error_in_the_thread_reaches_the_loop_and_leaving_early_ends_the_thread(batches):
+    def broken(step: int):
+        if step == 1:
+            raise InputError("no picture")
+        return step
+
+    with pytest.raises(InputError, match="no picture"):
+        list(prefetched(broken, 0, 3))
+    early = prefetched(lambda step: step, 0, 1000)
+    assert next(early) == 0
+    early.close()
+
+
+@pytest.mark.parametrize("split", ["train", "valid", "test"])
+def test_a_version_with_an_empty_side_is_refused(split, lake, write_version):
+    version = write_version(films={name: 0 if name == split else 2 for name in ("train", "valid", "test")})
+    with pytest.raises(InputError, match=f"The {split} split of {version} has no film with music"):
+        load_data(lake, version)
+
+
+def test_a_lake_without_a_version_or_without_this_one_says_so(lake, write_version):
+    with pytest.raises(InputError, match="needledrop curate"):
+        newest_version(lake)
+    known = write_version(films=1)
+    with pytest.raises(InputError, match=known):
+        load_data(lake, "v000000000000")

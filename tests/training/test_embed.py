@@ -1,0 +1,93 @@
+"""From a trained model to ranks: embeddings by id, and an error instead of a rank where they are no numbers."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from storage.errors import NeedledropError
+from storage.metrics import connect_metrics
+from training.batches import FilmInputs
+from training.build import build_model
+from training.checkpoint import load_model
+from training.embed import embed_films, embed_tracks, track_owners
+from training.embeddings import load_embeddings
+from training.evaluate import anew, is_done, load_data, plan_jobs, run_experiment
+from training.experiment import SYSTEMS
+
+
+@pytest.fixture
+def model(shared, quick):
+    return build_model(SYSTEMS["Im"], quick, shared[1].train, 0).model
+
+
+def test_a_track_is_the_mean_of_its_normalised_segments(shared, model, machine):
+    test = shared[1].test
+    both = embed_tracks(model, test, 2, machine)
+    ends = [dataclasses.replace(test, positions=test.positions[end::3], first_segment=np.arange(17)) for end in (0, 2)]
+    parts = [embed_tracks(model, split, 1, machine).vectors for split in ends]
+    mean = torch.nn.functional.normalize(torch.from_numpy(sum(parts)), dim=-1)
+    assert both.ids == test.track_ids
+    assert np.abs(both.vectors - mean.numpy()).max() < 1e-5
+
+
+def test_embeddings_do_not_hang_on_what_else_is_embedded(shared, model, machine):
+    test = shared[1].test
+    few = dataclasses.replace(
+        test, track_ids=test.track_ids[:3], owner=test.owner[:3], first_segment=test.first_segment[:4]
+    )
+    alone = embed_tracks(model, few, 8, machine).vectors
+    assert np.abs(alone - embed_tracks(model, test, 8, machine).vectors[:3]).max() < 1e-5
+
+
+def test_a_recording_that_two_films_share_is_one_candidate(shared, model, machine):
+    test = shared[1].test
+    twice = dataclasses.replace(test, track_ids=(*test.track_ids[:-1], test.track_ids[0]))
+    embedded = embed_tracks(model, twice, 1, machine)
+    assert len(embedded) == len(test.track_ids) - 1
+    assert track_owners(twice)[test.track_ids[0]] == test.film_ids[0]
+
+
+def test_weights_that_are_no_numbers_are_an_error_and_never_a_rank(shared, model, quick, machine):
+    with torch.no_grad():
+        model.query_head[0].bias[0] = float("nan")
+    inputs = FilmInputs(shared[1].test, SYSTEMS["Im"], quick, None)
+    with pytest.raises(NeedledropError, match="not a number"):
+        embed_films(model, shared[1].test, inputs, machine)
+
+
+def test_a_run_is_trained_ranked_and_recorded_once(lake, write_version, quick, machine):
+    data = load_data(lake, write_version(films=4))
+    (job,) = plan_jobs(data.version, [SYSTEMS["TaPlo"]], quick, [3])
+    run_experiment(lake, data, job, machine)
+    assert is_done(lake, job.run_id)
+    assert anew(lake, job).run_id == f"{job.run_id}-2"
+    with connect_metrics(lake) as connection:
+        ((system, seed, state),) = connection.execute("SELECT system, seed, state FROM runs").fetchall()
+        ranks = connection.execute("SELECT count(*), max(candidates), any_value(policy) FROM ranks").fetchall()
+        epochs = connection.execute("SELECT count(*) FROM epochs").fetchall()
+    assert (system, seed, state) == ("TaPlo", 3, "completed")
+    assert (ranks, epochs) == ([(8, 8, "segments8")], [(2,)])
+
+
+def test_the_kept_model_embeds_the_test_films_as_the_run_did(lake, write_version, quick, machine):
+    data = load_data(lake, write_version(films=3))
+    (job,) = plan_jobs(data.version, [SYSTEMS["All"]], quick, [0])
+    run_experiment(lake, data, job, machine)
+    _, built = load_model(lake, job.run_id)
+    inputs = FilmInputs(data.test, job.system, job.settings, built.tokenizer)
+    kept = load_embeddings(lake, "models", job.run_id, "test-films.parquet")
+    assert np.array_equal(embed_films(built.model, data.test, inputs, machine).vectors, kept.vectors)
+
+
+def test_a_run_that_fails_is_recorded_as_failed(lake, write_version, quick, machine):
+    data = load_data(lake, write_version(films=3, change=lambda row: row.update(thumbnail=b"no picture")))
+    (job,) = plan_jobs(data.version, [SYSTEMS["Im"]], quick, [0])
+    with pytest.raises(NeedledropError):
+        run_experiment(lake, data, job, machine)
+    with connect_metrics(lake) as connection:
+        ((state, message),) = connection.execute("SELECT state, message FROM runs").fetchall()
+    assert state == "failed"
+    assert "is not a picture" in message
+    assert not is_done(lake, job.run_id)

@@ -1,0 +1,46 @@
+"""The rate of every step, what is decayed, and when training stops."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from training.experiment import PRESETS
+from training.optimisation import Stopping, build_optimiser, learning_rate_at
+
+SMALL = dataclasses.replace(PRESETS["small"], learning_rate=1.0, warm_up_share=0.1)
+
+
+def test_rate_warms_up_then_follows_a_cosine_to_a_fiftieth():
+    rates = [learning_rate_at(step, 100, SMALL) for step in (0, 4, 9, 10, 55, 100)]
+    assert rates == pytest.approx([0.1, 0.5, 1.0, 1.0, 0.51, 0.02])
+
+
+def test_paper_and_release_keep_one_rate():
+    assert {learning_rate_at(step, 50, PRESETS["paper"]) for step in range(50)} == {1e-5}
+
+
+def test_adamw_decays_matrices_and_leaves_biases_and_norms():
+    model = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4))
+    groups = build_optimiser(model, SMALL, torch.device("cpu")).param_groups
+    assert [(group["weight_decay"], len(group["params"])) for group in groups] == [(0.05, 1), (0.0, 3)]
+
+
+def test_frozen_weights_are_not_given_to_the_optimiser():
+    model = nn.Linear(4, 4)
+    model.bias.requires_grad_(False)
+    (group,) = build_optimiser(model, PRESETS["released"], torch.device("cpu")).param_groups
+    assert [weight.shape for weight in group["params"]] == [(4, 4)]
+    assert group["weight_decay"] == 1e-5
+
+
+def test_stopping_follows_a_scripted_list_of_losses():
+    losses = [3.0, 2.0, 2.5, 1.9, 1.9, math.nan, 2.0]
+    stopping, due = Stopping(), []
+    for epoch, loss in enumerate(losses):
+        stopping = stopping.after(epoch, loss)
+        due.append(stopping.is_due(3))
+    assert (stopping.best_epoch, stopping.best_loss) == (3, 1.9)
+    assert due == [False] * 6 + [True]

@@ -1,0 +1,80 @@
+"""Words become tokens the same way everywhere, and each marker is one of them."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from training.experiment import SYSTEMS
+from training.text import build_tokenizer, encode_texts, pad_tokens, query_text, tag_words
+
+TEXTS = ["The cellar was dark and the house was silent.", "A wedding in the house, then a chase!"] * 3
+
+
+def test_each_marker_is_one_token_in_any_text():
+    tokenizer = build_tokenizer(TEXTS, 200)
+    tokens = tokenizer.encode("<TAG> dark <PLOT> The House").tokens
+    assert tokens == ["[CLS]", "<TAG>", "dark", "<PLOT>", "the", "house", "[SEP]"]
+
+
+def test_an_unseen_word_is_spelled_and_an_unseen_character_is_unknown():
+    tokenizer = build_tokenizer(TEXTS, 200)
+    assert "[UNK]" not in tokenizer.encode("wedhouse").tokens
+    assert tokenizer.encode("ξ").tokens == ["[CLS]", "[UNK]", "[SEP]"]
+
+
+def test_the_vocabulary_is_the_same_in_another_process_and_keeps_its_size():
+    program = (
+        "from training.text import build_tokenizer\n"
+        f"print(build_tokenizer({TEXTS!r}, 80).to_str())"
+    )  # fmt: skip
+    root = Path(__file__).parents[2]
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", program], env={"PYTHONHASHSEED": seed}, cwd=root, capture_output=True, check=True
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(found) == 1
+    assert build_tokenizer(TEXTS, 80).get_vocab_size() <= 80
+
+
+@pytest.mark.parametrize(
+    ("system", "text"),
+    [
+        ("All", "<TAG> drama <PLOT> He leaves."),
+        ("TaPlo", "<TAG> drama <PLOT> He leaves."),
+        ("AVCA", "<TAG> drama <PLOT> He leaves."),
+        ("Ta", "drama"),
+        ("ImTa", "drama"),
+        ("Plo", "He leaves."),
+        ("ImPlo", "He leaves."),
+    ],
+)
+def test_each_system_reads_its_own_parts_of_a_film(system: str, text: str):
+    assert query_text(SYSTEMS[system], "drama", "He leaves.") == text
+
+
+def test_tags_become_words_without_films_and_without_the_year_unless_kept():
+    tags = ["2023 films", "2020s drama films", "English-language films", "Indian drama films"]
+    assert tag_words(tags, keep_years=False) == "drama English-language Indian"
+    assert tag_words(tags, keep_years=True) == "2023 2020s drama English-language Indian"
+
+
+def test_a_film_without_tag_or_plot_still_has_tokens():
+    tokenizer = build_tokenizer(TEXTS, 200)
+    (row,) = encode_texts(tokenizer, [""], 16)
+    assert tokenizer.decode(row.tolist(), skip_special_tokens=False) == "[CLS] [SEP]"
+
+
+def test_long_texts_are_cut_on_the_right_and_lengths_come_in_buckets():
+    tokenizer = build_tokenizer(TEXTS, 200)
+    rows = encode_texts(tokenizer, [TEXTS[0] * 20, "house"], 40)
+    assert [len(row) for row in rows] == [40, 3]
+    assert rows[0][-1] == tokenizer.token_to_id("[SEP]")
+    tokens, mask = pad_tokens(rows, 40)
+    assert tokens.shape == (2, 40)
+    assert mask.sum(1).tolist() == [40, 3]
+    assert pad_tokens([np.arange(20, dtype=np.int32)], 128)[0].shape == (1, 32)

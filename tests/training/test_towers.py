@@ -1,0 +1,79 @@
+"""The towers: mels dequantised as they were stored, a ViT resampled, a hub that cannot be reached."""
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from transformers import BertConfig, BertModel, ViTConfig, ViTModel
+
+from storage.errors import InputError
+from storage.mels import MelSettings
+from storage.mels import decibels as stored_decibels
+from training.experiment import PRESETS, ImageSettings, TextSettings
+from training.towers import AudioTower, decibels, image_tower, resampled_kernel, text_tower
+
+
+def test_the_device_reads_the_same_decibels_as_storage():
+    codes = np.arange(2 * 128 * 995, dtype=np.uint32).astype(np.uint8).reshape(2, 128, 995)
+    ref_db = np.array([-3.5, 20.0], np.float32)
+    ours = decibels(torch.from_numpy(codes), torch.from_numpy(ref_db)).numpy()
+    assert np.abs(ours - stored_decibels(codes, ref_db, MelSettings())).max() < 1e-4
+    half = torch.full((1, 128, 995), -12.5, dtype=torch.float16)
+    assert (decibels(half, torch.zeros(1)) == -12.5).all()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_an_audio_tower_gives_one_vector_a_segment(preset: str):
+    settings = PRESETS[preset].audio
+    with torch.device("meta"):
+        tower, codes = AudioTower(settings), torch.zeros(2, 128, 995, dtype=torch.uint8)
+        assert tower(codes, torch.zeros(2)).shape == (2, settings.width)
+
+
+def test_the_released_audio_tower_has_the_released_size():
+    size = sum(weight.numel() for weight in AudioTower(PRESETS["released"].audio).parameters())
+    unused_positions = (513 - 63) * 256  # the release keeps 513 and reads 63
+    assert (size + unused_positions) / 1e6 == pytest.approx(4.59, abs=0.005)
+
+
+def test_an_enlarged_patch_meets_the_enlarged_kernel_with_the_same_product():
+    torch.manual_seed(0)
+    kernel, patch = torch.randn(5, 3, 16, 16), torch.randn(1, 3, 16, 16)
+    enlarged = F.interpolate(patch, (28, 28), mode="bilinear")
+    product = F.conv2d(enlarged, resampled_kernel(kernel, 28))
+    assert torch.allclose(product, F.conv2d(patch, kernel), atol=1e-3)
+
+
+def test_a_pretrained_vit_of_a_folder_becomes_64_patches_and_six_blocks(tmp_path):
+    config = ViTConfig(hidden_size=24, num_hidden_layers=12, num_attention_heads=2, intermediate_size=24)
+    source = ViTModel(config, add_pooling_layer=False)
+    source.save_pretrained(tmp_path)
+    tower, _ = image_tower(ImageSettings(pretrained=str(tmp_path), patch_pixels=28, layers=6))
+    assert (len(tower.layers), tower.embeddings.position_embeddings.shape) == (6, (1, 65, 24))
+    kept = tower.state_dict()["layers.5.mlp.fc1.weight"]
+    assert torch.equal(kept, source.state_dict()["layers.5.mlp.fc1.weight"])
+    assert tower(pixel_values=torch.zeros(1, 3, 224, 224)).last_hidden_state.shape == (1, 65, 24)
+
+
+def test_a_pretrained_vit_of_the_wanted_shape_is_taken_as_it_is(tmp_path):
+    config = ViTConfig(hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24)
+    source = ViTModel(config, add_pooling_layer=False)
+    source.save_pretrained(tmp_path)
+    tower, _ = image_tower(ImageSettings(pretrained=str(tmp_path), patch_pixels=16, layers=2))
+    assert all(torch.equal(a, b) for a, b in zip(tower.parameters(), source.parameters(), strict=True))
+
+
+def test_a_pretrained_bert_gets_rows_for_the_markers(tmp_path):
+    config = BertConfig(vocab_size=30, hidden_size=24, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24)
+    source = BertModel(config, add_pooling_layer=False)
+    source.save_pretrained(tmp_path)
+    tower, kept = text_tower(TextSettings(pretrained=str(tmp_path)), 32)
+    assert kept.vocab_size == 32
+    assert torch.equal(tower.get_input_embeddings().weight[:30], source.get_input_embeddings().weight)
+
+
+@pytest.mark.parametrize("build", [lambda name: text_tower(TextSettings(pretrained=name), 9)[0],
+                                   lambda name: image_tower(ImageSettings(pretrained=name))[0]])  # fmt: skip
+def test_weights_that_cannot_be_reached_are_one_sentence(build, tmp_path):
+    with pytest.raises(InputError, match="use --preset small, which needs none"):
+        build(str(tmp_path / "missing" / "model"))
