@@ -11,7 +11,19 @@ import sys
 import typer
 from rich.console import Console
 
-from needledrop import __version__, bootstrap, demo, films, refresh, soundtracks, sql, training
+from needledrop import (
+    __version__,
+    bootstrap,
+    datasets,
+    demo,
+    films,
+    refresh,
+    soundtracks,
+    sql,
+    status,
+    training,
+    verify,
+)
 from storage.errors import NeedledropError
 
 app = typer.Typer(
@@ -21,7 +33,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_show_locals=False,
 )
-for room in (demo, refresh, films, soundtracks, training, sql, bootstrap):
+for room in (demo, refresh, films, soundtracks, datasets, training, status, sql, verify, bootstrap):
     room.register(app)
 
 

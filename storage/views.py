@@ -13,6 +13,7 @@ import pyarrow as pa
 from storage import datasets, tables
 from storage.lake import Lake
 from storage.schemas import TABLES
+from storage.status_views import STATUS_VIEWS
 
 VERSION_VIEWS = {
     "dataset_films": datasets.FILMS_FILE,
@@ -35,6 +36,8 @@ def define_lake_views(connection: duckdb.DuckDBPyConnection, lake: Lake, *, temp
     versions = datasets.names(lake)
     for name, file in VERSION_VIEWS.items():
         select = _version_sql(lake, versions, file) if versions else _empty_sql(file)
+        connection.execute(f"CREATE OR REPLACE {kind} {name} AS {select}")
+    for name, select in STATUS_VIEWS.items():
         connection.execute(f"CREATE OR REPLACE {kind} {name} AS {select}")
 
 

@@ -29,6 +29,7 @@ _RULES = {
     "only_rare_tags": "every tag it has is rare",
     "not_taken": "the matching rule did not take the candidate",
     "no_mels": "taken, but its audio could not be used",
+    "silent": "nothing can be heard in it",
     "shard_missing": "its mels are not in the lake",
     "film_excluded": "its film is not in the version",
     "same_audio": "the same file belongs to an earlier film or track",

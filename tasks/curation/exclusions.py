@@ -32,6 +32,7 @@ TRACK_RULES: tuple[tuple[str, str, str], ...] = (
     ),
     ("not_taken", "decision IS DISTINCT FROM 'taken'", "concat_ws(': ', decision, reason)"),
     ("no_mels", "shard IS NULL OR coalesce(segments, 0) = 0", "reason"),
+    ("silent", "is_silent", "title"),
     ("shard_missing", "NOT in_lake", "shard"),
 )
 

@@ -23,6 +23,8 @@ SIDES = {"train": "#4477aa", "valid": "#ccbb44", "test": "#ee6677"}
 """Colours that the colour-blind tell apart (Paul Tol's bright scheme)."""
 BEFORE, AFTER = "#bbbbbb", "#228833"
 MELS_ACROSS, MELS_DOWN = 4, 6
+FAINTEST_DB = -20.0
+"""Fainter mels are drawn dark, so that silence looks like silence."""
 
 
 def draw_plots(connection: duckdb.DuckDBPyConnection, lake: Lake, folder: Path) -> dict[str, str]:
@@ -125,7 +127,8 @@ def _save_wall(mels: NDArray[np.float32], titles: list[str], path: Path) -> None
     for axes in figure.subplots(-(-len(mels) // MELS_ACROSS), MELS_ACROSS, squeeze=False).flat:
         axes.set_axis_off()
     for axes, mel, title in zip(figure.axes, mels, titles, strict=False):
-        axes.imshow(mel, origin="lower", aspect="auto", cmap="magma", vmin=mel.max() - 80, vmax=mel.max())
+        loudest = max(mel.max(), FAINTEST_DB)
+        axes.imshow(mel, origin="lower", aspect="auto", cmap="magma", vmin=loudest - 80, vmax=loudest)
         axes.set_title(title[:40].replace("$", r"\$"), fontsize=7)
     figure.savefig(path, dpi=110)
 

@@ -202,3 +202,10 @@ def test_what_was_taken_down_is_in_no_new_version(small_lake, exclusions, column
     assert "folder:3-0" not in column(lake, version, "tracks", "track_id")
     record_takedown(lake, item, "its owner agreed", "run", is_active=False)
     assert "folder:3-0" in column(lake, curate(lake, DEFAULT, "run", plots=False).version, "tracks", "track_id")
+
+
+def test_a_silent_recording_is_excluded(small_lake, exclusions):
+    small_lake.tracks["wiki-03", "folder:3-0"]["fingerprint"] = b""
+    lake = small_lake.committed()
+    out = exclusions(lake, curate(lake, DEFAULT, "run", plots=False).version)
+    assert out["track", "wiki-03/folder:3-0"][0] == "silent"

@@ -1,0 +1,158 @@
+"""`needledrop status`: where the lake stands, on one screen."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import typer
+from rich.console import Console, Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from needledrop.opening import open_existing
+from needledrop.refresh import LAKE
+from storage.status import Status, read_status, seconds_left
+
+FAILURES_SHOWN = 12
+OTHER_COLUMNS = 58
+"""Letters that the columns beside an example take."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command("status")(status_command)
+
+
+def status_command(lake: str = LAKE) -> None:
+    """Show what is collected, what waits, what failed and why, what is paused, and how long it will take.
+
+    The same in SQL: the views progress, waiting, failures, pace, missing, version_history.
+
+    [bold]Examples[/]: needledrop status · needledrop sql "SELECT * FROM missing WHERE year = 2023"
+    """
+    opened = open_existing(lake)
+    now = datetime.now(UTC)
+    console = Console()
+    console.print(as_screen(opened.root, read_status(opened), now, console.width))
+
+
+def as_screen(root: str, status: Status, now: datetime, width: int) -> Panel:
+    """The status as one screen of a terminal."""
+    parts = [
+        _progress(status),
+        _waiting(status, now),
+        _failures(status, now, width),
+        _sources(status, now),
+        _last(status, now),
+    ]
+    return Panel(Group(*(part for part in parts if part)), title=f"[bold]{root}[/]", subtitle=_estimate(status, now))
+
+
+def _progress(status: Status) -> Table:
+    table = _table("Collected", "stage", "items", "ok", "skipped", "failed", "newest (UTC)")
+    for row in status.progress:
+        numbers = (f"{row[name]:,}" for name in ("items", "ok", "skipped", "failed"))
+        table.add_row(row["stage"], *numbers, f"{row['newest']:%Y-%m-%d %H:%M}")
+    if not status.progress:
+        table.add_row("nothing yet: run `needledrop refresh` or `needledrop demo`")
+    return table
+
+
+def _waiting(status: Status, now: datetime) -> Table | None:
+    if not status.waiting and not status.reviews:
+        return None
+    table = _table("Waiting", "stage", "items", "state", "work")
+    for row in status.waiting:
+        state = {"never_tried": "never tried", "due": "due now"}.get(
+            row["state"], f"from {_when(row['next_due'], now)}"
+        )
+        table.add_row(row["stage"], f"{row['items']:,}", state, _duration(row["estimated_seconds"]))
+    if status.reviews:
+        table.add_row("track", f"{status.reviews:,}", "wait for a person's decision", "")
+    return table
+
+
+def _failures(status: Status, now: datetime, width: int) -> Table | None:
+    if not status.failures:
+        return None
+    table = _table("Not done, by reason", "stage", "reason", "items", "retry", "for example")
+    letters = max(20, width - OTHER_COLUMNS)
+    for row in status.failures[:FAILURES_SHOWN]:
+        retry = _when(row["next_retry"], now) if row["next_retry"] else row["retry"]
+        table.add_row(
+            row["stage"],
+            row["reason"],
+            f"{row['items']:,}",
+            retry,
+            _shortened(row["message"] or row["example"], letters),
+        )
+    rest = sum(row["items"] for row in status.failures[FAILURES_SHOWN:])
+    if rest:
+        table.add_row("", "other reasons", f"{rest:,}", "", "SELECT * FROM failures")
+    return table
+
+
+def _shortened(text: str, letters: int) -> str:
+    return text if len(text) <= letters else text[: letters - 1] + "…"
+
+
+def _sources(status: Status, now: datetime) -> Text | None:
+    lines = [f"[red]{b['source']} is paused until {_when(b['until'], now)}[/]: {b['reason']}" for b in status.breakers]
+    for source, spent in status.spent_today.items():
+        left = (_left(name, used, status.daily_limits.get(name)) for name, used in spent.items())
+        lines.append(f"[bold]{source}[/] today: {', '.join(left)}")
+    return Text.from_markup("\n".join(lines)) if lines else None
+
+
+def _left(name: str, used: int, limit: int | None) -> str:
+    return f"{used:,} {name} spent" + (f", {max(0, limit - used):,} left" if limit is not None else "")
+
+
+def _last(status: Status, now: datetime) -> Text:
+    lines = [
+        f"[bold]Films[/] {status.films:,}, of which {status.missing_films:,} lack something (SELECT * FROM missing)",
+        f"[bold]Version[/] {status.version or 'none yet: run `needledrop curate`'}",
+    ]
+    runs = (f"{run['flow']} {run['state']} {_when(run['recorded_at'], now)}" for run in status.last_runs)
+    lines += [f"[bold]Runs[/] {', '.join(runs)}"] if status.last_runs else []
+    folders = ", ".join(f"{name} {_size(size)}" for name, size in status.folder_bytes.items() if size > 1_000_000)
+    free = f"; {_size(status.free_bytes)} free" if status.free_bytes is not None else ""
+    lines.append(f"[bold]Disk[/] {_size(sum(status.folder_bytes.values()))} ({folders}){free}")
+    return Text.from_markup("\n".join(lines))
+
+
+def _estimate(status: Status, now: datetime) -> str:
+    seconds = seconds_left(status, now)
+    if seconds is None:
+        return "nothing is due now"
+    return f"about {_duration(seconds)} of work is due, one item after another"
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, expand=False)
+    for name in columns:
+        is_number = name in ("items", "ok", "skipped", "failed")
+        table.add_column(name, justify="right" if is_number else "left", no_wrap=name != "for example")
+    return table
+
+
+def _when(moment: Any, now: datetime) -> str:
+    """A time as people say it: today's by the clock, others by the day."""
+    return f"{moment:%H:%M}" if moment.date() == now.date() else f"{moment:%Y-%m-%d %H:%M}"
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return str(timedelta(seconds=round(seconds))) if seconds >= 1 else "a moment"
+
+
+def _size(count: int) -> str:
+    size, unit = float(count), "B"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 1000:
+            break
+        size, unit = size / 1000, larger
+    return f"{size:.1f} {unit}"

@@ -1,0 +1,87 @@
+"""Where the lake stands, as SQL: what is collected, what waits, what failed and why, what is missing.
+
+These are views over the views of the tables (`storage/views.py` defines both), so `needledrop sql` and the
+status screen ask the same questions. `waiting` also estimates: items that wait, times the seconds that the
+newest items of that stage took, one after another.
+"""
+
+from __future__ import annotations
+
+RECENT_ITEMS = 500
+"""The newest items of a stage, from which its pace is judged."""
+
+_PROGRESS = """
+SELECT stage, count(*) AS items, count(*) FILTER (status = 'ok') AS ok, count(*) FILTER (status = 'skipped') AS skipped,
+    count(*) FILTER (status = 'failed') AS failed, max(recorded_at) AS newest
+FROM outcomes GROUP BY stage
+ORDER BY list_position(['film', 'thumbnail', 'soundtrack', 'track'], stage)
+"""
+
+_FAILURES = """
+SELECT stage, reason, status, retry, count(*) AS items, sum(attempt) AS attempts, min(retry_at) AS next_retry,
+    any_value(item ORDER BY item) AS example, any_value(message ORDER BY item) AS message
+FROM outcomes WHERE status <> 'ok' GROUP BY stage, reason, status, retry
+ORDER BY items DESC, stage, reason
+"""
+
+_PACE = f"""
+WITH newest AS (
+    SELECT stage, seconds, audio_seconds FROM outcomes WHERE status = 'ok' AND seconds IS NOT NULL
+    QUALIFY row_number() OVER (PARTITION BY stage ORDER BY recorded_at DESC, item) <= {RECENT_ITEMS}
+)
+SELECT stage, count(*) AS items, avg(seconds) AS seconds_each,
+    sum(audio_seconds) / nullif(sum(seconds), 0) AS times_realtime
+FROM newest GROUP BY stage
+"""
+
+_WAITING = """
+WITH untried AS (
+    SELECT 'thumbnail' AS stage, film_id AS item FROM films WHERE coalesce(state, 'present') = 'present'
+    UNION ALL
+    SELECT 'soundtrack', film_id FROM films WHERE coalesce(state, 'present') = 'present' AND year IS NOT NULL
+), waiting AS (
+    SELECT stage, 'never_tried' AS state, NULL::TIMESTAMPTZ AS due FROM untried ANTI JOIN outcomes USING (stage, item)
+    UNION ALL
+    SELECT stage, CASE WHEN retry = 'soon' OR retry_at <= now() THEN 'due' ELSE 'later' END, retry_at
+    FROM outcomes WHERE status <> 'ok' AND retry <> 'never'
+)
+SELECT stage, state, count(*) AS items, min(due) AS next_due, any_value(seconds_each) * count(*) AS estimated_seconds
+FROM waiting LEFT JOIN pace USING (stage) GROUP BY stage, state
+ORDER BY list_position(['film', 'thumbnail', 'soundtrack', 'track'], stage), state
+"""
+
+_MISSING = """
+WITH tracked AS (
+    SELECT film_id, count(*) AS candidates, count(*) FILTER (decision = 'taken' AND segments > 0) AS recordings
+    FROM tracks GROUP BY film_id
+), pictured AS (
+    SELECT film_id FROM thumbnails WHERE width IS NOT NULL
+), said AS (
+    SELECT item AS film_id, any_value(reason) FILTER (stage = 'thumbnail') AS thumbnail_reason,
+        any_value(reason) FILTER (stage = 'soundtrack') AS soundtrack_reason
+    FROM outcomes WHERE stage IN ('thumbnail', 'soundtrack') AND status <> 'ok' GROUP BY item
+)
+SELECT f.film_id, f.title, f.year, coalesce(f.state, 'present') AS state, coalesce(len(f.plot), 0) > 0 AS has_plot,
+    pictured.film_id IS NOT NULL AS has_thumbnail, coalesce(recordings, 0) AS recordings,
+    coalesce(candidates, 0) AS candidates, thumbnail_reason, soundtrack_reason
+FROM films f LEFT JOIN tracked USING (film_id) LEFT JOIN pictured USING (film_id) LEFT JOIN said USING (film_id)
+WHERE coalesce(f.state, 'present') <> 'present' OR f.year IS NULL OR NOT has_plot OR NOT has_thumbnail
+    OR coalesce(tracked.recordings, 0) = 0
+ORDER BY film_id
+"""
+
+_VERSION_HISTORY = """
+SELECT number, version, previous, films, tracks, segments, recorded_at, run_id,
+    films - lag(films) OVER by_number AS films_more, tracks - lag(tracks) OVER by_number AS tracks_more
+FROM versions WINDOW by_number AS (ORDER BY number) ORDER BY number
+"""
+
+STATUS_VIEWS: dict[str, str] = {
+    "progress": _PROGRESS,
+    "failures": _FAILURES,
+    "pace": _PACE,
+    "waiting": _WAITING,
+    "missing": _MISSING,
+    "version_history": _VERSION_HISTORY,
+}
+"""View -> SELECT over the lake's tables, in an order in which each one's sources come before it."""
