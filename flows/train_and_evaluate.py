@@ -17,6 +17,8 @@ from storage.lake import Lake
 from storage.tables import open_tables
 from tasks.films.progress import Bars, bars
 from training.checkpoint import Job
+from training.confidence import record_confidence
+from training.controls import record_controls
 from training.data import newest_version
 from training.device import Machine, open_machine
 from training.evaluate import anew, is_done, load_data, plan_jobs, run_experiment
@@ -75,6 +77,8 @@ def train_and_evaluate(
     waiting = [job for job in jobs if not is_done(store, job.run_id)]
     with open_machine() as machine, bars() as progress:
         failures = _run(store, waiting, compiled, machine, progress)
+        if machine.is_first and len(failures) < len(waiting):
+            (compare_systems.fn if machine.ranks > 1 else compare_systems)(store, version)
     counts = {
         "version": version,
         "trained": len(waiting) - len(failures),
@@ -114,3 +118,10 @@ def train_and_measure(lake: Lake, job: Job, compiled: bool, machine: Machine, pr
     """Train one system with one seed and rank the test split with it. Never retried: it resumes by itself."""
     shown = progress if machine.is_first else None
     run_experiment(lake, load_data(lake, job.dataset), job, machine, compiled=compiled, on_progress=shown)
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def compare_systems(lake: Lake, version: str) -> None:
+    """Add the controls, and intervals and differences over all systems that stand measured, to the leaderboard."""
+    record_controls(lake, version)
+    record_confidence(lake, version)
