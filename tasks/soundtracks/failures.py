@@ -86,6 +86,8 @@ def classify(error: BaseException | str, log_lines: Sequence[str] = (), answers:
         reason = _by_message(" ".join(str(one) for one in chain[1:])) or reason
     if reason is None or RULES[reason].is_vague:
         reason = _by_answers(answers) or _by_log(log_lines) or _by_status(chain) or reason
+        if answers:
+            message = f"{answers[-1].host} answered {answers[-1].status}; {message}"
     reason = reason or _by_status(chain) or "unknown"
     return Failure(reason, RULES[reason].action, message, _retry_after(chain, answers))
 

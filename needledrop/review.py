@@ -1,0 +1,91 @@
+"""`needledrop review`: a person looks at doubtful matches and says yes or no, once and for all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from storage.errors import InputError
+from storage.lake import Lake
+
+PAIR_PARTS = 2
+LAKE = typer.Option(
+    "lake", "--lake", envvar="NEEDLEDROP_LAKE", help="Root of the lake: a folder, or s3://bucket/prefix."
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the app."""
+    app.command("review")(review_command)
+
+
+def review_command(
+    lake: str = LAKE,
+    yes: list[str] = typer.Option(None, help="A pair FILM_ID/TRACK_ID that belongs together; may be repeated."),
+    no: list[str] = typer.Option(None, help="A pair FILM_ID/TRACK_ID that does not; may be repeated."),
+    note: str = typer.Option("", help="Why, for the record."),
+    limit: int = typer.Option(50, min=1, help="How many to list."),
+) -> None:
+    """List matches that the rule left to a person, or answer some; every later run respects the answers.
+
+    [bold]Example[/]: needledrop review --yes enwiki-123/youtube:dQw4w9WgXcQ --no enwiki-123/youtube:aaaaaaaaaaa
+    """
+    from storage.reviews import record_review
+    from storage.tables import open_tables
+
+    store = open_tables(lake)
+    known = _candidates(store)
+    answers = [(pair, True) for pair in yes or []] + [(pair, False) for pair in no or []]
+    for pair, _answer in answers:
+        if pair not in known:
+            raise InputError(f"There is no candidate {pair!r}; needledrop review lists them as FILM_ID/TRACK_ID")
+    for pair, is_match in answers:
+        film_id, track_id = pair.split("/", 1)
+        record_review(store, film_id, track_id, is_match=is_match, note=note, run_id="command")
+    if answers:
+        Console().print(f"Kept {len(answers)} answers; the next needledrop soundtracks respects them")
+    else:
+        _show(store, limit)
+
+
+def _candidates(lake: Lake) -> set[str]:
+    from storage import tables
+    from storage.schemas import TRACKS
+
+    rows = tables.latest(lake, TRACKS, ["film_id", "track_id"]).to_pylist()
+    return {f"{row['film_id']}/{row['track_id']}" for row in rows}
+
+
+def _show(lake: Lake, limit: int) -> None:
+    rows, total = _doubtful(lake, limit)
+    table = Table(title=f"{total} doubtful matches", title_justify="left")
+    for heading in ("pair", "film", "recording", "album", "by", "score", "why"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(*(str(value if value is not None else "") for value in row))
+    Console().print(table)
+
+
+def _doubtful(lake: Lake, limit: int) -> tuple[list[tuple[Any, ...]], int]:
+    """The pairs that wait for an answer, best first."""
+    from storage import tables
+    from storage.schemas import FILMS, REVIEWS, TRACKS
+
+    source = (
+        f"FROM {tables.latest_sql(lake, TRACKS)} AS tracks "
+        f"JOIN {tables.latest_sql(lake, FILMS)} AS films USING (film_id) "
+        f"ANTI JOIN {tables.latest_sql(lake, REVIEWS)} AS reviews USING (film_id, track_id) "
+        "WHERE tracks.decision = 'review'"
+    )
+    with tables.connect(lake) as connection:
+        total = connection.execute(f"SELECT count(*) {source}").fetchall()[0][0]
+        rows = connection.execute(
+            "SELECT film_id || '/' || track_id, films.title || coalesce(' (' || films.year || ')', ''), tracks.title, "
+            "tracks.album, coalesce(tracks.artist, tracks.uploader), round(tracks.score, 2), "
+            "replace(tracks.reason, '_', ' ') "
+            f"{source} ORDER BY tracks.score DESC, 1 LIMIT {limit}"
+        ).fetchall()
+    return rows, total
