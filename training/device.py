@@ -12,7 +12,6 @@ from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional as gathering
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -68,7 +67,8 @@ class Machine:
         """The rows of every rank in rank order, with gradients to each; the same rows for one rank."""
         if self.ranks == 1:
             return values
-        return torch.cat(gathering.all_gather(values))  # type: ignore[no-untyped-call]
+        rows: Tensor = _Gathered.apply(values, self.rank, self.ranks)  # type: ignore[no-untyped-call]
+        return rows
 
     def agree(self, value: float) -> float:
         """Rank 0's value on every rank, so that all stop at the same epoch."""
@@ -83,6 +83,25 @@ class Machine:
         if self.device.type == "cuda":
             return int(torch.cuda.max_memory_allocated(self.device))
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+class _Gathered(torch.autograd.Function):
+    """All ranks' rows; the gradient of a rank's own rows is the sum of what every rank computed for them."""
+
+    @staticmethod
+    def forward(context: Any, values: Tensor, rank: int, ranks: int) -> Tensor:
+        """[n, ...] on each rank to [ranks * n, ...] on all."""
+        context.rank, context.rows = rank, len(values)
+        parts = [torch.empty_like(values, memory_format=torch.contiguous_format) for _ in range(ranks)]
+        dist.all_gather(parts, values.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        """Every rank computes the whole loss, so the sum is `ranks` times the gradient, which DDP's mean undoes."""
+        total = gradients[0].contiguous()
+        dist.all_reduce(total)
+        return total[context.rank * context.rows : (context.rank + 1) * context.rows], None, None
 
 
 @contextmanager

@@ -1,0 +1,79 @@
+"""Two processes under torchrun are one run: the same loss and the same gradients as one process with the whole batch."""
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from training.batches import FilmInputs, TrainingBatches
+from training.build import build_model
+from training.checkpoint import FOLDER, LAST, Job, read_state, save_config
+from training.experiment import SYSTEMS
+from training.objective import Task, batch_loss
+
+PROGRAM = """
+import sys
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn.parallel import DistributedDataParallel
+from storage.lake import Lake
+from training.batches import FilmInputs, TrainingBatches
+from training.checkpoint import load_config
+from training.data import load_split
+from training.device import open_machine
+from training.objective import Task, batch_loss
+from training.train import train
+root, run_id, out = sys.argv[1:]
+lake = Lake(root)
+job, built = load_config(lake, run_id)
+built.model.load_state_dict(torch.load(out + ".weights"))
+splits = [load_split(lake, job.dataset, name) for name in ("train", "valid")]
+inputs = [FilmInputs(split, job.system, job.settings, built.tokenizer) for split in splits]
+with open_machine() as machine:
+    task = Task(job, built.model, *splits, *inputs)
+    batch = TrainingBatches(task.train, inputs[0], job.settings, job.seed, (machine.rank, machine.ranks)).make(0, 0)
+    built.model.eval()  # no dropout, and batch norm by its running mean: what is left is the sharing of the batch
+    forward = DistributedDataParallel(built.model)
+    loss = batch_loss(task, forward(batch), batch, machine)
+    loss.backward()
+    if machine.is_first:
+        grads = {name: weight.grad.contiguous() for name, weight in built.model.named_parameters() if weight.grad is not None}
+        save_file({**grads, "the.loss": loss.detach()}, out)
+    built.model.zero_grad()
+    train(lake, task, machine, lambda report: print(report))
+"""
+
+
+@pytest.mark.parametrize("name", ["All", "AVCA-tuned"])
+def test_two_ranks_have_the_loss_and_gradients_of_one(name, shared, quick, machine, tmp_path):
+    lake, data = shared
+    settings, system = dataclasses.replace(quick, epochs=1), SYSTEMS[name]
+    job = Job(f"ranks-{name}", system, settings, 0, data.version)
+    built = build_model(system, settings, data.train, 0)
+    save_config(lake, job, built)
+    torch.save(built.model.state_dict(), tmp_path / "grads.weights")
+    program = tmp_path / "rank.py"
+    program.write_text(f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n" + PROGRAM)
+    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", program]
+    done = subprocess.run([*command, lake.root, job.run_id, tmp_path / "grads"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+    inputs = FilmInputs(data.train, system, settings, built.tokenizer)
+    task = Task(job, built.model.eval(), data.train, data.valid, inputs, inputs)
+    batch = TrainingBatches(data.train, inputs, settings, 0, (0, 1)).make(0, 0)
+    loss = batch_loss(task, built.model(batch), batch, machine)
+    loss.backward()
+    shared_out = load_file(tmp_path / "grads")
+    assert torch.allclose(shared_out.pop("the.loss"), loss, rtol=1e-5)
+    ours = {part: weight.grad for part, weight in built.model.named_parameters() if weight.grad is not None}
+    assert shared_out.keys() == ours.keys()
+    for part, gradient in ours.items():
+        assert torch.allclose(shared_out[part], gradient, rtol=1e-4, atol=1e-6), part
+    assert read_state(lake, job.run_id).finished
+    assert lake.exists(FOLDER, job.run_id, LAST)
+    assert done.stdout.count("EpochReport") == 1  # one rank reports
