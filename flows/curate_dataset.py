@@ -5,14 +5,19 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from pydantic import Field
 
+from storage.dataset_changes import Change, compare, counted
 from storage.lake import Lake
 from storage.tables import open_tables
 from tasks.curation.curate import Curation, curate
 from tasks.curation.settings import CurationSettings
+
+SHOWN_CHANGES = 200
+"""Rows that a person would look through; an artifact is kept in Prefect's database."""
 
 
 @flow(name="curate-dataset", flow_run_name="curate-dataset-of-{lake}")
@@ -26,6 +31,7 @@ def curate_dataset(
     require_tag: bool = True,
     min_films_per_tag: Annotated[int, Field(ge=1)] = 2,
     leave_out: list[str] | None = None,
+    plots: bool = True,
 ) -> dict[str, Any]:
     """Make a version of the data set if its content differs from every version that there is.
 
@@ -39,6 +45,7 @@ def curate_dataset(
         require_tag: Leave films out of which every tag is rare.
         min_films_per_tag: Keep a tag when at least this many distinct films of the version carry it.
         leave_out: Films (enwiki-123), tracks (youtube:abc) or pairs (enwiki-123/youtube:abc) to leave out.
+        plots: Draw the plots of the version's card.
     """
     settings = CurationSettings(
         train_until=train_until,
@@ -50,7 +57,10 @@ def curate_dataset(
         min_films_per_tag=min_films_per_tag,
         leave_out=tuple(leave_out or ()),
     )
-    made = make_version(open_tables(lake), settings, str(flow_run.id))
+    opened = open_tables(lake)
+    made = make_version(opened, settings, str(flow_run.id), plots=plots)
+    if made.previous:
+        _show_changes(made, compare(opened, made.previous, made.version))
     counts = made.manifest["counts"]
     return {
         "version": made.version,
@@ -64,6 +74,23 @@ def curate_dataset(
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def make_version(lake: Lake, settings: CurationSettings, run_id: str) -> Curation:
+def make_version(lake: Lake, settings: CurationSettings, run_id: str, *, plots: bool) -> Curation:
     """Curate in one task: DuckDB uses all cores by itself."""
-    return curate(lake, settings, run_id)
+    return curate(lake, settings, run_id, plots=plots)
+
+
+def _show_changes(made: Curation, changes: list[Change]) -> None:
+    """What differs from the version before: a table of the changes, and their numbers in words."""
+    between = f"{made.previous} to {made.version}"
+    create_table_artifact(
+        key="dataset-changes",
+        table=[vars(change) for change in changes[:SHOWN_CHANGES]],
+        description=f"The first {SHOWN_CHANGES} of {len(changes)} changes from {between}",
+    )
+    rows = "\n".join(f"| {kind} | {change} | {count} |" for (kind, change), count in counted(changes).items())
+    create_markdown_artifact(
+        key="dataset-change-counts",
+        markdown=f"# {between}\n\n| what | change | how many |\n| --- | --- | --- |\n{rows}\n\n"
+        f"All of them: `needledrop datasets compare {made.previous} {made.version} --all`\n",
+        description=f"How many films, tracks and tags came, went and changed from {between}",
+    )

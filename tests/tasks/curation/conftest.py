@@ -1,13 +1,27 @@
 """A lake of invented films, in which a test changes what it is about."""
 
+import io
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from storage import tables
 from storage.lake import Lake
+from storage.mel_shards import TrackMels, write_shard
+from storage.mels import MelSettings
 from storage.schemas import FILMS, THUMBNAILS, TRACKS
+
+
+def _jpeg() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (224, 336), "teal").save(file, "JPEG")
+    return file.getvalue()
+
+
+JPEG = _jpeg()
 
 
 class SmallLake:
@@ -32,7 +46,7 @@ class SmallLake:
             "state": "present",
             "licence": "CC BY-SA 4.0",
         }
-        self.pictures[film_id] = {"film_id": film_id, "sha256": f"picture{number}", "width": 224, "jpeg": b"jpeg"}
+        self.pictures[film_id] = {"film_id": film_id, "sha256": f"picture{number}", "width": 224, "jpeg": JPEG}
         for position in range(2):
             self.add_track(film_id, f"folder:{number}-{position}", position * 3)
 
@@ -56,13 +70,38 @@ class SmallLake:
         tables.append(self.lake, TRACKS, list(self.tracks.values()), run_id)
         for shard in {row["shard"] for row in self.tracks.values() if row["shard"]}:
             if not self.lake.exists(shard):
-                self.lake.write_bytes(b"mels", shard)
+                self.write_shard(shard)
         return self.lake
+
+    def write_shard(self, shard: str) -> None:
+        """A file in its place: curation does not look into shards."""
+        self.lake.write_bytes(b"mels", shard)
+
+
+class LakeWithMels(SmallLake):
+    """The same with mels that can be read: each segment is full of one number."""
+
+    def write_shard(self, shard: str) -> None:
+        rows = [row for row in self.tracks.values() if row["shard"] == shard]
+        film = self.films[rows[0]["film_id"]]
+        settings = MelSettings()
+        with write_shard(self.lake, film["film_id"], film["year"], settings) as writer:
+            for row in rows:
+                numbers = np.arange(row["first_row"], row["first_row"] + row["segments"])
+                stored = np.broadcast_to(numbers[:, None, None], (len(numbers), *settings.shape)).astype(np.uint8)
+                facts = np.zeros(len(numbers), np.float32)
+                writer.append(row["track_id"], TrackMels(stored, facts, facts, facts.astype(bool), facts, facts))
+            writer.finish(rows)
 
 
 @pytest.fixture
 def small_lake(tmp_path) -> SmallLake:
     return SmallLake(str(tmp_path / "lake"))
+
+
+@pytest.fixture
+def lake_with_mels(tmp_path) -> LakeWithMels:
+    return LakeWithMels(str(tmp_path / "lake"))
 
 
 @pytest.fixture

@@ -1,0 +1,65 @@
+"""The card tells the version's own numbers, and the hub can read it."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from PIL import Image
+
+from storage import datasets
+from tasks.curation.curate import curate
+from tasks.curation.settings import CurationSettings
+
+
+@pytest.fixture
+def folder(lake_with_mels) -> Path:
+    lake_with_mels.films["wiki-03"]["plot"] = []
+    lake_with_mels.films["wiki-04"]["tags"] += ["Tamil-language films"]
+    lake_with_mels.films["wiki-05"]["tags"] += ["Tamil-language films"]
+    lake = lake_with_mels.committed()
+    version = curate(lake, CurationSettings(), "run").version
+    return Path(lake.root, "datasets", version)
+
+
+def test_the_card_says_what_is_in_the_version_and_what_is_not(folder):
+    card = (folder / "README.md").read_text()
+    assert "11 films with plot" in card
+    assert "| film | `no_plot` | 1 |" in card
+    assert "| Tamil | 2 |" in card
+    assert "| tracks | unknown | 22 |" in card
+    for heading in ("Splits", "Files", "Known biases", "How to cite", "How to have something taken down", "Plots"):
+        assert f"## {heading}" in card
+
+
+def test_the_front_matter_is_what_the_hub_expects(folder):
+    front = yaml.safe_load((folder / "README.md").read_text().split("---\n")[1])
+    assert front["license"] == "other"
+    assert front["language"] == ["en"]
+    assert front["size_categories"] == ["n<1K"]
+    for config in front["configs"]:
+        assert (folder / config["data_files"][0]["path"]).is_file()
+
+
+def test_every_picture_that_the_card_shows_is_there_and_in_the_manifest(folder):
+    shown = {part.split(")")[0] for part in (folder / "README.md").read_text().split("](plots/")[1:]}
+    assert shown == {"years.png", "tags.png", "tracks.png", "durations.png", "mels.png"}
+    for name in shown:
+        with Image.open(folder / "plots" / name) as picture:
+            assert picture.width > 500
+            assert len(picture.convert("L").getcolors(256)) > 5
+
+
+def test_the_manifest_has_the_hash_of_every_file(folder):
+    import json
+
+    files = json.loads((folder / "manifest.json").read_text())["files"]
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert set(files) == found - {"manifest.json"}
+    assert all(facts["sha256"] == datasets.sha256_of(folder / name) for name, facts in files.items())
+
+
+def test_a_version_whose_mels_cannot_be_read_has_a_card_without_them(small_lake):
+    lake = small_lake.committed()
+    version = curate(lake, CurationSettings(), "run").version
+    assert not lake.exists("datasets", version, "plots", "mels.png")
+    assert "mels.png" not in lake.read_bytes("datasets", version, "README.md").decode()
