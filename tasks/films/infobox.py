@@ -107,7 +107,8 @@ def _read_box(text: str, opening: re.Match[str], first_name: str) -> Infobox:
     """Split the box into parameters at the bars of its own depth; stop where it closes or the article's text begins."""
     guard = _BOX_END_GUARD.search(text, opening.end())
     body = text[opening.end() : guard.start() if guard else len(text)]
-    depth, start, pieces = 0, None, []
+    depth, start, closed = 0, None, False
+    pieces: list[str] = []
     for token in _TOKEN.finditer(body):
         if token[0] in ("{{", "[["):
             depth += 1
@@ -118,17 +119,18 @@ def _read_box(text: str, opening: re.Match[str], first_name: str) -> Infobox:
         elif token[0] != "|":
             if depth == 0 and token[0] == "}}":
                 pieces.append(body[start : token.start()] if start is not None else "")
+                closed = True
                 break
             depth = max(0, depth - 1)
-    else:
-        pieces.append(body[start:] if start is not None else "")
+    if not closed and start is not None:
+        pieces.append(body[start:])
     parameters: dict[str, str] = {}
     for piece in pieces:
         key, _, value = piece.partition("=")
         key = key.strip().lower()
         if key in _WANTED and value.strip():
             parameters.setdefault(key, value.strip())
-    if "image" not in parameters:
+    if not closed and "image" not in parameters:
         line = _IMAGE_LINE.search(body)  # a parameter swallowed by an unclosed template still stands on its line
         if line and line[1].strip():
             parameters["image"] = line[1].strip()

@@ -45,7 +45,10 @@ _UNCLOSED_TEMPLATE = re.compile(r"\{\{+[^{}|\n\[\]]{0,60}\|?")
 FILE_NAMESPACES = (
     "file|image|media|fichier|datei|bild|immagine|archivo|imagen|ficheiro|imagem|bestand|plik|fil|tiedosto|файл"
 )
-_UNCLOSED_FILE = re.compile(rf"\[\[\s*(?:{FILE_NAMESPACES})\s*:[^\n]*", re.IGNORECASE)
+_UNCLOSED_FILE = re.compile(
+    rf"(?:\[\[\s*(?:{FILE_NAMESPACES})\s*:|\b(?:file|image):[^|\n]*\|)[^\n]*|\|(?:thumb|frame|left|right|center)(?=\|)",
+    re.IGNORECASE,
+)
 _FILE_OR_CATEGORY = re.compile(
     rf"\s*(?:{FILE_NAMESPACES}|category|kategorie|catégorie|categoria|categoría|категория)\s*:", re.IGNORECASE
 )
@@ -201,7 +204,7 @@ def _swept(text: str) -> str:
     """Remove what unbalanced markup left, then resolve entities and quote marks."""
     if "{" in text:
         text = _UNCLOSED_TEMPLATE.sub("", _UNCLOSED_CITE.sub("", _HALF_CLOSED.sub("", text)))
-    if "[[" in text:
+    if "[[" in text or "|" in text:
         text = _UNCLOSED_FILE.sub("", text)
     if "&" in text:
         text = html.unescape(text)

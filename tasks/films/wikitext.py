@@ -74,7 +74,7 @@ def looks_like_film(text: str) -> bool:
 
 def read_article(title: str, text: str, categories: Sequence[str] | None = None) -> Article:
     """Read one page. `categories` are the wiki's own, where it gave them; else they are read from the text."""
-    text = without_comments(text)
+    text = without_comments(text.replace("\r\n", "\n"))
     if _REDIRECT.match(text):
         return Article("redirect", f"{title} only redirects to another page")
     names = [_category_name(c) for c in categories] if categories is not None else categories_in(text)
@@ -119,10 +119,8 @@ def why_not_a_film(title: str, text: str, categories: Sequence[str], box: Infobo
     in_year = any(_YEAR_FILMS.fullmatch(name) for name in categories)
     if not box.is_film and _is_disambiguation(text, categories):
         return f"{title} is a disambiguation page"
-    if (
-        (not (box.is_film and in_year)
-        and _LIST_TITLE.match(title))
-        or any(name.startswith("Lists of") for name in categories)
+    if (not (box.is_film and in_year) and _LIST_TITLE.match(title)) or any(
+        name.startswith("Lists of") for name in categories
     ):
         return f"{title} is a list"
     if _TELEVISION_TITLE.match(title):

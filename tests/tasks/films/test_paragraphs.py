@@ -1,0 +1,138 @@
+"""Wikitext to plain paragraphs: markup goes, words stay, and what is left open loses nothing else."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tasks.films.markup import paragraphs
+
+CASES = {
+    "links": ("[[Paris]], [[Paris|the city]], [[Foo (film)|]] and [[#Cast|them]].", ["Paris, the city, Foo and them."]),
+    "quote marks": ("'''''A''''' and ''B'''s '90s ''rock 'n' roll''.", ["A and B's '90s rock 'n' roll."]),
+    "references": (
+        'He<ref name="a>b" /> goes.<ref>{{cite\n\n|a=b}}</ref> He<ref name=x group=n/> stays.',
+        ["He goes. He stays."],
+    ),
+    "a reference by tag function": ("Holland{{#tag:ref|His {{sfn|x}} name|group=n}} left.", ["Holland left."]),
+    "an unclosed reference": ("A.<ref name=x>{{cite web|title=y}} B.\n\nC.", ["A. B.", "C."]),
+    "an unclosed reference of prose": ("A.<ref>Some note\n\nB.<ref>c</ref> D.", ["A.", "B. D."]),
+    "notes": (
+        "He goes{{efn|a note}} home{{sfn|Smith|2000|p=3}}{{rp|12}}{{citation needed|date=May 2020}}.",
+        ["He goes home."],
+    ),
+    "comments": ("A <!-- no\n\n==Plot== --> B. <!-- open", ["A B."]),
+    "a file with links in its caption": ("[[File:A.jpg|thumb|A [[b]] {{nowrap|c}} [[d|e]]]] He goes.", ["He goes."]),
+    "an unclosed file": ("[[File:A.jpg|thumb|A [[b]] c\n\nHe goes.", ["He goes."]),
+    "a gallery": ("A.\n<gallery mode=packed>\nFile:x.jpg|cap\n</gallery>\nB.", ["A.", "B."]),
+    "nested tables": ("A.\n{| class=x\n| b\n{|\n| c\n|}\n|}\nB.", ["A.", "B."]),
+    "an unclosed table": ("A.\n{| class=x\n! h\n| b || c\n|-\n\nB goes on.", ["A.", "B goes on."]),
+    "an HTML table": ("A. <table><tr><td>x</td></tr></table>B.", ["A. B."]),
+    "a list of scenes, without its credits": (
+        "Four stories:\n* ''One'': a man walks into a bar where nobody is.\n* [[Tom Hanks]] as Bob",
+        ["Four stories:", "One: a man walks into a bar where nobody is."],
+    ),
+    "hatnotes": ("{{main|X}}\n{{Plot|date=May 2020}}\n:''For the other film, see [[Y]].''\nHe goes.", ["He goes."]),
+    "line breaks": ("One.<br><br />Two.<br>Still two.", ["One.", "Two. Still two."]),
+    "HTML paragraphs": ("<p>One.</p><p class=x>Two.</p>", ["One.", "Two."]),
+    "entities and odd spaces": ("A&nbsp;&ndash; B\u200b &amp; C\u00a0D&#8212;E", ["A – B & C D—E"]),
+    "words in templates": (
+        "{{nowrap|[[C-3PO]]}} and {{lang|fr|café}}, {{lang-de|ja}}, {{langx|es|sí}}, {{transl|ja|neko}}.",
+        ["C-3PO and café, ja, sí, neko."],
+    ),
+    "nihongo": ("She is {{nihongo|Sen|千|sen}}, he {{nihongo||豚|Buta}}.", ["She is Sen, he Buta."]),
+    "measures": (
+        "{{convert|10|mi|km|0}}, {{convert|3|to|5|km}}, {{convert|6|ft|2|in|m}}, {{frac|5|1|2}}, {{US$|5 million}}.",
+        ["10 mi, 3 to 5 km, 6 ft 2 in, 5 1/2, US$5 million."],
+    ),
+    "dashes and marks": (
+        "He{{snd}}she{{mdash}}it, the dog{{'s}} {{USS|Nimitz|CVN-68}}.",
+        ["He – she—it, the dog's USS Nimitz."],
+    ),
+    "links to other languages": ("{{ill|Jean|fr}} and {{ill|X|de|lt=Mr. X}} [[fr:Foo]]met.", ["Jean and Mr. X met."]),
+    "templates in templates": ("{{small|{{nowrap|'''[[A|b {{lang|fr|c}}]]'''}}}} d.", ["b c d."]),
+    "several pictures": ("{{multiple image|image1=A.jpg|caption1=a [[b]]}}\nHe goes.", ["He goes."]),
+    "collapsed lists": ("{{collapse top|x}}\n* A\n* B\n{{collapse bottom}}\nHe goes.", ["He goes."]),
+    "quotations": (
+        "He says:\n{{quote|I am who I am.|Him}}\nand leaves.",
+        ["He says:", "I am who I am.", "and leaves."],
+    ),
+    "an unclosed template": (
+        "He meets {{nowrap|John and leaves.\n\nShe stays.",
+        ["He meets John and leaves.", "She stays."],
+    ),
+    "a template closed by half": ("He leaves.{{citation needed|date=May} She stays.", ["He leaves. She stays."]),
+    "an unclosed note": ("He meets John.{{efn|A note on John\n\nShe stays.", ["He meets John.", "She stays."]),
+    "magic words": ("__NOTOC__ He {{#if:x|y}}goes to {{formatnum:1000}} places ~~~~.", ["He goes to 1000 places."]),
+    "language variants": ("He -{zh-hans:A; zh-hant:B}- and -{C}- -{H|zh:x}-go.", ["He A and C go."]),
+    "nowiki": ("A <nowiki>''b'' [[c]]</nowiki> d''e''<nowiki/>s.", ["A b c des."]),
+    "formulas, code and struck words": ("A <math>x^2</math><del>b</del> c <small>d</small> <u>e</u>.", ["A c d e."]),
+    "what only looks like markup": (
+        "If x < y and 3 <5, he [she] goes [sic] (or not).",
+        ["If x < y and 3 <5, he [she] goes [sic] (or not)."],
+    ),
+    "brackets that markup emptied": (
+        "Foo ({{IPAc-en|f}}; born 1999) and Bar ({{lang-fr}}) go , too.",
+        ["Foo (born 1999) and Bar go, too."],
+    ),
+    "addresses": ("See [http://x.org the site] and [http://y.org].", ["See the site and."]),
+    "a rule": ("A goes.\n----\nB goes.", ["A goes.", "B goes."]),
+    "text for inclusion": (
+        "<noinclude>A.</noinclude><includeonly>B.</includeonly><onlyinclude> C.</onlyinclude>",
+        ["A. C."],
+    ),
+    "a single line break": ("One line\nand its end.", ["One line and its end."]),
+    "ruby": ("<ruby>本<rp>(</rp><rt>hon</rt><rp>)</rp></ruby> is read.", ["本 is read."]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_words_stay_and_markup_goes(case: str) -> None:
+    wikitext, expected = CASES[case]
+    assert paragraphs(wikitext) == expected
+
+
+PIECES = [
+    "[[",
+    "]]",
+    "{{",
+    "}}",
+    "|",
+    "''",
+    "'''",
+    "<ref>",
+    "</ref>",
+    "<!--",
+    "-->",
+    "{|",
+    "|}",
+    "\n",
+    "\n\n",
+    "File:A.jpg|thumb|",
+]
+PIECES += [
+    "==",
+    "* ",
+    "<nowiki>",
+    "</nowiki>",
+    "nowrap|",
+    "efn|",
+    "<br>",
+    "&lt;",
+    "a word ",
+    "Another. ",
+    "-{",
+    "}-",
+    "[http://x y",
+]
+
+
+@given(st.lists(st.sampled_from(PIECES), max_size=40))
+@settings(max_examples=300, deadline=None)
+def test_no_markup_remains_of_any_mixture(pieces: list[str]) -> None:
+    for paragraph in paragraphs("".join(pieces)):
+        assert not re.search(r"\{\{|\[\[|''|<ref|\|thumb\|", paragraph)
+        assert paragraph == " ".join(paragraph.split())
