@@ -9,19 +9,24 @@ embedding are tied. float32 sums would differ in the last bit from one place in 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numba
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from threadpoolctl import threadpool_limits
 
 from storage.errors import NeedledropError
 from training.embeddings import Embeddings
 
 FILMS_PER_BLOCK = 64
 """64 films x 70,215 tracks of float64 scores are 36 MB: large enough for a full-speed matrix product."""
+MOST_THREADS = 16
+"""Each holds a block of scores; sixteen stay below a gigabyte."""
 _GRID = float(2**25)
 _TILE = 2048
 """Scores counted at a time: 16 KB, which stay in the first-level cache while a film's tracks pass over them."""
@@ -95,12 +100,19 @@ def rank_tracks(
 def _count_on_cpu(
     queries: Floats, candidates: Floats, starts: Ints, tracks: Ints, on_progress: OnProgress | None
 ) -> tuple[Ints, Ints, Floats]:
+    """A block a thread, each with a matrix product of one thread: none waits for another until the end."""
     greater, equal, score = np.zeros(len(tracks), np.int64), np.zeros(len(tracks), np.int64), np.zeros(len(tracks))
-    for first in range(0, len(queries), FILMS_PER_BLOCK):
-        last = min(first + FILMS_PER_BLOCK, len(queries))
-        _count_block(queries[first:last] @ candidates.T, first, starts, tracks, greater, equal, score)
-        if on_progress:
-            on_progress(last - first)
+
+    def count(first: int) -> int:
+        block = queries[first : first + FILMS_PER_BLOCK]
+        _count_block(block @ candidates.T, first, starts, tracks, greater, equal, score)
+        return len(block)
+
+    workers = min(os.cpu_count() or 1, MOST_THREADS)
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(workers) as pool:
+        for done in pool.map(count, range(0, len(queries), FILMS_PER_BLOCK)):
+            if on_progress:
+                on_progress(done)
     return greater, equal, score
 
 
@@ -148,7 +160,7 @@ def _on_grid(vectors: npt.NDArray[np.float32]) -> Floats:
 def _count(scores: Floats, first: int, starts: Ints, tracks: Ints, greater: Ints, equal: Ints, score: Floats) -> None:
     """Count, for the own tracks of a block of films, the candidates above and level. scores [films, tracks]."""
     films, count = scores.shape
-    for film in numba.prange(films):
+    for film in range(films):
         begin, end = starts[first + film], starts[first + film + 1]
         for pair in range(begin, end):
             score[pair] = scores[film, tracks[pair]]
@@ -163,7 +175,7 @@ def _count(scores: Floats, first: int, starts: Ints, tracks: Ints, greater: Ints
                 equal[pair] += level
 
 
-_count_block = numba.njit(parallel=True, cache=True, nogil=True)(_count)
+_count_block = numba.njit(cache=True, nogil=True)(_count)
 
 
 def _ranks(films: Embeddings, tracks: Embeddings, pairs: _Pairs, greater: Ints, equal: Ints, score: Floats) -> Ranks:
