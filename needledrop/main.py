@@ -18,6 +18,9 @@ from needledrop import (
     demo,
     films,
     refresh,
+    report,
+    review,
+    search,
     soundtracks,
     sql,
     status,
@@ -33,7 +36,9 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_show_locals=False,
 )
-for room in (demo, refresh, films, soundtracks, datasets, training, status, sql, verify, bootstrap):
+# In the order of the road; `--help` lists them so.
+ROOMS = (demo, refresh, films, soundtracks, review, datasets, training, search, report, sql, status, verify, bootstrap)
+for room in ROOMS:
     room.register(app)
 
 
