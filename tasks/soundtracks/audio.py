@@ -80,6 +80,8 @@ class AudioFile:
             stream = container.streams.best("audio")
             if container.format.name in PLAYLISTS or stream is None:
                 raise ItemError("no_audio", f"{Path(self.path).name} holds no audio stream")
+            if stream.codec_context is None:
+                raise ItemError("undecodable", f"{Path(self.path).name} is of a codec that cannot be decoded here")
             self.codec = stream.codec_context.name
             stream.codec_context.thread_count = 1
             resampler, mix = _Resampler(self.sample_rate_hz), _Downmix()
@@ -109,7 +111,8 @@ class AudioFile:
         for packet in container.demux(stream):
             self.packets += 1
             if time.monotonic() > deadline:
-                raise ItemError("timeout", f"{Path(self.path).name} was not decoded in {RECORDING_LIMIT_SECONDS:.0f} s")
+                seconds = f"{RECORDING_LIMIT_SECONDS:.0f} s"
+                raise ItemError("timeout", f"{Path(self.path).name} was not decoded in {seconds}", Retry.LATER)
             try:
                 yield from packet.decode()
             except DECODER_ERRORS:

@@ -73,7 +73,7 @@ def extract_film(
 ) -> FilmResult:
     """Decode a film's recordings into its mel shard and commit it.
 
-    Rows come back completed with audio facts; `on_recording` hears each track_id before its turn.
+    Rows come back completed with audio facts; `on_recording` hears each track_id before it is decoded.
     Raises `LakeError` when the shard cannot be written.
     """
     started = time.monotonic()
@@ -82,7 +82,7 @@ def extract_film(
     try:
         with write_shard(lake, job.film_id, job.year, settings) as writer:
             for recording in job.recordings:
-                on_recording(recording.track_id)
+                on_recording("" if recording.track_id in job.given_up else recording.track_id)
                 row = rows.setdefault(recording.track_id, {"film_id": job.film_id, "track_id": recording.track_id})
                 outcomes.append(_extract_recording(writer, job, recording, row))
             on_recording("")

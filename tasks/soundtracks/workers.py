@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import TYPE_CHECKING, Any
 
-from storage.errors import ItemError, LakeError
+from storage.errors import ItemError, LakeError, Retry
 from storage.lake import Lake
 from storage.mels import MelSettings
 
@@ -132,9 +132,11 @@ class Workers:
         return message  # type: ignore[no-any-return]
 
     def _bury(self, worker: _Worker, reason: str, why: str) -> WorkerDied:
+        retry = Retry.LATER if reason == "timeout" else Retry.NEVER  # the machine may have been busy
         worker.process.kill()
         worker.process.wait()
         worker.connection.close()
         self._workers.remove(worker)
         assert worker.job is not None
-        return WorkerDied(worker.job, worker.track_id, ItemError(reason, f"Given up on {worker.track_id}: {why}"))
+        error = ItemError(reason, f"Given up on {worker.track_id}: {why}", retry)
+        return WorkerDied(worker.job, worker.track_id, error)

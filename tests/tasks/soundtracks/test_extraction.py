@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import av
@@ -12,6 +13,7 @@ from storage.lake import Lake
 from storage.mel_shards import read_tracks
 from storage.mels import MelReader, MelSettings
 from storage.tables import open_tables
+from tasks.soundtracks import extraction, workers
 from tasks.soundtracks.extraction import FilmJob, Recording, extract_film, extract_films
 
 
@@ -63,3 +65,57 @@ def test_worker_processes_give_what_one_process_gives(lake: Lake, tmp_path: Path
     reader = MelReader(lake, [str(r.shard) for r in results], MelSettings())
     assert sorted(finished) == ["enwiki-1", "enwiki-2"]
     assert len(reader) == 3
+
+
+@pytest.mark.parametrize(
+    ("signal_number", "reason"), [(signal.SIGKILL, "decoder_crashed"), (signal.SIGSTOP, "timeout")]
+)
+def test_a_decoder_that_crashes_or_hangs_costs_one_recording(lake, tmp_path, monkeypatch, signal_number, reason):
+    hear = workers.Workers._hear
+
+    def hear_and_strike(self, worker):
+        ended = hear(self, worker)
+        if worker.track_id == "m:bad":
+            worker.process.send_signal(signal_number)
+        return ended
+
+    monkeypatch.setattr(workers.Workers, "_hear", hear_and_strike)
+    monkeypatch.setattr(workers, "KILL_SECONDS", 6.0)
+    paths = [str(write_tone(tmp_path / f"{i}.wav", seconds)) for i, seconds in enumerate((600, 20))]
+    job = job_of(Recording("m:bad", paths[0]), Recording("m:good", paths[1]))
+    [result] = extract_films(lake, [job], MelSettings(), "run", workers=1)
+    assert [outcome.reason for outcome in result.outcomes] == [reason, "ok", "ok"]
+
+
+def test_a_truncated_recording_is_told_by_its_source(lake, tmp_path):
+    path = str(write_tone(tmp_path / "a.wav", 40))
+    for expected_seconds, reason in [(41.9, "ok"), (60.0, "truncated"), (None, "ok"), (20.0, "ok")]:
+        result = extract_film(lake, job_of(Recording("m:1", path, expected_seconds)), MelSettings(), "run")
+        assert result.outcomes[0].reason == reason
+
+
+def test_an_unforeseen_error_is_an_outcome_and_may_be_tried_again(lake, tmp_path, monkeypatch):
+    monkeypatch.setattr(extraction, "fingerprint", lambda _mels: 1 / 0)
+    path = str(write_tone(tmp_path / "a.wav", 10))
+    result = extract_film(lake, job_of(Recording("m:1", path)), MelSettings(), "run")
+    assert (result.outcomes[0].reason, result.outcomes[0].retry) == ("unforeseen_error", "later")
+    assert "ZeroDivisionError" in result.outcomes[0].message
+
+
+def test_a_worker_lives_within_its_memory(lake, tmp_path):
+    wave = tmp_path / "long.wav"
+    write_tone(wave, 3 * 3600, rate=8_000, codec="pcm_s16le")
+    [result] = extract_films(lake, [job_of(Recording("m:1", str(wave)))], MelSettings(), "run", workers=1)
+    assert result.outcomes[0].reason == "ok"
+    assert result.rows[0]["segments"] == 1088
+
+
+def test_every_real_file_ends_as_mels_or_as_a_reason(lake, real_audio):
+    files = sorted(str(path) for path in real_audio.rglob("*") if path.is_file())
+    jobs = [job_of(Recording("m:1", path), film_id=f"enwiki-{i}") for i, path in enumerate(files)]
+    results = extract_films(lake, jobs, MelSettings(), "run", workers=2)
+    reasons = [result.outcomes[0].reason for result in results]
+    assert len(results) == len(files)
+    assert reasons.count("ok") > 0.6 * len(files)
+    assert not {"unforeseen_error", "decoder_crashed", "timeout"} & set(reasons)
+    assert all((result.shard is not None) == (result.outcomes[0].reason == "ok") for result in results)
