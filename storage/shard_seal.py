@@ -52,7 +52,7 @@ def check_seal(file: BinaryIO, shard: str, *, deep: bool = False) -> None:
     file.seek(pages_end)
     our_mark, footer_digest, pages_digest = SEAL.unpack(file.read(SEAL.size))
     if our_mark != SEAL_MARK or hashlib.sha256(file.read()).digest() != footer_digest:
-        raise LakeError(f"{shard} has a damaged footer; {again}")
+        raise LakeError(f"{shard} has a damaged footer, or another program rewrote it; {again}")
     if deep and _pages_digest(file, pages_end) != pages_digest:
         raise LakeError(f"{shard} has a damaged page; {again}")
 
