@@ -18,18 +18,15 @@ from prefect.utilities.annotations import quote
 from pydantic import Field
 
 from storage.flow_runs import record_flow_run
-from storage.mels import MelSettings
 from storage.tables import open_tables
 from tasks.films.progress import bars
 from tasks.soundtracks.candidates import Film
-from tasks.soundtracks.collecting import Collector, Report
+from tasks.soundtracks.collecting import LOCAL_FILMS_TOGETHER, Collector, Report
 from tasks.soundtracks.planning import plan
 from tasks.soundtracks.recovery import recover
 from tasks.soundtracks.settings import SoundtrackSettings
 from tasks.soundtracks.supply import Supply, open_supply
 
-LOCAL_FILMS_PER_BATCH = 64
-"""About half a minute of two cores: long enough for Prefect's share to vanish, short enough to see it move."""
 REMOTE_FILMS_PER_BATCH = 8
 """A film takes minutes to fetch politely; each is committed by itself inside the batch."""
 NAME = "collect-soundtracks"
@@ -115,29 +112,11 @@ def run_to_end(root: str, settings: SoundtrackSettings) -> dict[str, Any] | Stat
 def _collect(supply: Supply, run_id: str, progress: Any) -> dict[str, Any]:
     settings, lake = supply.settings, supply.lake
     counts = {"films": 0, "tracks": 0, "recovered": recover(lake, run_id)}
-    planned = plan(
-        lake,
-        supply.judging,
-        supply.assigned,
-        searching=settings.youtube,
-        retry_reasons=settings.retry_reasons,
-        run_id=run_id,
-    )
+    planned = plan(lake, supply, run_id)
     todo = settings.chosen(planned.films, supply.judging.catalogue)
-    collector = Collector(
-        lake,
-        supply.sources,
-        MelSettings(short_tracks="refuse"),  # a four-second sting would be more silence than music
-        run_id,
-        settings.workers,
-        settled_tracks=planned.settled_tracks,
-        attempts=planned.attempts,
-        judging=supply.judging,
-        films_together=1 if settings.is_networked else LOCAL_FILMS_PER_BATCH,
-        keep_audio=settings.keep_audio,
-    )
+    collector = Collector(supply, planned, run_id)
     paused = supply.paused
-    per_batch = REMOTE_FILMS_PER_BATCH if settings.is_networked else LOCAL_FILMS_PER_BATCH
+    per_batch = REMOTE_FILMS_PER_BATCH if settings.is_networked else LOCAL_FILMS_TOGETHER
     for start in range(0, len(todo), per_batch):
         if paused:
             break

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,14 +22,18 @@ from storage.mels import MelSettings, shard_path
 from storage.outcomes import Outcome, Stage, Status, from_error
 from storage.schemas import TRACKS
 from tasks.soundtracks.candidates import Decision, Film, Judged, track_row
-from tasks.soundtracks.catalogue import Catalogue
 from tasks.soundtracks.choosing import TRACKS_A_FILM, decided, in_order
 from tasks.soundtracks.extraction import FilmJob, FilmResult, Recording, extract_films
-from tasks.soundtracks.judging import Judge
 from tasks.soundtracks.matching import RULE_VERSION
+from tasks.soundtracks.planning import Plan
 from tasks.soundtracks.remote import staging_folder
 from tasks.soundtracks.sources import Source
+from tasks.soundtracks.supply import Supply
 
+LOCAL_FILMS_TOGETHER = 64
+"""About half a minute of two cores: enough for the workers' start to vanish, little to repeat after a crash."""
+MEL_SETTINGS = MelSettings(short_tracks="refuse")
+"""A four-second sting padded to a segment would be more silence than music."""
 RUNS_UNTIL_GIVEN_UP = 3
 """A recording that failed in so many runs is not asked for again, except by `needledrop retry`."""
 
@@ -66,25 +70,22 @@ class Gathered:
 
 @dataclass(frozen=True)
 class Collector:
-    """Everything that a batch of films is done with.
+    """Does films with the sources of a run, as planned."""
 
-    `films_together` films are gathered before they are extracted side by side and committed: many for
-    recordings that are at hand, one for recordings that take minutes to fetch.
-    """
-
-    lake: Lake
-    sources: Sequence[Source]
-    settings: MelSettings
+    supply: Supply
+    planned: Plan
     run_id: str
-    workers: int
-    settled_tracks: frozenset[str] = frozenset()
-    """Items of stage track that are not to be tried now."""
-    attempts: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    """(stage, item) -> attempts that were made before this run."""
-    judging: Judge = field(default_factory=lambda: Judge(Catalogue(())))
-    films_together: int = 32
-    keep_audio: bool = False
     on_film: Callable[[str], None] = lambda _film_id: None
+
+    @property
+    def lake(self) -> Lake:
+        """Where everything is kept."""
+        return self.supply.lake
+
+    @property
+    def films_together(self) -> int:
+        """How many films are gathered before they are extracted: each by itself if fetching takes minutes."""
+        return 1 if self.supply.settings.is_networked else LOCAL_FILMS_TOGETHER
 
     def collect(self, films: Sequence[Film]) -> Report:
         """Do these films, and commit what came of each. Films that another worker has are left to it."""
@@ -125,7 +126,7 @@ class Collector:
     def _gather(self, gathered: Gathered, claimed: Claim) -> None:
         """A film's recordings from the first source that has any."""
         film = gathered.film
-        for source in self.sources:
+        for source in self.supply.sources:
             try:
                 candidates = in_order(source.find(film))
             except ItemError as error:
@@ -143,10 +144,10 @@ class Collector:
             return judged
         if len(gathered.recordings) >= TRACKS_A_FILM:
             return decided(judged, Decision.REJECTED, "enough_tracks")
-        judged = self.judging.settle(judged)  # another film of this run may have it by now
+        judged = self.supply.judging.settle(judged)  # another film of this run may have it by now
         if judged.verdict.decision is not Decision.TAKEN:
             return judged
-        if judged.item in self.settled_tracks:
+        if judged.item in self.planned.settled_tracks:
             return decided(judged, Decision.REJECTED, "failed_before")
         try:
             fetched = source.fetch(judged, gathered.film)
@@ -159,7 +160,7 @@ class Collector:
 
     def _failed(self, stage: Stage, item: str, error: ItemError) -> Outcome:
         """The outcome of a failure; what failed in three runs is given up."""
-        if stage is Stage.TRACK and self.attempts.get((str(stage), item), 0) + 1 >= RUNS_UNTIL_GIVEN_UP:
+        if stage is Stage.TRACK and self.planned.attempts.get((str(stage), item), 0) + 1 >= RUNS_UNTIL_GIVEN_UP:
             error = ItemError(error.reason, f"{error} (given up after {RUNS_UNTIL_GIVEN_UP} runs)", Retry.NEVER)
         return from_error(stage, item, error)
 
@@ -178,7 +179,7 @@ class Collector:
                 self.on_film(one.film.film_id)
         tables.append(self.lake, TRACKS, rows, self.run_id)
         outcomes.record(self.lake, ended, self.run_id)
-        self.judging.owners.update({row["track_id"]: row["film_id"] for row in rows if row.get("segments")})
+        self.supply.judging.owners.update({row["track_id"]: row["film_id"] for row in rows if row.get("segments")})
         for job, result in ((job, result) for job in jobs for result in results if result.film_id == job.film_id):
             if result.shard:
                 self._let_go(job)
@@ -190,16 +191,16 @@ class Collector:
         return extract_films(
             self.lake,
             jobs,
-            self.settings,
+            MEL_SETTINGS,
             self.run_id,
-            workers=self.workers,
+            workers=self.supply.settings.workers,
             on_film=lambda result: self.on_film(result.film_id),
         )
 
     def _let_go(self, job: FilmJob) -> None:
         """Downloads of a film whose mels are committed are deleted, or moved into the lake if a person wants them."""
         staged = staging_folder(self.lake, job.film_id)
-        if self.keep_audio:
+        if self.supply.settings.keep_audio:
             for recording in job.recordings:
                 if (path := Path(recording.path)).is_relative_to(staged):
                     self.lake.write_bytes(path.read_bytes(), "audio", job.film_id, path.name.lstrip("-_"))

@@ -179,7 +179,7 @@ RULES: dict[str, Rule] = {
         Action.SOON,
         r"bytes read, \d+ more expected|incomplete ?read|content too short"
         r"|did not get any data|downloaded file is empty|fragments? (?:\d+ )?not found"
-        r"|expected \d+ bytes|giving up after \d+ (?:fragment )?retries"
+        r"|expected \d+ bytes"
         r"|unable to download (?:\w+ )?fragment|premature(?:ly)? (?:end|close)",
         is_vague=False,
     ),

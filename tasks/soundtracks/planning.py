@@ -14,16 +14,13 @@ from storage import tables
 from storage.errors import ItemError, Retry
 from storage.lake import Lake
 from storage.outcomes import Outcome, Stage, Status, attempts, from_error, settled
-from storage.reviews import read_reviews
 from storage.schemas import OUTCOMES, TRACKS
-from storage.takedowns import read_takedowns
 from tasks.soundtracks.candidates import Decision, Film, Judged, track_row
-from tasks.soundtracks.catalogue import read_catalogue
 from tasks.soundtracks.choosing import decided
-from tasks.soundtracks.judging import Judge
 from tasks.soundtracks.matching import RULE_VERSION
 from tasks.soundtracks.recovery import done_films, record_changes
 from tasks.soundtracks.sources import Assigned
+from tasks.soundtracks.supply import Supply
 
 
 @dataclass(frozen=True)
@@ -35,27 +32,14 @@ class Plan:
     attempts: dict[tuple[str, str], int]
 
 
-def read_judge(lake: Lake) -> Judge:
-    """Judging with what the lake knows now."""
-    rows = tables.latest(lake, TRACKS, ["film_id", "track_id", "segments"]).to_pylist()
-    owners = {row["track_id"]: row["film_id"] for row in rows if row["segments"]}
-    return Judge(read_catalogue(lake), read_reviews(lake), read_takedowns(lake), owners)
-
-
-def plan(
-    lake: Lake,
-    judging: Judge,
-    assigned: Sequence[Assigned],
-    *,
-    searching: bool,
-    retry_reasons: Collection[str],
-    run_id: str,
-) -> Plan:
-    """Plan a run. `searching` says that a source can be asked about any film.
+def plan(lake: Lake, supply: Supply, run_id: str) -> Plan:
+    """Plan a run with these sources.
 
     What needs no work is recorded here if that says something new: recordings that no film wants, films for
     which there is nothing, and recordings that came after their film was done.
     """
+    judging, assigned, searching = supply.judging, supply.assigned, supply.settings.youtube
+    retry_reasons = supply.settings.retry_reasons
     again = _failed_items(lake, retry_reasons)
     done = done_films(lake)
     tracks_settled = frozenset(settled(lake, Stage.TRACK)) - again

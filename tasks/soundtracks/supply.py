@@ -7,14 +7,18 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from storage import tables
 from storage.errors import SourcePaused
 from storage.lake import Lake
 from storage.outcomes import Stage, from_error
+from storage.reviews import read_reviews
+from storage.schemas import TRACKS
+from storage.takedowns import read_takedowns
+from tasks.soundtracks.catalogue import read_catalogue
 from tasks.soundtracks.fetching import Fetcher, Pace
 from tasks.soundtracks.gate import Gate
 from tasks.soundtracks.judging import Judge
 from tasks.soundtracks.music_folder import read_music
-from tasks.soundtracks.planning import read_judge
 from tasks.soundtracks.preflight import check_readiness
 from tasks.soundtracks.recovery import record_changes
 from tasks.soundtracks.remote import Remote
@@ -68,6 +72,13 @@ def open_supply(lake: Lake, settings: SoundtrackSettings, run_id: str, progress:
             if wanted.pop(name, False):
                 supply.sources.append(makers[name]())
         yield supply
+
+
+def read_judge(lake: Lake) -> Judge:
+    """Judging with what the lake knows now."""
+    rows = tables.latest(lake, TRACKS, ["film_id", "track_id", "segments"]).to_pylist()
+    owners = {row["track_id"]: row["film_id"] for row in rows if row["segments"]}
+    return Judge(read_catalogue(lake), read_reviews(lake), read_takedowns(lake), owners)
 
 
 def _open_music(supply: Supply, progress: Progress) -> Source:
