@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+from yt_dlp.utils import unsmuggle_url
+
 from storage.errors import InputError, ItemError
 from tasks.soundtracks.candidates import Candidate, Decision, Film, Judged
 from tasks.soundtracks.choosing import decided
@@ -98,7 +100,7 @@ def _items(candidate: Candidate, info: dict[str, Any]) -> list[Candidate]:
         return [from_info(candidate, info)]
     items = []
     for position, entry in enumerate(info["entries"]):
-        url = str(entry.get("url") or entry.get("webpage_url") or "")
+        url = str(unsmuggle_url(str(entry.get("url") or entry.get("webpage_url") or ""))[0])  # yt-dlp adds notes to it
         item = replace(candidate, media_id=media_id(url), url=url, album=info.get("title"), position=position)
         items.append(from_info(item, entry))
     return items
