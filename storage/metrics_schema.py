@@ -211,12 +211,13 @@ _COLUMNS = _TABLE_1 + [f"hit_at_{k}" for k in RECALL_AT] + ["mrr", "map", "ndcg"
 
 _BOUNDS = ("low", "high")
 
+# Sums in another order differ in the last bit: rounded, the same ranks give the same figures every time.
 _LEADERBOARD = f"""
 WITH measured AS (
     SELECT source, system, preset, dataset_version, policy, count(*) AS seeds, any_value(films) AS films,
         any_value(tracks) AS tracks, any_value(candidates) AS candidates,
-        {", ".join(f"avg({column}) AS {column}" for column in _COLUMNS)},
-        stddev_samp(r_at_10) AS r_at_10_sd, stddev_samp(medr) AS medr_sd
+        {", ".join(f"round(avg({column}), 9) AS {column}" for column in _COLUMNS)},
+        round(stddev_samp(r_at_10), 9) AS r_at_10_sd, round(stddev_samp(medr), 9) AS medr_sd
     FROM latest_metrics GROUP BY source, system, preset, dataset_version, policy
 ), bounds AS (
     SELECT dataset_version, policy, preset, system,

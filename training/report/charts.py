@@ -1,6 +1,6 @@
 """Charts as SVG text: drawn by hand because each is a few lines, scales with the page, prints, and can be read aloud.
 
-Colours are those of Okabe and Ito, told apart by colour-blind readers; every line also carries its name.
+Colours follow Okabe and Ito, told apart by colour-blind readers, but dark enough for the name that every line carries.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#B58900", "#3C9DD0", "#7B3FA0", "#8C4A2F", "#5A5A5A")
-QUIET = "#767676"
+COLOURS = ("#0072B2", "#C14600", "#00805C", "#AE4A86", "#8A6A00", "#0B7A99", "#7B3FA0", "#8C4A2F", "#5A5A5A")
+QUIET = "#6B6B6B"
 _WIDTH, _HEIGHT = 760, 400
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 150, 14, 46
 _LABEL_PIXELS = 15

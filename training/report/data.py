@@ -126,9 +126,10 @@ def gather(lake: Lake, version: str | None) -> Report:
 def _measured(connection: duckdb.DuckDBPyConnection, version: str | None) -> tuple[str, str]:
     """The version to show, and the policy that most of its runs were ranked under."""
     found = connection.execute(
-        "SELECT dataset_version, mode(policy) FROM latest_metrics JOIN runs USING (run_id, dataset_version) "
-        "WHERE runs.source = 'trained' AND dataset_version = coalesce(?, dataset_version) "
-        "GROUP BY dataset_version ORDER BY max(finished_at) DESC NULLS LAST LIMIT 1",
+        "SELECT dataset_version, policy FROM latest_metrics JOIN runs USING (run_id, dataset_version) "
+        "WHERE runs.source = 'trained' AND dataset_version = coalesce(?, dataset_version) ORDER BY "
+        "max(finished_at) OVER (PARTITION BY dataset_version) DESC NULLS LAST, dataset_version, "
+        "count(*) OVER (PARTITION BY dataset_version, policy) DESC, length(policy) DESC, policy DESC LIMIT 1",
         [version],
     ).fetchone()
     if found is None:
@@ -168,10 +169,10 @@ def _system(connection: duckdb.DuckDBPyConnection, row: Row, several_presets: bo
 
 def _slices(connection: duckdb.DuckDBPyConnection, shown: System, policy: str) -> list[Row]:
     """Over all seeds of the shown system; the largest slices of each kind first."""
-    recalls = ", ".join(f"avg(r_at_{k}) AS r_at_{k}" for k in RECALL_AT)
+    recalls = ", ".join(f"round(avg(r_at_{k}), 9) AS r_at_{k}" for k in RECALL_AT)
     return _rows(
         connection,
-        f"SELECT slice_by, slice, any_value(films) AS films, any_value(tracks) AS tracks, {recalls}, avg(medr) AS medr "
+        f"SELECT slice_by, slice, any_value(films) AS films, any_value(tracks) AS tracks, {recalls}, round(avg(medr), 9) AS medr "
         "FROM slices WHERE policy = ? AND run_id IN (SELECT unnest(?)) GROUP BY slice_by, slice "
         "ORDER BY slice_by, films DESC, slice",
         policy,

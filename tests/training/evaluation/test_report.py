@@ -11,7 +11,7 @@ from PIL import Image
 
 from storage.errors import InputError
 from storage.tables import open_tables
-from training.report.charts import Line, loss_chart, recall_chart
+from training.report.charts import COLOURS, QUIET, Line, loss_chart, recall_chart
 from training.report.page import page, write_report
 
 BROWSER = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
@@ -113,6 +113,15 @@ def test_charts_of_a_single_point_are_drawn():
     assert "<svg" in recall_chart([Line("one", [(1, 100.0), (2, 100.0)], "#000")], "all found")
 
 
+def test_names_in_the_colours_of_their_lines_can_be_read():
+    def luminance(colour):
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    assert all(1.05 / (luminance(colour) + 0.05) >= 4.5 for colour in (*COLOURS, QUIET))
+
+
 def browse(*options):
     fixed = ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-background-networking")
     return subprocess.run([BROWSER, *fixed, *options], capture_output=True, text=True, timeout=120, check=True).stdout
@@ -133,7 +142,7 @@ def test_a_browser_draws_the_curves(report, tmp_path):
     browse("--window-size=1200,5000", f"--screenshot={tmp_path / 'page.png'}", report[1].as_uri())
     with Image.open(tmp_path / "page.png") as picture:
         colours = {colour for _, colour in picture.convert("RGB").getcolors(2**24)}
-    assert {(0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00), (255, 255, 255)} <= colours
+    assert {(0x00, 0x72, 0xB2), (0xC1, 0x46, 0x00), (255, 255, 255)} <= colours
 
 
 @needs_browser
