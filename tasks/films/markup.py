@@ -45,10 +45,8 @@ _UNCLOSED_TEMPLATE = re.compile(r"\{\{+[^{}|\n\[\]]{0,60}\|?")
 FILE_NAMESPACES = (
     "file|image|media|fichier|datei|bild|immagine|archivo|imagen|ficheiro|imagem|bestand|plik|fil|tiedosto|файл"
 )
-_UNCLOSED_FILE = re.compile(
-    rf"(?:\[\[\s*(?:{FILE_NAMESPACES})\s*:|\b(?:file|image):[^|\n]*\|)[^\n]*|\|(?:thumb|frame|left|right|center)(?=\|)",
-    re.IGNORECASE,
-)
+_UNCLOSED_FILE = re.compile(rf"(?:\[\[\s*(?:{FILE_NAMESPACES})\s*:|\b(?:file|image):[^|\n]*\|)[^\n]*", re.IGNORECASE)
+_FILE_OPTION = re.compile(r"\|(?:thumb|frame|left|right|center)(?=\|)", re.IGNORECASE)
 _FILE_OR_CATEGORY = re.compile(
     rf"\s*(?:{FILE_NAMESPACES}|category|kategorie|catégorie|categoria|categoría|категория)\s*:", re.IGNORECASE
 )
@@ -58,6 +56,8 @@ _EMPTY_BRACKETS = re.compile(r"[(\[][\s,;:/–—-]*[)\]]")
 _OPENING_JUNK = re.compile(r"\(\s*[,;:]\s*|\( +")
 _CLOSING_JUNK = re.compile(r"[,;:] *\)")
 _INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2060\ufeff"
+_STRAY_REF = re.compile(r"</?ref\b(?:\s+\w+\s*=\s*(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s<>\"'/]+))*\s*/?>?", re.IGNORECASE)
+_MARKS = ("''", "[[", "]]", "{{", "}}")
 _BRACKETS = re.compile(r"\[\[(?:[^\[\]|\n]*\|)?|\]\]|\{\{+|\}\}+")
 _SPACE_BEFORE = re.compile(r" ([,.)])(?=[\s\"')\]]|$)")
 _LIST_MARKS = "*#:;"
@@ -209,11 +209,13 @@ def _swept(text: str) -> str:
     if "&" in text:
         text = html.unescape(text)
     if "<" in text:
-        text = _TAG.sub("", text)
-    if "[[" in text or "]]" in text or "{{" in text or "}}" in text:
-        text = _BRACKETS.sub("", text)
-    if "''" in text:
-        text = "\n".join(_without_quotes(line) if "''" in line else line for line in text.split("\n"))
+        text = _STRAY_REF.sub("", _TAG.sub("", text))
+    while any(mark in text for mark in _MARKS):  # what stood round a removed mark may be one again
+        text = "\n".join(
+            _without_quotes(line) if "''" in line else line for line in _BRACKETS.sub("", text).split("\n")
+        )
+    if "|" in text:
+        text = _FILE_OPTION.sub("", text)
     if not text.isascii():
         for character in _INVISIBLE:
             if character in text:

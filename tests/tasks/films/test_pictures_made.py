@@ -1,0 +1,110 @@
+"""Pictures of every kind and pictures that are none: a JPEG with its shorter side at 224 pixels, or a reason."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from storage.errors import InputError, ItemError
+from tasks.films import thumbnails
+from tasks.films.thumbnails import ImageFolder, make_thumbnail
+
+
+def _bytes(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "1", "P", "LA", "RGBA", "I;16", "CMYK", "F", "YCbCr"])
+def test_every_mode_becomes_rgb(mode: str) -> None:
+    picture = Image.new("RGB", (300, 400), (200, 40, 40)).convert("L" if mode == "I;16" else mode)
+    if mode == "I;16":
+        picture = Image.new("I;16", (300, 400), 40_000)
+    made = make_thumbnail(_bytes(picture, "PNG" if mode not in ("CMYK", "F", "YCbCr") else "TIFF"))
+    kept = Image.open(io.BytesIO(made.jpeg))
+    assert (kept.mode, kept.size, made.width, made.height) == ("RGB", (224, 299), 224, 299)
+
+
+def test_a_small_picture_is_enlarged_and_a_landscape_keeps_its_shape() -> None:
+    made = make_thumbnail(_bytes(Image.new("RGB", (120, 60))))
+    assert (made.width, made.height) == (448, 224)
+
+
+def test_a_turned_photograph_stands_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    made = make_thumbnail(_bytes(Image.new("RGB", (400, 300)), "JPEG", exif=exif))
+    assert (made.width, made.height) == (224, 299)
+
+
+def test_transparency_becomes_white() -> None:
+    made = make_thumbnail(_bytes(Image.new("RGBA", (300, 300), (0, 0, 0, 0))))
+    assert Image.open(io.BytesIO(made.jpeg)).getpixel((9, 9)) == (255, 255, 255)
+
+
+def test_an_animation_gives_its_first_picture() -> None:
+    frames = [Image.new("RGB", (300, 300), c) for c in ((250, 0, 0), (0, 250, 0))]
+    made = make_thumbnail(_bytes(frames[0], "GIF", save_all=True, append_images=frames[1:]))
+    red, green, _ = Image.open(io.BytesIO(made.jpeg)).getpixel((9, 9))  # type: ignore[misc]
+    assert red > 200 > green
+
+
+def test_the_same_bytes_make_the_same_jpeg() -> None:
+    data = _bytes(Image.effect_noise((300, 300), 50))
+    assert make_thumbnail(data) == make_thumbnail(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "not_an_image"),
+        (b"<html>404</html>", "not_an_image"),
+        (b"\xff\xd8\xff\xe0" + b"\0" * 50, "not_an_image"),
+        (_bytes(Image.new("1", (8000, 8000))), "too_many_pixels"),
+        (_bytes(Image.new("1", (30_000, 30_000))), "too_many_pixels"),
+        (_bytes(Image.new("RGB", (4000, 20))), "not_an_image"),
+    ],
+)
+def test_what_is_no_picture_says_why(data: bytes, reason: str) -> None:
+    with pytest.raises(ItemError) as error:
+        make_thumbnail(data)
+    assert error.value.reason == reason
+
+
+def test_too_many_bytes_are_not_even_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thumbnails, "MAXIMUM_BYTES", 100)
+    with pytest.raises(ItemError) as error:
+        make_thumbnail(_bytes(Image.effect_noise((300, 300), 50)))
+    assert error.value.reason == "too_large"
+
+
+def test_every_real_picture_gives_a_thumbnail_or_a_reason(real_pictures: list[Path]) -> None:
+    reasons = []
+    for path in real_pictures:
+        try:
+            made = make_thumbnail(path.read_bytes())
+            assert min(made.width, made.height) == 224, path
+        except ItemError as error:
+            reasons.append(error.reason)
+    assert len(reasons) < len(real_pictures) / 2
+    assert set(reasons) <= {"not_an_image", "too_many_pixels"}
+
+
+def test_a_folder_finds_pictures_as_the_wiki_names_them(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "Ash_poster.jpg").write_bytes(b"x")
+    folder = ImageFolder(tmp_path)
+    assert folder.read("ash poster.jpg") == b"x"
+    with pytest.raises(ItemError) as error:
+        folder.read("Oak.jpg")
+    assert error.value.reason == "missing"
+
+
+def test_a_folder_that_is_not_there_is_bad_input(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no folder"):
+        ImageFolder(tmp_path / "absent")
