@@ -7,8 +7,11 @@ import subprocess
 from html.parser import HTMLParser
 
 import pytest
+import typer
 from PIL import Image
+from typer.testing import CliRunner
 
+from needledrop import report as command
 from storage.errors import InputError
 from storage.tables import open_tables
 from training.report.charts import COLOURS, QUIET, Line, loss_chart, recall_chart
@@ -106,6 +109,17 @@ def test_nothing_measured_is_said_in_a_sentence(measured, tmp_path):
         write_report(measured, "v9", tmp_path / "r.html")
     with pytest.raises(InputError, match="run `needledrop train`"):
         write_report(open_tables(str(tmp_path / "lake")), None, tmp_path / "r.html")
+
+
+def test_the_command_writes_the_page_or_says_why_it_cannot(measured, text, tmp_path):
+    app = typer.Typer()
+    app.command("other")(lambda: None)
+    command.register(app)
+    given = ["report", "--lake", measured.root, "--output"]
+    CliRunner().invoke(app, [*given, str(tmp_path / "new" / "page.html")], catch_exceptions=False)
+    assert (tmp_path / "new" / "page.html").read_text() == text
+    failed = CliRunner().invoke(app, [*given, str(tmp_path)])
+    assert isinstance(failed.exception, InputError) and "choose another --output" in str(failed.exception)
 
 
 def test_charts_of_a_single_point_are_drawn():
