@@ -173,8 +173,8 @@ def _slices(connection: duckdb.DuckDBPyConnection, shown: System, policy: str) -
     return _rows(
         connection,
         f"SELECT slice_by, slice, any_value(films) AS films, any_value(tracks) AS tracks, {recalls}, "
-        "round(avg(medr), 9) AS medr FROM slices WHERE policy = ? AND run_id IN (SELECT unnest(?)) GROUP BY slice_by, slice "
-        "ORDER BY slice_by, films DESC, slice",
+        "round(avg(medr), 9) AS medr FROM slices WHERE policy = ? AND run_id IN (SELECT unnest(?)) "
+        "GROUP BY slice_by, slice ORDER BY slice_by, films DESC, slice",
         policy,
         [run["run_id"] for run in shown.runs],
     )
