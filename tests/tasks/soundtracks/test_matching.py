@@ -68,23 +68,52 @@ TAKEN = [
     ("Inception", video("Hans Zimmer - Inception Soundtrack - Time", uploader="Hans Zimmer", artist="Hans Zimmer")),
     ("Inception", video("Dream", album="Inception: Original Motion Picture Soundtrack", **TOPIC)),
     ("Rocky (film)", video("Gonna Fly Now", album="Rocky - Original Motion Picture Score", release_year=1976, **TOPIC)),
-    ("Dune (2021 film)", video("Paul's Dream", album="Dune (Original Motion Picture Soundtrack)", release_year=2021, **TOPIC)),
+    (
+        "Dune (2021 film)",
+        video("Paul's Dream", album="Dune (Original Motion Picture Soundtrack)", release_year=2021, **TOPIC),
+    ),
     ("Dune (1984 film)", video("Prologue", album="Dune (Original Soundtrack Recording)", release_year=1984, **TOPIC)),
-    ("Up (2009 film)", video("Married Life", album="Up (Original Motion Picture Soundtrack)", release_year=2009, **TOPIC)),
-    ("Spider-Man (2002 film)", video("Main Titles", album="Spiderman (Original Motion Picture Score)", release_year=2002, **TOPIC)),
+    (
+        "Up (2009 film)",
+        video("Married Life", album="Up (Original Motion Picture Soundtrack)", release_year=2009, **TOPIC),
+    ),
+    (
+        "Spider-Man (2002 film)",
+        video("Main Titles", album="Spiderman (Original Motion Picture Score)", release_year=2002, **TOPIC),
+    ),
     ("Romeo + Juliet", video("Lovefool", album="Romeo & Juliet Soundtrack", release_year=1996, **TOPIC)),
-    ("E.T. the Extra-Terrestrial", video("Flying", album="ET The Extra-Terrestrial: Music from the Motion Picture", **TOPIC)),
-    ("Jaws (film)", video("Main Title", album="Jaws (Anniversary Collector's Edition Soundtrack)", release_year=2000, **TOPIC)),
+    (
+        "E.T. the Extra-Terrestrial",
+        video("Flying", album="ET The Extra-Terrestrial: Music from the Motion Picture", **TOPIC),
+    ),
+    (
+        "Jaws (film)",
+        video("Main Title", album="Jaws (Anniversary Collector's Edition Soundtrack)", release_year=2000, **TOPIC),
+    ),
     ("Amélie", video("Comptine d'un autre été", album="Amelie (Bande originale du film)", release_year=2001, **TOPIC)),
     ("The Interview", video("Opening Scene", album="The Interview (Original Motion Picture Soundtrack)", **TOPIC)),
-    ("1917 (2019 film)", video("The Night Window", album="1917 (Original Motion Picture Soundtrack)", release_year=2019, **TOPIC)),
-    ("Kill Bill: Volume 1", video("Bang Bang", album="Kill Bill Vol. 1 Original Soundtrack", release_year=2003, **TOPIC)),
-    ("Kill Bill: Volume 2", video("Malagueña", album="Kill Bill Vol. 2 Original Soundtrack", release_year=2004, **TOPIC)),
+    (
+        "1917 (2019 film)",
+        video("The Night Window", album="1917 (Original Motion Picture Soundtrack)", release_year=2019, **TOPIC),
+    ),
+    (
+        "Kill Bill: Volume 1",
+        video("Bang Bang", album="Kill Bill Vol. 1 Original Soundtrack", release_year=2003, **TOPIC),
+    ),
+    (
+        "Kill Bill: Volume 2",
+        video("Malagueña", album="Kill Bill Vol. 2 Original Soundtrack", release_year=2004, **TOPIC),
+    ),
     ("Jaws (film)", video("01 Main Title", album="Jaws 01 Soundtrack", **TOPIC)),
-    ("The Lord of the Rings: The Fellowship of the Ring",
-     video("The Bridge", album="Lord of the Rings: Fellowship of the Ring (Original Soundtrack)", **TOPIC)),
-    ("The Social Network", video("Hand Covers Bruise", album="The Social Network (Soundtrack from the Motion Picture)", **TOPIC)),
-]  # fmt: skip
+    (
+        "The Lord of the Rings: The Fellowship of the Ring",
+        video("The Bridge", album="Lord of the Rings: Fellowship of the Ring (Original Soundtrack)", **TOPIC),
+    ),
+    (
+        "The Social Network",
+        video("Hand Covers Bruise", album="The Social Network (Soundtrack from the Motion Picture)", **TOPIC),
+    ),
+]
 
 
 @pytest.mark.parametrize(("title", "candidate"), TAKEN, ids=lambda value: getattr(value, "album", value))
@@ -96,14 +125,26 @@ REJECTED = [
     ("Rocky (film)", video("Redemption", album="Rocky II (Original Soundtrack)", **TOPIC), "sequel"),
     ("Rocky (film)", video("Burning Heart", album="Rocky 4 Soundtrack", **TOPIC), "sequel"),
     ("Dune (2021 film)", video("Beginnings", album="Dune: Part Two (Original Soundtrack)", **TOPIC), "sequel"),
-    ("Guardians of the Galaxy (film)", video("Mr. Blue Sky", album="Guardians of the Galaxy Vol. 2 Soundtrack", **TOPIC), "sequel"),
+    (
+        "Guardians of the Galaxy (film)",
+        video("Mr. Blue Sky", album="Guardians of the Galaxy Vol. 2 Soundtrack", **TOPIC),
+        "sequel",
+    ),
     ("Blade Runner", video("Mesa", album="Blade Runner 2049 (Original Soundtrack)", **TOPIC), "sequel"),
     ("Wonder Woman (2017 film)", video("Themyscira", album="Wonder Woman 1984 (Soundtrack)", **TOPIC), "sequel"),
     ("Rocky (film)", video("Overture", album="Rocky Balboa (Original Soundtrack)", **TOPIC), "longer_title"),
     ("The Dark Knight", video("Why Do We Fall", album="The Dark Knight Rises (Soundtrack)", **TOPIC), "longer_title"),
     ("Alien (film)", video("The Covenant", album="Alien: Covenant (Original Soundtrack)", **TOPIC), "longer_title"),
-    ("Mission: Impossible (film)", video("Stairs", album="Mission: Impossible - Fallout (Music from the Motion Picture)", **TOPIC), "longer_title"),
-    ("Dune (2021 film)", video("Prologue", album="Dune (Original Soundtrack)", release_year=1984, **TOPIC), "belongs_to_another_film"),
+    (
+        "Mission: Impossible (film)",
+        video("Stairs", album="Mission: Impossible - Fallout (Music from the Motion Picture)", **TOPIC),
+        "longer_title",
+    ),
+    (
+        "Dune (2021 film)",
+        video("Prologue", album="Dune (Original Soundtrack)", release_year=1984, **TOPIC),
+        "belongs_to_another_film",
+    ),
     ("Inception", video("Inception Official Trailer Music", **TOPIC), "unwanted_trailer"),
     ("Inception", video("Inception Soundtrack - Time (Piano Cover)", **FAN), "unwanted_piano_cover"),
     ("Inception", video("Inception Full Soundtrack", seconds=880, **FAN), "unwanted_full_soundtrack"),
@@ -117,16 +158,19 @@ REJECTED = [
     ("Inception", video("Inception soundtrack", seconds=12, **TOPIC), "too_short"),
     ("Inception", video("Inception soundtrack", seconds=7200, **TOPIC), "too_long"),
     ("Inception", video("Inception: The Video Game Soundtrack", **FAN), "other_medium"),
-    ("The Lord of the Rings: The Fellowship of the Ring",
-     video("Edge of Night", album="The Lord of the Rings: The Return of the King Soundtrack", **TOPIC), "other_album"),
-]  # fmt: skip
+    (
+        "The Lord of the Rings: The Fellowship of the Ring",
+        video("Edge of Night", album="The Lord of the Rings: The Return of the King Soundtrack", **TOPIC),
+        "other_album",
+    ),
+]
 
 
 @pytest.mark.parametrize(("title", "candidate", "reason"), REJECTED, ids=lambda v: getattr(v, "title", v))
 def test_what_is_not_the_films_music_is_rejected_with_its_reason(title: str, candidate: Candidate, reason: str) -> None:
     decision, why = verdict(candidate, title)
     assert decision == "rejected"
-    assert why == reason or reason == "longer_title" and why in ("longer_title", "other_album")
+    assert why == reason or (reason == "longer_title" and why in ("longer_title", "other_album"))
 
 
 NOT_TAKEN = [
@@ -169,8 +213,10 @@ def test_two_films_of_one_title_and_no_year_are_left_to_a_person() -> None:
 
 def test_at_most_nine_are_taken_in_album_order_and_doubles_are_not() -> None:
     album = {"album": "Inception (Original Soundtrack)", "release_year": 2010, **TOPIC}
-    tracks = [Candidate("youtube", f"{n:011d}", "u", f"Track {n}", duration_seconds=100.0 + n, position=n, **album)
-              for n in range(12, 0, -1)]  # fmt: skip
+    tracks = [
+        Candidate("youtube", f"{n:011d}", "u", f"Track {n}", duration_seconds=100.0 + n, position=n, **album)
+        for n in range(12, 0, -1)
+    ]
     double = Candidate("youtube", "double00000", "u", "Track 3", duration_seconds=104.0, position=40, **album)
     judged = [j for c in [*tracks, double] for j in judge_everywhere(c, CATALOGUE)]
     chosen = keep_nine(in_order(judged))
@@ -180,6 +226,14 @@ def test_at_most_nine_are_taken_in_album_order_and_doubles_are_not() -> None:
 
 
 def test_a_folders_short_recordings_are_enough() -> None:
-    clip = Candidate("music_folder", "aa", "a.opus", "Dream", album="Inception (Original Motion Picture Soundtrack)",
-                     artist="X", release_year=2010, duration_seconds=24.0)  # fmt: skip
+    clip = Candidate(
+        "music_folder",
+        "aa",
+        "a.opus",
+        "Dream",
+        album="Inception (Original Motion Picture Soundtrack)",
+        artist="X",
+        release_year=2010,
+        duration_seconds=24.0,
+    )
     assert verdict(clip, "Inception") == ("taken", "matched")

@@ -1,0 +1,56 @@
+"""A source that asks for a pause gets it, from every run and worker."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from storage import tables
+from storage.breakers import SUSPECTS_TO_OPEN, Pause, note_success, note_suspect, open_breaker, read_breaker
+from storage.lake import Lake
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return tables.open_tables(str(tmp_path / "lake"))
+
+
+def opened(lake: Lake, asked_for: timedelta | None = None) -> timedelta:
+    before = datetime.now(UTC)
+    breaker = open_breaker(lake, "youtube", Pause("bot", "x", 6 * HOUR, 20 * HOUR, asked_for), "1", "run")
+    return breaker.until - before
+
+
+def test_a_source_that_never_paused_is_closed(lake: Lake) -> None:
+    assert not read_breaker(lake, "youtube").is_open("1")
+
+
+def test_each_pause_in_a_row_is_twice_as_long_up_to_a_limit(lake: Lake) -> None:
+    hours = [round(opened(lake) / HOUR) for _ in range(4)]
+    assert hours == [6, 12, 20, 20]
+
+
+def test_a_wait_that_the_source_asks_for_is_honoured(lake: Lake) -> None:
+    assert round(opened(lake, timedelta(minutes=7)) / timedelta(minutes=1)) == 7
+
+
+def test_a_success_closes_it_and_starts_over(lake: Lake) -> None:
+    opened(lake)
+    opened(lake)
+    note_success(lake, "youtube", "run")
+    assert not read_breaker(lake, "youtube").is_open("1")
+    assert round(opened(lake) / HOUR) == 6
+
+
+def test_other_sources_go_on(lake: Lake) -> None:
+    opened(lake)
+    assert not read_breaker(lake, "url_list").is_open("1")
+
+
+def test_enough_different_suspects_are_counted_across_runs(lake: Lake) -> None:
+    seen = [note_suspect(lake, "youtube", name, f"run-{name}") for name in "aabcde"]
+    assert seen == [False] * SUSPECTS_TO_OPEN + [True]

@@ -1,0 +1,67 @@
+"""Several workers never work on one item at once, and a dead worker's item is free again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from storage import tables
+from storage.claims import LEASE, claim
+from storage.lake import Lake
+
+CLAIM_AND_DIE = """
+import os, sys
+from storage.claims import claim
+from storage.lake import Lake
+assert claim(Lake(sys.argv[1]), "f-1")
+os._exit(9)
+"""
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return tables.open_tables(str(tmp_path / "lake"))
+
+
+def test_one_of_many_gets_it(lake: Lake) -> None:
+    with ThreadPoolExecutor(16) as pool:
+        got = [one for one in pool.map(lambda _n: claim(lake, "f-1"), range(64)) if one]
+    assert len(got) == 1
+
+
+def test_what_was_released_can_be_claimed_again(lake: Lake) -> None:
+    held = claim(lake, "f-1")
+    assert held is not None
+    assert claim(lake, "f-1") is None
+    held.release()
+    assert claim(lake, "f-1") is not None
+
+
+def test_the_claim_of_a_killed_process_is_taken_over_at_once(lake: Lake) -> None:
+    subprocess.run([sys.executable, "-c", CLAIM_AND_DIE, lake.root], cwd=Path(__file__).parents[2], check=False)
+    assert lake.list("claims")
+    with ThreadPoolExecutor(8) as pool:
+        got = [one for one in pool.map(lambda _n: claim(lake, "f-1"), range(16)) if one]
+    assert len(got) == 1
+
+
+def test_the_claim_of_another_machine_counts_until_its_lease_ends(lake: Lake) -> None:
+    until = datetime.now(UTC) + LEASE
+    foreign = {"host": "elsewhere", "pid": 1, "born": "1", "until": until.isoformat()}
+    lake.write_bytes(json.dumps(foreign).encode(), "claims", "f-1", "000001.json")
+    assert claim(lake, "f-1") is None
+    assert claim(lake, "f-1", now=until + timedelta(seconds=1)) is not None
+
+
+def test_a_renewed_claim_lasts_longer(lake: Lake) -> None:
+    held = claim(lake, "f-1")
+    assert held is not None
+    before = json.loads(lake.read_bytes("claims", "f-1", "000001.json"))
+    held.renew()
+    assert json.loads(lake.read_bytes("claims", "f-1", "000001.json"))["until"] > before["until"]

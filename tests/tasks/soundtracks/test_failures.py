@@ -1,0 +1,140 @@
+"""Messages and exceptions as they come, each with the reason and the answer that it must get."""
+
+from __future__ import annotations
+
+import errno
+import io
+import socket
+
+import pytest
+from yt_dlp.networking import Response
+from yt_dlp.networking.exceptions import CertificateVerifyError, HTTPError, TransportError
+from yt_dlp.utils import DownloadError, ExtractorError, GeoRestrictedError, UserNotLive
+
+from storage.outcomes import FETCH_REASONS
+from tasks.soundtracks.failure_rules import RULES, Action
+from tasks.soundtracks.failures import Answered, classify
+
+MESSAGES = [
+    ("Sign in to confirm you’re not a bot. Use --cookies-from-browser or --cookies for the authentication", "bot"),
+    ("Sign in to confirm that you're not a bot", "bot"),
+    ("Our systems have detected unusual traffic from your computer network", "bot"),
+    ("Please complete the CAPTCHA to continue", "bot"),
+    ("This content isn't available, try again later. The current session has been rate-limited", "rate_limit"),
+    ("Unable to download API page: HTTP Error 429: Too Many Requests", "rate_limit"),
+    ("The provided YouTube account cookies are no longer valid", "cookies"),
+    ("Private video. Sign in if you've been granted access to this video", "private"),
+    ("This video is private", "private"),
+    ("Video unavailable. This video has been removed by the uploader", "removed"),
+    ("This video has been removed for violating YouTube's Terms of Service", "removed"),
+    ("This video is no longer available because the account associated with it has been terminated.", "removed"),
+    ("The uploader has closed their YouTube account.", "removed"),
+    ("This playlist does not exist", "removed"),
+    ("Video unavailable. The uploader has not made this video available in your country", "geo"),
+    ("This video is not available in your region", "geo"),
+    ("This video contains content from SME, who has blocked it in your country on copyright grounds", "geo"),
+    ("This video contains content from UMG, who has blocked it on copyright grounds", "copyright"),
+    ("This video is no longer available due to a copyright claim by Somebody", "copyright"),
+    ("Sign in to confirm your age. This video may be inappropriate for some users.", "age"),
+    ("This video is age-restricted and only available on the site", "age"),
+    ("Join this channel to get access to members-only content like this video, and other exclusive perks.", "members"),
+    ("This video is available to this channel's members on level: Gold", "members"),
+    ("This video is only available to Music Premium members", "members"),
+    ("This video requires payment to watch.", "paid"),
+    ("This video is DRM protected", "drm"),
+    ("Premieres in 3 hours", "live"),
+    ("This live event will begin in 5 days.", "live"),
+    ("This live stream recording is not available.", "live"),
+    ("We're processing this video. Check back later.", "live"),
+    ("Requested format is not available. Use --list-formats for a list of available formats", "no_format"),
+    ("The page needs to be reloaded.", "reload"),
+    ("The following content is not available on this app.. Watch on the latest version", "reload"),
+    ("Video unavailable", "unavailable"),
+    ("This video is not available", "unavailable"),
+    ("Failed to extract any player response; please report this issue on https://…", "extractor"),
+    ("Unable to extract initial data", "extractor"),
+    ("No video formats found!", "extractor"),
+    ("Unsupported URL: https://example.invalid/", "unsupported"),
+    ("unable to download video data: HTTP Error 403: Forbidden", "http_403"),
+    ("Unable to download webpage: HTTP Error 404: Not Found", "http_gone"),
+    ("HTTP Error 410: Gone", "http_gone"),
+    ("HTTP Error 503: Service Unavailable", "http_5xx"),
+    ("Got error: HTTP Error 500: Internal Server Error. Giving up after 3 retries", "http_5xx"),
+    ("Got error: 200000 bytes read, 300000 more expected. Giving up after 3 retries", "truncated"),
+    ("Did not get any data blocks", "truncated"),
+    ("fragment 1 not found, unable to continue", "truncated"),
+    ("The read operation timed out", "timeout"),
+    ("<urlopen error [Errno -3] Temporary failure in name resolution>", "dns"),
+    ("[Errno 101] Network is unreachable", "dns"),
+    ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate", "tls"),
+    ("('Connection aborted.', RemoteDisconnected('Remote end closed connection without response'))", "transport"),
+    ("[Errno 111] Connection refused", "transport"),
+    ("unable to write data: [Errno 28] No space left on device", "disk"),
+    ("unable to open for writing: [Errno 30] Read-only file system: 'x.part'", "disk"),
+    ("Something that nobody has ever seen", "unknown"),
+]
+
+
+@pytest.mark.parametrize(("message", "reason"), MESSAGES, ids=[message[:60] for message, _reason in MESSAGES])
+def test_a_message_has_its_reason(message: str, reason: str) -> None:
+    assert classify(f"ERROR: [youtube] abcdefghijk: {message}").reason == reason
+
+
+def http_error(status: int, headers: dict[str, str] | None = None) -> HTTPError:
+    return HTTPError(Response(io.BytesIO(b""), "https://example.invalid/", headers or {}, status=status))
+
+
+def wrapped(cause: Exception) -> DownloadError:
+    return DownloadError("ERROR: it failed", (type(cause), cause, None))
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (wrapped(GeoRestrictedError("not here")), "geo"),
+        (wrapped(UserNotLive()), "live"),
+        (wrapped(http_error(429)), "rate_limit"),
+        (wrapped(http_error(403)), "http_403"),
+        (wrapped(http_error(410)), "http_gone"),
+        (wrapped(http_error(418)), "http_4xx"),
+        (wrapped(http_error(502)), "http_5xx"),
+        (wrapped(ExtractorError("boom", cause=TransportError(cause=TimeoutError()))), "timeout"),
+        (wrapped(ExtractorError("boom", cause=TransportError(cause=socket.gaierror(-2, "no")))), "dns"),
+        (wrapped(CertificateVerifyError("bad")), "tls"),
+        (OSError(errno.ENOSPC, "full"), "disk"),
+        (MemoryError(), "memory"),
+        (KeyError("streamingData"), "unknown"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_exception_has_its_reason(error: Exception, reason: str) -> None:
+    assert classify(error).reason == reason
+
+
+def test_the_calls_own_lines_tell_what_the_exception_lost() -> None:
+    vague = "No video formats found!"
+    assert classify(vague, ["[youtube] x: HTTP Error 429: Too Many Requests"]).reason == "rate_limit"
+    assert classify(vague, ["HTTP Error 403: Forbidden"]).reason == "blocked"
+    assert classify(vague, ["Some harmless warning"]).reason == "extractor"
+
+
+def test_a_refused_player_is_a_block_and_a_refused_stream_is_not() -> None:
+    assert classify("No video formats found!", (), [Answered(403, "www.youtube.com")]).reason == "blocked"
+    assert classify("x", (), [Answered(403, "rr1---sn-x.googlevideo.com")]).reason == "http_403"
+
+
+@pytest.mark.parametrize("value", ["30", "Wed, 21 Oct 2099 07:28:00 GMT"])
+def test_retry_after_is_read_in_both_forms(value: str) -> None:
+    failure = classify(wrapped(http_error(429, {"Retry-After": value})))
+    assert failure.retry_after_seconds is not None
+    assert failure.retry_after_seconds >= 30
+
+
+def test_every_reason_that_can_end_an_item_is_on_the_lists_of_outcomes() -> None:
+    of_items = {name for name, rule in RULES.items() if rule.action in (Action.NEVER, Action.LATER, Action.SOON)}
+    assert of_items == FETCH_REASONS
+
+
+def test_every_pause_says_for_how_long() -> None:
+    pauses = [rule for rule in RULES.values() if rule.action is Action.PAUSE]
+    assert all(rule.first_pause and rule.first_pause <= rule.longest_pause for rule in pauses)
