@@ -14,29 +14,10 @@ import sys
 from pathlib import Path
 
 EXTENSIONS = ("cli", "common", "opcache", "sqlite3", "gd", "apcu", "mbstring", "xml", "intl", "curl")
-MODULES = (
-    "pdo",
-    "sqlite3",
-    "pdo_sqlite",
-    "dom",
-    "xml",
-    "xmlreader",
-    "xmlwriter",
-    "simplexml",
-    "mbstring",
-    "intl",
-    "gd",
-) + (
-    "apcu",
-    "ctype",
-    "fileinfo",
-    "iconv",
-    "posix",
-    "tokenizer",
-    "curl",
-    "sockets",
-    "exif",
-)  # in the order in which they need each other
+MODULES = (  # in the order in which they need each other
+    "pdo", "sqlite3", "pdo_sqlite", "dom", "xml", "xmlreader", "xmlwriter", "simplexml", "mbstring", "intl", "gd",
+    "apcu", "ctype", "fileinfo", "iconv", "posix", "tokenizer", "curl", "sockets", "exif",
+)  # fmt: skip
 UNWANTED = re.compile(r"apache2|libapache2|libapr|debconf|systemd")
 READY = ".ready"
 

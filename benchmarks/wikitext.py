@@ -1,0 +1,110 @@
+"""Reading articles: plot, tags, year and picture of each, beside a full parse of the same pages in the same run.
+
+    python benchmarks/wikitext.py            # under a minute; --rounds 9 for a steadier figure
+
+The pages are the real articles beside the checkout (../shared/data) where they are, else the demo's. Rounds of
+both readings alternate, so that a busy machine slows both; the median round counts, in CPU seconds of one core.
+Then a dump is read that is ten times as large as another, each in a process of its own, for the peak memory.
+"""
+
+from __future__ import annotations
+
+import argparse
+import bz2
+import multiprocessing
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+import mwparserfromhell
+
+from tasks.films.export import read_export
+from tasks.films.wikitext import read_article
+
+REAL = Path(__file__).parents[2] / "shared" / "data" / "wikitext"
+SMALL_DUMP_PAGES = 500
+TIMES_AS_LARGE = 10
+
+Articles = list[tuple[str, str]]
+
+
+def main() -> None:
+    """Print pages a second for both readings, their ratio, and the memory of both dumps."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    articles = _articles()
+    ours, theirs = _race(articles, parser.parse_args().rounds)
+    size = sum(len(text) for _, text in articles) / len(articles)
+    print(f"{len(articles)} articles of films, {size:,.0f} characters on average, on one core")
+    print(f"plot, tags, year, picture   {len(articles) / ours:8,.0f} pages/s")
+    print(f"mwparserfromhell.parse      {len(articles) / theirs:8,.0f} pages/s")
+    print(f"ratio                       {theirs / ours:8.1f}")
+    with tempfile.TemporaryDirectory() as folder:
+        for pages in (SMALL_DUMP_PAGES, SMALL_DUMP_PAGES * TIMES_AS_LARGE):
+            dump = _dump(Path(folder) / f"{pages}.xml.bz2", articles, pages)
+            with multiprocessing.get_context("spawn").Pool(1) as pool:
+                seconds, peak_mib = pool.apply(_stream, (str(dump),))
+            mib = dump.stat().st_size / 2**20
+            print(f"dump of {pages:5} pages, {mib:5.1f} MiB: {pages / seconds:6,.0f} pages/s, peak {peak_mib:.0f} MiB")
+
+
+def _articles() -> Articles:
+    """Titles and texts of articles that are of films."""
+    if REAL.is_dir():
+        found = [
+            (path.stem.replace("_", " ").strip(), path.read_text(encoding="utf-8")) for path in REAL.rglob("*.wikitext")
+        ]
+    else:
+        from flows.demo.corpus import write_corpus
+
+        with tempfile.TemporaryDirectory() as folder:
+            corpus = write_corpus(Path(folder))
+            found = [(item.page.title, item.page.wikitext) for item in read_export(corpus.export)]
+    return sorted((title, text) for title, text in found if not read_article(title, text).reason)
+
+
+def _race(articles: Articles, rounds: int) -> tuple[float, float]:
+    """The median CPU seconds of one reading of all articles: ours, and a parse of the whole page."""
+    ours, theirs = [], []
+    for _ in range(rounds):
+        ours.append(_cpu_seconds(lambda: [read_article(title, text) for title, text in articles]))
+        theirs.append(_cpu_seconds(lambda: [mwparserfromhell.parse(text) and None for _, text in articles]))
+    return statistics.median(ours), statistics.median(theirs)
+
+
+def _cpu_seconds(work: Callable[[], object]) -> float:
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+def _dump(path: Path, articles: Articles, pages: int) -> Path:
+    """An export of so many pages: the articles over and over, each time under another id."""
+    with bz2.open(path, "wt", encoding="utf-8") as file:
+        file.write(
+            "<mediawiki><siteinfo><dbname>enwiki</dbname><base>https://en.wikipedia.org/wiki/Main_Page</base></siteinfo>"
+        )
+        for number in range(pages):
+            title, text = articles[number % len(articles)]
+            file.write(
+                f"<page><title>{escape(title)}</title><ns>0</ns><id>{number + 1}</id><revision><id>{number + 1}</id>"
+                f"<text>{escape(text)}</text></revision></page>"
+            )
+        file.write("</mediawiki>")
+    return path
+
+
+def _stream(dump: str) -> tuple[float, float]:
+    """Seconds to read every page of a dump, and the process's peak memory in MiB."""
+    started = time.perf_counter()
+    for item in read_export(dump):
+        read_article(item.page.title, item.page.wikitext)
+    return time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    main()
