@@ -32,8 +32,8 @@ _TRACKS = """
 CREATE TABLE candidate_tracks AS
 SELECT t.film_id, t.track_id, t.title, t.artist, t.album, t.source, t.url, coalesce(t.licence, 'unknown') AS licence,
        coalesce(t.decoded_seconds, t.duration_seconds) AS duration_seconds, t.decision, t.reason,
-       t.channel_id,
-       octet_length(t.fingerprint) = 0 AS is_silent, t.audio_sha256, t.shard, t.first_row, t.segments, s.shard IS NOT NULL AS in_lake
+       t.channel_id, octet_length(t.fingerprint) = 0 AS is_silent,
+       t.audio_sha256, t.shard, t.first_row, t.segments, s.shard IS NOT NULL AS in_lake
 FROM {tracks} t LEFT JOIN committed_shards s USING (shard)
 ORDER BY film_id, track_id
 """

@@ -10,6 +10,9 @@ compared bit by bit, which costs time in proportion to the tracks, not to their 
 from __future__ import annotations
 
 import duckdb
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 from tasks.curation.candidates import Snapshot
 
@@ -22,43 +25,15 @@ SHORTEST_WORDS = 16
 """Eight seconds must be compared: fewer bits agree by chance too often, and padding has none of its own."""
 SAME_BITS = 0.82
 """Below the worst encoding (0.86), above two themes of one composer on the same instruments (0.77)."""
+TRACKS_AT_ONCE = 16_384
 
-_WORDS = f"""
-SELECT item, hex(fingerprint) AS words,
-       least(octet_length(fingerprint) // 4, floor(duration_seconds / {MOMENT_SECONDS})::INTEGER - 1) AS length
-FROM (SELECT film_id, track_id, fingerprint FROM {{tracks}}) JOIN items USING (film_id, track_id)
-WHERE fingerprint IS NOT NULL
+_FINGERPRINTS = """
+SELECT item, fingerprint,
+       least(octet_length(fingerprint) // 4, floor(duration_seconds / {moment}) - 1)::INTEGER AS length
+FROM (SELECT film_id, track_id, fingerprint FROM {tracks}) JOIN items USING (film_id, track_id) {only}
+WHERE fingerprint IS NOT NULL AND length >= {shortest}
 """
-"""A track's words as hexadecimal text, eight letters each, without those of the silence that pads it."""
-
-_MEETINGS = f"""
-CREATE TEMP TABLE meetings AS
-WITH looked_up AS (
-    SELECT item, place, substr(words, place * 8 + 1, 8) AS word
-    FROM (SELECT *, unnest(range(0, length, greatest(1, length // {PLACES}))) AS place
-          FROM ({_WORDS}) WHERE length >= {SHORTEST_WORDS})
-    WHERE word <> '00000000'
-), met AS (
-    SELECT list(item ORDER BY item) AS items FROM looked_up GROUP BY place, word
-    HAVING count(*) BETWEEN 2 AND {COMMON}
-)
-SELECT DISTINCT items[1] AS one, unnest(items[2:]) AS other FROM met
-"""
-"""Pairs to compare. A word met by several tracks pairs each with the first: sameness is carried on."""
-
-_SAME_SOUND = f"""
-SELECT one, other FROM (
-    SELECT m.one, m.other, a.words AS left_words, b.words AS right_words,
-           unnest(range(least(a.length, b.length))) AS place
-    FROM meetings m
-    JOIN ({_WORDS}) a ON a.item = m.one
-    JOIN ({_WORDS}) b ON b.item = m.other)
-CROSS JOIN LATERAL (SELECT ('0x' || substr(left_words, place * 8 + 1, 8))::UINTEGER AS left_word,
-                           ('0x' || substr(right_words, place * 8 + 1, 8))::UINTEGER AS right_word)
-WHERE left_word <> 0 OR right_word <> 0
-GROUP BY one, other
-HAVING count(*) >= {SHORTEST_WORDS} AND sum(bit_count(xor(left_word, right_word))) < {1 - SAME_BITS} * 32 * count(*)
-"""
+"""A track's words, and how many there are without those of the silence that pads it."""
 
 _ONE_OF = """
 SELECT item AS one, min(item) OVER (PARTITION BY {column}) AS other FROM items WHERE {column} IS NOT NULL
@@ -68,13 +43,13 @@ SELECT item AS one, min(item) OVER (PARTITION BY {column}) AS other FROM items W
 def find_recordings(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
     """Make `recordings` (film_id, track_id, recording): tracks of one number are one recording."""
     connection.execute(
-        "CREATE TEMP TABLE items AS SELECT film_id, track_id, audio_sha256, duration_seconds, "
-        "row_number() OVER (ORDER BY film_id, track_id) AS item FROM usable_tracks"
+        "CREATE TABLE items AS SELECT film_id, track_id, audio_sha256, duration_seconds, "
+        "row_number() OVER (ORDER BY film_id, track_id)::INTEGER AS item FROM usable_tracks"
     )
-    connection.execute(_MEETINGS.format(tracks=snapshot.tracks))
-    same = [_ONE_OF.format(column="audio_sha256"), _ONE_OF.format(column="track_id")]
-    same.append(_SAME_SOUND.format(tracks=snapshot.tracks))
-    pairs = " UNION ".join(f"({query})" for query in same)
+    _look_up_words(connection, snapshot)
+    connection.register("same_sound", _same_sound(connection, snapshot))
+    same = [_ONE_OF.format(column=column) for column in ("audio_sha256", "track_id")]
+    pairs = " UNION ".join(f"({query})" for query in [*same, "FROM same_sound"])
     connection.execute(f"CREATE TEMP TABLE same AS SELECT * FROM ({pairs}) WHERE one <> other")
     connection.execute("INSERT INTO same SELECT other, one FROM same")
     connection.execute("CREATE TEMP TABLE labels AS SELECT item, item AS recording FROM items")
@@ -83,6 +58,66 @@ def find_recordings(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -
     connection.execute(
         "CREATE TABLE recordings AS SELECT film_id, track_id, recording FROM items JOIN labels USING (item)"
     )
+
+
+def _look_up_words(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
+    """Make `meetings` (one, other): tracks that share a word at a place, each with the first that has it."""
+    connection.execute("CREATE TABLE looked_up (item INTEGER, place_and_word UBIGINT)")
+    writer = connection.cursor()
+    for batch in connection.sql(_fingerprints(snapshot)).to_arrow_reader(TRACKS_AT_ONCE):
+        writer.register("batch", _sampled_words(batch))
+        writer.execute("INSERT INTO looked_up SELECT * FROM batch")
+    connection.execute(
+        f"""
+        CREATE TABLE meetings AS
+        WITH shared AS (
+            SELECT place_and_word, min(item) AS one FROM looked_up GROUP BY place_and_word
+            HAVING count(*) BETWEEN 2 AND {COMMON})
+        SELECT DISTINCT one, item AS other FROM looked_up JOIN shared USING (place_and_word) WHERE item <> one
+        ORDER BY one, other
+        """
+    )
+    connection.execute("DROP TABLE looked_up")
+
+
+def _fingerprints(snapshot: Snapshot, only: str = "") -> str:
+    return _FINGERPRINTS.format(tracks=snapshot.tracks, moment=MOMENT_SECONDS, shortest=SHORTEST_WORDS, only=only)
+
+
+def _sampled_words(batch: pa.RecordBatch) -> pa.Table:
+    """The looked-up words of a batch of tracks: item, and the place in the upper half of 64 bits over the word."""
+    column = batch.column("fingerprint").cast(pa.large_binary())
+    words = np.frombuffer(column.buffers()[2] or b"", "<u4")
+    first = np.frombuffer(column.buffers()[1], "<i8")[column.offset :][: len(column)] // 4
+    length = batch.column("length").to_numpy().astype(np.int64)
+    stride = np.maximum(1, length // PLACES)
+    count = -(-length // stride)
+    place = (np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)) * np.repeat(stride, count)
+    word = words[np.repeat(first, count) + place].astype(np.uint64)
+    item = np.repeat(batch.column("item").to_numpy(), count)
+    is_heard = word != 0  # silence is zeros
+    key = (place.astype(np.uint64) << np.uint64(32)) | word
+    return pa.table({"item": item[is_heard], "place_and_word": key[is_heard]})
+
+
+def _same_sound(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> pa.Table:
+    """The meetings of which most bits agree. Few tracks meet, so their fingerprints fit in memory."""
+    only = "SEMI JOIN (SELECT one AS item FROM meetings UNION SELECT other FROM meetings) USING (item)"
+    rows = connection.execute(_fingerprints(snapshot, only)).fetchall()
+    words = {item: np.frombuffer(fingerprint, "<u4")[:length] for item, fingerprint, length in rows}
+    pairs = connection.execute("FROM meetings").fetchall()
+    same = [(one, other) for one, other in pairs if _agree(words[one], words[other])]
+    one, other = zip(*same, strict=True) if same else ((), ())
+    return pa.table({"one": pa.array(one, pa.int32()), "other": pa.array(other, pa.int32())})
+
+
+def _agree(one: NDArray[np.uint32], other: NDArray[np.uint32]) -> bool:
+    """Whether two fingerprints are of one recording, from its start to the end of the shorter."""
+    shorter = min(len(one), len(other))
+    left, right = one[:shorter], other[:shorter]
+    heard = int(np.count_nonzero(left | right))
+    different = int(np.bitwise_count(left ^ right).sum())
+    return heard >= SHORTEST_WORDS and different < (1 - SAME_BITS) * 32 * heard
 
 
 def _spread_smallest_label(connection: duckdb.DuckDBPyConnection) -> int:
