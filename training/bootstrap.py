@@ -1,8 +1,8 @@
 """Confidence by resampling films, never tracks: the tracks of one film rise and fall together.
 
 With 207 films of very different numbers of tracks, the spread over films is one and a half to two times
-what counting tracks as independent would say. A system with several seeds enters with all of them: each film brings the results of
-every seed, so the interval is about films, and the spread over seeds is reported beside it.
+what counting tracks as independent would say. A system with several seeds enters with all of them: each film brings
+the results of every seed, so the interval is about films, and the spread over seeds is reported beside it.
 """
 
 from __future__ import annotations

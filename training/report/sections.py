@@ -33,18 +33,27 @@ def curves_section(report: Report) -> str:
     ceiling = _ceiling(report, ks)
     lines += [Line("chance", chance, QUIET, dashed=True), Line("ceiling", ceiling, QUIET, dashed=True)]
     spoken = "; ".join(f"{line.label}: {line.points[-1][1]:.1f} % at {last}" for line in lines)
-    rows = [(s.label, s.row["r_at_10"], s.intervals.get("r_at_10"), colour_of(report, s)) for s in report.systems] + [
-        (row["system"], row["r_at_10"], None, QUIET) for row in report.controls
-    ]
+    curves = recall_chart([line for line in lines if line.points], f"Recall over K. {spoken}")
+    rows = [(s.label, s.row["r_at_10"], s.intervals.get("r_at_10"), colour_of(report, s)) for s in report.systems]
+    rows += [(row["system"], row["r_at_10"], None, QUIET) for row in report.controls]
+    dots = interval_chart(rows, [(report.chance["r_at_10"], "chance")], " %")
+    return _wide(
+        "Recall over K",
+        curves,
+        "Share of test tracks among the first K. Both axes are logarithmic: lines at one distance above chance are one "
+        f"number of times better than it. Pale bars: 95 % intervals of {escape(report.shown.label)}.",
+    ) + _wide(
+        "R@10 with intervals",
+        dots,
+        "R@10 with its 95 % interval over films. Grey: controls. The language oracle knows the language tag of every "
+        "track's film and nothing else.",
+    )
+
+
+def _wide(name: str, chart: str, caption: str) -> str:
     return (
-        f"<figure>{recall_chart([line for line in lines if line.points], f'Recall over K. {spoken}')}"
-        "<figcaption>Share of test tracks among the first K. Both axes are logarithmic: lines at one distance "
-        "above chance are one number of times better than it. "
-        f"Pale bars: 95 % intervals of {escape(report.shown.label)}.</figcaption>"
-        "</figure><figure>"
-        f"{interval_chart(rows, [(report.chance['r_at_10'], 'chance')], ' %')}"
-        "<figcaption>R@10 with its 95 % interval over films. Grey: controls. The language oracle knows the language "
-        "tag of every track's film and nothing else.</figcaption></figure>"
+        f'<figure class="wide"><div class="chart" tabindex="0" role="region" aria-label="{name}">{chart}</div>'
+        f"<figcaption>{caption}</figcaption></figure>"
     )
 
 

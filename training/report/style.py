@@ -22,7 +22,7 @@ nav ul { display: flex; flex-wrap: wrap; gap: .2rem 1.1rem; padding: 0; margin: 
 .figures dd small { display: block; font-size: .8rem; font-weight: 400; color: var(--soft); margin-top: .15rem; }
 .scroll { overflow-x: auto; margin: .75rem 0 1rem; }
 table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-numeric: tabular-nums; }
-caption { text-align: left; padding-bottom: .5rem; font-size: .9rem; }
+caption { width: min(100%, calc(100vw - 2.5rem)); text-align: left; padding-bottom: .5rem; font-size: .9rem; }
 th, td { padding: .34rem .5rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--rule);
   vertical-align: top; }
 th:first-child, td:first-child, .left { text-align: left; }
@@ -34,6 +34,8 @@ tr.ours.has-paper td, tr.ours.has-paper th { border-bottom: 0; padding-bottom: 0
 tr.group th { padding-top: 1.1rem; color: var(--soft); font-weight: 400; font-size: .85rem; }
 .best { font-weight: 700; }
 figure { margin: 1rem 0 1.5rem; }
+.wide .chart { overflow-x: auto; }
+.wide svg { min-width: 34rem; }
 figcaption { margin-top: .4rem; max-width: 44rem; }
 svg { width: 100%; height: auto; display: block; font: 12px system-ui, sans-serif; }
 svg text { fill: #444; }
