@@ -65,9 +65,8 @@ def _waiting(status: Status, now: datetime) -> Table | None:
         return None
     table = _table("Waiting", "stage", "items", "state", "work")
     for row in status.waiting:
-        state = {"never_tried": "never tried", "due": "due now"}.get(
-            row["state"], f"from {_when(row['next_due'], now)}"
-        )
+        said = {"never_tried": "never tried", "due": "due now"}
+        state = said.get(row["state"]) or f"from {_when(row['next_due'], now)}"
         table.add_row(row["stage"], f"{row['items']:,}", state, _duration(row["estimated_seconds"]))
     if status.reviews:
         table.add_row("track", f"{status.reviews:,}", "wait for a person's decision", "")

@@ -1,0 +1,87 @@
+"""Damage in a lake is an error that names the file, and `verify` finds all of it."""
+
+from pathlib import Path
+
+import pytest
+
+from storage import datasets, tables
+from storage.errors import LakeError
+from storage.schemas import TRACKS
+from storage.verify import file_count, verify
+from tasks.curation.curate import curate
+from tasks.curation.settings import CurationSettings
+
+DEFAULT = CurationSettings()
+
+
+@pytest.fixture
+def lake(lake_with_mels):
+    lake = lake_with_mels.committed()
+    curate(lake, DEFAULT, "run", plots=False)
+    return lake
+
+
+def damage(lake, path: str, at: float) -> None:
+    """Change one byte, so far into the file."""
+    file = Path(lake.root, path)
+    content = bytearray(file.read_bytes())
+    content[int(len(content) * at)] ^= 0xFF
+    file.write_bytes(content)
+
+
+def found(lake, *, deep: bool = True) -> list[str]:
+    return [damage.path for damage in verify(lake, deep=deep)]
+
+
+def test_a_whole_lake_has_no_damage_and_every_file_is_looked_at(lake):
+    looked_at: list[str] = []
+    assert list(verify(lake, deep=True, on_file=looked_at.append)) == []
+    assert len(looked_at) == file_count(lake)
+
+
+def test_each_damaged_file_is_named_with_what_to_do(lake):
+    version = datasets.current(lake)
+    part, shard = tables.parts(lake, TRACKS)[-1], lake.list("mels")[2]
+    Path(lake.root, part).write_bytes(b"PAR1 cut short")
+    Path(lake.root, shard).write_bytes(b"")
+    damage(lake, f"datasets/{version}/films.parquet", 0.5)
+    damages = {damage.path: damage for damage in verify(lake)}
+    assert set(damages) == {part, shard, f"datasets/{version}/films.parquet"}
+    assert "collect" in damages[part].remedy
+    assert "needledrop curate" in damages[f"datasets/{version}/films.parquet"].remedy
+
+
+def test_one_changed_byte_in_a_shard_is_found(lake):
+    damage(lake, lake.list("mels")[0], 0.5)
+    assert found(lake) == [lake.list("mels")[0]]
+
+
+def test_a_shard_that_a_version_needs_and_that_is_gone_is_named(lake):
+    shard = lake.list("mels")[0]
+    lake.remove(shard)
+    assert found(lake) == [shard]
+
+
+def test_a_changed_manifest_is_found(lake):
+    path = f"datasets/{datasets.current(lake)}/manifest.json"
+    text = lake.read_bytes(path).decode()
+    lake.write_bytes(text.replace('"films": 12', '"films": 13').encode(), path)
+    assert found(lake) == [path]
+
+
+def test_a_file_of_a_version_that_is_gone_is_named(lake):
+    path = f"datasets/{datasets.current(lake)}/segments.parquet"
+    lake.remove(path)
+    assert found(lake) == [path]
+
+
+def test_curation_names_a_damaged_part_and_loses_nothing(lake_with_mels):
+    lake = lake_with_mels.committed()
+    part = tables.parts(lake, TRACKS)[-1]
+    whole = Path(lake.root, part).read_bytes()
+    Path(lake.root, part).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(LakeError, match=part):
+        curate(lake, DEFAULT, "run")
+    assert datasets.names(lake) == []
+    Path(lake.root, part).write_bytes(whole)
+    assert curate(lake, DEFAULT, "run", plots=False).is_new
