@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from needledrop.main import run
 from storage import metrics, tables
+from storage.claims import held
 
 
 def _files(root: str) -> set[str]:
@@ -47,42 +48,58 @@ def test_every_page_and_every_recording_ends_somewhere(walked_lake: str, walk: A
     assert undecided == (0,)
 
 
-def _refresh(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "needledrop", "refresh", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+CASES = {
+    "missing export": ["--films", "absent.xml"],
+    "export that is not XML": ["--films", "not.xml"],
+    "truncated export": ["--films", "cut.xml"],
+    "empty corpus": ["--films", "empty.xml"],
+    "music row without a file": ["--music", "music.csv"],
+}
 
 
 @pytest.fixture(scope="module")
-def bad_inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
-    """Command lines that cannot work, each for a reason of its own."""
+def bad_inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with files that no road starts from."""
     folder = tmp_path_factory.mktemp("bad")
     (folder / "not.xml").write_text("this is no export")
     (folder / "cut.xml").write_text("<mediawiki><siteinfo><dbname>xwiki</dbname></siteinfo><page><title>A")
     (folder / "empty.xml").write_text("<mediawiki><siteinfo><dbname>xwiki</dbname></siteinfo></mediawiki>")
     (folder / "music.csv").write_text("film,path,title,artist,licence\nA film,absent.mp3,,,\n")
-    return {
-        "missing export": ["--films", str(folder / "absent.xml")],
-        "export that is not XML": ["--films", str(folder / "not.xml")],
-        "truncated export": ["--films", str(folder / "cut.xml")],
-        "empty corpus": ["--films", str(folder / "empty.xml")],
-        "music row without a file": ["--music", str(folder / "music.csv")],
-    }
+    return folder
 
 
-@pytest.mark.parametrize(
-    "case",
-    ["missing export", "export that is not XML", "truncated export", "empty corpus", "music row without a file"],
-)
-def test_bad_input_is_one_sentence_and_status_2(case: str, bad_inputs: dict[str, list[str]], tmp_path: Path) -> None:
-    done = _refresh("--lake", str(tmp_path / "lake"), *bad_inputs[case])
-    assert done.returncode == 2, done.stderr
-    assert "InputError" in done.stderr
-    assert "Traceback" not in done.stderr
+def _refresh(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """Type `needledrop refresh …`; returns the exit status."""
+    monkeypatch.setattr(sys, "argv", ["needledrop", "refresh", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        run()
+    return int(ended.value.code or 0)
 
 
-def test_an_empty_side_of_the_split_is_said_and_nothing_is_lost(walk: Any, walked_lake: str) -> None:
+@pytest.mark.parametrize("case", CASES)
+def test_bad_input_is_one_sentence_and_status_2(
+    case: str, bad_inputs: Path, prefect_server: None, capfd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    option, name = CASES[case]
+    status = _refresh(monkeypatch, option, str(bad_inputs / name), "--lake", str(bad_inputs / "lake"))
+    said = capfd.readouterr().err
+    assert status == 2, said
+    assert "InputError" in said
+    assert "Traceback" not in said
+
+
+def test_an_empty_side_of_the_split_is_said_and_nothing_is_lost(
+    walked_lake: str, capfd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = _files(walked_lake)
-    done = _refresh("--lake", walked_lake, "--train-until", "1950", "--test-from", "1960")
-    assert done.returncode == 2, done.stderr
-    assert "train" in done.stderr
+    status = _refresh(monkeypatch, "--lake", walked_lake, "--train-until", "1950", "--test-from", "1960")
+    assert status == 2
+    assert "train" in capfd.readouterr().err
     assert _files(walked_lake) == before
+
+
+def test_a_second_refresh_waits_its_turn(walked_lake: str, capfd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with held(tables.open_tables(walked_lake), "refresh"):
+        status = _refresh(monkeypatch, "--lake", walked_lake)
+    assert status == 3
+    assert "Another refresh is at work" in capfd.readouterr().err
