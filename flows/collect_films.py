@@ -23,6 +23,7 @@ from tasks.films.articles import Site
 from tasks.films.from_export import PAGES_PER_BATCH, export_size_bytes, new_pages
 from tasks.films.from_wiki import FLOW, plan
 from tasks.films.pictures import wanted_pictures
+from tasks.films.politeness import user_agent
 from tasks.films.progress import Bars, bars
 from tasks.films.store import stale_pages
 from tasks.films.thumbnails import ImageFolder
@@ -57,8 +58,7 @@ def collect_films(
         limit: Fetch at most this many pages, for a first look.
         requests_per_minute: The pace; Wikimedia lets 200 a minute through for a client that names a contact.
     """
-    if (export is None) == (not years and not titles):
-        raise InputError("Say where films come from: either an export, or years or titles of a wiki")
+    check_parameters(export, years, titles, contact)
     folder = ImageFolder(images) if images else None
     client = None if export else Wikipedia(wiki, contact, requests_per_minute=requests_per_minute)
     store, run_id = open_tables(lake), str(flow_run.id)
@@ -80,6 +80,16 @@ def collect_films(
         asked = {"years": years, "titles": titles, "wiki": wiki, "limit": limit}
         record_flow_run(store, run_id, FLOW, "completed", asked, kept)
     return summary
+
+
+def check_parameters(
+    export: str | None, years: list[int] | None, titles: list[str] | None, contact: str | None
+) -> None:
+    """Raise `InputError` for parameters that cannot work together, before anything is started."""
+    if (export is None) == (not years and not titles):
+        raise InputError("Say where films come from: either an export, or years or titles of a wiki")
+    if export is None:
+        user_agent(contact)
 
 
 def _from_export(lake: Lake, export: str, limit: int | None, run_id: str, progress: Bars) -> Counter[str]:

@@ -49,14 +49,16 @@ def films_command(
     needledrop films --export enwiki-latest-pages-articles.xml.bz2 --images posters
     """
     with embedded(verbose=verbose):
-        from flows.collect_films import collect_films
+        from flows.collect_films import check_parameters, collect_films
 
+        path, asked, named = str(export) if export else None, parse_years(years), parse_titles(titles or [])
+        check_parameters(path, asked, named, contact)  # before a server is started for nothing
         counts = collect_films(
             lake=lake,
-            export=str(export) if export else None,
+            export=path,
             images=str(images) if images else None,
-            years=parse_years(years) if years else None,
-            titles=parse_titles(titles) if titles else None,
+            years=asked,
+            titles=named,
             wiki=wiki,
             contact=contact,
             limit=limit,
@@ -68,9 +70,11 @@ def films_command(
     Console().print(table)
 
 
-def parse_years(text: str) -> list[int]:
-    """The years in "2022", "2019-2022" or "2014,2016-2018". Raises `InputError` for anything else."""
+def parse_years(text: str | None) -> list[int]:
+    """The years in "2022", "2019-2022" or "2014,2016-2018", none in None. Raises `InputError` for anything else."""
     years: set[int] = set()
+    if text is None:
+        return []
     for part in text.split(","):
         first, _, last = part.strip().partition("-")
         if not (first.isdecimal() and (last or first).isdecimal()):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import unquote, urlsplit
 
+from storage.errors import InputError
 from tasks.films.pages import UNKNOWN_LICENCE, Page, page_url, wiki_name
 from tasks.films.wikipedia import Answer, Wikipedia, merge_pages
 
@@ -45,9 +46,11 @@ class PageState:
 
 
 def describe_site(client: Wikipedia) -> Site:
-    """Ask a wiki for its name, its clock and the licence of its text."""
-    answer = client.ask(action="query", meta="siteinfo", siprop="general|rightsinfo")["query"]
-    general, rights = answer["general"], answer.get("rightsinfo") or {}
+    """Ask a wiki for its name, its clock and the licence of its text. Raises `InputError` if it is none."""
+    answer = client.ask(action="query", meta="siteinfo", siprop="general|rightsinfo").get("query") or {}
+    general, rights = answer.get("general"), answer.get("rightsinfo") or {}
+    if not general:
+        raise InputError(f"{client.api_url} does not say what wiki it is; check the address")
     base_url = general.get("base") or client.api_url
     hosts = {urlsplit(client.api_url).netloc.lower(), urlsplit(base_url).netloc.lower()}
     if any(host.endswith(_WIKIMEDIA) for host in hosts):
@@ -104,7 +107,7 @@ def fetch_articles(client: Wikipedia, site: Site, page_ids: Sequence[int]) -> It
             ppprop="page_image_free",
         )
         for page in merge_pages(list(parts)).values():
-            if page.get("revisions"):
+            if "content" in _slot(page):  # a hidden revision has none
                 yield _page(site, page)
 
 
@@ -129,7 +132,6 @@ def _state(page: Answer) -> PageState:
 
 def _page(site: Site, page: Answer) -> Page:
     revision = page["revisions"][0]
-    slot = (revision.get("slots") or {}).get("main") or {}
     picture = page.get("thumbnail") or page.get("original") or {}
     image = page.get("pageimage")
     free = (page.get("pageprops") or {}).get("page_image_free")
@@ -140,7 +142,7 @@ def _page(site: Site, page: Answer) -> Page:
         revision_time=datetime.fromisoformat(revision["timestamp"]),
         title=page["title"],
         url=page_url(site.base_url, page["title"]),
-        wikitext=slot.get("content") or "",  # a hidden revision has none
+        wikitext=_slot(page)["content"],
         source=f"api:{site.base_url}",
         licence=site.licence,
         categories=_category_names(page),
@@ -148,6 +150,12 @@ def _page(site: Site, page: Answer) -> Page:
         image_url=picture.get("source"),
         image_non_free=None if image is None else free != image,
     )
+
+
+def _slot(page: Answer) -> Answer:
+    """The main slot of a page's only revision, empty if the answer has none."""
+    revisions = page.get("revisions") or [{}]
+    return (revisions[0].get("slots") or {}).get("main") or {}
 
 
 def _category_names(page: Answer) -> tuple[str, ...]:

@@ -23,6 +23,8 @@ from tasks.films.store import PRESENT
 from tasks.films.thumbnails import MAXIMUM_BYTES, ImageFolder, make_thumbnail
 from tasks.films.wikipedia import Wikipedia
 
+_NOT_WANTED = frozenset({"no_image", "no_folder", "foreign_host"})
+
 
 @dataclass(frozen=True)
 class Wanted:
@@ -68,16 +70,19 @@ def commit_pictures(lake: Lake, wanted: Sequence[Wanted], read: Callable[[Wanted
     """Read, scale and commit the pictures of a batch; one that fails leaves its reason."""
     rows: list[dict[str, Any]] = []
     ended: list[Outcome] = []
-    for film in wanted:
-        started = time.perf_counter()
-        try:
-            rows.append(_row(film, read(film)))
-            ended.append(outcomes.ok(Stage.THUMBNAIL, film.film_id, seconds=time.perf_counter() - started))
-        except ItemError as error:
-            status = Status.SKIPPED if error.reason in ("no_image", "no_folder", "foreign_host") else Status.FAILED
-            ended.append(outcomes.from_error(Stage.THUMBNAIL, film.film_id, error, status))
-    tables.append(lake, THUMBNAILS, rows, run_id)
-    outcomes.record(lake, ended, run_id)
+    try:
+        for film in wanted:
+            started = time.perf_counter()
+            try:
+                rows.append(_row(film, read(film)))
+                ended.append(outcomes.ok(Stage.THUMBNAIL, film.film_id, seconds=time.perf_counter() - started))
+            except ItemError as error:
+                status = Status.SKIPPED if error.reason in _NOT_WANTED else Status.FAILED
+                ended.append(outcomes.from_error(Stage.THUMBNAIL, film.film_id, error, status))
+    finally:  # the file host may ask for a pause in the middle: what was fetched is kept
+        tables.append(lake, THUMBNAILS, rows, run_id)
+        if ended:
+            outcomes.record(lake, ended, run_id)
     return Counter(outcome.reason for outcome in ended)
 
 

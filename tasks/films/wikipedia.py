@@ -29,9 +29,13 @@ LONGEST_GET_BYTES = 2_000
 TIMEOUTS_SECONDS = (10.0, 60.0)
 """To connect, and of silence while reading."""
 TRIES = 6
+DOWNLOAD_TRIES = 3
+FAILED_DOWNLOADS = 5
+"""So many pictures failing one after another mean that the file host is down, not that the pictures are bad."""
 LONGEST_PAUSE_SECONDS = 300.0
 """A longer Retry-After ends the run instead of keeping a process asleep."""
 LAG_PAUSE_SECONDS = 5.0
+_ANSWER_KEYS = frozenset({"query", "batchcomplete", "continue", "error", "errors"})
 _PASSING_CODES = frozenset({"maxlag", "ratelimited", "readonly"})
 _DOWNLOAD_CHUNK_BYTES = 65_536
 
@@ -78,6 +82,7 @@ class Wikipedia:
         self._session = requests.Session()
         self._session.headers.update({"User-Agent": user_agent(contact), "Accept-Encoding": "gzip"})
         self._answered = False
+        self._failed_downloads = 0
 
     def close(self) -> None:
         """Close the connections."""
@@ -89,9 +94,14 @@ class Wikipedia:
         while True:
             answer = self.ask(action="query", **parameters, **continuation)
             yield answer
-            continuation = answer.get("continue") or {}
-            if not continuation:
+            following = answer.get("continue") or {}
+            if not following:
                 return
+            if following == continuation:
+                raise ApiError(
+                    "continue", f"{self.api_url} continues a query in a circle; it cannot be read to its end"
+                )
+            continuation = following
 
     def ask(self, **parameters: Any) -> Answer:
         """One answer of the API. Raises `ApiError`, `InputError` or `SourcePaused`."""
@@ -106,13 +116,24 @@ class Wikipedia:
         if urlsplit(url).scheme not in ("http", "https") or urlsplit(url).netloc.lower() not in hosts:
             raise ItemError("foreign_host", f"{url} is not on the wiki's own file hosts")
         try:
-            return self._persist(lambda: self._bytes(url, maximum_bytes), url)
+            data = self._persist(lambda: self._bytes(url, maximum_bytes), url, DOWNLOAD_TRIES)
         except InputError as error:
             raise ItemError("http_error", str(error), Retry.LATER) from error
+        except SourcePaused as pause:
+            self._failed_downloads += 1
+            if pause.reason == "asked_to_wait" or self._failed_downloads >= FAILED_DOWNLOADS:
+                raise
+            raise ItemError("http_error", str(pause), Retry.LATER) from pause
+        self._failed_downloads = 0
+        return data
 
-    def _persist(self, once: Callable[[], T], address: str) -> T:
+    def _persist(self, once: Callable[[], T], address: str, tries: int = TRIES) -> T:
         """Do it until it succeeds, waiting between tries as the wiki asks, else ever longer."""
-        for attempt in range(TRIES):
+        failure, pause = _TryAgain(""), 0.0
+        for attempt in range(tries):
+            if attempt:
+                log.warning("%s: %s; trying again in %.1f s", address, failure, pause)
+                self._sleep(pause)
             self._bucket.wait()
             try:
                 done = once()
@@ -128,15 +149,10 @@ class Wikipedia:
             pause = backoff_seconds(attempt) if failure.pause_seconds is None else failure.pause_seconds
             if pause > LONGEST_PAUSE_SECONDS:
                 break
-            log.warning("%s: %s; trying again in %.1f s", address, failure, pause)
-            self._sleep(pause)
+        reason = "unavailable" if failure.pause_seconds is None else "asked_to_wait"
         until = datetime.now(UTC) + timedelta(seconds=max(pause, LONGEST_PAUSE_SECONDS))
-        raise SourcePaused(
-            "wikipedia",
-            "unavailable",
-            until,
-            f"{address} does not answer ({failure}); run the same command again later",
-        )
+        message = f"{address} does not answer ({failure}); run the same command again later"
+        raise SourcePaused("wikipedia", reason, until, message)
 
     def _answer(self, fields: Answer) -> Answer:
         self.calls += 1
@@ -151,8 +167,8 @@ class Wikipedia:
             answer = response.json()
         except ValueError as error:
             raise _TryAgain(f"an answer that is not JSON ({response.text[:60]!r})") from error
-        if not isinstance(answer, dict):
-            raise _TryAgain("an answer that is no JSON object")
+        if not isinstance(answer, dict) or answer.keys().isdisjoint(_ANSWER_KEYS):
+            raise _TryAgain(f"an answer that is none of the API's ({response.text[:60]!r})")
         _check_error(answer, retry_after_seconds(response.headers.get("Retry-After")))
         for module, warning in (answer.get("warnings") or {}).items():
             log.warning("The wiki warns about %s: %s", module, warning)
