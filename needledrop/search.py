@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import typer
@@ -50,7 +51,9 @@ def search_command(
             opened, run_id, query, count, machine, all_tracks=all_tracks,
             on_progress=lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
-    columns = ["place", "title", "artist", "film", "score", "track_id", "url"]
+    columns = ["place", "title", "artist", "film", "score"]
+    if not sys.stdout.isatty():
+        columns += ["track_id", "url"]
     answer(columns, [tuple(getattr(track, name) for name in columns) for track in found])
 
 

@@ -24,6 +24,7 @@ from storage.lake import Lake
 ROWS_SHOWN = 1000
 """More than anyone reads in a terminal; a file or a pipe gets every row."""
 _WIDEST_CELL = 60
+_PADDING = 2
 _HELP = "End a query with ; and Enter. .tables lists tables and views, .describe NAME its columns, .quit leaves."
 _TABLES = (
     "SELECT table_name AS name, CASE table_type WHEN 'VIEW' THEN 'view' ELSE 'table' END AS kind, "
@@ -87,7 +88,7 @@ def show(console: Console, columns: Sequence[str], rows: Sequence[Sequence[Any]]
     for group in _groups(columns, cells, console.width):
         table = Table(box=None, header_style="bold", pad_edge=False)
         for index in group:
-            numeric = bool(rows) and isinstance(rows[0][index], int | float)
+            numeric = any(isinstance(row[index], int | float) for row in rows[:ROWS_SHOWN])
             table.add_column(columns[index], justify="right" if numeric else "left", overflow="fold")
         for row in cells:
             table.add_row(*(row[index] for index in group))
@@ -100,7 +101,7 @@ def show(console: Console, columns: Sequence[str], rows: Sequence[Sequence[Any]]
 def _groups(columns: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> Iterator[list[int]]:
     """Column numbers that fit side by side, column 0 first in every group."""
     needed = [
-        min(max([len(name), *(len(row[index]) for row in cells)]), _WIDEST_CELL) + 1
+        min(max([len(name), *(len(row[index]) for row in cells)]), _WIDEST_CELL) + _PADDING
         for index, name in enumerate(columns)
     ]
     group: list[int] = []
