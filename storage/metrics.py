@@ -129,6 +129,7 @@ def record_intervals(lake: Lake, dataset_version: str, intervals: pa.Table) -> N
 def record_comparisons(lake: Lake, dataset_version: str, comparisons: pa.Table) -> None:
     """Write the paired differences between a version's systems; replaces all earlier ones of the version."""
     _write(lake, lambda connection: _replace_version(connection, "comparisons", dataset_version, comparisons))
+    publish(lake)
 
 
 def refresh_views(lake: Lake) -> None:
