@@ -1,5 +1,6 @@
 """The tables and views over ranks: golden values, ties, schema versions, several processes."""
 
+import itertools
 import json
 import multiprocessing
 from pathlib import Path
@@ -114,6 +115,15 @@ def test_own_tracks_tied_at_the_top_are_a_perfect_film(lake):
     record(lake, [("a", "a1", 1, 2), ("a", "a2", 1, 2)], 10)
     row = one_row(lake, "SELECT * FROM metrics")
     assert (row["map"], row["ndcg"], row["mrr"]) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(("own", "tied"), [(1, 4), (2, 5), (3, 7)])
+def test_tied_tracks_stand_where_shuffling_the_tie_puts_them_on_average(lake, own, tied):
+    record(lake, [("a", f"a{i}", 11, 10 + tied) for i in range(own)], 40)
+    orders = [sorted(places) for places in itertools.combinations(range(11, 11 + tied), own)]
+    with connect_metrics(lake) as connection:
+        found = [p for (p,) in connection.execute("SELECT position FROM ranked ORDER BY 1").fetchall()]
+    assert found == pytest.approx([sum(column) / len(orders) for column in zip(*orders, strict=True)])
 
 
 def test_the_leaderboard_holds_runs_chance_ceiling_and_the_paper(lake):
