@@ -77,6 +77,13 @@ def held(lake: Lake, item: str) -> Iterator[Claim | None]:
         mine.release()
 
 
+def forget_claims(lake: Lake, done: Collection[str]) -> None:
+    """Remove the claims of items that are done, which dead workers left; they protect nothing any more."""
+    for item in {name.split("/")[1] for name in lake.list(FOLDER)}:
+        if item in done:
+            lake.remove(FOLDER, item)
+
+
 def _numbers(lake: Lake, item: str) -> list[int]:
     return [int(Path(name).stem) for name in lake.list(FOLDER, item, suffix=".json")]
 

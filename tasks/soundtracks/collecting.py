@@ -8,11 +8,9 @@ already downloaded still lying in the staging folder.
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from storage import outcomes, tables
 from storage.claims import Claim, claim
@@ -26,7 +24,7 @@ from tasks.soundtracks.choosing import TRACKS_A_FILM, decided, in_order
 from tasks.soundtracks.extraction import FilmJob, FilmResult, Recording, extract_films
 from tasks.soundtracks.matching import RULE_VERSION
 from tasks.soundtracks.planning import Plan
-from tasks.soundtracks.remote import staging_folder
+from tasks.soundtracks.remote import let_go
 from tasks.soundtracks.sources import Source
 from tasks.soundtracks.supply import Supply
 
@@ -180,9 +178,9 @@ class Collector:
         tables.append(self.lake, TRACKS, rows, self.run_id)
         outcomes.record(self.lake, ended, self.run_id)
         self.supply.judging.owners.update({row["track_id"]: row["film_id"] for row in rows if row.get("segments")})
-        for job, result in ((job, result) for job in jobs for result in results if result.film_id == job.film_id):
+        for result in results:
             if result.shard:
-                self._let_go(job)
+                let_go(self.lake, result.film_id, keep_audio=self.supply.settings.keep_audio)
         report.counts += _counts(results, ended)
 
     def _extract(self, jobs: Sequence[FilmJob]) -> list[FilmResult]:
@@ -196,15 +194,6 @@ class Collector:
             workers=self.supply.settings.workers,
             on_film=lambda result: self.on_film(result.film_id),
         )
-
-    def _let_go(self, job: FilmJob) -> None:
-        """Downloads of a film whose mels are committed are deleted, or moved into the lake if a person wants them."""
-        staged = staging_folder(self.lake, job.film_id)
-        if self.supply.settings.keep_audio:
-            for recording in job.recordings:
-                if (path := Path(recording.path)).is_relative_to(staged):
-                    self.lake.write_bytes(path.read_bytes(), "audio", job.film_id, path.name.lstrip("-_"))
-        shutil.rmtree(staged, ignore_errors=True)
 
 
 def _not_done(gathered: Gathered) -> list[Outcome]:

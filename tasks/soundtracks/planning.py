@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from storage import tables
+from storage.claims import forget_claims
 from storage.errors import ItemError, Retry
 from storage.lake import Lake
 from storage.outcomes import Outcome, Stage, Status, attempts, from_error, settled
@@ -19,6 +20,7 @@ from tasks.soundtracks.candidates import Decision, Film, Judged, track_row
 from tasks.soundtracks.choosing import decided
 from tasks.soundtracks.matching import RULE_VERSION
 from tasks.soundtracks.recovery import done_films, record_changes
+from tasks.soundtracks.remote import sweep_staging
 from tasks.soundtracks.sources import Assigned
 from tasks.soundtracks.supply import Supply
 
@@ -42,6 +44,8 @@ def plan(lake: Lake, supply: Supply, run_id: str) -> Plan:
     retry_reasons = supply.settings.retry_reasons
     again = _failed_items(lake, retry_reasons)
     done = done_films(lake)
+    forget_claims(lake, done)
+    sweep_staging(lake, done, keep_audio=supply.settings.keep_audio)
     tracks_settled = frozenset(settled(lake, Stage.TRACK)) - again
     films_settled = settled(lake, Stage.SOUNDTRACK) - again
     approved = {film_id for (film_id, _track), is_match in judging.reviews.items() if is_match}

@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,6 +32,24 @@ def staging_folder(lake: Lake, film_id: str = "") -> Path:
     """Where a film's downloads lie until its mels are committed; each lake has its own place on this machine."""
     name = hashlib.blake2b(lake.root.encode(), digest_size=6).hexdigest()
     return Path(lake.cache_folder, "staging", name, film_id)
+
+
+def let_go(lake: Lake, film_id: str, *, keep_audio: bool) -> None:
+    """A film's mels are committed: its downloads are deleted, or moved into the lake if a person wants them."""
+    folder = staging_folder(lake, film_id)
+    for note in sorted(folder.glob(f"*/{NOTE}")) if keep_audio else ():
+        if (finished := _read_note(note.parent)) is not None:
+            path = finished[1]
+            lake.write_bytes(path.read_bytes(), "audio", film_id, path.name.lstrip("-_"))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def sweep_staging(lake: Lake, done: Collection[str], *, keep_audio: bool) -> None:
+    """Let go of what a crash left lying between a film's commit and the end of its work."""
+    staging = staging_folder(lake)
+    for folder in staging.iterdir() if staging.is_dir() else ():
+        if folder.name in done:
+            let_go(lake, folder.name, keep_audio=keep_audio)
 
 
 @dataclass(frozen=True)

@@ -97,6 +97,7 @@ class World:
             "FAKE_EDGE_WORLD": str(self.file),
             "FAKE_EDGE_LOG": str(self.log),
             "NEEDLEDROP_YTDLP_PLUGINS": "1",
+            "YTDLP_NO_PLUGINS": "",
             "PYTHONPATH": path,
             "NEEDLEDROP_CACHE": str(self.folder / "cache"),
         }
@@ -127,7 +128,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
     """An empty world; the fake edge answers out of it in this process too."""
     made = World(tmp_path)
     for name, value in made.environment().items():
-        if name != "NEEDLEDROP_YTDLP_PLUGINS":  # here the edge is imported below, which registers it once
+        if "PLUGINS" not in name:  # here the edge is imported below, which registers it once
             monkeypatch.setenv(name, value)
     monkeypatch.syspath_prepend(str(PLUGIN_FOLDER))
     sys.modules.get("yt_dlp_plugins.extractor.fake_edge") or importlib.import_module(
@@ -176,12 +177,12 @@ def collect(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Any:
     from tasks.soundtracks.settings import SoundtrackSettings
     from tasks.soundtracks.supply import open_supply
 
-    def run(**chosen: Any) -> Report:
+    def run(into: Lake = lake, **chosen: Any) -> Report:
         settings = SoundtrackSettings(**{"youtube": True, "has_consent": True, "pace": 0.0, "workers": 1, **chosen})
         settings.check()
-        recover(lake, "test")
-        with open_supply(lake, settings, "test", lambda *_told: None) as supply:
-            planned = plan(lake, supply, run_id="test")
+        recover(into, "test")
+        with open_supply(into, settings, "test", lambda *_told: None) as supply:
+            planned = plan(into, supply, "test")
             report = Collector(supply, planned, "test").collect(
                 settings.chosen(planned.films, supply.judging.catalogue)
             )
