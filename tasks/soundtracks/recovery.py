@@ -29,10 +29,12 @@ def recover(lake: Lake, run_id: str) -> int:
         query = f"SELECT item FROM {tables.latest_sql(lake, OUTCOMES)} WHERE stage = 'soundtrack' AND status = 'ok'"
         known = {item for (item,) in connection.execute(query).fetchall()}
     lost = {film_id: shard for film_id, shard in done_films(lake).items() if film_id not in known}
-    rows = [row for shard in lost.values() for row in read_tracks(lake, shard)]
-    tables.append(lake, TRACKS, [_writable(row) for row in rows], run_id)
-    ended = [outcome for row in rows if (outcome := _recovered(row))]
-    outcomes.record(lake, [*ended, *(ok(Stage.SOUNDTRACK, film_id) for film_id in lost)], run_id)
+    for film_id, shard in lost.items():
+        rows = read_tracks(lake, shard)
+        tables.append(lake, TRACKS, [_writable(row) for row in rows], run_id)
+        ended = [outcome for row in rows if (outcome := _recovered(row))]
+        audio_seconds = sum(row.get("decoded_seconds") or 0.0 for row in rows)
+        outcomes.record(lake, [*ended, ok(Stage.SOUNDTRACK, film_id, audio_seconds=audio_seconds)], run_id)
     return len(lost)
 
 
