@@ -36,7 +36,7 @@ lint: $(VENV)/.installed-dev  ## format, lint and types, as pre-commit does
 	$(BIN)/mypy
 
 bench: $(VENV)/.installed-dev  ## the benchmarks behind docs/benchmarks.md, one after another
-	for name in benchmarks/[a-z]*.py; do $(BIN)/python $$name || exit 1; done
+	for name in $(basename $(notdir $(wildcard benchmarks/[a-z]*.py))); do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 chaos: $(VENV)/.installed-dev  ## kill -9 the refresh at 25 random moments and compare with a calm run
 	NEEDLEDROP_CRASHES=25 $(BIN)/python -m pytest tests/integration/test_crash.py

@@ -56,8 +56,9 @@ def _create_limit(client: SyncPrefectClient, name: str, slots: int) -> None:
 
 
 def _create_automation() -> None:
+    # Prefect types these calls as coroutines; outside an event loop they return when they are done.
     try:
-        Automation.read(name=AUTOMATION)
+        _ = Automation.read(name=AUTOMATION)
     except ValueError:  # Prefect's way to say that there is none of this name
         ended = ("Completed", "Failed", "Cancelled", "Crashed")
         trigger = EventTrigger(
@@ -69,5 +70,6 @@ def _create_automation() -> None:
             threshold=1,
             within=CRASHED_AFTER,
         )
-        action = ChangeFlowRunState(state=StateType.CRASHED, message="The process stopped sending heartbeats")
-        Automation(name=AUTOMATION, trigger=trigger, actions=[action]).create()
+        message = "The process stopped sending heartbeats"
+        action = ChangeFlowRunState(name="Crashed", state=StateType.CRASHED, message=message, force=False)
+        _ = Automation(name=AUTOMATION, trigger=trigger, actions=[action]).create()

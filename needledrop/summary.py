@@ -82,5 +82,5 @@ def _how_good_it_is(connection: DuckDBPyConnection, version: str) -> Table:
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold")
     for column in columns:
-        table.add_column(column)
+        table.add_column(column, no_wrap=column == columns[0])
     return table
