@@ -24,8 +24,10 @@ import numpy as np
 import pyarrow as pa
 
 from storage import outcomes, status, tables
+from storage.compaction import compact
 from storage.lake import Lake
 from storage.outcomes import Stage
+from storage.parts import stored_parts
 from storage.schemas import FILMS, OUTCOMES, THUMBNAILS, TRACKS, Table
 from tasks.curation.curate import curate
 from tasks.curation.settings import CurationSettings
@@ -119,8 +121,9 @@ def _append(lake: Lake, table: Table, columns: dict[str, Any]) -> None:
     filled = {name: [v] * rows if isinstance(v, str | int | float) else v for name, v in columns.items()}
     filled["recorded_at"] = [datetime.now(UTC)] * rows
     arrays = [pa.array(filled[f.name], f.type) if f.name in filled else pa.nulls(rows, f.type) for f in table.schema]
-    number = len(tables.parts(lake, table))
+    number = stored_parts(lake, table)[-1].number + 1
     lake.write_table(pa.Table.from_arrays(arrays, schema=table.schema), f"{table.name}/part-{number:09d}-0000.parquet")
+    compact(lake, table)
 
 
 def _year(tags: list[str]) -> int:
