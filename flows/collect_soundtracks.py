@@ -22,8 +22,9 @@ from storage.tables import open_tables
 from tasks.films.progress import bars
 from tasks.soundtracks.candidates import Film
 from tasks.soundtracks.collecting import LOCAL_FILMS_TOGETHER, Collector, Report
-from tasks.soundtracks.planning import plan
+from tasks.soundtracks.planning import Reopened, plan
 from tasks.soundtracks.recovery import recover
+from tasks.soundtracks.reopening import Reopener
 from tasks.soundtracks.settings import SoundtrackSettings
 from tasks.soundtracks.supply import Supply, open_supply
 
@@ -126,6 +127,11 @@ def _collect(supply: Supply, run_id: str, progress: Any) -> dict[str, Any]:
             counts[name] = counts.get(name, 0) + count
         paused = report.paused
         progress("Turning music into mels", min(start + per_batch, len(todo)), len(todo))
+    if planned.reopened and not paused:
+        report = reopen_films(quote(Reopener(supply, run_id)), quote(planned.reopened))  # type: ignore[call-overload]
+        for name, count in report.counts.items():
+            counts[name] = counts.get(name, 0) + count
+        paused = report.paused
     summary: dict[str, Any] = {**counts, "films_to_do": len(todo)}
     if settings.is_networked:
         summary["requests"] = supply.requests
@@ -136,3 +142,9 @@ def _collect(supply: Supply, run_id: str, progress: Any) -> dict[str, Any]:
 def collect_batch(collector: Collector, films: Sequence[Film]) -> Report:
     """One batch of films, committed when it returns."""
     return collector.collect(films)
+
+
+@task(name="reopen-films", cache_policy=NO_CACHE, persist_result=False)
+def reopen_films(reopener: Reopener, films: Sequence[Reopened]) -> Report:
+    """Add to films that are done what a person approved or what is tried again."""
+    return reopener.reopen(films)

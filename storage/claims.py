@@ -41,8 +41,9 @@ class Claim:
         self.lake.write_json(_content(), FOLDER, self.item, f"{self.number:06d}.json")
 
     def release(self) -> None:
-        """Let the item go; nothing happens if the claim is already gone."""
-        self.lake.remove(FOLDER, self.item)
+        """Let the item go; nothing happens if the claim is gone, or was taken over after its lease."""
+        if _numbers(self.lake, self.item)[-1:] == [self.number]:
+            self.lake.remove(FOLDER, self.item)
 
 
 def claim(lake: Lake, item: str, now: datetime | None = None) -> Claim | None:

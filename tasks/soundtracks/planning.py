@@ -7,8 +7,9 @@ the reason, and not again.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from storage import tables
 from storage.claims import forget_claims
@@ -26,12 +27,23 @@ from tasks.soundtracks.supply import Supply
 
 
 @dataclass(frozen=True)
+class Reopened:
+    """A film that has a shard, and the `tracks` rows of what is to be added to it."""
+
+    film: Film
+    shard: str
+    rows: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True)
 class Plan:
     """The films to work on, oldest first; track items that are not to be tried; attempts made before."""
 
     films: list[Film]
     settled_tracks: frozenset[str]
     attempts: dict[tuple[str, str], int]
+    reopened: list[Reopened] = field(default_factory=list)
+    """Films that are done, to which a person's yes or a retry adds."""
 
 
 def plan(lake: Lake, supply: Supply, run_id: str) -> Plan:
@@ -59,14 +71,31 @@ def plan(lake: Lake, supply: Supply, run_id: str) -> Plan:
             continue
         judged = [one for source in assigned for one in source.by_film.get(film.film_id, ())]
         taken = [one for one in judged if one.verdict.decision is Decision.TAKEN]
-        is_due = film.film_id not in films_settled or film.film_id in approved
+        is_due = film.film_id not in films_settled or film.film_id in approved | wanted_again
         if any(one.item not in tracks_settled for one in taken) or (searching and is_due):
             films.append(film)
         elif not taken and not searching:
             quiet.append(without_music(film, judged))
     _record_resting(lake, assigned, {film.film_id for film in films}, done, quiet, run_id)
     counted = {key: n for key, n in attempts(lake, [Stage.TRACK]).items() if key[1] not in again}
-    return Plan(sorted(films, key=lambda film: (film.year or 0, film.film_id)), tracks_settled, counted)
+    ordered = sorted(films, key=lambda film: (film.year or 0, film.film_id))
+    return Plan(ordered, tracks_settled, counted, _reopened(lake, supply, done, again))
+
+
+def _reopened(lake: Lake, supply: Supply, done: Mapping[str, str], again: frozenset[str]) -> list[Reopened]:
+    """Done films of which something is wanted that their shard lacks."""
+    judging = supply.judging
+    approved = {f"{film_id}/{track_id}" for (film_id, track_id), yes in judging.reviews.items() if yes}
+    if not approved and not again:
+        return []
+    failed = settled(lake, Stage.TRACK) - again  # what a person said yes to and then failed for good stays so
+    wanted: dict[str, list[dict[str, Any]]] = {}
+    for row in tables.latest(lake, TRACKS).to_pylist():
+        item = f"{row['film_id']}/{row['track_id']}"
+        is_wanted = item in again or (item in approved - failed and not supply.settings.retry_reasons)
+        if is_wanted and not row["segments"] and row["film_id"] in done and row["film_id"] in judging.catalogue.films:
+            wanted.setdefault(row["film_id"], []).append(row)
+    return [Reopened(judging.catalogue.films[f], done[f], tuple(rows)) for f, rows in sorted(wanted.items())]
 
 
 def _failed_items(lake: Lake, reasons: Collection[str]) -> frozenset[str]:

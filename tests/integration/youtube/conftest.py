@@ -174,6 +174,7 @@ def collect(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Any:
     from tasks.soundtracks.collecting import Collector, Report
     from tasks.soundtracks.planning import plan
     from tasks.soundtracks.recovery import recover
+    from tasks.soundtracks.reopening import Reopener
     from tasks.soundtracks.settings import SoundtrackSettings
     from tasks.soundtracks.supply import open_supply
 
@@ -187,6 +188,8 @@ def collect(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Any:
                 settings.chosen(planned.films, supply.judging.catalogue)
             )
             report.paused = report.paused or supply.paused
+            if planned.reopened and report.paused is None:
+                report.counts += Reopener(supply, "test").reopen(planned.reopened).counts
             return report
 
     return run

@@ -233,7 +233,7 @@ def test_only_creative_commons_if_that_is_asked(lake: Lake, world: Any, add_film
 
 
 def test_a_persons_yes_and_no_go_before_the_rule(lake: Lake, world: Any, add_films: Any, collect: Any) -> None:
-    doubtful = world.add_video("doubtful001", "Slow Water Theme", channel="Ann - Topic")
+    doubtful = world.add_video("doubtful001", "Slow Water", channel="Ann - Topic")
     sure = world.add_video("suresuresu1", "Slow Water Soundtrack - End", channel="Ann - Topic")
     world.searches.append(("Slow Water", [doubtful, sure]))
     world.save()
@@ -268,3 +268,36 @@ def test_success_forgets_suspects(lake: Lake) -> None:
     tables.append(lake, BREAKERS, [{"source": "youtube", "state": "closed", "openings": 0, "suspects": ["a"]}], "test")
     note_success(lake, "youtube", "test")
     assert read_breaker(lake, "youtube").suspects == ()
+
+
+def test_a_yes_adds_to_a_film_that_is_done(lake: Lake, world: Any, add_films: Any, collect: Any) -> None:
+    doubtful = world.add_video("doubtful001", "Slow Water", channel="Ann - Topic")
+    sure = world.add_video("suresuresu1", "Slow Water Soundtrack - End", channel="Ann - Topic")
+    world.searches.append(("Slow Water", [doubtful, sure]))
+    world.save()
+    add_films(lake, [SLOW])
+    collect()
+    assert [row["media_id"] for row in taken(lake)] == [sure]
+    record_review(lake, "enwiki-1", f"youtube:{doubtful}", is_match=True, note="", run_id="test")
+    assert collect().counts["films_reopened"] == 1
+    assert [(row["media_id"], row["first_row"]) for row in taken(lake)] == [(sure, 0), (doubtful, 3)]
+    before = len(world.requests)
+    assert collect().counts["films_reopened"] == 0
+    assert (len(world.requests), world.media_requests()[sure]) == (before, 1)
+
+
+def test_what_was_given_up_is_added_to_a_done_film_by_retry(
+    lake: Lake, world: Any, add_films: Any, collect: Any
+) -> None:
+    ids = world.add_film("Night Ferry", 2015, 2)
+    world.videos[ids[1]] |= {"status": "LOGIN_REQUIRED", "reason": "Private video"}
+    world.save()
+    add_films(lake, [NIGHT])
+    collect()
+    assert len(taken(lake)) == 1
+    world.videos[ids[1]] |= {"status": "OK", "reason": None}
+    world.save()
+    collect()
+    assert len(taken(lake)) == 1
+    collect(retry_reasons=("private",))
+    assert [row["media_id"] for row in taken(lake)] == ids
