@@ -27,6 +27,8 @@ _FILE_NAME = re.compile(
 _NAMESPACE = re.compile(rf"^\s*(?:{FILE_NAMESPACES})\s*:\s*", re.IGNORECASE)
 _YEAR = re.compile(r"(?<!\d)(1[89]\d\d|20\d\d)(?!\d)")
 FIRST_FILM_YEAR = 1870
+LONGEST_IMAGE_VALUE = 1_000
+"""Characters of a picture's parameter that are looked at: its name stands at the start, whatever follows."""
 IMAGE_KEYS = ("image", "immagine", "imagen", "affiche", "logo")
 RELEASE_KEYS = (
     "released",
@@ -86,7 +88,7 @@ def find_infobox(text: str) -> Infobox:
 
 def file_name(value: str) -> str | None:
     """The first picture named in a parameter: `X.jpg`, `File:X.jpg`, `[[File:X.jpg|250px]]`, or in a template."""
-    value = without_references(value).strip()
+    value = without_references(value).strip()[:LONGEST_IMAGE_VALUE]
     plain = not re.search(r"[\[\]{}|<>\n]", value)
     match = _FILE_NAME.search(value)
     if plain and match:

@@ -35,6 +35,7 @@ _BREAK = re.compile(r"<[/\\]?br\b[^<>]*>", re.IGNORECASE)
 _TAG = re.compile(r"</?[a-zA-Z][a-zA-Z0-9]*(?:\s[^<>]*|/)?>")
 _TABLE_MARK = re.compile(r"^[ \t:*#]*(\{\||\|\}(?!\}))", re.MULTILINE)
 _TABLE_LEFTOVER = re.compile(r"^[ \t:]*(?:\{\||\|[-}+]|[|!](?!\})).*$", re.MULTILINE)
+_STRAY_ROW = re.compile(r"^[ \t:]*\|[-}+].*$", re.MULTILINE)
 _HEADING = re.compile(r"^=+.*=+[ \t]*$", re.MULTILINE)
 _SIMPLE_LINK = re.compile(r"\[\[(?:[^\[\]|{}<>:#\n]+\|)?([^\[\]|{}<>:#\n]+)\]\]")
 _SWITCH = re.compile(r"__[A-Z]{3,}__|~{3,5}")
@@ -67,7 +68,7 @@ _HATNOTE = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 LIST_ITEM_WORDS = 8
-"""A list item this long is told prose ("* The Crate: a janitor finds …"); a shorter one is a name or a credit."""
+"""A list item of so many words, or one that ends as a sentence, is told prose; others are names and credits."""
 
 
 def without_comments(text: str) -> str:
@@ -215,7 +216,7 @@ def _swept(text: str) -> str:
             _without_quotes(line) if "''" in line else line for line in _BRACKETS.sub("", text).split("\n")
         )
     if "|" in text:
-        text = _FILE_OPTION.sub("", text)
+        text = _FILE_OPTION.sub("", _STRAY_ROW.sub("", text))
     if not text.isascii():
         for character in _INVISIBLE:
             if character in text:
@@ -258,7 +259,8 @@ def _tidied(text: str) -> str:
 
 
 def _list_item(text: str) -> str:
-    return text if len(text.split()) >= LIST_ITEM_WORDS else ""
+    told = len(text.split()) >= LIST_ITEM_WORDS or text.rstrip("\"')” ").endswith((".", "!", "?", "…"))
+    return text if told else ""
 
 
 def _tag_words(tag: Any) -> str:

@@ -15,6 +15,8 @@ from tasks.films.markup import paragraphs, plain
 
 _HEADING = re.compile(r"\n(=+)[ \t]*(?!=)([^\n]*?[^=\n])[ \t]*(=+)[ \t]*(?=\n)")
 _HTML_HEADING = re.compile(r"<[hH]([1-6])\b[^<>]*>(.*?)</[hH]\1\s*>", re.DOTALL)
+_BOLD_HEADING = re.compile(r"^(?:;[ \t]*|''')([^\n'=:;]{3,40}?)[ \t]*:?(?:''')?:?[ \t]*$", re.MULTILINE)
+"""What old and short articles write instead of a heading: a bold line."""
 _QUALIFIER = re.compile(r"\s*(?:\([^()]*\)|\[[^\[\]]*\]|[:.–—-]+|\bpart\s+\w+)\s*$")
 
 _KINDS = "summary|synopsis|outline|overview|details?|description|story|storyline|recap|line|review|section|information"
@@ -74,6 +76,10 @@ def plot_paragraphs(text: str) -> list[str]:
     """
     if "<h" in text:
         text = _HTML_HEADING.sub(lambda m: f"\n{'=' * int(m[1])}{m[2].strip()}{'=' * int(m[1])}\n", text)
+    return _longest(text) or _longest(_BOLD_HEADING.sub(r"==\1==", text))
+
+
+def _longest(text: str) -> list[str]:
     sections = _sections(f"\n{text}\n")
     for kind in (Kind.PLOT, Kind.TEASER):
         told: dict[tuple[int, str], list[str]] = {}

@@ -23,7 +23,8 @@ FIRST = _names("""
     explain span|proper name|translation|gloss|center|centre|centered|bold|italic|italics|plain text
     wikt|unlinked|unlink|nolink|mention|m|ins|highlight|mark|columns-list|block indent|blockindent|indented
     plainlist|flatlist|plain list|nihongo foot|nihongo-foot|nihongo krt|nihongo title|text|script/nastaliq|nastaliq
-    character|spoken|thinsp|nospam|title|film title|family name|fname|wiktionary|lit|literally|okina text
+    character|spoken|thinsp|nospam|title|film title|family name|fname|wiktionary|lit|literally|flag|flagu
+    flagcountry
 """)
 """Templates whose first argument stands in the sentence."""
 
@@ -40,7 +41,7 @@ JOINED = _names(
 )
 """Lists on one line: their entries are joined with commas."""
 
-TOGETHER = _names("linktext|not a typo|typo|notatypo|nat|sic")
+TOGETHER = _names("linktext|not a typo|typo|notatypo|nat|sic|chem")
 """All arguments are run together, as in {{not a typo|left|over}}."""
 
 QUOTED = _names("""
@@ -55,7 +56,7 @@ LITERAL = {
     "spaced mdash": " — ", "spaced em dash": " — ", "smd": " — ", "nbsp": " ", "spc": " ", "space": " ", "spaces": " ",
     "sp": " ", "nnbsp": " ", "thin space": " ", "thinspace": " ", "hair space": " ", "hairsp": " ", "hsp": " ",
     "!": "|", "=": "=", "·": " · ", "*": " · ", "•": " • ", "dot": " · ", "middot": " · ", "bullet": " • ",
-    "...": "…", "ellipsis": "…", "times": "×", "deg": "°", "ampersand": "&",
+    "...": "…", "ellipsis": "…", "times": "×", "okina": "ʻ", "deg": "°", "ampersand": "&",
     "pipe": "|", "colon": ":", "number sign": "#",
     "br": "\n", "break": "\n", "crlf": "\n", "paragraph": "\n\n", "pb": "\n\n", "paragraph break": "\n\n",
 }  # fmt: skip
@@ -116,9 +117,11 @@ def _composed(key: str, positional: Sequence[str], named: dict[str, str]) -> str
         return _fraction([p.strip() for p in positional])
     if key in ("circa", "c.", "ca.", "c"):
         return f"c. {_at(positional, 0)}".strip()
+    if key in ("nee", "née"):
+        return f"née {_at(positional, 0)}".strip()
     if key in ("as of", "asof"):
         return f"As of {' '.join(p.strip() for p in positional)}"
-    if key in ("ship", "sclass", "sclass2") and positional:
+    if key in ("ship", "sclass", "sclass2", "bibleverse", "bibleref") and positional:
         return " ".join(p.strip() for p in positional[:2] if p.strip())
     if key in ("start date", "film date", "release date", "dts", "date"):
         return "-".join(p.strip() for p in positional[:3])

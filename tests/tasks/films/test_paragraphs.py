@@ -85,6 +85,8 @@ CASES = {
         ["A. C."],
     ),
     "a single line break": ("One line\nand its end.", ["One line and its end."]),
+    "a stray table row": ("|-\n|}\nHe goes.", ["He goes."]),
+    "a short sentence in a list": ("* He goes.\n* She\n:He stays!", ["He goes.", "He stays!"]),
     "ruby": ("<ruby>本<rp>(</rp><rt>hon</rt><rp>)</rp></ruby> is read.", ["本 is read."]),
 }  # fmt: skip
 

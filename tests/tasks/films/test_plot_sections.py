@@ -66,6 +66,11 @@ def test_a_plot_of_another_work_further_down_does_not_count() -> None:
     assert plot_paragraphs(f"==Plot==\n{TALE}\n==Novel==\n===Plot===\n{MORE} {MORE} {MORE}") == [TALE]
 
 
+@pytest.mark.parametrize("line", ["'''Plot'''", "'''Plot:'''", "'''Synopsis''':", "; Plot", ";Story"])
+def test_a_bold_line_stands_for_a_heading_where_there_is_none(line: str) -> None:
+    assert plot_paragraphs(f"Lead.\n\n{line}\n{TALE}\n\n'''Cast'''\n* A as B\n\n==Notes==\nMore.") == [TALE]
+
+
 def test_an_empty_section_is_no_plot() -> None:
     assert plot_paragraphs("==Plot ==\n{{expand section|date=October 2015}}\n\n== Cast ==\n* A") == []
     assert plot_paragraphs("==Plot==\nTo be added.\n==Cast==") == []
