@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from storage.errors import ItemError
 from storage.mel_shards import TrackMels
 from storage.mels import MelSettings
-from tasks.soundtracks.spectrum import COLUMNS, mel_power
+from tasks.soundtracks.spectrum import LANES, mel_power
 
 Samples = NDArray[np.float32]
 
@@ -93,7 +93,7 @@ def melspectrogram_db(segment: Samples, settings: MelSettings) -> NDArray[np.flo
 def _padded(segment: Samples, settings: MelSettings) -> Samples:
     """The segment with its reflection, half a frame on each side, and room for the last lanes."""
     half, length = settings.n_fft // 2, len(segment)
-    padded = np.zeros(length + 2 * half + COLUMNS * settings.hop_samples, np.float32)
+    padded = np.zeros(length + 2 * half + LANES * settings.hop_samples, np.float32)
     padded[half : half + length] = segment
     padded[:half] = segment[half:0:-1]
     padded[half + length : length + 2 * half] = segment[-2 : -half - 2 : -1]

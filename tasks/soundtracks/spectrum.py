@@ -23,8 +23,6 @@ FRAME_SAMPLES = 1024
 HALF = FRAME_SAMPLES // 2
 LANES = 16
 """Frames transformed together: one AVX-512 register of float32, or two of AVX2."""
-COLUMNS = 64
-"""Frames whose powers wait for the mel bank: its short rows then cost arithmetic, not loop starts."""
 _compiled = njit(cache=True, error_model="numpy", fastmath={"contract", "nsz"})
 """Fused multiply-add may be used and the sign of zero ignored; no other liberty is taken."""
 
@@ -39,23 +37,22 @@ HANN = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME_SAMPLES) / FRAME_SAMPLES)
 def mel_power(samples: F32, hop: int, band_starts: Any, bins: Any, weights: F32, out: F32) -> None:
     """Mel powers of every frame into `out`, shape (bands, frames).
 
-    `samples` are padded already, with `COLUMNS` frames to spare at the end; the bank is the three
+    `samples` are padded already, with `LANES` frames to spare at the end; the bank is the three
     arrays of a sparse matrix in compressed rows, shape (bands, 513).
     """
     re, im = np.empty(HALF * LANES, np.float32), np.empty(HALF * LANES, np.float32)
     re2, im2 = np.empty(HALF * LANES, np.float32), np.empty(HALF * LANES, np.float32)
-    power = np.empty((HALF + 1) * COLUMNS, np.float32)
+    power = np.empty((HALF + 1) * LANES, np.float32)
     frames = out.shape[1]
-    for start in range(0, frames, COLUMNS):
-        for lane_start in range(0, COLUMNS, LANES):
-            _load(samples, (start + lane_start) * hop, hop, re, im)
-            _radix4(re, im, re2, im2, 512, LANES)
-            _radix4(re2, im2, re, im, 128, 4 * LANES)
-            _radix4(re, im, re2, im2, 32, 16 * LANES)
-            _radix4(re2, im2, re, im, 8, 64 * LANES)
-            _radix2(re, im, re2, im2)
-            _power(re2, im2, power, lane_start)
-        _apply_bank(power, band_starts, bins, weights, out, start, min(COLUMNS, frames - start))
+    for start in range(0, frames, LANES):
+        _load(samples, start * hop, hop, re, im)
+        _radix4(re, im, re2, im2, 512, LANES)
+        _radix4(re2, im2, re, im, 128, 4 * LANES)
+        _radix4(re, im, re2, im2, 32, 16 * LANES)
+        _radix4(re2, im2, re, im, 8, 64 * LANES)
+        _radix2(re, im, re2, im2)
+        _power(re2, im2, power)
+        _apply_bank(power, band_starts, bins, weights, out, start, min(LANES, frames - start))
 
 
 @_compiled  # type: ignore[untyped-decorator]
@@ -119,13 +116,13 @@ def _sum_and_difference(a: F32, b: F32, total: F32, difference: F32) -> None:
 
 
 @_compiled  # type: ignore[untyped-decorator]
-def _power(zr: F32, zi: F32, power: F32, column: int) -> None:
+def _power(zr: F32, zi: F32, power: F32) -> None:
     """Squared magnitudes of the 513 bins of the real frames, from the transform of their pairs.
 
     X[k] = (Z[k] + Z*[512-k]) / 2 - i exp(-i pi k / 512) (Z[k] - Z*[512-k]) / 2
     """
     for k in range(HALF + 1):
-        a, b, o = (k % HALF) * LANES, ((HALF - k) % HALF) * LANES, k * COLUMNS + column
+        a, b, o = (k % HALF) * LANES, ((HALF - k) % HALF) * LANES, k * LANES
         ar, ai, br, bi = zr[a : a + LANES], zi[a : a + LANES], zr[b : b + LANES], zi[b : b + LANES]
         into = power[o : o + LANES]
         c, s = UNZIP_RE[k], UNZIP_IM[k]
@@ -138,14 +135,14 @@ def _power(zr: F32, zi: F32, power: F32, column: int) -> None:
 
 @_compiled  # type: ignore[untyped-decorator]
 def _apply_bank(power: F32, band_starts: Any, bins: Any, weights: F32, out: F32, start: int, count: int) -> None:
-    """The mel bank on the columns that wait."""
-    total = np.empty(COLUMNS, np.float32)
+    """The mel bank on the powers of `count` frames."""
+    total = np.empty(LANES, np.float32)
     for band in range(out.shape[0]):
-        for column in range(COLUMNS):
-            total[column] = np.float32(0)
+        for lane in range(LANES):
+            total[lane] = np.float32(0)
         for j in range(band_starts[band], band_starts[band + 1]):
-            weight, row = weights[j], power[bins[j] * COLUMNS : (bins[j] + 1) * COLUMNS]
-            for column in range(COLUMNS):
-                total[column] += weight * row[column]
-        for column in range(count):
-            out[band, start + column] = total[column]
+            weight, row = weights[j], power[bins[j] * LANES : (bins[j] + 1) * LANES]
+            for lane in range(LANES):
+                total[lane] += weight * row[lane]
+        for lane in range(count):
+            out[band, start + lane] = total[lane]
