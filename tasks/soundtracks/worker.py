@@ -8,10 +8,12 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from storage.errors import LakeError
-from tasks.soundtracks.extraction import FilmJob, extract_film
+from tasks.soundtracks.extraction import extract_film
 
 MEMORY_LIMIT_BYTES = 1 << 30
 """Private memory of a worker; a three-hour film score needs a quarter of it. Linux only."""
+REST_SECONDS = 60.0
+"""Without a film for so long, the batches are over and the worker leaves."""
 
 
 def main() -> None:
@@ -20,14 +22,13 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))
     connection: Connection[Any, Any] = Connection(int(sys.argv[1]))
     try:
-        lake, settings, run_id = connection.recv()
-        while True:
-            job: FilmJob = connection.recv()
+        while connection.poll(REST_SECONDS):
+            lake, settings, run_id, job = connection.recv()
             try:
                 connection.send(extract_film(lake, job, settings, run_id, on_recording=connection.send))
             except LakeError as error:
                 connection.send(error)
-    except (EOFError, BrokenPipeError):
+    except (EOFError, ConnectionError):
         return  # the parent has no more work, or is gone
 
 

@@ -54,6 +54,11 @@ class _Worker:
     since: float = field(default_factory=time.monotonic)
 
 
+_resting: list[_Worker] = []
+"""Workers without work, for the next batch of this process: starting one costs a second of CPU time.
+They leave by themselves after a while, and at once when this process ends."""
+
+
 class Workers:
     """A fixed number of worker processes; one that dies is replaced when work is given next."""
 
@@ -68,12 +73,14 @@ class Workers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End every worker; an idle one leaves by itself when its connection closes."""
+        """Let idle workers rest, and end those that an error left at work."""
         for worker in self._workers:
-            worker.connection.close()
-            if worker.job is not None:
+            if worker.job is None:
+                _resting.append(worker)
+            else:
                 worker.process.kill()
-            worker.process.wait()
+                worker.process.wait()
+                worker.connection.close()
 
     @property
     def busy(self) -> bool:
@@ -87,9 +94,25 @@ class Workers:
 
     def give(self, job: FilmJob) -> None:
         """Hand a film to an idle worker, starting one if need be."""
-        worker = next((worker for worker in self._workers if worker.job is None), None) or self._start()
+        worker = next((worker for worker in self._workers if worker.job is None), None) or self._hire()
         worker.job, worker.track_id, worker.since = job, "", time.monotonic()
-        worker.connection.send(job)
+        try:
+            worker.connection.send((*self._common, job))
+        except ConnectionError:
+            return  # it died at rest; `wait` hears of it and the film is given to another
+
+    def _hire(self) -> _Worker:
+        """A worker that rests from an earlier batch, or a new one."""
+        worker = None
+        while _resting and worker is None:
+            rested = _resting.pop()
+            if rested.process.poll() is None:
+                worker = rested
+            else:
+                rested.connection.close()
+        worker = worker or self._start()
+        self._workers.append(worker)
+        return worker
 
     def _start(self) -> _Worker:
         ours, theirs = Pipe()
@@ -99,10 +122,7 @@ class Workers:
             command, env=environment, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
         )
         theirs.close()
-        ours.send(self._common)
-        worker = _Worker(process, ours)
-        self._workers.append(worker)
-        return worker
+        return _Worker(process, ours)
 
     def wait(self) -> FilmResult | WorkerDied:
         """The next film that ends, well or not. Raises `LakeError` when a worker reports one."""
