@@ -76,8 +76,8 @@ def parse_years(text: str | None) -> list[int]:
     if text is None:
         return []
     for part in text.split(","):
-        first, _, last = part.strip().partition("-")
-        if not (first.isdecimal() and (last or first).isdecimal()):
+        first, dash, last = part.strip().partition("-")
+        if not (first.isdecimal() and (last if dash else first).isdecimal()):
             raise InputError(f"{text!r} names no years; write 2022, 2019-2022 or 2014,2016")
         years.update(range(int(first), int(last or first) + 1))
     if not years:

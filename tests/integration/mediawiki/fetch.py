@@ -43,6 +43,7 @@ def main(folder: Path) -> None:
     for archive in sorted(archives.glob("*.deb")):
         subprocess.run(["dpkg-deb", "-x", str(archive), str(folder)], check=True, capture_output=True)
     shutil.rmtree(archives)
+    shutil.rmtree(folder / "apt", ignore_errors=True)
     point_links_inside(folder)
     write_php(folder, php)
     (folder / READY).touch()
