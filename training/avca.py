@@ -8,6 +8,7 @@ the normalised mean of its two normalised embeddings.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -22,11 +23,15 @@ AVCA_DROPOUT = 0.2
 
 
 class AVCA(nn.Module):
-    """Two-layer embedding nets with ReLU over the shared film encoder and the audio tower, in every preset."""
+    """Embedding nets over the shared film encoder and the audio tower.
+
+    They have the released two layers with ReLU, or are plain linear maps where the settings say so for all systems.
+    """
 
     def __init__(self, films: FilmEncoder, settings: Settings) -> None:
         super().__init__()
-        head = replace(settings.head, form="code", dropout=AVCA_DROPOUT)
+        form: Literal["code", "linear"] = "linear" if settings.head.form == "linear" else "code"
+        head = replace(settings.head, form=form, dropout=AVCA_DROPOUT)
         self.films = films
         self.audio = AudioTower(settings.audio)
         self.text_head = embedding_net(head.width, head, nn.ReLU)

@@ -100,6 +100,8 @@ class AudioSettings:
     heads: int = 8
     mlp: int = 1024
     dropout: float = 0.1
+    position_deviation: float = 1.0
+    """Of positions and summary token before training: 1 as released; 0.02 leaves more of what was heard."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,9 @@ PRESETS: dict[str, Settings] = {
         "small",
         text=TextSettings(width=96, layers=2, heads=4, mlp=192, vocabulary=4000, max_tokens=128, pooling="mean"),
         image=ImageSettings(patch_pixels=32, width=96, layers=2, heads=4, mlp=192),
-        audio=AudioSettings(stem=(4, 8), channels=32, blocks=3, width=128, layers=2, heads=4, mlp=256),
+        audio=AudioSettings(
+            stem=(4, 8), channels=32, blocks=3, width=128, layers=2, heads=4, mlp=256, position_deviation=0.02
+        ),
         head=HeadSettings("linear", dropout=0.1, width=128),
         mask_same_film=True,
         optimiser="adamw",

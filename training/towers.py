@@ -95,8 +95,8 @@ class AudioTower(nn.Module):
         )
         self.blocks.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # a quarter faster on a CPU
         self.project = nn.Linear(settings.channels * bands, settings.width)
-        self.summary = nn.Parameter(torch.randn(1, 1, settings.width))
-        self.positions = nn.Parameter(torch.randn(1, frames + 1, settings.width))
+        self.summary = nn.Parameter(torch.randn(1, 1, settings.width) * settings.position_deviation)
+        self.positions = nn.Parameter(torch.randn(1, frames + 1, settings.width) * settings.position_deviation)
         self.dropout = nn.Dropout(settings.dropout)
         head_width = settings.width // settings.heads
         self.layers = nn.Sequential(

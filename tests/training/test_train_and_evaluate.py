@@ -1,0 +1,36 @@
+"""The flow over systems and seeds: nothing is done twice, and what fails loses nothing but itself."""
+
+import pytest
+
+from flows.train_and_evaluate import train_and_evaluate
+from storage.errors import InputError
+from storage.metrics import connect_metrics
+
+
+def test_every_system_and_seed_is_trained_once_and_again_only_if_asked(prefect_server, lake, write_version):
+    asked = {"lake": lake.root, "dataset": write_version(films=3), "systems": ["Ta"], "seeds": [0, 1], "epochs": 1}
+    first, second = train_and_evaluate(**asked), train_and_evaluate(**asked)
+    assert (first["trained"], second["trained"], second["already_done"]) == (2, 0, 2)
+    repeated = train_and_evaluate(**{**asked, "seeds": [0], "again": True})
+    assert repeated["runs"] == [first["runs"][0] + "-2"]
+    with connect_metrics(lake) as connection:
+        assert connection.execute(
+            "SELECT count(*) FROM runs WHERE state = 'completed' AND source = 'trained'"
+        ).fetchall() == [(3,)]
+
+
+def test_a_system_that_fails_does_not_lose_the_others(prefect_server, lake, write_version):
+    version = write_version(films=3, change=lambda row: row.update(thumbnail=b"no picture"))
+    done = train_and_evaluate(lake=lake.root, dataset=version, systems=["Im", "Ta"], epochs=1)
+    assert (done["trained"], done["failed"], len(done["runs"])) == (1, 1, 1)
+    with connect_metrics(lake) as connection:
+        states = connection.execute(
+            "SELECT system, state FROM runs WHERE source = 'trained' ORDER BY system"
+        ).fetchall()
+    assert states == [("Im", "failed"), ("Ta", "completed")]
+
+
+def test_where_every_system_fails_the_first_reason_is_told(prefect_server, lake, write_version):
+    version = write_version(films=3, change=lambda row: row.update(thumbnail=b"no picture"))
+    with pytest.raises(InputError, match="is not a picture"):
+        train_and_evaluate(lake=lake.root, dataset=version, systems=["Im", "ImTa"], epochs=1)
