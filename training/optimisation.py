@@ -27,8 +27,11 @@ class Stopping:
     epochs_since: int = 0
 
     def after(self, epoch: int, loss: float) -> Stopping:
-        """The record with one more epoch; a loss that is not a number is no improvement."""
-        if loss < self.best_loss:
+        """The record with one more epoch; a loss that is not a number is no improvement.
+
+        Where validation is too small to be measured (infinite in every epoch), the newest weights are the best.
+        """
+        if loss < self.best_loss or loss == self.best_loss == math.inf:
             return Stopping(loss, epoch, 0)
         return Stopping(self.best_loss, self.best_epoch, self.epochs_since + 1)
 

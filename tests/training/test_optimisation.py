@@ -44,3 +44,11 @@ def test_stopping_follows_a_scripted_list_of_losses():
         due.append(stopping.is_due(3))
     assert (stopping.best_epoch, stopping.best_loss) == (3, 1.9)
     assert due == [False] * 6 + [True]
+
+
+def test_a_validation_too_small_to_measure_keeps_the_newest_weights():
+    stopping = Stopping()
+    for epoch in range(5):
+        stopping = stopping.after(epoch, math.inf)
+    assert stopping.best_epoch == 4
+    assert not stopping.is_due(3)
