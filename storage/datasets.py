@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,8 +119,8 @@ def exists(lake: Lake, version: str) -> bool:
     return lake.exists(FOLDER, version, MANIFEST)
 
 
-def write_file(lake: Lake, version: str, file: VersionFile, rows: duckdb.DuckDBPyRelation) -> dict[str, Any]:
-    """Commit one Parquet file of a version from a relation in the file's order, a row group at a time.
+def write_file(lake: Lake, version: str, file: VersionFile, *rows: duckdb.DuckDBPyRelation) -> dict[str, Any]:
+    """Commit one Parquet file of a version from relations that follow the file's order, a row group at a time.
 
     The bytes depend on the rows alone, not on threads or batch sizes. Returns rows, bytes and sha256.
     """
@@ -133,11 +133,11 @@ def write_file(lake: Lake, version: str, file: VersionFile, rows: duckdb.DuckDBP
         return {"rows": count, "bytes": path.stat().st_size, "sha256": sha256_of(path)}
 
 
-def _row_groups(rows: duckdb.DuckDBPyRelation, file: VersionFile) -> Iterator[pa.Table]:
-    """The relation as tables of exactly `group_rows` rows (the last may be shorter)."""
+def _row_groups(rows: Sequence[duckdb.DuckDBPyRelation], file: VersionFile) -> Iterator[pa.Table]:
+    """The relations as tables of exactly `group_rows` rows (the last may be shorter)."""
     waiting: list[pa.RecordBatch] = []
     held = 0
-    for batch in rows.to_arrow_reader(file.group_rows):
+    for batch in (batch for relation in rows for batch in relation.to_arrow_reader(file.group_rows)):
         waiting.append(batch)
         held += batch.num_rows
         while held >= file.group_rows:

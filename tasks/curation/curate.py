@@ -32,6 +32,9 @@ from tasks.curation.splits import check_sides, split_sql
 MEMORY_LIMIT = "1GB"
 """For DuckDB; beyond it the connection spills to a temporary folder. Leaves room for Arrow's writers."""
 
+FILMS_SORTED = 20_000
+"""About 300 MB of plots and pictures: more would not fit beside the joins."""
+
 _FILM_CONTENT = "film_id, title, year, split, plot_sha256, tags, thumbnail_sha256, licence"
 _TRACK_CONTENT = (
     "film_id, track_id, split, title, artist, album, source, licence, audio_sha256, shard, first_row, segments"
@@ -112,10 +115,6 @@ def _write(
     plots: bool,
 ) -> None:
     queries = {
-        datasets.FILMS_FILE: f"""
-            SELECT c.* EXCLUDE (tags), c.tags, f.plot, t.jpeg AS thumbnail
-            FROM split_films c JOIN (SELECT film_id, plot FROM {snapshot.films}) f USING (film_id)
-            LEFT JOIN (SELECT film_id, jpeg FROM {snapshot.thumbnails}) t USING (film_id)""",
         datasets.SEGMENTS_FILE: """
             SELECT film_id, track_id, split, shard, first_row + segment AS row, segment,
                    segment * 9.92 AS start_seconds
@@ -123,10 +122,9 @@ def _write(
         datasets.TRACKS_FILE: "SELECT * FROM split_tracks",
         datasets.EXCLUSIONS_FILE: "SELECT * FROM exclusions",
     }
-    files = {
-        file.name: datasets.write_file(lake, version, file, connection.sql(f"{query} ORDER BY {file.order}"))
-        for file, query in queries.items()
-    }
+    relations = {file: [connection.sql(f"{query} ORDER BY {file.order}")] for file, query in queries.items()}
+    relations[datasets.FILMS_FILE] = _films(connection, snapshot)
+    files = {file.name: datasets.write_file(lake, version, file, *relations[file]) for file in datasets.FILES}
     manifest = {
         "version": version,
         "format": datasets.FORMAT,
@@ -137,6 +135,28 @@ def _write(
     }
     manifest["files"] |= _write_card(lake, version, connection, manifest, plots=plots)
     lake.write_json(manifest, datasets.FOLDER, version, datasets.MANIFEST)
+
+
+def _films(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> list[duckdb.DuckDBPyRelation]:
+    """The films with their plots and pictures, in order, each relation small enough to be sorted in memory."""
+    ranges = connection.execute(
+        "SELECT min(film_id), max(film_id) "
+        "FROM (SELECT film_id, row_number() OVER (ORDER BY film_id) AS place FROM films) "
+        f"GROUP BY (place - 1) // {FILMS_SORTED} ORDER BY 1"
+    ).fetchall()
+    query = """
+        SELECT c.*, f.plot, t.jpeg AS thumbnail
+        FROM (FROM split_films WHERE {within}) c
+        JOIN (SELECT film_id, plot FROM {films} WHERE {within}) f USING (film_id)
+        LEFT JOIN (SELECT film_id, jpeg FROM {thumbnails} WHERE {within}) t USING (film_id) ORDER BY film_id"""
+    return [
+        connection.sql(
+            query.format(
+                films=snapshot.films, thumbnails=snapshot.thumbnails, within=f"film_id BETWEEN '{first}' AND '{last}'"
+            )
+        )
+        for first, last in ranges
+    ]
 
 
 def _write_card(

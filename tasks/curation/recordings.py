@@ -26,6 +26,7 @@ SHORTEST_WORDS = 16
 SAME_BITS = 0.82
 """Below the worst encoding (0.86), above two themes of one composer on the same instruments (0.77)."""
 TRACKS_AT_ONCE = 16_384
+BUCKETS = 16
 
 _FINGERPRINTS = """
 SELECT item, fingerprint,
@@ -34,6 +35,14 @@ FROM (SELECT film_id, track_id, fingerprint FROM {tracks}) JOIN items USING (fil
 WHERE fingerprint IS NOT NULL AND length >= {shortest}
 """
 """A track's words, and how many there are without those of the silence that pads it."""
+
+_MEETINGS = """
+INSERT INTO meetings
+WITH shared AS (
+    SELECT place_and_word, min(item) AS one FROM looked_up_{bucket} GROUP BY place_and_word
+    HAVING count(*) BETWEEN 2 AND {common})
+SELECT DISTINCT one, item FROM looked_up_{bucket} JOIN shared USING (place_and_word) WHERE item <> one
+"""
 
 _ONE_OF = """
 SELECT item AS one, min(item) OVER (PARTITION BY {column}) AS other FROM items WHERE {column} IS NOT NULL
@@ -61,23 +70,21 @@ def find_recordings(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -
 
 
 def _look_up_words(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
-    """Make `meetings` (one, other): tracks that share a word at a place, each with the first that has it."""
-    connection.execute("CREATE TABLE looked_up (item INTEGER, place_and_word UBIGINT)")
+    """Make `meetings` (one, other): tracks that share a word at a place, each with the first that has it.
+
+    The words go into several tables by their lowest bits, so that grouping each fits in memory.
+    """
+    for bucket in range(BUCKETS):
+        connection.execute(f"CREATE TABLE looked_up_{bucket} (item INTEGER, place_and_word UBIGINT)")
     writer = connection.cursor()
     for batch in connection.sql(_fingerprints(snapshot)).to_arrow_reader(TRACKS_AT_ONCE):
         writer.register("batch", _sampled_words(batch))
-        writer.execute("INSERT INTO looked_up SELECT * FROM batch")
-    connection.execute(
-        f"""
-        CREATE TABLE meetings AS
-        WITH shared AS (
-            SELECT place_and_word, min(item) AS one FROM looked_up GROUP BY place_and_word
-            HAVING count(*) BETWEEN 2 AND {COMMON})
-        SELECT DISTINCT one, item AS other FROM looked_up JOIN shared USING (place_and_word) WHERE item <> one
-        ORDER BY one, other
-        """
-    )
-    connection.execute("DROP TABLE looked_up")
+        for bucket in range(BUCKETS):
+            writer.execute(f"INSERT INTO looked_up_{bucket} FROM batch WHERE place_and_word % {BUCKETS} = {bucket}")
+    connection.execute("CREATE TABLE meetings (one INTEGER, other INTEGER)")
+    for bucket in range(BUCKETS):
+        connection.execute(_MEETINGS.format(bucket=bucket, common=COMMON))
+        connection.execute(f"DROP TABLE looked_up_{bucket}")
 
 
 def _fingerprints(snapshot: Snapshot, only: str = "") -> str:
@@ -105,7 +112,7 @@ def _same_sound(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> pa
     only = "SEMI JOIN (SELECT one AS item FROM meetings UNION SELECT other FROM meetings) USING (item)"
     rows = connection.execute(_fingerprints(snapshot, only)).fetchall()
     words = {item: np.frombuffer(fingerprint, "<u4")[:length] for item, fingerprint, length in rows}
-    pairs = connection.execute("FROM meetings").fetchall()
+    pairs = connection.execute("SELECT DISTINCT one, other FROM meetings ORDER BY ALL").fetchall()
     same = [(one, other) for one, other in pairs if _agree(words[one], words[other])]
     one, other = zip(*same, strict=True) if same else ((), ())
     return pa.table({"one": pa.array(one, pa.int32()), "other": pa.array(other, pa.int32())})
