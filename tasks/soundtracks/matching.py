@@ -211,15 +211,17 @@ def _unwanted(candidate: Candidate, evidence: Evidence, film: Film, parts: Mappi
 
 
 def _other_film(candidate: Candidate, evidence: Evidence, film: Film, rivals: Collection[Film]) -> _Guard:
-    """The longest title wins; among films of one title the nearest year, and without a year nobody."""
+    """The longest title wins where it is named as fully; among films of one title the nearest year, else nobody."""
     own = title_words(film.title)
+    texts = (evidence.album, evidence.title)
+    own_naming = [naming(film.title, film.year, text, evidence.known) for text in texts]
     difference = year_difference(candidate, evidence, film)
     for rival in rivals:
         if rival.film_id == film.film_id:
             continue
         theirs = title_words(rival.title)
-        texts = (evidence.album, evidence.title)
-        named = any(naming(rival.title, rival.year, text, evidence.known) >= Naming.COVERED for text in texts)
+        their_naming = [naming(rival.title, rival.year, text, evidence.known) for text in texts]
+        named = any(t >= Naming.COVERED and t >= o for t, o in zip(their_naming, own_naming, strict=True))
         if named and len("".join(theirs)) > len("".join(own)):
             return Decision.REJECTED, "belongs_to_another_film"
         if theirs == own and (verdict := _nearer(difference, year_difference(candidate, evidence, rival))):

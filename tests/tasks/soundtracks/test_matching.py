@@ -237,3 +237,11 @@ def test_a_folders_short_recordings_are_enough() -> None:
         duration_seconds=24.0,
     )
     assert verdict(clip, "Inception") == ("taken", "matched")
+
+
+def test_a_longer_title_that_is_only_mostly_there_does_not_take_an_album_that_is_named_outright() -> None:
+    catalogue = Catalogue([Film("a-1", "Casimir and the Red Rope", 2017), Film("a-2", "The Red Rope", 2021)])
+    album = Candidate("music_folder", "m", "u", "Opening", album="The Red Rope (Soundtrack)", release_year=2021)
+    decisions = {one.film_id: one.verdict.decision for one in judge_everywhere(album, catalogue)}
+    assert decisions["a-2"] is Decision.TAKEN
+    assert decisions["a-1"] is not Decision.TAKEN
