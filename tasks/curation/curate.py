@@ -7,6 +7,8 @@ twenty times the time and the same memory.
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -34,6 +36,8 @@ MEMORY_LIMIT = "1GB"
 
 FILMS_SORTED = 20_000
 """About 300 MB of plots and pictures: more would not fit beside the joins."""
+
+SPILL_PREFIX = "needledrop-spill-"
 
 _FILM_CONTENT = "film_id, title, year, split, plot_sha256, tags, thumbnail_sha256, licence"
 _TRACK_CONTENT = (
@@ -178,7 +182,19 @@ def _write_card(
 @contextmanager
 def _workbench(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
     """A DuckDB connection that keeps to its memory limit by spilling to a folder that goes away with it."""
-    with tempfile.TemporaryDirectory(prefix="needledrop-") as spill, tables.connect(lake) as connection:
+    _sweep_spills()
+    with (
+        tempfile.TemporaryDirectory(prefix=f"{SPILL_PREFIX}{os.getpid()}-") as spill,
+        tables.connect(lake) as connection,
+    ):
         connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
         connection.execute("SET temp_directory = ?", [spill])
         yield connection
+
+
+def _sweep_spills() -> None:
+    """Remove what curations that were killed on this machine had spilled."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{SPILL_PREFIX}*"):
+        process = folder.name.removeprefix(SPILL_PREFIX).split("-")[0]
+        if Path("/proc").exists() and not Path("/proc", process).exists():
+            shutil.rmtree(folder, ignore_errors=True)

@@ -1,6 +1,7 @@
 """A version of the data set: what is in it, what is not and why, and that it is the same every time."""
 
 import hashlib
+import os
 from pathlib import Path
 
 import pytest
@@ -209,3 +210,12 @@ def test_a_silent_recording_is_excluded(small_lake, exclusions):
     lake = small_lake.committed()
     out = exclusions(lake, curate(lake, DEFAULT, "run", plots=False).version)
     assert out["track", "wiki-03/folder:3-0"][0] == "silent"
+
+
+def test_what_a_killed_curation_spilled_is_swept_and_a_living_one_is_left(small_lake, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    dead, alive = tmp_path / "needledrop-spill-999999999-x", tmp_path / f"needledrop-spill-{os.getpid()}-x"
+    dead.mkdir()
+    alive.mkdir()
+    curate(small_lake.committed(), DEFAULT, "run", plots=False)
+    assert (dead.exists(), alive.exists()) == (False, True)
