@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from storage import tables
-from storage.breakers import note_success, read_breaker
+from storage.breakers import read_breaker
 from storage.claims import claim
 from storage.lake import Lake
 from storage.outcomes import Stage
@@ -105,7 +105,6 @@ def test_what_fails_in_three_runs_is_given_up_and_retried_by_reason(
     world.save()
     add_films(lake, [NIGHT])
     for _run in range(3):
-        tables.append(lake, BREAKERS, [], "test")
         collect(retry_reasons=("no_usable_track",) if _run else ())
     assert reasons(lake, Stage.TRACK)[f"enwiki-1/youtube:{ids[0]}"] == ("http_5xx", "never", 3)
     before = len(world.requests)
@@ -262,12 +261,6 @@ def test_downloads_are_kept_in_the_lake_if_that_is_asked(lake: Lake, world: Any,
     add_films(lake, [NIGHT])
     collect(keep_audio=True)
     assert lake.list("audio") == [f"audio/enwiki-1/{ids[0]}.251.webm"]
-
-
-def test_success_forgets_suspects(lake: Lake) -> None:
-    tables.append(lake, BREAKERS, [{"source": "youtube", "state": "closed", "openings": 0, "suspects": ["a"]}], "test")
-    note_success(lake, "youtube", "test")
-    assert read_breaker(lake, "youtube").suspects == ()
 
 
 def test_a_yes_adds_to_a_film_that_is_done(lake: Lake, world: Any, add_films: Any, collect: Any) -> None:
