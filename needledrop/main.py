@@ -10,6 +10,7 @@ import sys
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from needledrop import (
     __version__,
@@ -60,7 +61,7 @@ def run() -> None:
     try:
         app()
     except NeedledropError as error:
-        Console(stderr=True).print(f"[bold red]{type(error).__name__}[/]: {error}", soft_wrap=True)
+        Console(stderr=True).print(f"[bold red]{type(error).__name__}[/]: {escape(str(error))}", soft_wrap=True)
         sys.exit(error.exit_status)
 
 
