@@ -67,6 +67,8 @@ _HATNOTE = re.compile(
     r"[^\n]*''+[.\s]*$",
     re.MULTILINE | re.IGNORECASE,
 )
+MOST_UNCLOSED = 50
+"""A section with more brackets left open than this is vandalised, not written."""
 LIST_ITEM_WORDS = 8
 """A list item of so many words, or one that ends as a sentence, is told prose; others are names and credits."""
 
@@ -75,7 +77,8 @@ def without_comments(text: str) -> str:
     """The text without comments; one that is never closed takes its line, not the rest of the page."""
     if "<!--" not in text:
         return text
-    text = _COMMENT.sub("", text)
+    last = text.rfind("-->") + 3  # beyond it nothing closes, and looking for it from each opening would take long
+    text = _COMMENT.sub("", text[:last]) + text[last:]
     return _UNCLOSED_COMMENT.sub("", text) if "<!--" in text else text
 
 
@@ -119,7 +122,8 @@ def _cut(text: str) -> str:
         text = without_references(without_comments(text))
     if "<" in text:  # still
         text = _NOWIKI.sub(lambda match: re.sub(r"[\[\]{}|<>=]|''+", "", match[1]), text)
-        text = _DROPPED.sub("", text)
+        last = text.rfind("</") + 40
+        text = _DROPPED.sub("", text[:last]) + text[last:] if last >= 40 else text
         text = _BREAK.sub(" ", _PARAGRAPH_TAG.sub("\n\n", _BREAKS.sub("\n\n", text)))
     if "{|" in text:
         text = _without_tables(text)
@@ -159,6 +163,8 @@ def _resolved(text: str) -> str:
     text = _SIMPLE_LINK.sub(r"\1", text)
     if "{{" not in text and "[[" not in text and "//" not in text:
         return text
+    if text.count("{{") - text.count("}}") + text.count("[[") - text.count("]]") > MOST_UNCLOSED:
+        return text  # the parser would try every pairing; the sweep takes what it finds
     return _words_of(mwparserfromhell.parse(text, skip_style_tags=True))
 
 
