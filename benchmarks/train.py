@@ -12,10 +12,13 @@ from __future__ import annotations
 
 import argparse
 import io
+import os
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `training` sets it, and torch is imported first here
 
 import av
 import librosa
@@ -38,6 +41,7 @@ from training.train import Loop
 
 Samples = npt.NDArray[np.float32]
 SAMPLE_RATE_HZ, SEGMENT_SAMPLES = 22_050, 218_736
+ROUNDS = 3
 SONG_SECONDS, SONGS = 180, 4
 """The released data holds whole songs; four of three minutes stand for them, read in turn."""
 
@@ -45,24 +49,32 @@ SONG_SECONDS, SONGS = 180, 4
 def main() -> None:
     """Measure both loops in turn and print the rates."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lake", required=True, help="a lake with a data set version, such as demo-lake")
+    parser.add_argument("--lake", default="demo-lake", help="a lake with a data set version")
     parser.add_argument("--steps", type=int, default=6, help="steps of our loop in each of three rounds")
     parser.add_argument("--released-steps", type=int, default=1, help="steps of the released loop in each round")
     options = parser.parse_args()
+    if not Path(options.lake).is_dir():
+        print(f"There is no lake at {options.lake}; run `make demo` first, or give one with --lake")
+        return
     with tempfile.TemporaryDirectory() as folder, open_machine() as machine:
         loop, tokenizer = _loop(Lake(options.lake), machine)
         songs = [_write_song(Path(folder, f"{number}.mp3"), number) for number in range(SONGS)]
-        rates: dict[str, list[tuple[float, float]]] = {"shards": [], "released": [], "no data": []}
-        for _ in range(3):
+        rates: dict[str, list[tuple[float, float]]] = {}
+        for name in ("shards", "released", "no data", "loader of shards", "loader as released"):
+            rates[name] = []
+        for _ in range(ROUNDS):
             ours = prefetched(lambda step: loop.batches.make(0, step % loop.batches.steps), 0, options.steps)
             rates["shards"].append(_rate(loop, ours))
             ready = loop.batches.make(0, 0)
             rates["no data"].append(_rate(loop, (ready for _ in range(options.steps))))
             slow = (_released_batch(loop, tokenizer, songs, step) for step in range(options.released_steps))
             rates["released"].append(_rate(loop, slow))
+            rates["loader of shards"].append(_rate(None, (loop.batches.make(2, s) for s in range(options.steps))))
+            slow = (_released_batch(loop, tokenizer, songs, step) for step in range(options.released_steps))
+            rates["loader as released"].append(_rate(None, slow))
     for name, found in rates.items():
         wall, cpu = (float(np.median(column)) for column in zip(*found, strict=True))
-        print(f"{name:10s} {wall:9.2f} items/s wall  {cpu:9.2f} items/CPU-s")
+        print(f"{name:20s} {wall:9.2f} items/s wall  {cpu:9.2f} items/CPU-s")
 
 
 def _loop(lake: Lake, machine: Machine) -> tuple[Loop, Tokenizer]:
@@ -76,13 +88,15 @@ def _loop(lake: Lake, machine: Machine) -> tuple[Loop, Tokenizer]:
     return Loop(lake, Task(job, built.model, train, valid, *inputs), machine, None), built.tokenizer
 
 
-def _rate(loop: Loop, batches: Iterator[Batch]) -> tuple[float, float]:
-    """Items a second of wall time and of CPU time, after one step that is not counted."""
-    loop.model.train()
-    loop._update(loop.batches.make(1, 0), 0)
+def _rate(loop: Loop | None, batches: Iterator[Batch]) -> tuple[float, float]:
+    """Items a second of wall time and of CPU time, after one step that is not counted; without a loop, of loading."""
+    if loop:
+        loop.model.train()
+        loop._update(loop.batches.make(1, 0), 0)
     items, wall, cpu = 0, time.perf_counter(), time.process_time()
     for batch in batches:
-        loop._update(batch, 1).item()  # the released loop reads the loss at every step
+        if loop:
+            loop._update(batch, 1).item()  # the released loop reads the loss at every step
         items += len(batch.owner)
     return items / (time.perf_counter() - wall), items / (time.process_time() - cpu)
 
