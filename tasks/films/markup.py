@@ -121,7 +121,8 @@ def _cut(text: str) -> str:
     if "<" in text:
         text = without_references(without_comments(text))
     if "<" in text:  # still
-        text = _NOWIKI.sub(lambda match: re.sub(r"[\[\]{}|<>=]|''+", "", match[1]), text)
+        if "</nowiki" in text:
+            text = _NOWIKI.sub(lambda match: re.sub(r"[\[\]{}|<>=]|''+", "", match[1]), text)
         last = text.rfind("</") + 40
         text = _DROPPED.sub("", text[:last]) + text[last:] if last >= 40 else text
         text = _BREAK.sub(" ", _PARAGRAPH_TAG.sub("\n\n", _BREAKS.sub("\n\n", text)))

@@ -95,7 +95,8 @@ def read_article(title: str, text: str, categories: Sequence[str] | None = None)
 def categories_in(text: str) -> list[str]:
     """The category names written in the text, in order, without sort keys; templates may add others unseen here."""
     if _MAY_HIDE.search(text):
-        text = _HIDDEN.sub("", text)
+        last = text.rfind("</") + 40  # nothing closes beyond it
+        text = _HIDDEN.sub("", text[:last]) + text[last:] if last >= 40 else text
     return list(dict.fromkeys(_category_name(name) for name in _CATEGORY.findall(text)))
 
 
