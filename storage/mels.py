@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import mmap
+import resource
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -29,6 +30,8 @@ MEL_COLUMN = "mel"
 PAGE_HEADER_LIMIT_BYTES = 60
 """One page header with a checksum is 30 to 42 bytes; two would be more than this."""
 MEMORY_PAGE_BYTES = mmap.PAGESIZE
+SPARE_FILES = 512
+"""Open files left for everything else: Python keeps one a mapped shard, and a process often starts with 1,024."""
 
 
 def _fixed(value: Any) -> Any:
@@ -123,10 +126,12 @@ class MelReader:
     def __init__(self, lake: Lake, shards: Sequence[str], settings: MelSettings) -> None:
         """Map every shard and read its metadata.
 
-        Raises `LakeError` for a shard that is missing, damaged, or of other parameters.
+        Raises `LakeError` for a shard that is missing, damaged, or of other parameters, and where this
+        process may not keep so many files open.
         """
         self.settings = settings
         self.shards = list(shards)
+        _allow_open_files(len(self.shards) + SPARE_FILES)
         opened = [_open_shard(lake, shard, settings) for shard in self.shards]
         self._bytes = [shard.data for shard in opened]
         self._maps = [shard.mapping for shard in opened]
@@ -180,6 +185,16 @@ class _OpenShard:
     data: NDArray[np.uint8]
     offsets: NDArray[np.int64]
     ref_db: NDArray[np.float32]
+
+
+def _allow_open_files(wanted: int) -> None:
+    """Raise this process's own limit as far as the system lets it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        raise LakeError(f"So many shards take {wanted} open files, and {hard} are allowed; run ulimit -Hn {wanted}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _open_shard(lake: Lake, shard: str, settings: MelSettings) -> _OpenShard:

@@ -1,5 +1,8 @@
 """A shard gives back what was written, to any reader; a damaged or foreign one is refused by name."""
 
+import subprocess
+import sys
+
 import duckdb
 import numpy as np
 import pyarrow.parquet as pq
@@ -164,3 +167,14 @@ def test_disagreement_with_the_tracks_table_is_found_and_nothing_is_repaired(lak
 def test_an_unknown_encoding_is_refused():
     with pytest.raises(InputError, match="uint8 or float16"):
         mels.MelSettings(encoding="int4")
+
+
+def test_more_shards_than_a_process_may_open_at_first(lake):
+    shards = [write(lake, f"enwiki-{number}", tracks=(1,))[0] for number in range(1, 4)]
+    program = (
+        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))\n"
+        "from storage.lake import Lake; from storage.mels import MelReader, MelSettings\n"
+        f"print(len(MelReader(Lake({lake.root!r}), {shards!r} * 40, MelSettings())))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "120", done.stderr
