@@ -72,10 +72,12 @@ def _how_good_it_is(connection: DuckDBPyConnection, version: str) -> Table:
     rows = connection.execute(
         f"SELECT system, tracks, {', '.join(recalls)}, medr FROM leaderboard WHERE dataset_version = ?", [version]
     )
-    titles = ["system", "tracks", *(f"R@{k} %" for k in RECALL_AT), "MedR"]
-    table = _table("How well the music of held-out films is found", *titles)
-    for system, tracks, *figures in rows.fetchall():
-        table.add_row(system, str(tracks), *(f"{figure:.1f}" for figure in figures))
+    found = rows.fetchall()
+    tracks = found[0][1] if found else 0
+    title = f"How well the music of held-out films is found: recall in % over {tracks} tracks, median rank"
+    table = _table(title, "system", *(f"R@{k}" for k in RECALL_AT), "MedR")
+    for system, _, *figures in found:
+        table.add_row(system, *(f"{figure:.1f}" for figure in figures))
     return table
 
 

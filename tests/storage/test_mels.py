@@ -172,7 +172,7 @@ def test_an_unknown_encoding_is_refused():
 def test_more_shards_than_a_process_may_open_at_first(lake):
     shards = [write(lake, f"enwiki-{number}", tracks=(1,))[0] for number in range(1, 4)]
     program = (
-        "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (64, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))\n"
+        "from resource import *; setrlimit(RLIMIT_NOFILE, (64, getrlimit(RLIMIT_NOFILE)[1]))\n"
         "from storage.lake import Lake; from storage.mels import MelReader, MelSettings\n"
         f"print(len(MelReader(Lake({lake.root!r}), {shards!r} * 40, MelSettings())))"
     )
