@@ -7,7 +7,7 @@ ENV PYTHONUNBUFFERED=1 DO_NOT_TRACK=1 PREFECT_SERVER_ANALYTICS_ENABLED=false NEE
 # Dependencies first: they change less often than the code.
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY needledrop/__init__.py needledrop/
-RUN pip install --no-cache-dir -c constraints.txt -e '.[s3]' asyncpg
+RUN pip install --no-cache-dir -c constraints.txt -e '.[s3]'
 
 COPY . .
 RUN useradd --create-home needledrop && mkdir -p /app/lake && chown needledrop /app/lake
