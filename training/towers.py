@@ -8,10 +8,14 @@ itself, so what travels to the device is a quarter of what the convolutions read
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
+from huggingface_hub import get_hf_file_metadata, hf_hub_url
+from huggingface_hub.errors import HfHubHTTPError, HTTPError
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import AutoTokenizer, BertConfig, BertModel, ViTConfig, ViTModel
@@ -24,6 +28,8 @@ MEL_BANDS, MEL_FRAMES = 128, 995
 MEL_SPAN_DB = 80.0
 """The 255 steps of a code span this many dB below the segment's maximum."""
 IMAGE_PIXELS = 224
+HUB_SECONDS = 5.0
+"""How long the hub may take to answer at all; a model that was fetched before is then taken from this machine."""
 
 
 class AttentionLayer(nn.Module):
@@ -214,24 +220,22 @@ def resampled_kernel(kernel: Tensor, patch_pixels: int) -> Tensor:
 
 def pretrained_tokenizer(name: str) -> Tokenizer:
     """The tokenizer of a pretrained text tower with the two markers added."""
-    tokenizer = _reached(name, lambda: AutoTokenizer.from_pretrained(name)).backend_tokenizer
+    tokenizer = _reached(name, lambda **where: AutoTokenizer.from_pretrained(name, **where)).backend_tokenizer
     return with_markers(Tokenizer.from_str(tokenizer.to_str()))
 
 
 def _pretrained(kind: Any, name: str) -> Any:
-    return _reached(
-        name,
-        lambda: kind.from_pretrained(name, add_pooling_layer=False, attn_implementation="sdpa", dtype=torch.float32),
-    )
+    how = {"add_pooling_layer": False, "attn_implementation": "sdpa", "dtype": torch.float32}
+    return _reached(name, lambda **where: kind.from_pretrained(name, **how, **where))
 
 
-def _reached(name: str, load: Any) -> Any:
+def _reached(name: str, load: Callable[..., Any]) -> Any:
     """What `load` gives; a hub that cannot be reached and a folder that is no model become one sentence."""
     hub = logging.getLogger("huggingface_hub")
     level = hub.level
     hub.setLevel(logging.ERROR)  # it would announce each of its retries
     try:
-        return load()
+        return load(local_files_only=not _hub_answers(name))
     except (OSError, ValueError) as error:
         raise InputError(
             f"The pretrained weights {name!r} could not be loaded from the hub or a folder; connect this machine once, "
@@ -240,3 +244,20 @@ def _reached(name: str, load: Any) -> Any:
         ) from error
     finally:
         hub.setLevel(level)
+
+
+def _hub_answers(name: str) -> bool:
+    """Whether the hub can be asked about a model; about a folder it is not.
+
+    One short question first: without a network the library tries five times for every file, three quarters of a
+    minute in all, and longer where packets vanish.
+    """
+    if Path(name).is_dir():
+        return False
+    try:
+        get_hf_file_metadata(hf_hub_url(name, "config.json"), timeout=HUB_SECONDS)
+    except HfHubHTTPError:
+        return True  # it answers, and loading will find out what it objects to
+    except (HTTPError, OSError, ValueError):  # no network, switched off by HF_HUB_OFFLINE, or a path and not a name
+        return False
+    return True

@@ -1,5 +1,8 @@
 """The towers: mels dequantised as they were stored, a ViT resampled, a hub that cannot be reached."""
 
+import socket
+import time
+
 import numpy as np
 import pytest
 import torch
@@ -9,6 +12,7 @@ from transformers import BertConfig, BertModel, ViTConfig, ViTModel
 from storage.errors import InputError
 from storage.mels import MelSettings
 from storage.mels import decibels as stored_decibels
+from training import towers
 from training.experiment import PRESETS, ImageSettings, TextSettings
 from training.towers import AudioTower, decibels, image_tower, resampled_kernel, text_tower
 
@@ -77,3 +81,15 @@ def test_a_pretrained_bert_gets_rows_for_the_markers(tmp_path):
 def test_weights_that_cannot_be_reached_are_one_sentence(build, tmp_path):
     with pytest.raises(InputError, match="use --preset small, which needs none"):
         build(str(tmp_path / "missing" / "model"))
+
+
+def test_a_hub_that_takes_questions_and_never_answers_costs_seconds(monkeypatch):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setattr(towers, "HUB_SECONDS", 0.2)
+        monkeypatch.setattr(towers, "hf_hub_url", lambda *_: f"http://127.0.0.1:{silent.getsockname()[1]}/config.json")
+        begun = time.monotonic()
+        with pytest.raises(InputError, match="connect this machine once"):
+            text_tower(TextSettings(pretrained="nobody/has-fetched-this"), 9)
+        with pytest.raises(InputError, match="connect this machine once"):
+            towers.pretrained_tokenizer("nobody/has-fetched-this")
+    assert time.monotonic() - begun < 5
