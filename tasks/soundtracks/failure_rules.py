@@ -58,6 +58,7 @@ RULES: dict[str, Rule] = {
     "bot": _pause(
         rf"not a (?:ro)?bot\b|you{_A}re (?:a )?human|\bcaptcha|unusual traffic"
         rf"|automated (?:queries|requests|traffic)"
+        r"|(?:detected|flagged|identified) as (?:a )?(?:ro)?bot\b"
         rf"|IP(?: address)? (?:is|has been|was)[^.]*(?:block|ban)|blocked your IP"
         rf"|suspicious (?:activity|traffic)",
         6 * _HOUR,
@@ -101,7 +102,8 @@ RULES: dict[str, Rule] = {
     # One video, for good
     "private": Rule(
         Action.NEVER,
-        r"private (?:video|playlist|content)|(?:video|playlist|content|this) is private|made (?:it|this video) private",
+        r"private (?:video|playlist|content)|(?:video|playlist|content|this) is private|made (?:it|this video) private"
+        r"|set to private|protected by a password|password[- ]protected|--video-password",
     ),
     "members": Rule(
         Action.NEVER,
@@ -120,7 +122,8 @@ RULES: dict[str, Rule] = {
         Action.NEVER,
         r"confirm your age|verify your age|age[- ](?:restrict|verif|gate|limit)"
         r"|inappropriate for some users|adult content"
-        r"|(?:over|least|under) 18|18 (?:years|or older|\+)|mature (?:audiences?|content)",
+        r"|(?:over|least|under) 18|18 (?:years|or older|\+)|mature (?:audiences?|content)"
+        r"|viewer discretion|suicide or self-harm",
     ),
     "geo": Rule(
         Action.NEVER,
@@ -137,9 +140,10 @@ RULES: dict[str, Rule] = {
     "removed": Rule(
         Action.NEVER,
         r"(?:video|account|channel|content|clip|track|file|user|page)\b[^.]{0,60}"
-        r"\b(?:remov|terminat|delet|clos|suspend|taken down)"
+        r"\b(?:remov|terminat|delet|suspend|taken down)|\b(?:account|channel)\b[^.]{0,30}\bclosed"
         r"|removed (?:by|for|because)|closed (?:their|his|her|its)|no longer (?:available|exists?)"
-        r"|does(?:n['’]t| not) exist|violat(?:es|ed|ing|ion)"
+        r"|does(?:n['’]t| not) exist|violat(?:es|ed|ing)"
+        r"|violations? of (?:our|the|you|this|its|terms|community|policy)"
         r"|(?:video|page|file) (?:was |could )?not (?:be )?found|has been (?:removed|deleted|taken down)",
     ),
     # One video, for now
@@ -160,11 +164,12 @@ RULES: dict[str, Rule] = {
     "unsupported": Rule(
         Action.NEVER,
         r"unsupported url|is not a valid url|no suitable (?:extractor|InfoExtractor)"
-        r"|unsupported url scheme|file:// URLs",
+        r"|unsupported url scheme|file:// URLs|looks truncated|does not have an? [\w ]{1,20} tab",
     ),
     "reload": Rule(
         Action.SOON,
-        r"needs? to be reloaded|reload the page|(?:not|isn['’]t) available on this (?:app|device)"
+        r"needs? to be reloaded|reload the page|(?:not |isn['’]t |un)available on this (?:app|device)"
+        r"|no longer supported (?:in|on) this (?:app|device)"
         r"|update (?:the|your) app|playback (?:on other|id|error)",
         is_suspect=True,
     ),
@@ -174,7 +179,7 @@ RULES: dict[str, Rule] = {
         r"|no (?:playable|audio) (?:streams?|formats?)",
         is_suspect=True,
     ),
-    "timeout": Rule(Action.SOON, r"time[d]?[- ]?out"),
+    "timeout": Rule(Action.SOON, r"(?<!gateway )time[d]?[- ]?out"),
     "truncated": Rule(
         Action.SOON,
         r"bytes read, \d+ more expected|incomplete ?read|content too short"
@@ -202,9 +207,9 @@ RULES: dict[str, Rule] = {
     ),
     "unavailable": Rule(
         Action.LATER,
-        r"(?:video|content|track|playlist|media|stream|this)\b[^.]{0,30}"
+        r"(?:video|content|track|playlist|media|stream|item|episode|song|this)\b[^.]{0,30}"
         rf"\b(?:unavailable|not available|isn{_A}t available|cannot be played)"
-        r"|^\W*unavailable|temporarily unavailable|try again later",
+        r"|^\W*unavailable|temporarily unavailable|try again later|is unviewable",
     ),
     "extractor": Rule(
         Action.SOON,
