@@ -47,14 +47,14 @@ def train_and_evaluate(
     Args:
         lake: Root of the lake: a folder, or s3://bucket/prefix.
         dataset: The version to train on; by default the newest.
-        systems: All, Im, Plo, Ta, ImPlo, ImTa, TaPlo, AVCA, AVCA-tuned; "all" for every one of them.
+        systems: All, Im, Plo, Ta, ImPlo, ImTa, TaPlo, AVCA (towers frozen), AVCA-tuned; "all" for these nine.
         preset: small (CPU-sized), paper or released.
         seeds: One training run a system and seed; by default seed 0 alone.
         epochs: At most this many epochs; by default the preset's.
         batch: Tracks a batch, over all GPUs together; by default the preset's.
         learning_rate: The highest learning rate; by default the preset's.
         patience: Epochs without a lower validation loss before training stops.
-        eval_segments: Segments whose mean is a track's embedding; 1 takes the middle one.
+        eval_segments: Segments whose mean is a track's embedding; the middle one alone is measured as well.
         text_model: Hub name or folder of pretrained BERT weights; by default the preset's.
         image_model: Hub name or folder of pretrained ViT weights; by default the preset's.
         compiled: Compile the model with torch.compile: slower to start, faster for long runs on a GPU.

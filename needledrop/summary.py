@@ -67,10 +67,13 @@ def _what_was_dropped(connection: DuckDBPyConnection) -> Table:
 
 
 def _how_good_it_is(connection: DuckDBPyConnection, version: str) -> Table:
-    """The systems of one version beside chance; `leaderboard` has the paper's table and the intervals too."""
+    """The systems of one version beside chance; `leaderboard` has intervals and the paper's table too."""
     recalls = [f"r_at_{k}" for k in RECALL_AT]
     rows = connection.execute(
-        f"SELECT system, tracks, {', '.join(recalls)}, medr FROM leaderboard WHERE dataset_version = ?", [version]
+        f"SELECT system, tracks, {', '.join(recalls)}, medr FROM leaderboard WHERE dataset_version = ? "
+        "AND (policy IS NULL OR policy IN "
+        "(SELECT policy FROM run_policies JOIN runs USING (run_id) WHERE dataset_version = ?))",
+        [version, version],
     )
     found = rows.fetchall()
     tracks = found[0][1] if found else 0

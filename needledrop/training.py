@@ -22,7 +22,9 @@ def register(app: typer.Typer) -> None:
 def train_command(
     system: Annotated[
         list[str] | None,
-        typer.Option(help="All, Im, Plo, Ta, ImPlo, ImTa, TaPlo, AVCA, AVCA-tuned, or all for every one; repeatable."),
+        typer.Option(
+            help="All, Im, Plo, Ta, ImPlo, ImTa, TaPlo, AVCA (frozen towers), AVCA-tuned; or all of them: all. Repeatable."
+        ),
     ] = None,
     preset: Annotated[str, typer.Option(help="small (towers for a CPU), paper (its text) or released.")] = "small",
     seeds: Annotated[int, typer.Option(min=1, help="How many seeds: 0, 1, 2, ….")] = 1,
@@ -31,7 +33,9 @@ def train_command(
     batch: Annotated[int | None, typer.Option(min=2, help="Tracks a batch, over all GPUs together.")] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The highest learning rate.")] = None,
     patience: Annotated[int | None, typer.Option(min=1, help="Epochs without improvement before stopping.")] = None,
-    eval_segments: Annotated[int | None, typer.Option(min=1, help="Segments a track is embedded from.")] = None,
+    eval_segments: Annotated[
+        int | None, typer.Option(min=1, help="Segments a track is embedded from; measured with one as well.")
+    ] = None,
     text_model: Annotated[str | None, typer.Option(help="Hub name or folder of pretrained BERT weights.")] = None,
     image_model: Annotated[str | None, typer.Option(help="Hub name or folder of pretrained ViT weights.")] = None,
     compiled: Annotated[bool, typer.Option("--compile", help="Use torch.compile; pays on long GPU runs.")] = False,
@@ -88,8 +92,8 @@ def _print_runs(root: str, done: dict[str, Any]) -> None:
     names = [f"r_at_{k}" for k in RECALL_AT]
     with connect_metrics(tables.open_tables(root)) as connection:
         rows = connection.execute(
-            f"SELECT system, seed, {', '.join(names)}, medr, tracks FROM metrics WHERE list_contains(?, run_id) "
-            "ORDER BY r_at_10 DESC, medr",
+            f"SELECT system, seed, {', '.join(names)}, medr, tracks FROM metrics "
+            "JOIN run_policies USING (run_id, policy) WHERE list_contains(?, run_id) ORDER BY r_at_10 DESC, medr",
             [done["runs"]],
         ).fetchall()
     title = (

@@ -90,6 +90,11 @@ CREATE TABLE comparisons (
 MIGRATIONS: tuple[str, ...] = (VERSION_1, VERSION_2)
 """`MIGRATIONS[n]` takes a database of schema version n to n + 1. Never edited once released: only appended to."""
 
+_RUN_POLICIES = """
+SELECT run_id, 'segments' || coalesce(config_json ->> '$.eval_segments', '8') AS policy
+FROM runs WHERE source = 'trained'
+"""
+
 _RANKED = """
 SELECT run_id, policy, film_id, track_id, rank_lo, rank_hi, (rank_lo + rank_hi) / 2 AS rank, score, candidates,
     rank_lo - 1 + row_number() OVER tie * (rank_hi - rank_lo + 2) / (count(*) OVER whole_tie + 1) AS position
@@ -230,12 +235,12 @@ WITH measured AS (
     UNION ALL BY NAME SELECT 'paper' AS source, *, 'paper' AS dataset_version, 'segments1' AS policy,
         207 AS films, 1964 AS tracks, 1964 AS candidates FROM paper
 )
-SELECT system, preset, source, seeds, r_at_1, r_at_5, r_at_10, r_at_10_low, r_at_10_high, r_at_20, r_at_50, r_at_100,
-    medr, medr_low, medr_high, {", ".join(c for c in _COLUMNS if c not in _TABLE_1)}, r_at_10_sd, medr_sd,
-    policy, dataset_version, films, tracks, candidates
+SELECT system, preset, source, policy, seeds, r_at_1, r_at_5, r_at_10, r_at_10_low, r_at_10_high, r_at_20, r_at_50,
+    r_at_100, medr, medr_low, medr_high, {", ".join(c for c in _COLUMNS if c not in _TABLE_1)}, r_at_10_sd, medr_sd,
+    dataset_version, films, tracks, candidates
 FROM every
 ORDER BY dataset_version = 'paper', dataset_version,
-    list_position(['ceiling', 'trained', 'control', 'chance', 'paper'], source), r_at_10 DESC, medr
+    list_position(['ceiling', 'trained', 'control', 'chance', 'paper'], source), policy DESC, r_at_10 DESC, medr
 """
 
 _FILM_SLICES = """
@@ -261,6 +266,7 @@ GROUP BY ALL
 """
 
 VIEWS: dict[str, str] = {
+    "run_policies": _RUN_POLICIES,
     "ranked": _RANKED,
     "film_metrics": _FILM_METRICS,
     "metrics": _METRICS,

@@ -18,7 +18,14 @@ import numpy as np
 
 from storage.lake import Lake
 from storage.metrics import Run, connect_metrics, record_ranks, record_run, refresh_views
-from training.embeddings import Embeddings, load_embeddings
+from training.embeddings import (
+    FILMS_FILE,
+    PARITY_POLICY,
+    PARITY_TRACKS_FILE,
+    TRACKS_FILE,
+    Embeddings,
+    load_embeddings,
+)
 from training.ranking import Floats, Ranks, rank_tracks
 
 SEEDS = range(10)
@@ -63,9 +70,10 @@ def record_controls(lake: Lake, dataset_version: str) -> None:
                 if (system, PRESET, seed) not in held_out.done:
                     _record(lake, held_out, (system, PRESET, seed), order(held_out, seed))
         for run_id, preset, seed in _runs(lake, held_out):
-            files = [f"models/{run_id}/test-{kind}.parquet" for kind in ("films", "tracks")]
-            if all(lake.exists(file) for file in files):
-                films, tracks = (load_embeddings(lake, file) for file in files)
+            parity = held_out.policy == PARITY_POLICY and lake.exists("models", run_id, PARITY_TRACKS_FILE)
+            files = (FILMS_FILE, PARITY_TRACKS_FILE if parity else TRACKS_FILE)
+            if all(lake.exists("models", run_id, file) for file in files):
+                films, tracks = (load_embeddings(lake, "models", run_id, file) for file in files)
                 _record(lake, held_out, ("mean query", preset, seed), mean_query(films, tracks, held_out))
 
 

@@ -65,9 +65,6 @@ def embed_tracks(
     return Embeddings(tuple(split.track_ids[row] for row in rows), F.normalize(sums, dim=-1).numpy())
 
 
-def track_owners(split: Split) -> dict[str, str]:
-    """The film of each track; of a recording that two films share, the first."""
-    owners: dict[str, str] = {}
-    for track_id, film in zip(split.track_ids, split.owner, strict=True):
-        owners.setdefault(track_id, split.film_ids[film])
-    return owners
+def track_owners(split: Split) -> list[tuple[str, str]]:
+    """(track, film) for every track of every film; a recording that two films share is a right answer for both."""
+    return [(track_id, split.film_ids[film]) for track_id, film in zip(split.track_ids, split.owner, strict=True)]

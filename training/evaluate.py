@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pyarrow as pa
+
 from storage import metrics
 from storage.lake import Lake
 from training.batches import FilmInputs
@@ -30,14 +32,16 @@ from training.checkpoint import (
 from training.data import Split, load_split
 from training.device import Machine
 from training.embed import embed_films, embed_tracks, track_owners
-from training.embeddings import save_embeddings
+from training.embeddings import (
+    FILMS_FILE,
+    PARITY_TRACKS_FILE,
+    TRACKS_FILE,
+    save_embeddings,
+)
 from training.experiment import Settings, System
 from training.objective import Task
 from training.ranking import rank_tracks
 from training.train import EpochReport, train
-
-FILMS_FILE, TRACKS_FILE = "test-films.parquet", "test-tracks.parquet"
-"""Embeddings of the test split in the model folder."""
 
 OnProgress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is."""
@@ -162,11 +166,12 @@ def _open_or_build(lake: Lake, data: Data, job: Job, machine: Machine) -> Built:
 
 
 def _measure(lake: Lake, data: Data, job: Job, machine: Machine, on_progress: OnProgress | None) -> None:
-    """Embed and rank the test split with the best weights."""
+    """Embed and rank the test split with the best weights: as the settings say, and as Table 1 from one segment."""
     _, built = load_model(lake, job.run_id)
-    model, segments = built.model.to(machine.device), job.settings.eval_segments
-    inputs = FilmInputs(data.test, job.system, job.settings, built.tokenizer)
-    total = sum(len(data.test.even_segments(track, segments)) for track in range(len(data.test.track_ids)))
+    model, test = built.model.to(machine.device), data.test
+    inputs = FilmInputs(test, job.system, job.settings, built.tokenizer)
+    files = {1: PARITY_TRACKS_FILE} | {job.settings.eval_segments: TRACKS_FILE}
+    total = sum(len(test.even_segments(track, count)) for track in range(len(test.track_ids)) for count in files)
     done = 0
 
     def on_done(count: int) -> None:
@@ -175,12 +180,15 @@ def _measure(lake: Lake, data: Data, job: Job, machine: Machine, on_progress: On
         if on_progress:
             on_progress(f"embed {job.system.name} (seed {job.seed})", min(done, total), total)
 
-    films = embed_films(model, data.test, inputs, machine)
-    tracks = embed_tracks(model, data.test, segments, machine, on_done)
+    films = embed_films(model, test, inputs, machine)
     save_embeddings(lake, films, FOLDER, job.run_id, FILMS_FILE)
-    save_embeddings(lake, tracks, FOLDER, job.run_id, TRACKS_FILE)
-    ranks = rank_tracks(films, tracks, track_owners(data.test))
-    metrics.record_ranks(lake, job.run_id, ranks.to_arrow(f"segments{segments}"))
+    ranked = []
+    for segments, file in files.items():
+        tracks = embed_tracks(model, test, segments, machine, on_done)
+        save_embeddings(lake, tracks, FOLDER, job.run_id, file)
+        ranks = rank_tracks(films, tracks, track_owners(test), str(machine.device))
+        ranked.append(ranks.to_arrow(f"segments{segments}"))
+    metrics.record_ranks(lake, job.run_id, pa.concat_tables(ranked))
 
 
 def code_version() -> str | None:

@@ -23,8 +23,7 @@ from training.checkpoint import FOLDER, Job, load_model
 from training.data import SPLITS, Split, load_split
 from training.device import Machine
 from training.embed import embed_films, embed_tracks
-from training.embeddings import Embeddings, load_embeddings, save_embeddings
-from training.evaluate import TRACKS_FILE
+from training.embeddings import TRACKS_FILE, Embeddings, load_embeddings, save_embeddings
 from training.experiment import SYSTEMS, System
 from training.ranking import top_tracks
 
@@ -79,8 +78,8 @@ def choose_run(lake: Lake, query: FilmQuery) -> str:
     """
     with connect_metrics(lake) as connection:
         rows = connection.execute(
-            "SELECT run_id, system FROM latest_metrics WHERE source = 'trained' QUALIFY dataset_version = "
-            "first_value(dataset_version) OVER (ORDER BY (SELECT finished_at FROM runs r "
+            "SELECT run_id, system FROM latest_metrics JOIN run_policies USING (run_id, policy) "
+            "QUALIFY dataset_version = first_value(dataset_version) OVER (ORDER BY (SELECT finished_at FROM runs r "
             "WHERE r.run_id = latest_metrics.run_id) DESC NULLS LAST) ORDER BY r_at_10 DESC, run_id"
         ).fetchall()
     if not rows:

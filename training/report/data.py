@@ -15,7 +15,7 @@ from storage.lake import Lake
 from storage.metrics import connect_metrics, refresh_views
 from storage.metrics_schema import RECALL_AT
 from training.confidence import REFERENCE
-from training.embeddings import load_embeddings
+from training.embeddings import FILMS_FILE, PARITY_POLICY, TRACKS_FILE, load_embeddings
 from training.ranking import top_tracks
 
 FILMS_SHOWN = 10
@@ -30,6 +30,8 @@ class System:
 
     label: str
     row: Row
+    parity: Row | None
+    """Its row for tracks embedded from one segment, as the paper's were, where the others are from several."""
     intervals: dict[str, tuple[float, float]]
     rank: npt.NDArray[np.float64]
     """The pooled ranks of all seeds, ascending."""
@@ -87,9 +89,13 @@ def gather(lake: Lake, version: str | None) -> Report:
             connection, "SELECT * FROM leaderboard WHERE dataset_version IN (?, 'paper') AND "
             "(policy = ? OR policy IS NULL OR source = 'paper')", version, policy,
         )  # fmt: skip
+        parity = _parity(connection, version, policy)
         by_source = {source: [r for r in board if r["source"] == source] for source in {r["source"] for r in board}}
         several = len({row["preset"] for row in by_source["trained"]}) > 1
-        systems = tuple(_system(connection, row, several) for row in by_source["trained"])
+        systems = tuple(
+            _system(connection, row, parity.get((row["preset"], row["system"])), several)
+            for row in by_source["trained"]
+        )
         shown = next((s for s in systems if s.row["system"] == REFERENCE), systems[0])
         best, worst = _films(connection, lake, shown, version, policy)
         return Report(
@@ -124,10 +130,10 @@ def gather(lake: Lake, version: str | None) -> Report:
 
 
 def _measured(connection: duckdb.DuckDBPyConnection, version: str | None) -> tuple[str, str]:
-    """The version to show, and the policy that most of its runs were ranked under."""
+    """The version to show, and the number of segments that most of its runs were set to."""
     found = connection.execute(
         "SELECT dataset_version, policy FROM latest_metrics JOIN runs USING (run_id, dataset_version) "
-        "WHERE runs.source = 'trained' AND dataset_version = coalesce(?, dataset_version) ORDER BY "
+        "JOIN run_policies USING (run_id, policy) WHERE dataset_version = coalesce(?, dataset_version) ORDER BY "
         "max(finished_at) OVER (PARTITION BY dataset_version) DESC NULLS LAST, dataset_version, "
         "count(*) OVER (PARTITION BY dataset_version, policy) DESC, length(policy) DESC, policy DESC LIMIT 1",
         [version],
@@ -138,7 +144,19 @@ def _measured(connection: duckdb.DuckDBPyConnection, version: str | None) -> tup
     return found[0], found[1]
 
 
-def _system(connection: duckdb.DuckDBPyConnection, row: Row, several_presets: bool) -> System:
+def _parity(connection: duckdb.DuckDBPyConnection, version: str, policy: str) -> dict[tuple[str, str], Row]:
+    """The leaderboard's rows of one segment a track by preset and system, if others are shown."""
+    rows = _rows(
+        connection,
+        "SELECT * FROM leaderboard WHERE dataset_version = ? AND source = 'trained' AND policy = ? AND policy <> ?",
+        version,
+        PARITY_POLICY,
+        policy,
+    )
+    return {(row["preset"], row["system"]): row for row in rows}
+
+
+def _system(connection: duckdb.DuckDBPyConnection, row: Row, parity: Row | None, several_presets: bool) -> System:
     key = [row["dataset_version"], row["policy"], row["preset"], row["system"]]
     runs = _rows(
         connection,
@@ -160,6 +178,7 @@ def _system(connection: duckdb.DuckDBPyConnection, row: Row, several_presets: bo
     return System(
         label=f"{row['system']} · {row['preset']}" if several_presets else row["system"],
         row=row,
+        parity=parity,
         intervals={metric: (low, high) for metric, low, high in intervals},
         rank=ranks["rank"].astype(np.float64),
         runs=tuple(runs),
@@ -217,24 +236,25 @@ def _suggestions(
 ) -> dict[str, tuple[Row, ...]]:
     """The first tracks for each film from the run's saved embeddings; none when they are not kept."""
     folder = run["model_folder"]
-    files = [f"{folder}/test-{kind}.parquet" for kind in ("films", "tracks")]
+    files = [f"{folder}/{name}" for name in (FILMS_FILE, TRACKS_FILE)]
     if not folder or not all(lake.exists(file) for file in files):
         return {}
     films, tracks = (load_embeddings(lake, file) for file in files)
     top = top_tracks(films.of(film_ids), tracks, TRACKS_SHOWN)
+    listed = connection.execute(
+        "SELECT track_id, t.title, artist, t.film_id, f.title FROM dataset_tracks t LEFT JOIN dataset_films f "
+        "USING (dataset_version, film_id) WHERE dataset_version = ?",
+        [version],
+    ).fetchall()
+    owners = {(track_id, film_id) for track_id, _, _, film_id, _ in listed}
     names = {
-        track_id: {"title": title or track_id, "artist": artist, "film_id": film_id, "of_film": film}
-        for track_id, title, artist, film_id, film in connection.execute(
-            "SELECT track_id, t.title, artist, t.film_id, f.title FROM dataset_tracks t LEFT JOIN dataset_films f "
-            "USING (dataset_version, film_id) WHERE dataset_version = ?",
-            [version],
-        ).fetchall()
+        track_id: {"title": title or track_id, "artist": artist, "of_film": film}
+        for track_id, title, artist, _, film in listed
     }
-    unknown = {"artist": None, "film_id": None, "of_film": None}
+    unknown = {"artist": None, "of_film": None}
     return {
         film_id: tuple(
-            {**names.get(track_id, {"title": track_id, **unknown}), "place": place}
-            | {"own": names.get(track_id, unknown)["film_id"] == film_id}
+            names.get(track_id, {"title": track_id, **unknown}) | {"place": place, "own": (track_id, film_id) in owners}
             for place, (track_id, _) in enumerate(best, 1)
         )
         for film_id, best in top.items()

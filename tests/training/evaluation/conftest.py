@@ -34,7 +34,9 @@ def measured(tmp_path_factory, held_out):
     tracks = np.array([corner[owner[track]] + 1.5 * random.normal(size=16) for track in held_out.tracks])
     for system in ("All", "Im"):
         queries = [corner[film] if system == "All" else random.normal(size=16) for film in held_out.films]
-        record(lake, held_out, system, Embeddings(held_out.films, queries), Embeddings(held_out.tracks, tracks))
+        films = Embeddings(held_out.films, queries)
+        noisier = tracks + 2 * random.normal(size=tracks.shape)
+        record(lake, held_out, system, films, Embeddings(held_out.tracks, tracks), Embeddings(held_out.tracks, noisier))
     record_controls(lake, VERSION)
     record_confidence(lake, VERSION, draws=300)
     return lake
@@ -53,11 +55,13 @@ def write_version(lake, held_out):
     lake.write_json({}, f"datasets/{VERSION}/manifest.json")
 
 
-def record(lake, held_out, system, films, tracks):
+def record(lake, held_out, system, films, tracks, from_one_segment):
     run = Run(f"{system}-run", system, "small", 0, VERSION, state="completed", model_folder=f"models/{system}-run")
     save_embeddings(lake, films, f"models/{run.run_id}/test-films.parquet")
     save_embeddings(lake, tracks, f"models/{run.run_id}/test-tracks.parquet")
+    save_embeddings(lake, from_one_segment, f"models/{run.run_id}/test-tracks-segments1.parquet")
     record_run(lake, run)
     for epoch in range(4):
         record_epoch(lake, Epoch(run.run_id, epoch, train_loss=3 - 0.5 * epoch, valid_loss=3.2 - 0.4 * epoch))
-    record_ranks(lake, run.run_id, rank_tracks(films, tracks, held_out.owners).to_arrow("segments8"))
+    for policy, embedded in (("segments8", tracks), ("segments1", from_one_segment)):
+        record_ranks(lake, run.run_id, rank_tracks(films, embedded, held_out.owners).to_arrow(policy))

@@ -6,7 +6,7 @@ import pytest
 from storage.metrics import connect_metrics
 from training.confidence import record_confidence
 from training.controls import language_oracle, mean_query, random_order, record_controls
-from training.embeddings import Embeddings
+from training.embeddings import Embeddings, load_embeddings
 
 
 def rows(lake, sql):
@@ -33,8 +33,28 @@ def test_the_mean_query_gives_every_film_the_same_order(held_out):
 
 
 def test_controls_are_rows_of_the_leaderboard_with_their_seeds(measured):
-    found = rows(measured, "SELECT system, seeds FROM leaderboard WHERE source = 'control' ORDER BY 1")
-    assert found == [("language oracle", 10), ("mean query", 1), ("random", 10)]
+    found = rows(measured, "SELECT system, seeds, policy FROM leaderboard WHERE source = 'control' ORDER BY 3, 1")
+    wanted = [("language oracle", 10), ("mean query", 1), ("random", 10)]
+    assert found == [(*row, policy) for policy in ("segments1", "segments8") for row in wanted]
+
+
+def test_one_segment_and_several_are_rows_of_their_own_for_one_run(measured):
+    found = rows(measured, "SELECT policy, r_at_10 FROM leaderboard WHERE system = 'All' AND source = 'trained'")
+    assert [policy for policy, _ in found] == ["segments8", "segments1"] and found[0][1] > found[1][1]
+    assert rows(measured, "SELECT DISTINCT policy FROM comparisons ORDER BY 1") == [("segments1",), ("segments8",)]
+
+
+def test_the_mean_query_is_ranked_against_the_tracks_of_its_policy(measured, held_out):
+    films, tracks = (
+        load_embeddings(measured, f"models/All-run/test-{kind}.parquet") for kind in ("films", "tracks-segments1")
+    )
+    found = rows(
+        measured,
+        "SELECT film_id, track_id, rank_lo FROM ranks JOIN runs USING (run_id) WHERE system = 'mean query' "
+        "AND policy = 'segments1' ORDER BY ALL",
+    )
+    ranks = mean_query(films, tracks, held_out)
+    assert found == sorted(zip(ranks.film_ids, ranks.track_ids, ranks.rank_lo.tolist(), strict=True))
 
 
 def test_recording_controls_again_changes_nothing(measured):
@@ -47,10 +67,15 @@ def test_every_system_gets_intervals_and_a_difference_from_all(measured):
     record_confidence(measured, "v1", draws=300)
     low, value, high = rows(
         measured,
-        "SELECT r_at_10_low, r_at_10, r_at_10_high FROM leaderboard WHERE system = 'All' AND source = 'trained'",
+        "SELECT r_at_10_low, r_at_10, r_at_10_high FROM leaderboard WHERE system = 'All' AND source = 'trained' "
+        "AND policy = 'segments8'",
     )[0]
     assert low < value < high
-    compared = rows(measured, "SELECT system, difference, p_holm FROM comparisons WHERE metric = 'r_at_10' ORDER BY 1")
+    compared = rows(
+        measured,
+        "SELECT system, difference, p_holm FROM comparisons WHERE metric = 'r_at_10' AND policy = 'segments8' "
+        "ORDER BY 1",
+    )
     assert [system for system, _, _ in compared] == ["Im", "language oracle", "mean query", "random"]
     assert all(difference < 0 and p < 0.05 for system, difference, p in compared if system in ("Im", "random"))
 
@@ -59,11 +84,13 @@ def test_recording_confidence_again_replaces_it(measured):
     for _ in range(2):
         record_confidence(measured, "v1", draws=50)
     assert rows(measured, "SELECT count(*), count(DISTINCT (policy, preset, system, metric)) FROM intervals") == [
-        (80, 80)
+        (160, 160)
     ]
 
 
 def test_slices_split_films_by_year_language_and_number_of_tracks(measured):
-    found = rows(measured, "SELECT slice_by, slice, films FROM slices WHERE system = 'All' ORDER BY ALL")
+    found = rows(
+        measured, "SELECT slice_by, slice, films FROM slices WHERE system = 'All' AND policy = 'segments1' ORDER BY ALL"
+    )
     assert ("language", "Hindi", 8) in found and ("year", "2024", 12) in found
     assert ("number_of_tracks", "3 to 5", 24) in found

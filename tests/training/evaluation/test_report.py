@@ -83,6 +83,7 @@ def test_the_table_stands_beside_the_papers(report, text):
     assert [s.label for s in shown.systems] == ["All", "Im"]
     table = text[text.index('id="table"') : text.index('id="recall"')]
     assert ">26.17<" in table and ">language oracle<" in table and ">ceiling<" in table
+    assert shown.policy == "segments8" and table.count(">one segment a track<") == 2
     low, high = shown.systems[0].intervals["r_at_10"]
     assert f"<small>{low:.2f}–{high:.2f}</small>" in table
 
