@@ -23,7 +23,7 @@ def train_command(
     system: Annotated[
         list[str] | None,
         typer.Option(
-            help="All, Im, Plo, Ta, ImPlo, ImTa, TaPlo, AVCA (frozen towers), AVCA-tuned; or all of them: all. Repeatable."
+            help="All, Im, Plo, Ta, ImPlo, ImTa, TaPlo, AVCA (frozen towers), AVCA-tuned; repeatable. all: these nine."
         ),
     ] = None,
     preset: Annotated[str, typer.Option(help="small (towers for a CPU), paper (its text) or released.")] = "small",
