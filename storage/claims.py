@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import secrets
 import socket
 import threading
 from collections.abc import Collection, Iterator
@@ -21,7 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from storage.lake import Lake
+from storage.lake import Lake, explained, temporary_name
 
 FOLDER = "claims"
 LEASE = timedelta(minutes=45)
@@ -119,7 +118,7 @@ def _birth(pid: int) -> str | None:
 
 
 def _create(lake: Lake, item: str, number: int) -> bool:
-    """Create the claim's file whole, or not at all when it exists."""
+    """Create the claim's file whole, or not at all when it exists. Raises `LakeError` when nothing can be written."""
     content = json.dumps(_content()).encode()
     target = lake.uri(FOLDER, item, f"{number:06d}.json")
     try:
@@ -127,7 +126,7 @@ def _create(lake: Lake, item: str, number: int) -> bool:
             lake.filesystem.pipe_file(target, content, mode="create")
             return True
         folder = Path(target).parent
-        temporary = folder.with_name(f".tmp-{secrets.token_hex(8)}")
+        temporary = folder.with_name(temporary_name("claim"))
         folder.mkdir(parents=True, exist_ok=True)
         try:
             temporary.write_bytes(content)
@@ -138,4 +137,6 @@ def _create(lake: Lake, item: str, number: int) -> bool:
         return False
     except FileNotFoundError:
         return False  # its holder removed the folder just now; the next run finds the item free
+    except OSError as error:
+        raise explained(error, target) from error
     return True

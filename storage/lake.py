@@ -121,7 +121,7 @@ class Lake:
         """
         target = self.uri(*parts)
         folder = Path(target).parent if self.is_local else Path(self.cache_folder, "outbox")
-        temporary = folder / _temporary_name(parts[-1].rsplit("/", 1)[-1])
+        temporary = folder / temporary_name(parts[-1].rsplit("/", 1)[-1])
         try:
             folder.mkdir(parents=True, exist_ok=True)
             yield temporary
@@ -132,7 +132,7 @@ class Lake:
             else:
                 self.filesystem.put_file(str(temporary), target)
         except OSError as error:
-            raise _explained(error, target) from error
+            raise explained(error, target) from error
         finally:
             with suppress(OSError):  # absent, as after a commit, or in a folder that only reads
                 temporary.unlink()
@@ -150,9 +150,17 @@ class Lake:
         return copy
 
     def remove(self, *parts: str) -> None:
-        """Delete one file or folder; nothing happens if it is absent."""
-        if self.exists(*parts):
-            self.filesystem.rm(self.uri(*parts), recursive=True)
+        """Delete one file or folder; nothing happens if it is absent.
+
+        Raises `LakeError` when the lake cannot be written.
+        """
+        try:
+            if self.exists(*parts):
+                self.filesystem.rm(self.uri(*parts), recursive=True)
+        except FileNotFoundError:
+            return  # another process has just removed it
+        except OSError as error:
+            raise explained(error, self.uri(*parts)) from error
 
 
 def _files_below(folder: str) -> Iterator[str]:
@@ -195,7 +203,7 @@ def _check_version(lake: Lake) -> None:
         )
 
 
-def _temporary_name(final_name: str) -> str:
+def temporary_name(final_name: str) -> str:
     """A name that tells who writes it, so that a file of a dead process is known at once."""
     return f"{TEMPORARY_PREFIX}{_host()}-{os.getpid()}-{secrets.token_hex(4)}-{final_name}"
 
@@ -230,7 +238,8 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _explained(error: OSError, target: str) -> LakeError:
+def explained(error: OSError, target: str) -> LakeError:
+    """The sentence for a write that the system refused."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return LakeError(f"No space left to write {target}; free some and run the same command again")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

@@ -8,12 +8,14 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from storage import tables
-from storage.claims import LEASE, claim
-from storage.lake import Lake
+from storage.claims import LEASE, claim, held
+from storage.errors import LakeError
+from storage.lake import TEMPORARY_PREFIX, Lake
 
 CLAIM_AND_DIE = """
 import os, sys
@@ -65,3 +67,24 @@ def test_a_renewed_claim_lasts_longer(lake: Lake) -> None:
     before = json.loads(lake.read_bytes("claims", "f-1", "000001.json"))
     held.renew()
     assert json.loads(lake.read_bytes("claims", "f-1", "000001.json"))["until"] > before["until"]
+
+
+def test_a_lake_that_cannot_be_written_is_said_by_a_claim(small_disk: Any) -> None:
+    folder = small_disk("size=1m")
+    lake = tables.open_tables(str(folder / "lake"))
+    subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
+    with pytest.raises(LakeError, match="make the lake writable"), held(lake, "refresh"):
+        pass
+
+
+def test_a_full_disk_is_said_by_a_claim_and_nothing_half_stays(small_disk: Any) -> None:
+    folder = small_disk("size=1m")
+    lake = tables.open_tables(str(folder / "lake"))
+    with pytest.raises(OSError, match="No space"):
+        (folder / "filler").write_bytes(bytes(2_000_000))
+    with pytest.raises(LakeError, match="No space left"), held(lake, "refresh"):
+        pass
+    assert not list(folder.rglob(f"{TEMPORARY_PREFIX}*"))
+    (folder / "filler").unlink()
+    with held(lake, "refresh") as mine:
+        assert mine is not None

@@ -16,25 +16,6 @@ from storage.lake import LAKE_VERSION, TEMPORARY_PREFIX, Lake, open_lake
 from storage.schemas import FILMS
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """Mount a file system of one mebibyte; the fixture is a function of its mount options."""
-    mounted = []
-
-    def mount(options: str) -> Path:
-        folder = tmp_path / "disk"
-        folder.mkdir(exist_ok=True)
-        command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-        if os.geteuid() != 0 or subprocess.run(command, check=False, capture_output=True).returncode:
-            pytest.skip("mounting a small file system needs root")
-        mounted.append(folder)
-        return folder
-
-    yield mount
-    for folder in mounted:
-        subprocess.run(["umount", str(folder)], check=True)
-
-
 def temporary_files(root) -> list[Path]:
     return list(Path(root).rglob(f"{TEMPORARY_PREFIX}*"))
 
