@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from storage.errors import LakeError
 from storage.lake import Lake
 from storage.parts import REPLACES_KEY, Part, live_parts, replaced_by, stored_parts
 from storage.schemas import Table
@@ -48,11 +49,18 @@ def _merge(lake: Lake, table: Table, chosen: list[Part], path: str) -> None:
         pq.ParquetWriter(target, schema, compression="zstd", write_page_checksum=True) as writer,
     ):
         for name in names:
-            rows = pq.read_table(lake.local_path(name), partitioning=None)
+            rows = _read(lake, name)
             for field in table.schema:
                 if field.name not in rows.schema.names:
                     rows = rows.append_column(field, pa.nulls(rows.num_rows, field.type))
             writer.write_table(rows.select(schema.names).cast(schema))
+
+
+def _read(lake: Lake, name: str) -> pa.Table:
+    try:
+        return pq.read_table(lake.local_path(name), partitioning=None)
+    except (pa.ArrowException, OSError) as error:
+        raise LakeError(f"{name} cannot be read ({error}); `needledrop verify` names the damage") from error
 
 
 def _remove_replaced(lake: Lake, stored: list[Part]) -> None:

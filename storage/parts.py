@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
+from storage.errors import LakeError
 from storage.lake import Lake
 from storage.schemas import Table
 
@@ -44,6 +46,12 @@ def live_parts(lake: Lake, stored: Sequence[Part]) -> list[Part]:
 
 @lru_cache(maxsize=4096)
 def replaced_by(lake: Lake, merged: str) -> tuple[str, ...]:
-    """The parts that a merged one stands for. Files are never edited, so this is read once."""
-    metadata = pq.read_schema(lake.local_path(merged)).metadata or {}
-    return tuple(json.loads(metadata.get(REPLACES_KEY, b"[]")))
+    """The parts that a merged one stands for. Files are never edited, so this is read once.
+
+    Raises `LakeError` when the merged part is damaged.
+    """
+    try:
+        metadata = pq.read_schema(lake.local_path(merged)).metadata or {}
+        return tuple(json.loads(metadata.get(REPLACES_KEY, b"[]")))
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise LakeError(f"{merged} cannot be read ({error}); `needledrop verify` names the damage") from error

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from storage import tables
@@ -32,7 +33,7 @@ def recorded_tracks(lake: Lake) -> dict[str, list[Row]]:
     """The rows of the `tracks` table by shard, for `shard_damage`. Raises `LakeError` if it is damaged."""
     found: dict[str, list[Row]] = {}
     for row in tables.latest(lake, TRACKS, ["track_id", "shard", *AGREED]).to_pylist():
-        if row["shard"] is not None:
+        if row["shard"] is not None and row["segments"]:  # none: what was taken down
             found.setdefault(row["shard"], []).append(row)
     return found
 
@@ -46,7 +47,8 @@ def shard_damage(lake: Lake, shard: str, recorded: Sequence[Row] | None, *, deep
     if damages:
         yield from ((what, EXTRACT_AGAIN) for what in damages)
     elif recorded is not None:
-        yield from ((what, READ_BACK) for what in _disagreement(_carried(lake, shard), recorded))
+        held = [row for row in _carried(lake, shard) if row["segments"]]
+        yield from ((what, READ_BACK) for what in _disagreement(held, recorded))
 
 
 def _file_damage(lake: Lake, shard: str, *, deep: bool) -> Iterator[str]:
@@ -76,13 +78,16 @@ def _file_damage(lake: Lake, shard: str, *, deep: bool) -> Iterator[str]:
 
 
 def _carried(lake: Lake, shard: str) -> list[Row]:
-    """The `tracks` rows in the shard itself, of those tracks whose segments it holds."""
+    """The `tracks` rows in the shard itself, of those tracks that it holds or held before they were taken down."""
     return [row for row in read_tracks(lake, shard) if row.get("shard") == shard]
 
 
 def _rows_damage(shard: str, plain: pa.Table, carried: Sequence[Row]) -> Iterator[str]:
     """Whether every row belongs to the track that claims it, in order."""
-    claimed = sum(row["segments"] for row in carried)
+    held = [row for row in carried if row["segments"]]
+    taken_down = [row["track_id"] for row in carried if not row["segments"]]
+    blank = plain.filter(pc.is_in(plain["track_id"], value_set=pa.array(taken_down, pa.string())))
+    claimed = sum(row["segments"] for row in held) + len(blank)
     if claimed != len(plain):
         yield f"holds {len(plain)} segments where its tracks have {claimed}"
         return
@@ -90,10 +95,12 @@ def _rows_damage(shard: str, plain: pa.Table, carried: Sequence[Row]) -> Iterato
     if set(plain["film_id"].to_pylist()) - {film_id}:
         yield "holds segments of another film"
     track_ids, segments = plain["track_id"].to_pylist(), plain["segment"].to_pylist()
-    for row in carried:
+    for row in held:
         rows = slice(row["first_row"], row["first_row"] + row["segments"])
         if set(track_ids[rows]) != {row["track_id"]} or segments[rows] != list(range(row["segments"])):
             yield f"does not hold track {row['track_id']} where its tracks say"
+    if not pc.all(blank["silent"]).as_py() and len(blank):
+        yield "still holds the sound of a track that was taken down"
     if not np.isfinite(plain["ref_db"].to_numpy()).all():
         yield "holds a segment whose level is not a number"
 

@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 from storage import datasets, tables
 from storage.errors import LakeError
 from storage.lake import Lake
-from storage.schemas import TABLES, VERSIONS
+from storage.parts import stored_parts
+from storage.schemas import TABLES, VERSIONS, Table
 from storage.shard_verification import Row, recorded_tracks, shard_damage
 
 
@@ -34,7 +35,7 @@ class Damage:
 def verify(lake: Lake, *, deep: bool = False, on_file: Callable[[str], None] = lambda _: None) -> Iterator[Damage]:
     """Every damage there is. `on_file` hears of each file looked at. Changes nothing."""
     for table in TABLES.values():
-        for path in tables.parts(lake, table):
+        for path in _parts(lake, table):
             on_file(path)
             yield from _check_parquet(
                 lake, path, "its rows are lost: delete it and collect again what it held", deep=deep
@@ -44,15 +45,28 @@ def verify(lake: Lake, *, deep: bool = False, on_file: Callable[[str], None] = l
         on_file(path)
         yield from _check_shard(lake, path, None if tracks is None else tracks.get(path, []), deep=deep)
     recorded = _recorded_manifests(lake)
+    named = set()
     for version in _version_names(lake):
         on_file(f"{datasets.FOLDER}/{version}")
-        yield from _check_version(lake, version, recorded.get(version))
+        for damage in _check_version(lake, version, recorded.get(version)):
+            named.add(damage.path)
+            yield damage
+    for shard in sorted((tracks or {}).keys() - set(lake.list("mels", suffix=".parquet")) - named):
+        yield Damage(shard, "is missing, and the table tracks says that it is there", "collect soundtracks again")
 
 
 def file_count(lake: Lake) -> int:
     """How many times `verify` will call `on_file`."""
-    parts = sum(len(tables.parts(lake, table)) for table in TABLES.values())
+    parts = sum(len(_parts(lake, table)) for table in TABLES.values())
     return parts + len(lake.list("mels", suffix=".parquet")) + len(_version_names(lake))
+
+
+def _parts(lake: Lake, table: Table) -> list[str]:
+    """The parts that count; every one that stands there when a damaged one hides which do."""
+    try:
+        return tables.parts(lake, table)
+    except LakeError:
+        return [part.path for part in stored_parts(lake, table)]
 
 
 def _version_names(lake: Lake) -> list[str]:

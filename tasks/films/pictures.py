@@ -1,7 +1,7 @@
 """Which films need a picture now, and committing the pictures of a batch.
 
-A picture is due when the film names one that the lake does not have, and it was not tried since the film's
-page last changed. A film from an export takes it from a folder by its file name; one from the Action API
+A picture is due when the film names one that the lake does not have (any more), and it was not tried since
+the film's page last changed. A film from an export takes it from a folder by its file name; one from the Action API
 from the address that the wiki gave.
 """
 
@@ -46,7 +46,8 @@ def wanted_pictures(lake: Lake, folder: ImageFolder | None, *, fetch: bool) -> l
         rows = connection.execute(
             "SELECT f.film_id, f.wiki, f.page_id, f.image, f.image_url, f.image_non_free, "
             "starts_with(f.source, 'api:'), "
-            "CASE WHEN o.recorded_at < f.recorded_at THEN NULL ELSE o.reason END, o.retry, o.retry_at "
+            "CASE WHEN o.recorded_at < f.recorded_at OR (o.status = 'ok' AND t.film_id IS NULL) THEN NULL "
+            "ELSE o.reason END, o.retry, o.retry_at "
             f"FROM {tables.latest_sql(lake, FILMS)} f "
             f"LEFT JOIN {tables.latest_sql(lake, THUMBNAILS)} t USING (film_id) "
             f"LEFT JOIN {tables.latest_sql(lake, OUTCOMES)} o ON o.stage = 'thumbnail' AND o.item = f.film_id "

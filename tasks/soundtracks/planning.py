@@ -1,8 +1,8 @@
 """Which films need music now, worked out from the lake alone.
 
-A film is done when its shard exists. Of the others, those are planned for which a source has something
-that was not tried before, or that may be searched for again; whoever has nothing is recorded once, with
-the reason, and not again.
+A film is done when its shard exists, whatever was recorded: one whose damaged shard a person deleted is
+made again. Of the others, those are planned for which a source has something that was not tried before, or
+that may be searched for again; whoever has nothing is recorded once, with the reason, and not again.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+import pyarrow as pa
 
 from storage import tables
 from storage.claims import forget_claims
@@ -58,8 +60,9 @@ def plan(lake: Lake, supply: Supply, run_id: str) -> Plan:
     done = done_films(lake)
     forget_claims(lake, done)
     sweep_staging(lake, done, keep_audio=supply.settings.keep_audio)
-    tracks_settled = frozenset(settled(lake, Stage.TRACK)) - again
-    films_settled = settled(lake, Stage.SOUNDTRACK) - again
+    lost = _lost_items(lake, done)
+    tracks_settled = frozenset(settled(lake, Stage.TRACK)) - again - lost
+    films_settled = settled(lake, Stage.SOUNDTRACK) - again - lost
     approved = {film_id for (film_id, _track), is_match in judging.reviews.items() if is_match}
     wanted_again = {item.split("/")[0] for item in again}
     films, quiet = [], []
@@ -108,6 +111,18 @@ def _failed_items(lake: Lake, reasons: Collection[str]) -> frozenset[str]:
             "WHERE stage IN ('track', 'soundtrack') AND status <> 'ok' AND list_contains(?, reason)"
         )
         return frozenset(item for (item,) in connection.execute(query, [sorted(reasons)]).fetchall())
+
+
+def _lost_items(lake: Lake, done: Collection[str]) -> frozenset[str]:
+    """Films and recordings that ended well but have no shard any more."""
+    with tables.connect(lake) as connection:
+        connection.register("done", pa.table({"film_id": pa.array(sorted(done), pa.string())}))
+        query = (
+            "SELECT item FROM (SELECT item, split_part(item, '/', 1) AS film_id "
+            f"FROM {tables.latest_sql(lake, OUTCOMES)} "
+            "WHERE stage IN ('track', 'soundtrack') AND status = 'ok') ANTI JOIN done USING (film_id)"
+        )
+        return frozenset(item for (item,) in connection.execute(query).fetchall())
 
 
 def without_music(film: Film, judged: Iterable[Judged]) -> Outcome:

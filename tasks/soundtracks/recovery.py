@@ -24,9 +24,15 @@ def done_films(lake: Lake) -> dict[str, str]:
 
 
 def recover(lake: Lake, run_id: str) -> int:
-    """Write the rows and outcomes of films whose shard was committed just before a crash; returns how many."""
+    """Write the rows and outcomes of films whose shard stands and whose rows or outcome do not; returns how many.
+
+    A crash just after the shard leaves it so, and so does a damaged part of a table that a person deleted.
+    """
     with tables.connect(lake) as connection:
-        query = f"SELECT item FROM {tables.latest_sql(lake, OUTCOMES)} WHERE stage = 'soundtrack' AND status = 'ok'"
+        query = (
+            f"SELECT item FROM {tables.latest_sql(lake, OUTCOMES)} WHERE stage = 'soundtrack' AND status = 'ok' "
+            f"INTERSECT SELECT film_id FROM {tables.latest_sql(lake, TRACKS)} WHERE shard IS NOT NULL"
+        )
         known = {item for (item,) in connection.execute(query).fetchall()}
     lost = {film_id: shard for film_id, shard in done_films(lake).items() if film_id not in known}
     for film_id, shard in lost.items():

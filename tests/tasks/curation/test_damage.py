@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from storage import datasets, tables
+from storage.compaction import MERGE_AT
 from storage.errors import LakeError
-from storage.schemas import TRACKS
+from storage.parts import replaced_by
+from storage.schemas import REVIEWS, TRACKS
 from storage.verify import file_count, verify
 from tasks.curation.curate import curate
 from tasks.curation.settings import CurationSettings
@@ -60,6 +62,36 @@ def test_a_shard_that_a_version_needs_and_that_is_gone_is_named(lake):
     shard = lake.list("mels")[0]
     lake.remove(shard)
     assert found(lake) == [shard]
+
+
+def test_a_shard_that_only_the_tracks_name_and_that_is_gone_is_named(lake_with_mels):
+    lake = lake_with_mels.committed()
+    shard = lake.list("mels")[0]
+    lake.remove(shard)
+    assert found(lake) == [shard]
+
+
+def test_a_damaged_merged_part_is_named_and_everything_else_is_looked_at(lake):
+    for number in range(MERGE_AT):
+        tables.append(lake, REVIEWS, [{"film_id": f"wiki-{number}", "track_id": "a"}], "run")
+    [merged] = [part for part in tables.parts(lake, REVIEWS) if "-from-" in part]
+    Path(lake.root, merged).write_bytes(b"PAR1 cut short")
+    replaced_by.cache_clear()
+    with pytest.raises(LakeError, match=merged):
+        tables.latest(lake, REVIEWS)
+    shard = lake.list("mels")[0]
+    lake.remove(shard)
+    assert found(lake) == [merged, shard]
+
+
+def test_a_damaged_part_that_is_to_be_merged_is_a_clear_error_and_nothing_is_lost(lake):
+    first = str(tables.append(lake, REVIEWS, [{"film_id": "wiki-0", "track_id": "a"}], "run"))
+    Path(lake.root, first).write_bytes(b"PAR1 cut short")
+    with pytest.raises(LakeError, match=first):
+        for _ in range(MERGE_AT):
+            tables.append(lake, REVIEWS, [{"film_id": "wiki-1", "track_id": "b"}], "run")
+    lake.remove(first)
+    assert tables.latest(lake, REVIEWS)["film_id"].to_pylist() == ["wiki-1"]
 
 
 def test_a_changed_manifest_is_found(lake):

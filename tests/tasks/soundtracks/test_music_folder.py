@@ -15,11 +15,13 @@ from storage.errors import InputError
 from storage.lake import Lake
 from storage.outcomes import Stage
 from storage.schemas import FILMS, OUTCOMES, TRACKS
+from storage.verify import verify
 from tasks.soundtracks import collecting
 from tasks.soundtracks.collecting import Collector, Report
 from tasks.soundtracks.extraction import extract_film
 from tasks.soundtracks.music_folder import content_id, read_music, read_tags
 from tasks.soundtracks.planning import plan
+from tasks.soundtracks.purging import take_down
 from tasks.soundtracks.recovery import recover
 from tasks.soundtracks.settings import SoundtrackSettings
 from tasks.soundtracks.supply import open_supply
@@ -135,6 +137,42 @@ def test_a_shard_without_its_rows_gives_them_back(lake: Lake, tmp_path: Path) ->
     collect(lake, tmp_path / "music")
     assert tables.latest(lake, TRACKS).drop_columns(["run_id", "recorded_at"]).equals(whole)
     assert outcomes(lake, Stage.SOUNDTRACK)["enwiki-1"] == "ok"
+
+
+@pytest.mark.parametrize("table", ["tracks", "outcomes"])
+def test_rows_of_one_lost_part_come_back_from_the_shard(lake: Lake, tmp_path: Path, table: str) -> None:
+    write_clip(tmp_path / "music" / "a.opus", title="Dream", album=ALBUM)
+    collect(lake, tmp_path / "music")
+    lake.remove(table)
+    tables.lay_out(lake)
+    collect(lake, tmp_path / "music")
+    assert list(verify(lake, deep=True)) == []
+    assert [row["segments"] for row in tables.latest(lake, TRACKS).to_pylist()] == [1]
+    assert outcomes(lake, Stage.SOUNDTRACK)["enwiki-1"] == "ok"
+
+
+def test_a_shard_that_was_deleted_is_made_again(lake: Lake, tmp_path: Path) -> None:
+    write_clip(tmp_path / "music" / "a.opus", title="Dream", album=ALBUM)
+    collect(lake, tmp_path / "music")
+    [shard] = lake.list("mels")
+    whole = lake.read_bytes(shard)
+    lake.remove(shard)
+    assert collect(lake, tmp_path / "music").counts["films"] == 1
+    assert len(lake.read_bytes(shard)) == len(whole)
+    assert list(verify(lake, deep=True)) == []
+    assert collect(lake, tmp_path / "music").counts["films"] == 0
+
+
+def test_a_film_whose_recording_was_taken_down_is_whole_and_stays_blank(lake: Lake, tmp_path: Path) -> None:
+    write_clip(tmp_path / "music" / "a.opus", title="Dream", album=ALBUM)
+    write_clip(tmp_path / "music" / "b.opus", hertz=330, title="Other", album=ALBUM)
+    collect(lake, tmp_path / "music")
+    [gone, _] = sorted(row["track_id"] for row in tables.latest(lake, TRACKS).to_pylist())
+    take_down(lake, gone, "its owner asked", "test")
+    assert list(verify(lake, deep=True)) == []
+    before = parts(lake)
+    collect(lake, tmp_path / "music")
+    assert parts(lake) == before
 
 
 def write_list(path: Path, *rows: str) -> Path:
