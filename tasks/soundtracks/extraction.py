@@ -17,7 +17,7 @@ from typing import Any
 
 from storage.errors import ItemError, LakeError, Retry
 from storage.lake import Lake
-from storage.mel_shards import ShardWriter, write_shard
+from storage.mel_shards import ShardWriter, TrackMels, write_shard
 from storage.mels import MelSettings, shard_path
 from storage.outcomes import Outcome, Stage, from_error, ok
 from tasks.soundtracks.audio import AudioFile
@@ -106,15 +106,20 @@ def _extract_recording(writer: ShardWriter, job: FilmJob, recording: Recording, 
     try:
         if recording.track_id in job.given_up:
             raise job.given_up[recording.track_id]
-        facts = _append_recording(writer, recording)
+        facts, mels = _read_recording(recording, writer.settings)
     except ItemError as error:
         return _given_up(item, error, row, started)
+    except MemoryError:
+        too_large = ItemError("too_large", f"{Path(recording.path).name} needs more memory than a recording may have")
+        return _given_up(item, too_large, row, started)
     except Exception as error:  # noqa: BLE001
         # Whatever else a hostile file makes a library raise: its film's other recordings go on, and the
         # outcome names the error and may be tried again, so that a mistake of ours is found and mended.
         unforeseen = ItemError("unforeseen_error", f"{type(error).__name__}: {error}", Retry.LATER)
         return _given_up(item, unforeseen, row, started)
-    row.update(facts, shard=shard_path(job.film_id, job.year))
+    # Outside of the above: what fails here is the disk, and no recording is to blame for it.
+    first_row = writer.append(recording.track_id, mels)
+    row.update(facts, first_row=first_row, shard=shard_path(job.film_id, job.year))
     return ok(Stage.TRACK, item, time.monotonic() - started, facts["decoded_seconds"])
 
 
@@ -123,21 +128,21 @@ def _given_up(item: str, error: ItemError, row: dict[str, Any], started: float) 
     return replace(from_error(Stage.TRACK, item, error), seconds=time.monotonic() - started)
 
 
-def _append_recording(writer: ShardWriter, recording: Recording) -> dict[str, Any]:
-    """Decode one recording into the shard; returns its audio facts, or raises `ItemError`."""
-    audio = AudioFile(recording.path, writer.settings.sample_rate_hz)
-    mels = segment_mels(audio.blocks(), writer.settings, Path(recording.path).name)
+def _read_recording(recording: Recording, settings: MelSettings) -> tuple[dict[str, Any], TrackMels]:
+    """Decode one recording; returns its audio facts and its mels, or raises `ItemError`."""
+    audio = AudioFile(recording.path, settings.sample_rate_hz)
+    mels = segment_mels(audio.blocks(), settings, Path(recording.path).name)
     _check_length(audio.decoded_seconds, recording)
-    return {
+    facts = {
         "audio_sha256": _sha256(recording.path),
         "audio_bytes": Path(recording.path).stat().st_size,
         "codec": audio.codec,
         "sample_rate_hz": audio.source_rate_hz,
         "decoded_seconds": audio.decoded_seconds,
-        "first_row": writer.append(recording.track_id, mels),
         "segments": len(mels),
         "fingerprint": fingerprint(mels),
     }
+    return facts, mels
 
 
 def _check_length(decoded_seconds: float, recording: Recording) -> None:

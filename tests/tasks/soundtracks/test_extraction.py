@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 from pathlib import Path
 
@@ -9,8 +10,10 @@ import av
 import numpy as np
 import pytest
 
+from storage import mel_shards
+from storage.errors import LakeError
 from storage.lake import Lake
-from storage.mel_shards import read_tracks
+from storage.mel_shards import ShardWriter, read_tracks
 from storage.mels import MelReader, MelSettings
 from storage.tables import open_tables
 from tasks.soundtracks import extraction, workers
@@ -100,6 +103,17 @@ def test_an_unforeseen_error_is_an_outcome_and_may_be_tried_again(lake, tmp_path
     result = extract_film(lake, job_of(Recording("m:1", path)), MelSettings(), "run")
     assert (result.outcomes[0].reason, result.outcomes[0].retry) == ("unforeseen_error", "later")
     assert "ZeroDivisionError" in result.outcomes[0].message
+
+
+def test_a_full_disk_is_no_fault_of_the_recording(lake, tmp_path, monkeypatch):
+    def full(_writer: ShardWriter) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(mel_shards, "ROW_GROUP_ROWS", 1)
+    monkeypatch.setattr(ShardWriter, "_write_group", full)
+    with pytest.raises(LakeError, match="No space left"):
+        extract_film(lake, job_of(Recording("m:1", str(write_tone(tmp_path / "a.wav", 21)))), MelSettings(), "run")
+    assert lake.list("mels") == []
 
 
 def test_a_worker_lives_within_its_memory(lake, tmp_path):
