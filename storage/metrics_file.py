@@ -13,18 +13,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import random
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import duckdb
 
 from storage.errors import LakeError
-from storage.lake import Lake
+from storage.lake import Lake, explained, temporary_name
 from storage.metrics_schema import MIGRATIONS, VIEWS
+from storage.tables import lake_errors
 from storage.views import define_lake_views
 
 FILE = "needledrop.duckdb"
@@ -43,17 +45,19 @@ def connect_metrics(lake: Lake, *, read_only: bool = True) -> Iterator[duckdb.Du
     """
     path = metrics_path(lake)
     _restore(lake, path)
-    if read_only:
-        _bring_up_to_date(lake, path)
-    connection = _open(path, read_only=read_only)
-    try:
-        if not lake.is_local:
-            connection.register_filesystem(lake.filesystem)
-        if not read_only:
-            _migrate(connection, lake, path)
-        yield connection
-    finally:
-        connection.close()
+    with lake_errors():
+        _make(path)
+        if read_only:
+            _bring_up_to_date(lake, path)
+        connection = _open(path, read_only=read_only)
+        try:
+            if not lake.is_local:
+                connection.register_filesystem(lake.filesystem)
+            if not read_only:
+                _migrate(connection, lake, path)
+            yield connection
+        finally:
+            connection.close()
 
 
 def metrics_path(lake: Lake) -> Path:
@@ -77,9 +81,25 @@ def _restore(lake: Lake, path: Path) -> None:
         partial.replace(path)
 
 
+def _make(path: Path) -> None:
+    """An empty DuckDB file beside its place, then in it: DuckDB's own way leaves half a file on a full disk."""
+    if path.exists():
+        return
+    temporary = path.with_name(temporary_name(path.name))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        duckdb.connect(str(temporary)).close()
+        with suppress(FileExistsError):  # another process was quicker
+            os.link(temporary, path)
+    except OSError as error:
+        raise explained(error, str(path)) from error
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+
+
 def _open(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
     """Open the file, waiting for whoever holds it; other errors are not worth waiting for."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
@@ -87,8 +107,15 @@ def _open(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
             connection.execute("SET TimeZone = 'UTC'")
             return connection
         except duckdb.Error as error:
+            if "not a valid DuckDB" in str(error):
+                raise LakeError(
+                    f"{path} cannot be opened: it is no DuckDB file (any more); restore it or move it away"
+                ) from error
             if not _is_locked(error):
-                raise LakeError(f"{path} cannot be opened as a DuckDB file; restore it or move it away") from error
+                said = str(error).splitlines()[0]
+                raise LakeError(
+                    f"{path} cannot be opened ({said}); mend that and run the same command again"
+                ) from error
             if time.monotonic() > deadline:
                 raise LakeError(
                     f"Another process keeps {path} open; close it and run the same command again"
@@ -103,10 +130,9 @@ def _is_locked(error: duckdb.Error) -> bool:
 
 def _bring_up_to_date(lake: Lake, path: Path) -> None:
     """Make or migrate the file if needed, so that a reader finds today's tables and views."""
-    if path.exists():
-        with _open(path, read_only=True) as connection:
-            if _found(connection, path) == (len(MIGRATIONS), _VIEWS_HASH):
-                return
+    with _open(path, read_only=True) as connection:
+        if _found(connection, path) == (len(MIGRATIONS), _VIEWS_HASH):
+            return
     with _open(path, read_only=False) as connection:
         _migrate(connection, lake, path)
 

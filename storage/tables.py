@@ -90,16 +90,26 @@ def connect(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
         connection.execute("SET TimeZone = 'UTC'")
         if not lake.is_local:
             connection.register_filesystem(lake.filesystem)
-        try:
+        with lake_errors():
             yield connection
-        except (duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException) as error:
-            said = str(error).splitlines()[0]
-            raise LakeError(
-                f"A file of the lake cannot be read ({said}); `needledrop verify` names the damage"
-            ) from error
-        except duckdb.OutOfMemoryException as error:
-            said = str(error).splitlines()[0]
-            raise LakeError(f"No memory or temporary space is left ({said}); set TMPDIR to a larger disk") from error
+
+
+_CANNOT_WRITE = ("Could not write", "No space left", "Read-only file system", "Permission denied")
+
+
+@contextmanager
+def lake_errors() -> Iterator[None]:
+    """DuckDB's errors about files, disk and memory as `LakeError`."""
+    try:
+        yield
+    except (duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException) as error:
+        said = str(error).splitlines()[0]
+        if any(sign in said for sign in _CANNOT_WRITE):
+            raise LakeError(f"{said}; make room or make it writable, and run the same command again") from error
+        raise LakeError(f"A file of the lake cannot be read ({said}); `needledrop verify` names the damage") from error
+    except duckdb.OutOfMemoryException as error:
+        said = str(error).splitlines()[0]
+        raise LakeError(f"No memory or temporary space is left ({said}); set TMPDIR to a larger disk") from error
 
 
 def lay_out(lake: Lake) -> None:

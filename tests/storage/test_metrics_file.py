@@ -2,6 +2,7 @@
 
 import multiprocessing
 import shutil
+import subprocess
 import time
 
 import fsspec
@@ -108,3 +109,25 @@ def test_a_writer_in_one_thread_waits_for_a_reader_in_another(tmp_path):
             record_run(lake, RUN)
         assert reader.execute("SELECT count(*) FROM runs").fetchall() == [(1,)]
     record_run(lake, RUN)
+
+
+def test_a_full_disk_leaves_no_half_made_file_and_room_mends_it(small_disk):
+    folder = small_disk("size=1m")
+    lake = open_tables(str(folder / "lake"))
+    with pytest.raises(OSError, match="No space"):
+        (folder / "filler").write_bytes(bytes(2_000_000))
+    with pytest.raises(LakeError, match="No space left"):
+        record_run(lake, RUN)
+    assert not [path for path in (folder / "lake").iterdir() if path.name.endswith("duckdb")]
+    (folder / "filler").unlink()
+    subprocess.run(["mount", "-o", "remount,size=32m", str(folder)], check=True)
+    record_run(lake, RUN)
+    assert runs(lake) == [("run",)]
+
+
+def test_a_damaged_part_is_a_lake_error_and_not_duckdbs(tmp_path):
+    lake = open_tables(str(tmp_path))
+    part = append(lake, FILMS, [{"film_id": "w-1"}], "r")
+    lake.write_bytes(b"PAR1", part)
+    with pytest.raises(LakeError, match="needledrop verify"):
+        refresh_views(lake)
