@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -80,12 +81,15 @@ def _daily_limits(rows: list[dict[str, Any]]) -> dict[str, int]:
 
 
 def _folder_bytes(lake: Lake) -> dict[str, int]:
-    """Bytes below each folder of the lake's root, the largest first."""
+    """Bytes of each folder and file in the lake's root, the largest first."""
     sizes: dict[str, int] = {}
     if lake.is_local:
         for path, _, names in os.walk(lake.uri()):
-            top = path.removeprefix(lake.uri()).lstrip("/").partition("/")[0]
-            sizes[top] = sizes.get(top, 0) + sum(os.lstat(f"{path}/{name}").st_size for name in names)
+            folder = path.removeprefix(lake.uri()).lstrip("/").partition("/")[0]
+            for name in names:
+                with suppress(FileNotFoundError):  # a run beside this one has just renamed or merged it
+                    top = folder or name
+                    sizes[top] = sizes.get(top, 0) + os.lstat(f"{path}/{name}").st_size
     else:
         root = lake.filesystem._strip_protocol(lake.root).rstrip("/") + "/"
         for name, facts in lake.filesystem.find(lake.root, detail=True).items():

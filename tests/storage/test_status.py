@@ -93,6 +93,8 @@ def test_what_is_left_of_a_daily_budget_is_known(lake):
 def test_the_disk_that_is_used_is_added_up_by_folder(lake):
     sizes = read_status(lake).folder_bytes
     assert sizes["films"] == sum(lake.size_bytes(name) for name in lake.list("films"))
+    assert sizes["lake.json"] == lake.size_bytes("lake.json")
+    assert "" not in sizes
 
 
 @pytest.mark.parametrize("width", [80, 160])
