@@ -24,11 +24,11 @@ from tasks.films.from_export import PAGES_PER_BATCH, export_size_bytes, new_page
 from tasks.films.from_wiki import FLOW, plan
 from tasks.films.pictures import wanted_pictures
 from tasks.films.politeness import user_agent
-from tasks.films.progress import Bars, bars
 from tasks.films.store import stale_pages
 from tasks.films.thumbnails import ImageFolder
 from tasks.films.turns import turn
 from tasks.films.wikipedia import Wikipedia
+from tasks.progress import Bars, bars
 
 PICTURES_PER_BATCH = 100
 

@@ -19,7 +19,7 @@ from pydantic import Field
 
 from storage.flow_runs import record_flow_run
 from storage.tables import open_tables
-from tasks.films.progress import bars
+from tasks.progress import bars
 from tasks.soundtracks.candidates import Film
 from tasks.soundtracks.collecting import LOCAL_FILMS_TOGETHER, Collector, Report
 from tasks.soundtracks.planning import Reopened, plan

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from storage.lake import Lake
 from storage.tables import open_tables
-from tasks.films.progress import Bars, bars
+from tasks.progress import Bars, bars
 from training.checkpoint import Job
 from training.confidence import record_confidence
 from training.controls import record_controls

@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from needledrop.refresh import run_refresh
 
@@ -26,16 +24,10 @@ def demo_command(
     A second run does no work twice. Remove demo-lake and demo-corpus to start over.
     """
     from flows.demo.corpus import write_corpus
+    from tasks.progress import bars
 
-    with _progress() as progress:
-        bars: dict[str, int] = {}
-
-        def on_progress(what: str, done: int, total: int) -> None:
-            if what not in bars:
-                bars[what] = progress.add_task(what, total=total)
-            progress.update(bars[what], completed=done, total=total)  # type: ignore[arg-type]
-
-        written = write_corpus(corpus, on_progress=on_progress)
+    with bars() as progress:
+        written = write_corpus(corpus, on_progress=progress)
     parameters = {
         "lake": lake,
         "export": str(written.export),
@@ -44,14 +36,3 @@ def demo_command(
         "i_have_the_right_to_collect": True,  # every note of it was made on this machine a moment ago
     }
     run_refresh(parameters, verbose=verbose)
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-        disable=not Console(stderr=True).is_terminal,
-    )

@@ -20,7 +20,7 @@ import pytest
 from storage import tables
 from storage.schemas import FILMS, OUTCOMES, TRACKS
 
-CRASHES = int(os.environ.get("NEEDLEDROP_CRASHES", "4"))
+CRASHES = int(os.environ.get("NEEDLEDROP_CRASHES", "3"))
 VARIES = {"run_id", "recorded_at", "seconds"}
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120 + 60 * CRASHES)]
