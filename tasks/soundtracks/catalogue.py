@@ -13,7 +13,7 @@ from storage import tables
 from storage.lake import Lake
 from storage.schemas import FILMS
 from tasks.soundtracks.candidates import Candidate, Film
-from tasks.soundtracks.matching import DESCRIPTION_CHARACTERS
+from tasks.soundtracks.evidence import DESCRIPTION_CHARACTERS
 from tasks.soundtracks.titles import plain_title, title_words, without_article, words_of
 
 LONGEST_TITLE_WORDS = 25

@@ -29,7 +29,8 @@ class Judge:
             judged = Judged(film.film_id, candidate, judge(candidate, film))
         else:
             everywhere = {one.film_id: one for one in judge_everywhere(candidate, self.catalogue)}
-            judged = everywhere.get(film.film_id) or Judged(film.film_id, candidate, judge(candidate, film))
+            alone = Judged(film.film_id, candidate, judge(candidate, film, self.catalogue.rivals(film, candidate)))
+            judged = everywhere.get(film.film_id) or alone
         return self.settle(judged)
 
     def settle(self, judged: Judged) -> Judged:

@@ -13,45 +13,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
 from tasks.soundtracks import vocabulary
 from tasks.soundtracks.candidates import Candidate, Decision, Film, Verdict
+from tasks.soundtracks.evidence import Evidence
+from tasks.soundtracks.other_names import may_be_another_name
 from tasks.soundtracks.titles import Naming, is_one_word, naming, title_words, words_of
 from tasks.soundtracks.vocabulary import plain
 
-RULE_VERSION = 1
+RULE_VERSION = 2
 WEIGHTS = {"names_film": 0.45, "official": 0.20, "soundtrack_words": 0.15, "year": 0.10, "duration": 0.10}
 TAKE_SCORE = 0.70
 REVIEW_SCORE = 0.55
 NEEDED_NAMING = 0.6
 """Without the film's title as a phrase nothing is taken, however official it looks."""
-DESCRIPTION_CHARACTERS = 600
-"""How much of a description is read: further down stand links to other films' albums."""
 DELIVERED = "provided to youtube by"
 """Opens the description of a recording that a label delivered."""
 LISTED = "listed"
-
-
-@dataclass(frozen=True)
-class Evidence:
-    """A candidate's texts, prepared once, and the words that may stand beside a film's title in them."""
-
-    album: str
-    title: str
-    description: str
-    known: frozenset[str]
-
-    @classmethod
-    def of(cls, candidate: Candidate) -> Evidence:
-        """Read a candidate; a delivered description names its album on its third line."""
-        people = words_of(f"{candidate.artist or ''} {_channel_name(candidate.uploader)}").words
-        return cls(
-            candidate.album or "",
-            candidate.title or "",
-            (candidate.description or "")[:DESCRIPTION_CHARACTERS],
-            frozenset(people) | vocabulary.NEUTRAL_WORDS,
-        )
 
 
 def judge(candidate: Candidate, film: Film, rivals: Collection[Film] = ()) -> Verdict:
@@ -61,12 +39,15 @@ def judge(candidate: Candidate, film: Film, rivals: Collection[Film] = ()) -> Ve
     evidence = Evidence.of(candidate)
     parts = score_parts(candidate, evidence, film)
     score = round(sum(WEIGHTS[name] * value for name, value in parts.items()), 4)
+    other = _other_title(evidence, film)
+    renamed = other is not None and _may_be_renamed(candidate, evidence, film, parts, rivals)
     guard = (
         _unavailable(candidate)
         or _unwanted(candidate, evidence, film, parts)
-        or _other_title(evidence, film)
+        or (None if renamed else other)
         or _other_film(candidate, evidence, film, rivals)
         or _wrong_time(candidate, evidence, film, parts)
+        or ((Decision.REVIEW, "other_name") if renamed else None)
     )
     if guard:
         return Verdict(guard[0], guard[1], score, parts)
@@ -194,6 +175,17 @@ def _other_title(evidence: Evidence, film: Film) -> _Guard:
     return None
 
 
+def _may_be_renamed(
+    candidate: Candidate, evidence: Evidence, film: Film, parts: Mapping[str, float], rivals: Collection[Film]
+) -> bool:
+    """Whether an official album under another name may be this film's, as no other film of the lake is named."""
+    text = evidence.album or evidence.title
+    named = any(naming(r.title, r.year, text, evidence.known, is_album=True) >= Naming.COVERED for r in rivals)
+    years, reissue = year_difference(candidate, evidence, film), _is_reissue(evidence, film)
+    fits = may_be_another_name(text, film.title, evidence.known, years, is_reissue=reissue)
+    return parts["official"] >= 0.7 and not named and fits
+
+
 def _unwanted(candidate: Candidate, evidence: Evidence, film: Film, parts: Mapping[str, float]) -> _Guard:
     """Words of trailers, covers, compilations and other media, outside the film's own title."""
     title, album = _without_title(evidence.title, film), _without_title(evidence.album, film)
@@ -242,11 +234,15 @@ def _wrong_time(candidate: Candidate, evidence: Evidence, film: Film, parts: Map
         return None
     if difference < 0:
         return Decision.REJECTED, "older_than_film"
-    reissue = vocabulary.REISSUE.search(plain(f"{evidence.album} {evidence.title}"))
-    original = film.year is not None and re.search(rf"(?:℗|\(p\)|©)\s*{film.year}\b", plain(evidence.description))
-    if reissue or original or parts["names_film"] < NEEDED_NAMING:
+    if _is_reissue(evidence, film) or parts["names_film"] < NEEDED_NAMING:
         return None
     return Decision.REVIEW, "younger_than_film"
+
+
+def _is_reissue(evidence: Evidence, film: Film) -> bool:
+    """Whether an album says that it is a reissue, or that it was first published in the film's year."""
+    original = film.year is not None and re.search(rf"(?:℗|\(p\)|©)\s*{film.year}\b", plain(evidence.description))
+    return bool(original or vocabulary.REISSUE.search(plain(f"{evidence.album} {evidence.title}")))
 
 
 def _by_score(evidence: Evidence, film: Film, score: float, parts: Mapping[str, float]) -> Verdict:
@@ -286,7 +282,3 @@ def _without_title(text: str, film: Film) -> str:
 
 def _one_word(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", text).strip("_") or "word"
-
-
-def _channel_name(uploader: str | None) -> str:
-    return re.sub(r"(?i)\s+-\s+topic$|vevo$|\s+(?:official|music|records)$", "", uploader or "")

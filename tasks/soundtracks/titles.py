@@ -21,6 +21,9 @@ _BREAK = re.compile(r"[|•·()\[\]{}/\"“”«»;]|(?<!\w)[-–—~](?!\w)|[�
 _ALBUM_BREAK = re.compile(r"[|•·()\[\]{}/\"“”«»;]")
 """Between two stretches of an album's name, where a dash starts a subtitle as a colon does."""
 _SUBTITLE = re.compile(r":|(?<!\w)[-–—~](?!\w)|[–—]")
+_DIGIT_AS_LETTER = re.compile(r"(?<=[a-z])[013457](?=[a-z])")
+"""In a word's midst, as posters write it: "Se7en", "S1m0ne", "Fant4stic"."""
+_LETTER = dict(zip("013457", "oieasv", strict=True))
 _ORDINAL = re.compile(r"\d+(?:st|nd|rd|th)")
 ARTICLES = frozenset({"the", "a", "an"})
 _NUMBERS = "one two three four five six seven eight nine ten eleven twelve thirteen"
@@ -77,7 +80,7 @@ def words_of(text: str, *, is_album: bool = False) -> Words:
     """Split a text into words without case, accents and apostrophes; "&" and "and" are left out alike."""
     decomposed = unicodedata.normalize("NFKD", text.replace("&", " and "))
     plain = "".join(c for c in decomposed if not unicodedata.combining(c)).casefold()
-    plain = re.sub(r"['’‘`´]", "", plain)
+    plain = _DIGIT_AS_LETTER.sub(lambda digit: _LETTER[digit[0]], re.sub(r"['’‘`´]", "", plain))
     words, stretches, subtitles, stretch, last_end = [], [], [], 0, 0
     stretch_break = _ALBUM_BREAK if is_album else _BREAK
     for found in _WORD.finditer(plain):
@@ -143,10 +146,10 @@ def naming(page_title: str, year: int | None, text: str, known: Set[str], *, is_
 
 def _judge_place(text: Words, start: int, end: int, year: int | None, known: Set[str]) -> Naming:
     """What the words around one occurrence make of it."""
-    if end < len(text.words) and _is_sequel_mark(text.words, end, year):
+    if end < len(text.words) and is_sequel_mark(text.words, end, year):
         return Naming.SEQUEL
-    if start > 0 and re.fullmatch(r"t\d", text.words[start - 1]):
-        return Naming.SEQUEL  # "T2 Trainspotting"
+    if start > 0 and _is_initial_and_number(text.words[start - 1], text.words[start]):
+        return Naming.SEQUEL  # "T2 Trainspotting", "X2: X-Men United"
     first, last = text.stretches[start], text.stretches[end - 1]
     allowed = known | ARTICLES
     after = [
@@ -160,7 +163,8 @@ def _judge_place(text: Words, start: int, end: int, year: int | None, known: Set
     return Naming.LOOSE if after or before else Naming.WHOLE
 
 
-def _is_sequel_mark(words: tuple[str, ...], index: int, year: int | None) -> bool:
+def is_sequel_mark(words: tuple[str, ...], index: int, year: int | None) -> bool:
+    """Whether a word after a title makes it another film's: a number, "Part Two"; not the film's own year."""
     word = words[index]
     if word in _SEQUEL_MARKS:
         following = words[index + 1] if index + 1 < len(words) else ""
@@ -168,6 +172,11 @@ def _is_sequel_mark(words: tuple[str, ...], index: int, year: int | None) -> boo
     if not word.isdigit() or word == "1" or word.startswith("0"):
         return False  # "01" is a track's number
     return not (year and abs(int(word) - year) <= 1)
+
+
+def _is_initial_and_number(word: str, following: str) -> bool:
+    initial = "x" if following == _SAME_WORD["x"] else following[0]
+    return len(word) == 2 and word[0] == initial and word[1] in "23456789"
 
 
 def _fits(word: str, year: int | None, allowed: Set[str]) -> bool:

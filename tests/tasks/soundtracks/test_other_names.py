@@ -1,0 +1,70 @@
+"""Albums under a name that is not the page's title: a person settles what words alone cannot."""
+
+from __future__ import annotations
+
+import pytest
+
+from tasks.soundtracks.candidates import Candidate, Decision, Film
+from tasks.soundtracks.matching import judge
+
+
+def delivered(album: str, year: int) -> Candidate:
+    """A track of an album that a label delivered."""
+    facts = {"album": album, "release_year": year, "uploader": "Somebody - Topic", "artist": "Somebody"}
+    return Candidate("youtube", "abcdefghijk", "u", "Main Title", duration_seconds=200.0, **facts)  # type: ignore[arg-type]
+
+
+OTHER_NAMES = [
+    (("Star Wars (film)", 1977), "Star Wars: Episode IV – A New Hope (Original Motion Picture Soundtrack)", 1977),
+    (("Star Wars (film)", 1977), "Star Wars Episode IV: A New Hope (Original Motion Picture Soundtrack)", 2018),
+    (("Star Wars (film)", 1977), "Star Wars: A New Hope (Original Motion Picture Soundtrack)", 1977),
+    (("Star Wars: The Force Awakens", 2015), "Star Wars: Episode VII - The Force Awakens (Soundtrack)", 2015),
+    (("Birdman (film)", 2014), "Birdman or (The Unexpected Virtue of Ignorance) [Soundtrack]", 2014),
+    (("Dr. Strangelove", 1964), "Dr. Strangelove or: How I Learned to Stop Worrying (Soundtrack)", 1964),
+    (("Léon: The Professional", 1994), "Léon (Bande originale du film)", 1994),
+    (("Léon: The Professional", 1994), "The Professional (Original Motion Picture Soundtrack)", 1994),
+    (("Terminator 2: Judgment Day", 1991), "Terminator 2 (Original Soundtrack)", 1991),
+    (("Mad Max 2", 1981), "Mad Max 2: The Road Warrior (Original Motion Picture Soundtrack)", 1981),
+    (
+        ("Harry Potter and the Philosopher's Stone (film)", 2001),
+        "Harry Potter and the Sorcerer's Stone (Original Motion Picture Soundtrack)",
+        2001,
+    ),
+]
+
+
+@pytest.mark.parametrize(("named", "album", "year"), OTHER_NAMES, ids=str)
+def test_an_album_under_another_name_of_the_film_is_left_to_a_person(
+    named: tuple[str, int], album: str, year: int
+) -> None:
+    found = judge(delivered(album, year), Film("f-1", *named))
+    assert (str(found.decision), found.reason) == ("review", "other_name")
+
+
+OTHER_FILMS = [
+    (("Star Wars (film)", 1977), "Star Wars: Episode V - The Empire Strikes Back (Soundtrack)", 1980),
+    (("Kill Bill: Volume 1", 2003), "Kill Bill Vol. 2 Original Soundtrack", 2004),
+    (("Back to the Future Part II", 1989), "Back to the Future Part III (Original Soundtrack)", 1990),
+    (("The Matrix Reloaded", 2003), "The Matrix Revolutions (Original Soundtrack)", 2003),
+    (("Dune (2021 film)", 2021), "Dune: Part Two (Original Motion Picture Soundtrack)", 2021),
+    (("X-Men (film)", 2000), "X2: X-Men United (Soundtrack)", 2003),
+    (("Black Panther (film)", 2018), "Black (Original Soundtrack)", 2018),
+]
+
+
+@pytest.mark.parametrize(("named", "album", "year"), OTHER_FILMS, ids=str)
+def test_another_film_of_a_series_is_still_rejected(named: tuple[str, int], album: str, year: int) -> None:
+    found = judge(delivered(album, year), Film("f-1", *named))
+    assert found.decision is Decision.REJECTED
+
+
+def test_a_name_that_another_film_of_the_lake_bears_outright_is_not_doubted() -> None:
+    album = "The Professional (Original Motion Picture Soundtrack)"
+    candidate = delivered(album, 1994)
+    found = judge(candidate, Film("f-1", "Léon: The Professional", 1994), [Film("f-2", "The Professional", 1994)])
+    assert found.decision is Decision.REJECTED
+
+
+def test_a_digit_in_the_midst_of_a_word_is_a_letter() -> None:
+    candidate = delivered("Se7en (Original Motion Picture Score)", 1995)
+    assert judge(candidate, Film("f-1", "Seven (1995 film)", 1995)).decision is Decision.TAKEN
