@@ -16,21 +16,22 @@ def _names(text: str) -> frozenset[str]:
 
 FIRST = _names("""
     nowrap|nobr|nobreak|nowraplinks|nwr|nowrap begin|small|smaller|smalldiv|big|bigger|larger|large|em|strong
-    as written|abbr|abbrv|abbrlink|tooltip|hover|visible anchor|vanchor|visanc|nihongo2|nihongo3|ill|illm
+    as written|abbr|abbrv|abbrlink|tooltip|hover|visible anchor|vanchor|visanc|nihongo2|ill|illm
     interlanguage link|interlanguage link multi|link-interwiki|link interwiki|iw|char|key|press|key press|keypress
     mono|monospace|code|tt|var|samp|kbd|math|mvar|nobold|noitalic|normal|script|ruby|ruby-ja|tq|tqi|inline quote|sup|sub
     overline|underline|u|smallcaps|sc|sc2|allcaps|caps|nocaps|lc|uc|clarify span|citation needed span|cnspan|cn span
     explain span|proper name|translation|gloss|center|centre|centered|bold|italic|italics|plain text
     wikt|unlinked|unlink|nolink|mention|m|ins|highlight|mark|columns-list|block indent|blockindent|indented
     plainlist|flatlist|plain list|nihongo foot|nihongo-foot|nihongo krt|nihongo title|text|script/nastaliq|nastaliq
-    character|spoken|thinsp|nospam|title|film title|family name|fname|wiktionary|lit|literally|flag|flagu
-    flagcountry
+    character|spoken|thinsp|nospam|title|film title|family name|fname|wiktionary|flag|flagu
+    flagcountry|font|iast|iast3|chem2|smallcaps all|sc1
 """)
 """Templates whose first argument stands in the sentence."""
 
 SECOND = _names("""
     lang|langx|wikt-lang|wt|color|colour|font color|font colour|fontcolor|colored text|coloured text|resize|font size
     rtl-lang|plain link|plainlink|bg|background color|abbr color|link color
+    h:title
 """)
 """Templates whose second argument stands in the sentence; the first is a language, a colour, a size or an address."""
 
@@ -75,6 +76,18 @@ _RANGE = {"to": " to ", "-": "–", "–": "–", "and": " and ", "or": " or ", 
 """What may stand between two values of {{convert}}."""
 
 
+FRAMED = {
+    **dict.fromkeys(("circa", "c.", "ca.", "c"), "c. {}"),
+    **dict.fromkeys(("nee", "née"), "née {}"),
+    **dict.fromkeys(("interp", "interpolation", "bracket"), "[{}]"),
+    **dict.fromkeys(("lit", "literally", "literal", "literal translation"), "lit. '{}'"),
+}
+"""Templates that set something round their first argument."""
+
+INDIAN_UNITS = {"k": " thousand", "l": " lakh", "c": " crore", "m": " million", "b": " billion", "t": " trillion"}
+"""How {{INRConvert|5|c}} abbreviates what it counts in."""
+
+
 def words(name: str, positional: Sequence[str], named: dict[str, str]) -> str:  # noqa: PLR0911  one line a kind
     """The words that a template leaves in a sentence; nothing for one that carries none.
 
@@ -91,6 +104,8 @@ def words(name: str, positional: Sequence[str], named: dict[str, str]) -> str:  
         return _at(positional, -1)
     if key in SECOND:
         return _at(positional, 1) or named.get("text", "")
+    if key.startswith("script/"):
+        return _at(positional, 0)
     if key.startswith("lang-"):  # {{lang-fr|texte}}, the older form of {{langx|fr|texte}}
         return _at(positional, 0)
     if key in QUOTED:
@@ -111,21 +126,24 @@ def _composed(key: str, positional: Sequence[str], named: dict[str, str]) -> str
         return " ".join(
             f"{value} {unit}" for unit, value in named.items() if unit in ("ft", "in", "m", "cm", "lb", "kg")
         )
-    if key in MONEY and positional:
-        return MONEY[key] + positional[0].strip()
+    if key == "nihongo3":  # the reading comes first, the meaning last
+        return _at(positional, 2) or _at(positional, 0)
+    if key in FRAMED:
+        return FRAMED[key].format(_at(positional, 0)).strip()
+    if key in MONEY:  # without an argument it is the sign alone
+        unit = INDIAN_UNITS.get(_at(positional, 1).lower(), "") if key == "inrconvert" else ""
+        return MONEY[key] + _at(positional, 0) + unit
     if key in ("frac", "fraction", "sfrac", "fract"):
         return _fraction([p.strip() for p in positional])
-    if key in ("circa", "c.", "ca.", "c"):
-        return f"c. {_at(positional, 0)}".strip()
-    if key in ("nee", "née"):
-        return f"née {_at(positional, 0)}".strip()
     if key in ("as of", "asof"):
         return f"As of {' '.join(p.strip() for p in positional)}"
     if key in ("ship", "sclass", "sclass2", "bibleverse", "bibleref") and positional:
         return " ".join(p.strip() for p in positional[:2] if p.strip())
-    if key in ("start date", "film date", "release date", "dts", "date"):
+    if key in ("start date", "film date", "release date", "dts"):
         return "-".join(p.strip() for p in positional[:3])
-    if key in ("val", "formatnum", "num", "number", "nts", "ordinal", "ord"):
+    if key == "val":
+        return f"{_at(positional, 0)} {named.get('u', '').strip()}".strip()
+    if key in ("formatnum", "num", "number", "nts", "ordinal", "ord", "date"):  # what follows a date is its form
         return _at(positional, 0)
     return ""
 

@@ -15,7 +15,7 @@ from tasks.films.infobox import Infobox, find_infobox
 from tasks.films.markup import without_comments
 from tasks.films.plots import plot_paragraphs
 
-PARSER_VERSION = 1
+PARSER_VERSION = 2
 """Raised whenever a reading changes: kept pages of an older version are then read again, without a fetch."""
 
 _FILM_MARK = re.compile(

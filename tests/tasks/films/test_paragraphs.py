@@ -48,6 +48,18 @@ CASES = {
         "{{convert|10|mi|km|0}}, {{convert|3|to|5|km}}, {{convert|6|ft|2|in|m}}, {{frac|5|1|2}}, {{US$|5 million}}.",
         ["10 mi, 3 to 5 km, 6 ft 2 in, 5 1/2, US$5 million."],
     ),
+    "money and units of India": (
+        "He pays {{INRConvert|5|c}}, {{INRConvert|20|l}} and {{INR}}300 for {{val|5|u=km}}.",
+        ["He pays ₹5 crore, ₹20 lakh and ₹300 for 5 km."],
+    ),
+    "foreign words and what they mean": (
+        "{{lang|hi|राम}} ({{IAST|Rāma}}), vita ({{literal translation|life}}), {{nihongo3|Bright|明|Akari}}.",
+        ["राम (Rāma), vita (lit. 'life'), Akari."],
+    ),
+    "words put in by an editor": (
+        "His {{interp|old}} {{font|text=big|size=3}} {{H:title|a dog|hound}} of {{date|2010-05-04|DMY}}.",
+        ["His [old] big hound of 2010-05-04."],
+    ),
     "dashes and marks": (
         "He{{snd}}she{{mdash}}it, the dog{{'s}} {{USS|Nimitz|CVN-68}}.",
         ["He – she—it, the dog's USS Nimitz."],
