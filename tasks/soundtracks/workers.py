@@ -15,6 +15,7 @@ import sys
 import time
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe, wait
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storage.errors import ItemError, LakeError, Retry
@@ -27,7 +28,9 @@ if TYPE_CHECKING:
     from tasks.soundtracks.extraction import FilmJob, FilmResult
 
 KILL_SECONDS = 58.0
-"""A recording's wall time before its worker is killed: eight seconds after it should have given up."""
+"""A recording's CPU time before its worker is killed: eight seconds after it should have given up."""
+KILL_WALL_SECONDS = 310.0
+"""Its wall time, for one that waits and does not work; work on a crowded machine takes longer than its CPU time."""
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 """One worker a core: a library that starts its own threads would only make them queue."""
 KEEP_FREED_MEMORY = dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(1 << 28))
@@ -52,6 +55,25 @@ class _Worker:
     job: FilmJob | None = None
     track_id: str = ""
     since: float = field(default_factory=time.monotonic)
+    cpu_before: float = 0.0
+
+    def begin(self, track_id: str) -> None:
+        """Count the time of one recording from now on."""
+        self.track_id, self.since, self.cpu_before = track_id, time.monotonic(), self._cpu_seconds()
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether its recording has taken more time than any may."""
+        worked = self._cpu_seconds() - self.cpu_before
+        return bool(self.track_id) and (worked > KILL_SECONDS or time.monotonic() - self.since > KILL_WALL_SECONDS)
+
+    def _cpu_seconds(self) -> float:
+        """The CPU time that the process has used; where the system does not tell, the clock stands for it."""
+        try:
+            user, system = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
+        except OSError:
+            return time.monotonic()
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
 
 
 _resting: list[_Worker] = []
@@ -95,7 +117,8 @@ class Workers:
     def give(self, job: FilmJob) -> None:
         """Hand a film to an idle worker, starting one if need be."""
         worker = next((worker for worker in self._workers if worker.job is None), None) or self._hire()
-        worker.job, worker.track_id, worker.since = job, "", time.monotonic()
+        worker.job = job
+        worker.begin("")
         try:
             worker.connection.send((*self._common, job))
         except ConnectionError:
@@ -133,8 +156,9 @@ class Workers:
                 if ended is not None:
                     return ended
             for worker in working.values():
-                if worker.track_id and time.monotonic() - worker.since > KILL_SECONDS:
-                    return self._bury(worker, "timeout", f"its decoding did not end in {KILL_SECONDS:.0f} s")
+                if worker.is_overdue:
+                    limits = f"{KILL_SECONDS:.0f} s of work, or {KILL_WALL_SECONDS:.0f} s by the clock"
+                    return self._bury(worker, "timeout", f"its decoding did not end in {limits}")
 
     def _hear(self, worker: _Worker) -> FilmResult | WorkerDied | None:
         """One message: the recording begun (a string), a finished film, or an error of the lake."""
@@ -144,7 +168,7 @@ class Workers:
             code = worker.process.wait()
             return self._bury(worker, "decoder_crashed", f"decoding it ended the worker (exit status {code})")
         if isinstance(message, str):
-            worker.track_id, worker.since = message, time.monotonic()
+            worker.begin(message)
             return None
         worker.job = None
         if isinstance(message, LakeError):

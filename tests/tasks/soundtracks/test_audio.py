@@ -121,8 +121,9 @@ def test_an_impossible_sample_rate_ends_as_a_reason(tmp_path, music, rate):
     assert caught.value.reason in ("not_audio", "no_audio", "undecodable")
 
 
-def test_a_recording_past_its_time_is_given_up(write_audio, music, monkeypatch):
-    monkeypatch.setattr(audio, "RECORDING_LIMIT_SECONDS", 0.0)
+@pytest.mark.parametrize("limit", ["RECORDING_LIMIT_SECONDS", "RECORDING_WALL_SECONDS"])
+def test_a_recording_past_its_time_is_given_up(write_audio, music, monkeypatch, limit):
+    monkeypatch.setattr(audio, limit, 0.0)
     with pytest.raises(ItemError) as caught:
         decode(write_audio("a.wav", music(5)))
     assert caught.value.reason == "timeout"

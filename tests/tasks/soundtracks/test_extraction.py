@@ -83,11 +83,19 @@ def test_a_decoder_that_crashes_or_hangs_costs_one_recording(lake, tmp_path, mon
         return ended
 
     monkeypatch.setattr(workers.Workers, "_hear", hear_and_strike)
-    monkeypatch.setattr(workers, "KILL_SECONDS", 6.0)
+    monkeypatch.setattr(workers, "KILL_WALL_SECONDS", 6.0)
     paths = [str(write_tone(tmp_path / f"{i}.wav", seconds)) for i, seconds in enumerate((600, 20))]
     job = job_of(Recording("m:bad", paths[0]), Recording("m:good", paths[1]))
     [result] = extract_films(lake, [job], MelSettings(), "run", workers=1)
     assert [outcome.reason for outcome in result.outcomes] == [reason, "ok", "ok"]
+
+
+def test_a_decoder_that_works_without_end_is_killed_by_its_cpu_time(lake, tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, "KILL_SECONDS", 0.2)
+    path = str(write_tone(tmp_path / "a.wav", 2 * 3600, rate=8_000))
+    [result] = extract_films(lake, [job_of(Recording("m:1", path))], MelSettings(), "run", workers=1)
+    assert [outcome.reason for outcome in result.outcomes] == ["timeout", "no_usable_track"]
+    assert result.outcomes[0].retry == "later"
 
 
 def test_a_truncated_recording_is_told_by_its_source(lake, tmp_path):
