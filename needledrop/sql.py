@@ -71,10 +71,12 @@ def answer(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 def ask(lake: Lake, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
     """The columns and rows that answer a query. Raises `InputError` with DuckDB's own words for a wrong one."""
     from storage.metrics import connect_metrics
-    from storage.views import define_lake_views
+    from storage.views import define_lake_views, define_mel_view
 
     with connect_metrics(lake) as connection:
         define_lake_views(connection, lake, temporary=True)
+        if "mels" in query:  # costs a look at every shard's name
+            define_mel_view(connection, lake, temporary=True)
         try:
             cursor = connection.execute(query)
             return [column[0] for column in cursor.description or []], cursor.fetchall()

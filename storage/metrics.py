@@ -18,7 +18,7 @@ import pyarrow as pa
 from storage.errors import LakeError
 from storage.lake import Lake
 from storage.metrics_file import connect_metrics, metrics_path, publish
-from storage.views import define_lake_views
+from storage.views import define_lake_views, define_mel_view
 
 __all__ = [
     "RANKS_SCHEMA",
@@ -136,6 +136,7 @@ def refresh_views(lake: Lake) -> None:
     """Point the views over the lake's Parquet (films, tracks, outcomes, segments, …) at what is committed now."""
     with connect_metrics(lake, read_only=False) as connection:
         define_lake_views(connection, lake)
+        define_mel_view(connection, lake)
 
 
 def _write(lake: Lake, change: Callable[[duckdb.DuckDBPyConnection], None]) -> None:

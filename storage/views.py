@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from storage import datasets, tables
 from storage.lake import Lake
+from storage.mel_shards import COLUMNS
 from storage.schemas import TABLES
 from storage.status_views import STATUS_VIEWS
 
@@ -41,6 +42,24 @@ def define_lake_views(connection: duckdb.DuckDBPyConnection, lake: Lake, *, temp
         connection.execute(f"CREATE OR REPLACE {kind} {name} AS {select}")
 
 
+def define_mel_view(connection: duckdb.DuckDBPyConnection, lake: Lake, *, temporary: bool = False) -> None:
+    """Define `mels`, the plain columns of every shard, one row a segment; `shard` and `row` are those of `segments`.
+
+    Apart from the others, because making it lists every shard and opens one.
+    """
+    plain = ", ".join(name for name in COLUMNS.names if name not in ("film_id", "track_id"))
+    shards = lake.uri("mels").replace("'", "''") + "/year=*/page=*.parquet"
+    select = (
+        "SELECT film_id, track_id, year::SMALLINT AS year, regexp_extract(filename, 'mels/[^/]+/[^/]+$') AS shard, "
+        f"file_row_number::INTEGER AS row, {plain} FROM read_parquet("
+        f"'{shards}', filename=true, file_row_number=true, hive_partitioning=true)"
+    )
+    first = [("film_id", pa.string()), ("track_id", pa.string()), ("year", pa.int16()), ("shard", pa.string())]
+    if not lake.list("mels", suffix=".parquet"):
+        select = _no_rows(pa.schema([*first, ("row", pa.int32()), *list(COLUMNS)[2:]]))
+    connection.execute(f"CREATE OR REPLACE {'TEMP VIEW' if temporary else 'VIEW'} mels AS {select}")
+
+
 def _version_sql(lake: Lake, versions: list[str], file: datasets.VersionFile) -> str:
     names = ", ".join("'" + datasets.file_uri(lake, v, file.name).replace("'", "''") + "'" for v in versions)
     return (
@@ -50,7 +69,10 @@ def _version_sql(lake: Lake, versions: list[str], file: datasets.VersionFile) ->
 
 
 def _empty_sql(file: datasets.VersionFile) -> str:
-    columns = pa.schema([("dataset_version", pa.string()), *(file.schema.field(n) for n in _plain(file.schema))])
+    return _no_rows(pa.schema([("dataset_version", pa.string()), *(file.schema.field(n) for n in _plain(file.schema))]))
+
+
+def _no_rows(columns: pa.Schema) -> str:
     with duckdb.connect() as connection:
         empty = connection.from_arrow(columns.empty_table())
         typed = [f"CAST(NULL AS {kind}) AS {name}" for name, kind in zip(empty.columns, empty.types, strict=True)]

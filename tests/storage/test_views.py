@@ -1,9 +1,15 @@
 """SQL over the lake's Parquet: the newest rows, without pictures, empty before anything is collected."""
 
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from storage import datasets
+from storage.mel_shards import TrackMels, write_shard
+from storage.mels import MelSettings, shard_path
 from storage.metrics import connect_metrics, refresh_views
 from storage.schemas import FILMS, THUMBNAILS
 from storage.tables import append, open_tables
@@ -21,7 +27,7 @@ def query(lake, sql):
 
 
 def test_a_new_lake_has_every_view_and_no_rows(lake):
-    for view in ("films", "tracks", "outcomes", "dataset_films", "dataset_tracks", "segments", "exclusions"):
+    for view in ("films", "tracks", "outcomes", "dataset_films", "dataset_tracks", "segments", "exclusions", "mels"):
         assert query(lake, f"SELECT count(*) FROM {view}") == [(0,)]
 
 
@@ -29,6 +35,21 @@ def test_films_shows_the_newest_row_of_each(lake):
     append(lake, FILMS, [{"film_id": "w-1", "title": "Old"}, {"film_id": "w-2", "title": "Two"}], "r1")
     append(lake, FILMS, [{"film_id": "w-1", "title": "New"}], "r2")
     assert query(lake, "SELECT film_id, title FROM films ORDER BY 1") == [("w-1", "New"), ("w-2", "Two")]
+
+
+def test_mels_shows_the_segments_of_every_shard_and_where_they_stand(lake):
+    settings = MelSettings()
+    track = TrackMels(np.zeros((2, *settings.shape), np.uint8), *np.zeros((5, 2), np.float32))
+    track = replace(track, silent=np.zeros(2, bool))
+    for film_id, year in (("w-1", 2020), ("w-2", 2021)):
+        with write_shard(lake, film_id, year, settings) as writer:
+            writer.append("m:1", track)
+            writer.finish([])
+    Path(lake.root, "mels/year=2020/.tmp-page=w-3.parquet").write_bytes(b"half")
+    rows = query(lake, "SELECT film_id, year, shard, row, segment FROM mels ORDER BY ALL")
+    assert rows[:2] == [("w-1", 2020, shard_path("w-1", 2020), n, n) for n in (0, 1)]
+    assert len(rows) == 4
+    assert "mel" not in [row[0] for row in query(lake, "DESCRIBE mels")]
 
 
 def test_pictures_are_left_out(lake):
