@@ -1,8 +1,8 @@
-"""How curation, planning and status grow: the paper's size, and twenty times that.
+"""How curation, planning and status grow: the paper's size, and as many times that as are asked for.
 
-Writes the metadata of 7,771 films, 70,215 tracks and 1.26 million segments (and 20 times as many) into a lake
+Writes the metadata of 7,771 films, 70,215 tracks and 1.26 million segments (or 20 times as many) into a lake
 of their own, with plots, pictures and fingerprints of real sizes but without mels, and measures each step in
-a process of its own: wall and CPU seconds, and peak memory.
+a process of its own: wall and CPU seconds, and peak memory. The growth is checked when several sizes are asked for.
 
     python benchmarks/scale.py [--folder bench-out/scale] [--tags released_tags.json] [--times 1 20]
 """
@@ -182,7 +182,7 @@ def main() -> None:
         help="where the lakes are written; kept for the next time",
     )
     parser.add_argument("--tags", type=Path, help="JSON of film -> tag words")
-    parser.add_argument("--times", type=int, nargs="+", default=[1, 20])
+    parser.add_argument("--times", type=int, nargs="+", default=[1], help="sizes, in times the paper's")
     parser.add_argument("--step", choices=list(STEPS), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.step:
@@ -195,17 +195,18 @@ def main() -> None:
         print(f"| {factor} | {step} | {times} | {facts['bytes'] / 2**20:.0f} |", flush=True)
         if step == "curate":
             print(f"<!-- {facts['said']} -->")
-    _check(found, max(given.times))
+    _check(found, given.times)
     return None
 
 
-def _check(found: dict[tuple[int, str], dict[str, Any]], largest: int) -> None:
-    one, many = found[1, "curate"], found[largest, "curate"]
+def _check(found: dict[tuple[int, str], dict[str, Any]], times: list[int]) -> None:
     missed = []
-    if one["seconds"] > BARS["curate_seconds"] or one["bytes"] > BARS["curate_bytes"]:
-        missed.append("curation of the paper's size")
-    if many["seconds"] > BARS["growth"] * largest / 20 * one["seconds"]:
-        missed.append(f"growth to {largest} times")
+    if 1 in times:
+        one = found[1, "curate"]
+        if one["seconds"] > BARS["curate_seconds"] or one["bytes"] > BARS["curate_bytes"]:
+            missed.append("curation of the paper's size")
+        limits = {many: BARS["growth"] * many / 20 * one["seconds"] for many in times if many > 1}
+        missed += [f"growth to {n} times" for n, limit in limits.items() if found[n, "curate"]["seconds"] > limit]
     sys.exit(f"Missed: {', '.join(missed)}" if missed else 0)
 
 
