@@ -66,17 +66,19 @@ def collect_films(
         progress = held.enter_context(bars())
         if client is None:
             counts = _from_export(store, str(export), limit, run_id, progress)
-            site = None
+            site, is_whole = None, True
         else:
             held.enter_context(closing(client))
             held.enter_context(turn())
-            counts, site = _from_wiki(store, client, years or [], titles or [], limit, run_id, progress)
+            counts, site, is_whole = _from_wiki(store, client, years or [], titles or [], limit, run_id, progress)
         counts.update(_read_again(store, run_id, progress))
         pictures = _pictures(store, folder, client, site, run_id, progress)
     summary = {**counts, **{f"thumbnail_{reason}": n for reason, n in pictures.items()}}
     if client is not None and site is not None:
         summary["api_calls"] = client.calls
-        kept = {**summary, "wiki": site.wiki, "wiki_time": site.time.isoformat()}
+        kept = {**summary, "wiki": site.wiki}
+        if is_whole:  # else a changed page beyond the limit would never be looked at again
+            kept["wiki_time"] = site.time.isoformat()
         asked = {"years": years, "titles": titles, "wiki": wiki, "limit": limit}
         record_flow_run(store, run_id, FLOW, "completed", asked, kept)
     return summary
@@ -106,7 +108,7 @@ def _from_export(lake: Lake, export: str, limit: int | None, run_id: str, progre
 
 def _from_wiki(
     lake: Lake, client: Wikipedia, years: list[int], titles: list[str], limit: int | None, run_id: str, progress: Bars
-) -> tuple[Counter[str], Site]:
+) -> tuple[Counter[str], Site, bool]:
     todo = plan(lake, client, years, titles, limit)
     counts = Counter({"unchanged": todo.unchanged, f"looked_by_{todo.way}": 1})
     if todo.gone or todo.categories or todo.lost:
@@ -116,7 +118,7 @@ def _from_wiki(
         counts.update(steps.store_articles(lake, client, todo.site, batch, run_id))
         fetched += len(batch)
         progress("Fetching articles", fetched, len(todo.fetch))
-    return counts, todo.site
+    return counts, todo.site, todo.is_whole
 
 
 def _read_again(lake: Lake, run_id: str, progress: Bars) -> Counter[str]:

@@ -35,6 +35,8 @@ class Plan:
     lost: tuple[Outcome, ...]
     unchanged: int
     way: str
+    is_whole: bool
+    """Whether nothing was cut off by a limit: only then may the next run ask for what changed since this one."""
 
     def batches(self) -> list[tuple[int, ...]]:
         """The articles to fetch, a task's worth at a time."""
@@ -51,7 +53,8 @@ def plan(lake: Lake, client: Wikipedia, years: Sequence[int], titles: Sequence[s
     changes = find_changes(client, known, asked, last_run(lake, site.wiki), site.time)
     settled = outcomes.settled(lake, Stage.FILM)
     due = (i for i in dict.fromkeys(changes.fetch) if i in known or film_id(site.wiki, i) not in settled)
-    fetch = tuple(due)[:limit]
+    due_now = tuple(due)
+    fetch = due_now[:limit]
     present = sum(page.state == PRESENT for page in known.values())
     touched = sum(i in known for i in fetch) + len(changes.gone) + len(changes.categories)
     return Plan(
@@ -62,6 +65,7 @@ def plan(lake: Lake, client: Wikipedia, years: Sequence[int], titles: Sequence[s
         lost=tuple(o for title in lost if (o := _lost(site, title)).item not in settled),
         unchanged=present - touched,
         way=changes.way,
+        is_whole=fetch == due_now,
     )
 
 

@@ -84,6 +84,16 @@ def test_a_template_that_changes_categories_changes_tags_without_a_fetch(films: 
     wiki.edit("Template:Era", "<includeonly>[[Category:{{{1}}} adventure films]]</includeonly>")
 
 
+def test_a_run_that_a_limit_cut_short_is_not_where_the_next_one_begins(films: Any, collect: Any, wiki: Any) -> None:
+    for title in ("Recut", "Evergreen"):
+        wiki.edit(title, wiki.text(title) + "\nLooked at again.")
+    collect(years=[2021], limit=1)
+    collect(years=[2021])
+    rows = tables.latest(films.lake, FLOW_RUNS).to_pylist()
+    begins = {json.loads(row["parameters"])["limit"]: "wiki_time" in json.loads(row["summary"]) for row in rows}
+    assert begins == {1: False, None: True}
+
+
 def test_an_old_last_run_leads_to_a_sweep(films: Any, collect: Any, wiki: Any) -> None:
     (row,) = tables.latest(films.lake, FLOW_RUNS).to_pylist()
     old = json.dumps({**json.loads(row["summary"]), "wiki_time": "2020-01-01T00:00:00+00:00"})
