@@ -132,8 +132,10 @@ class UrlSource(Assigned):
 
         try:
             info, path = self._remote.download(film.film_id, candidate.media_id, candidate.url, wanted)
-        except NotWanted as refusal:
-            return Fetched(None, decided(judged, Decision.REJECTED, refusal.reason))
+        except NotWanted as unwanted:
+            return Fetched(None, decided(judged, Decision.REJECTED, unwanted.reason))
+        if refusal := wanted(info):  # it lay finished from a run that was allowed more
+            return Fetched(None, decided(judged, Decision.REJECTED, refusal))
         named = replace(from_info(candidate, info), title=candidate.title or str(info.get("title") or ""))
         recording = Recording(candidate.track_id, str(path), info.get("duration"))
         return Fetched(recording, replace(judged, candidate=named))

@@ -108,6 +108,8 @@ class YouTubeSource:
         except NotWanted:
             return Fetched(None, latest)
         latest = self._judge_page(judged, from_info(candidate, info), film)
+        if latest.verdict.decision is not Decision.TAKEN:
+            return Fetched(None, latest)  # it lay finished from a run that was allowed more
         return Fetched(Recording(candidate.track_id, str(path), info.get("duration")), latest)
 
     def _judge_page(self, listed: Judged, candidate: Candidate, film: Film) -> Judged:

@@ -219,18 +219,6 @@ def test_a_takedown_purges_the_mels_and_leaves_the_others_in_place(
     }
 
 
-def test_only_creative_commons_if_that_is_asked(lake: Lake, world: Any, add_films: Any, collect: Any) -> None:
-    licence = "Creative Commons Attribution license (reuse allowed)"
-    free = world.add_video("freefree001", "Slow Water Soundtrack - One", channel="Ann - Topic", license=licence)
-    other = world.add_video("otherother1", "Slow Water Soundtrack - Two", channel="Ann - Topic")
-    world.searches.append(("Slow Water", [other, free]))
-    world.save()
-    add_films(lake, [SLOW])
-    collect(creative_commons_only=True)
-    assert [(row["media_id"], row["licence"]) for row in taken(lake)] == [(free, licence)]
-    assert other not in world.media_requests()
-
-
 def test_a_persons_yes_and_no_go_before_the_rule(lake: Lake, world: Any, add_films: Any, collect: Any) -> None:
     doubtful = world.add_video("doubtful001", "Slow Water", channel="Ann - Topic")
     sure = world.add_video("suresuresu1", "Slow Water Soundtrack - End", channel="Ann - Topic")
