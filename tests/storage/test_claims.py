@@ -26,6 +26,15 @@ os._exit(9)
 """
 
 
+DIE_WHILE_CLAIMING = """
+import os, sys
+from storage.claims import claim
+from storage.lake import Lake
+os.link = lambda source, target: os._exit(9)
+claim(Lake(sys.argv[1]), "f-1")
+"""
+
+
 @pytest.fixture
 def lake(tmp_path: Path) -> Lake:
     return tables.open_tables(str(tmp_path / "lake"))
@@ -51,6 +60,14 @@ def test_the_claim_of_a_killed_process_is_taken_over_at_once(lake: Lake) -> None
     with ThreadPoolExecutor(8) as pool:
         got = [one for one in pool.map(lambda _n: claim(lake, "f-1"), range(16)) if one]
     assert len(got) == 1
+
+
+def test_a_process_killed_while_claiming_leaves_nothing_once_the_lake_is_opened(lake: Lake) -> None:
+    subprocess.run([sys.executable, "-c", DIE_WHILE_CLAIMING, lake.root], cwd=Path(__file__).parents[2], check=False)
+    assert list(Path(lake.root).rglob(".tmp-*"))
+    tables.open_tables(lake.root)
+    assert not list(Path(lake.root).rglob(".tmp-*"))
+    assert claim(lake, "f-1") is not None
 
 
 def test_the_claim_of_another_machine_counts_until_its_lease_ends(lake: Lake) -> None:
