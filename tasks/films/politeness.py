@@ -25,6 +25,8 @@ BURST_REQUESTS = 5
 """Requests that may follow each other at once after a pause."""
 FIRST_BACKOFF_SECONDS = 1.0
 LONGEST_BACKOFF_SECONDS = 60.0
+LONGEST_ASKED_SECONDS = 30 * 86_400.0
+"""A longer Retry-After is a mistake of whoever wrote it."""
 _CONTACT = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+|https?://\S+|User:\S+")
 
 
@@ -81,14 +83,14 @@ def retry_after_seconds(header: str | None, now: datetime | None = None) -> floa
     if not text:
         return None
     if re.fullmatch(r"\d+(?:\.\d+)?", text):
-        return float(text)
+        return min(float(text), LONGEST_ASKED_SECONDS)
     try:
         moment = parsedate_to_datetime(text)
     except ValueError:
         return None
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
-    return max(0.0, (moment - (now or datetime.now(UTC))).total_seconds())
+    return min(max(0.0, (moment - (now or datetime.now(UTC))).total_seconds()), LONGEST_ASKED_SECONDS)
 
 
 def backoff_seconds(attempt: int) -> float:

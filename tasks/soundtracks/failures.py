@@ -32,6 +32,8 @@ from tasks.soundtracks.failure_rules import BY_MESSAGE, RULES, Action
 _DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE}
 _UNREACHABLE_ERRNOS = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN}
 _SHOWN_CHARACTERS = 300
+LONGEST_WAIT_SECONDS = 30 * 86_400.0
+"""A longer Retry-After is a mistake of whoever wrote it."""
 _RETRY = {Action.NEVER: Retry.NEVER, Action.LATER: Retry.LATER, Action.SOON: Retry.SOON}
 
 
@@ -195,7 +197,7 @@ def _retry_after(chain: Iterable[BaseException], answers: Sequence[Answered]) ->
     """The longest wait that any response asked for."""
     headers = [one.response.headers for one in chain if isinstance(one, network.HTTPError)]
     waits = [answer.retry_after_seconds for answer in answers] + [retry_after_seconds(one) for one in headers]
-    return max((wait for wait in waits if wait), default=None)
+    return max((min(wait, LONGEST_WAIT_SECONDS) for wait in waits if wait), default=None)
 
 
 def retry_after_seconds(headers: object) -> float | None:

@@ -148,6 +148,11 @@ def test_retry_after_is_read_in_both_forms(value: str) -> None:
     assert failure.retry_after_seconds >= 30
 
 
+def test_an_absurd_retry_after_is_a_month_at_most() -> None:
+    failure = classify(wrapped(http_error(429, {"Retry-After": "9" * 30})))
+    assert failure.retry_after_seconds == 30 * 86_400
+
+
 def test_every_reason_that_can_end_an_item_is_on_the_lists_of_outcomes() -> None:
     of_items = {name for name, rule in RULES.items() if rule.action in (Action.NEVER, Action.LATER, Action.SOON)}
     assert of_items == FETCH_REASONS
