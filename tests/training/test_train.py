@@ -58,8 +58,16 @@ def test_two_runs_of_one_seed_end_in_the_same_bits(start, shared):
     assert _equal(_weights(shared[0], "first", BEST), _weights(shared[0], "second", BEST))
 
 
+@pytest.fixture
+def hears_ctrl_c():
+    """SIGINT as in a terminal: a test run that a script started in the background ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize(("number", "system"), [(1, "All"), (2, "All"), (3, "AVCA-tuned")])
-def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_bits(number, system, start, shared):
+def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_bits(number, system, start, shared, hears_ctrl_c):
     start("whole", system)
 
     def interrupt(done: int, _steps: int) -> None:
