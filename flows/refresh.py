@@ -6,10 +6,12 @@ scheduled refresh, a run after a crash and a run after a fix are all this same r
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Annotated, Any, Literal
 
 from prefect import flow
-from prefect.artifacts import create_markdown_artifact
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed
@@ -21,7 +23,8 @@ from flows.curate_dataset import curate_dataset
 from flows.train_and_evaluate import train_and_evaluate
 from storage.claims import held
 from storage.errors import LakeError
-from storage.flow_runs import record_flow_run
+from storage.flow_runs import record_flow_run, run_counts
+from storage.lake import Lake
 from storage.tables import open_tables
 
 NAME = "refresh"
@@ -81,38 +84,55 @@ def refresh(
     with held(store, NAME) as claim:
         if claim is None:
             raise LakeError(f"Another refresh is at work on {lake}; wait until it ends and start this one again")
-        if export or years:
-            summary["films"] = collect_films(
-                lake=lake, export=export, images=images, years=years, wiki=wiki, contact=contact, limit=limit
+        with _failure_recorded(store, run_id, parameters, summary):
+            if export or years:
+                summary["films"] = collect_films(
+                    lake=lake, export=export, images=images, years=years, wiki=wiki, contact=contact, limit=limit
+                )
+            if music or youtube:
+                summary["soundtracks"] = collect_soundtracks(
+                    lake=lake,
+                    music=music,
+                    youtube=youtube,
+                    i_have_the_right_to_collect=i_have_the_right_to_collect,
+                    creative_commons_only=creative_commons_only,
+                    limit=limit,
+                    workers=workers,
+                )
+            summary["dataset"] = curate_dataset(
+                lake=lake, train_until=train_until, test_from=test_from, require_thumbnail=require_thumbnail
             )
-        if music or youtube:
-            summary["soundtracks"] = collect_soundtracks(
-                lake=lake,
-                music=music,
-                youtube=youtube,
-                i_have_the_right_to_collect=i_have_the_right_to_collect,
-                creative_commons_only=creative_commons_only,
-                limit=limit,
-                workers=workers,
-            )
-        summary["dataset"] = curate_dataset(
-            lake=lake, train_until=train_until, test_from=test_from, require_thumbnail=require_thumbnail
-        )
-        if train != "never":
-            summary["training"] = train_and_evaluate(
-                lake=lake,
-                dataset=summary["dataset"]["version"],
-                systems=systems,
-                preset=preset,
-                seeds=seeds,
-                epochs=epochs,
-                again=train == "always",
-            )
+            if train != "never":
+                summary["training"] = train_and_evaluate(
+                    lake=lake,
+                    dataset=summary["dataset"]["version"],
+                    systems=systems,
+                    preset=preset,
+                    seeds=seeds,
+                    epochs=epochs,
+                    again=train == "always",
+                )
     paused = summary.get("soundtracks", {}).get("paused")
     record_flow_run(store, run_id, NAME, "paused" if paused else "completed", parameters, summary)
     create_markdown_artifact(key="refresh-summary", markdown=_as_markdown(summary), description=f"Refresh of {lake}")
+    create_table_artifact(
+        key="refresh-difference",
+        table=run_counts(store, run_id),
+        description=f"What this refresh of {lake} counted, beside the one before it",
+    )
     # What is there is curated and measured even when a source asked for a pause; the state says so all the same.
     return Completed(name="Paused", message=paused, data=summary) if paused else summary
+
+
+@contextmanager
+def _failure_recorded(lake: Lake, run_id: str, parameters: dict[str, Any], summary: dict[str, Any]) -> Iterator[None]:
+    """Keep in the lake that a run failed and how far it came, if the lake can still be written."""
+    try:
+        yield
+    except Exception:
+        with suppress(LakeError):
+            record_flow_run(lake, run_id, NAME, "failed", parameters, summary)
+        raise
 
 
 def _as_markdown(summary: dict[str, Any]) -> str:

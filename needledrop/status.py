@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 def status_command(lake: str = LAKE) -> None:
     """Show what is collected, what waits, what failed and why, what is paused, and how long it will take.
 
-    The same in SQL: the views progress, waiting, failures, pace, missing, version_history.
+    The same in SQL: the views progress, waiting, failures, pace, missing, version_history, run_counts.
 
     [bold]Examples[/]: needledrop status · needledrop sql "SELECT * FROM missing WHERE year = 2023"
     """

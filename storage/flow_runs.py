@@ -13,6 +13,7 @@ from typing import Any
 from storage import tables
 from storage.lake import Lake
 from storage.schemas import FLOW_RUNS
+from storage.views import define_lake_views
 
 
 def record_flow_run(
@@ -33,6 +34,15 @@ def record_flow_run(
         "code_version": _code_version(),
     }
     tables.append(lake, FLOW_RUNS, [row], flow_run_id)
+
+
+def run_counts(lake: Lake, flow_run_id: str) -> list[dict[str, Any]]:
+    """What a finished run counted, beside the run of the same flow before it: name, this_run, run_before, more."""
+    with tables.connect(lake) as connection:
+        define_lake_views(connection, lake, temporary=True)
+        columns = ("name", "this_run", "run_before", "more")
+        query = f"SELECT {', '.join(columns)} FROM run_counts WHERE flow_run_id = ? ORDER BY name"
+        return [dict(zip(columns, row, strict=True)) for row in connection.execute(query, [flow_run_id]).fetchall()]
 
 
 def _code_version() -> str:

@@ -1,4 +1,4 @@
-"""Where the lake stands, as SQL: what is collected, what waits, what failed and why, what is missing.
+"""Where the lake stands, as SQL: what is collected, what waits, what failed and why, what is missing, what runs did.
 
 These are views over the views of the tables (`storage/views.py` defines both), so `needledrop sql` and the
 status screen ask the same questions. `waiting` also estimates: items that wait, times the seconds that the
@@ -76,6 +76,24 @@ SELECT number, version, previous, films, tracks, segments, recorded_at, run_id,
 FROM versions WINDOW by_number AS (ORDER BY number) ORDER BY number
 """
 
+_RUN_COUNTS = """
+WITH runs AS (
+    SELECT *, lag(flow_run_id) OVER (PARTITION BY flow ORDER BY recorded_at) AS previous
+    FROM flow_runs WHERE state <> 'running'
+), counted AS (
+    SELECT flow, flow_run_id, fullkey[3:] AS name, atom::DOUBLE AS value
+    FROM runs, json_tree(runs.summary) AS found WHERE found.type IN ('UBIGINT', 'BIGINT', 'DOUBLE')
+)
+SELECT runs.flow, runs.flow_run_id, runs.recorded_at, runs.state, names.name, coalesce(here.value, 0) AS this_run,
+    CASE WHEN runs.previous IS NOT NULL THEN coalesce(earlier.value, 0) END AS run_before,
+    coalesce(here.value, 0) - CASE WHEN runs.previous IS NOT NULL THEN coalesce(earlier.value, 0) END AS more
+FROM runs JOIN (SELECT DISTINCT flow, name FROM counted) AS names USING (flow)
+LEFT JOIN counted AS here ON here.flow_run_id = runs.flow_run_id AND here.name = names.name
+LEFT JOIN counted AS earlier ON earlier.flow_run_id = runs.previous AND earlier.name = names.name
+WHERE here.value IS NOT NULL OR earlier.value IS NOT NULL
+ORDER BY runs.recorded_at DESC, names.name
+"""
+
 STATUS_VIEWS: dict[str, str] = {
     "progress": _PROGRESS,
     "failures": _FAILURES,
@@ -83,5 +101,6 @@ STATUS_VIEWS: dict[str, str] = {
     "waiting": _WAITING,
     "missing": _MISSING,
     "version_history": _VERSION_HISTORY,
+    "run_counts": _RUN_COUNTS,
 }
 """View -> SELECT over the lake's tables, in an order in which each one's sources come before it."""

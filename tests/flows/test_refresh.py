@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,11 @@ from typing import Any
 import pytest
 
 from needledrop.main import run
-from storage import metrics, tables
+from storage import datasets, metrics, tables
 from storage.claims import held
+from storage.lake import Lake
+from storage.schemas import FILMS, FLOW_RUNS, TRACKS, Table
+from storage.verify import verify
 
 
 def _files(root: str) -> set[str]:
@@ -96,6 +100,53 @@ def test_an_empty_side_of_the_split_is_said_and_nothing_is_lost(
     assert status == 2
     assert "train" in capfd.readouterr().err
     assert _files(walked_lake) == before
+
+
+def _outcome_of(root: str, flow: str) -> str:
+    rows = tables.latest(tables.open_tables(root), FLOW_RUNS, ["flow", "state", "recorded_at"]).to_pylist()
+    return str(max((r for r in rows if r["flow"] == flow), key=lambda r: r["recorded_at"])["state"])
+
+
+def _content(root: str, table: Table) -> list[dict[str, Any]]:
+    names = [name for name in table.schema.names if name not in ("run_id", "recorded_at", "url")]
+    return tables.latest(tables.open_tables(root), table, names).to_pylist()
+
+
+def test_a_full_disk_stops_a_refresh_with_one_sentence_and_room_lets_it_end(
+    walk: Any, walked_lake: str, small_disk: Any, capfd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = small_disk("size=12m")
+    inputs = ["--films", walk.parameters["export"], "--images", walk.parameters["images"]]
+    command = [*inputs, "--music", walk.parameters["music"][0], "--train", "never", "--lake", str(disk / "lake")]
+    assert _refresh(monkeypatch, *command) == 3
+    said = capfd.readouterr().err
+    assert "No space left" in said
+    assert "Traceback" not in said
+    subprocess.run(["mount", "-o", "remount,size=512m", str(disk)], check=True)
+    assert _refresh(monkeypatch, *command) == 0
+    assert list(verify(tables.open_tables(str(disk / "lake")), deep=True)) == []
+    for table in (FILMS, TRACKS):
+        assert _content(str(disk / "lake"), table) == _content(walked_lake, table)
+    assert datasets.names(Lake(str(disk / "lake"))) == [walk.summary["dataset"]["version"]]
+
+
+def test_a_read_only_lake_is_said_by_a_refresh_and_can_still_be_looked_at(
+    walk: Any, small_disk: Any, capfd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = small_disk("size=64m")
+    command = ["--films", walk.parameters["export"], "--train", "never", "--lake", str(disk / "lake")]
+    assert _refresh(monkeypatch, *command) == 2  # no music yet, so no version
+    assert _outcome_of(str(disk / "lake"), "refresh") == "failed"
+    subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+    assert _refresh(monkeypatch, *command) == 3
+    said = capfd.readouterr().err
+    assert "make the lake writable" in said
+    assert "Traceback" not in said
+    for look in ("status", "verify"):
+        monkeypatch.setattr(sys, "argv", ["needledrop", look, "--lake", str(disk / "lake")])
+        with pytest.raises(SystemExit) as ended:
+            run()
+        assert not ended.value.code
 
 
 def test_a_second_refresh_waits_its_turn(walked_lake: str, capfd: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from needledrop.status import as_screen
 from storage import outcomes, tables
 from storage.budgets import Budget
 from storage.errors import ItemError, Retry
-from storage.flow_runs import record_flow_run
+from storage.flow_runs import record_flow_run, run_counts
 from storage.outcomes import Stage, Status
 from storage.schemas import FILMS, THUMBNAILS, TRACKS
 from storage.status import read_status, seconds_left
@@ -111,6 +111,18 @@ def test_the_screen_shows_all_of_it_within_its_width(lake, width):
     ):
         assert said in text
     assert max(map(len, text.splitlines())) <= width
+
+
+def test_what_two_runs_counted_stands_side_by_side(lake):
+    assert run_counts(lake, "none") == []
+    record_flow_run(lake, "1", "refresh", "completed", {}, {"films": {"new": 3, "way": "sweep"}})
+    record_flow_run(lake, "2", "refresh", "running", {})
+    record_flow_run(lake, "2", "refresh", "completed", {}, {"films": {"new": 1}, "dataset": {"hours": 1.5}})
+    assert run_counts(lake, "1") == [{"name": "films.new", "this_run": 3, "run_before": None, "more": None}]
+    assert run_counts(lake, "2") == [
+        {"name": "dataset.hours", "this_run": 1.5, "run_before": 0, "more": 1.5},
+        {"name": "films.new", "this_run": 1, "run_before": 3, "more": -2},
+    ]
 
 
 def test_an_empty_lake_has_a_status_too(tmp_path):
