@@ -7,12 +7,13 @@ are judged again before the media is asked for.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import quote_plus
 
 from tasks.soundtracks.candidates import Candidate, Decision, Film, Judged, Verdict
-from tasks.soundtracks.choosing import decided
+from tasks.soundtracks.choosing import TRACKS_A_FILM, decided
 from tasks.soundtracks.extraction import Recording
 from tasks.soundtracks.fetching import NotWanted
 from tasks.soundtracks.judging import Judge
@@ -59,7 +60,7 @@ class YouTubeSource:
     def _from_albums(self, film: Film) -> list[Candidate]:
         query = _words(film, "soundtrack")
         results = self._remote.entries(_results_url(query, _PLAYLISTS_ONLY))
-        albums = []
+        judged: dict[Decision, list[tuple[bool, float, int, Candidate]]] = defaultdict(list)
         for position, entry in enumerate(results["entries"]):
             title = album_title(entry.get("title"))
             is_official = str(entry["id"]).startswith(OFFICIAL_ALBUM_PREFIX)
@@ -67,9 +68,12 @@ class YouTubeSource:
                 NAME, str(entry["id"]), "", title, album=title, is_official_album=is_official, position=position
             )
             verdict = self._judging.judge(album, film).verdict
-            if verdict.decision is Decision.TAKEN:
-                albums.append((not is_official, -(verdict.score or 0.0), position, album))
-        opened = [album for *_order, album in sorted(albums, key=lambda one: one[:3])[:ALBUMS_OPENED]]
+            judged[verdict.decision].append((not is_official, -(verdict.score or 0.0), position, album))
+        ordered = {decision: sorted(found, key=lambda one: one[:3]) for decision, found in judged.items()}
+        opened = [album for *_order, album in ordered.get(Decision.TAKEN, [])[:ALBUMS_OPENED]]
+        if not opened:  # a label's album that may be the film's: a person is shown its first tracks
+            doubtful = [album for *_order, album in ordered.get(Decision.REVIEW, []) if album.is_official_album]
+            return [one for album in doubtful[:1] for one in self._tracks_of(album, query, 0)[:TRACKS_A_FILM]]
         candidates: list[Candidate] = []
         for album in opened:
             candidates += self._tracks_of(album, query, len(candidates))

@@ -1,0 +1,49 @@
+"""A label's album that may be the film's: its tracks are shown to a person, and nothing is fetched before a yes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from storage import tables
+from storage.lake import Lake
+from storage.reviews import record_review
+from storage.schemas import TRACKS
+
+pytestmark = pytest.mark.integration
+TWO_OF_A_TITLE = [("Night Ferry (1950 film)", 1950), ("Night Ferry (2015 film)", 2015)]
+
+
+def decisions(lake: Lake) -> dict[tuple[str, str], tuple[str, str]]:
+    """(film_id, media_id) to decision and reason."""
+    rows = tables.latest(lake, TRACKS).to_pylist()
+    return {(row["film_id"], row["media_id"]): (row["decision"], row["reason"]) for row in rows}
+
+
+def test_an_album_of_two_films_of_one_title_waits_for_a_person(
+    lake: Lake, world: Any, add_films: Any, collect: Any
+) -> None:
+    ids = world.add_film("Night Ferry", 2015, 12)
+    world.save()
+    _older, newer = add_films(lake, TWO_OF_A_TITLE)
+    collect()
+    assert {decisions(lake)[newer, one] for one in ids[:9]} == {("review", "same_title")}
+    assert not world.media_requests()
+    record_review(lake, newer, f"youtube:{ids[0]}", is_match=True, note="", run_id="test")
+    collect()
+    assert set(world.media_requests()) == {ids[0]}
+    assert decisions(lake)[newer, ids[0]] == ("taken", "approved")
+
+
+def test_an_album_that_numbers_its_film_as_an_episode_waits_for_a_person(
+    lake: Lake, world: Any, add_films: Any, collect: Any
+) -> None:
+    ids = world.add_film("Night Ferry", 2015, 2)
+    (query, playlist, _title, tracks) = world.albums[0]
+    name = "Album - Night Ferry: Episode IV - The Crossing (Original Motion Picture Soundtrack)"
+    world.albums[0] = (query, playlist, name, tracks)
+    world.save()
+    (film_id,) = add_films(lake, [("Night Ferry", 2015)])
+    collect()
+    assert {decisions(lake)[film_id, one] for one in ids} == {("review", "other_name")}
