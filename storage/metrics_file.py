@@ -111,7 +111,7 @@ def _open(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
                 raise LakeError(
                     f"{path} cannot be opened: it is no DuckDB file (any more); restore it or move it away"
                 ) from error
-            if not _is_locked(error):
+            if not is_locked(error):
                 said = str(error).splitlines()[0]
                 raise LakeError(
                     f"{path} cannot be opened ({said}); mend that and run the same command again"
@@ -123,9 +123,9 @@ def _open(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
         time.sleep(random.uniform(*_WAIT_SECONDS))  # noqa: S311 - spreads the waiting processes, hides nothing
 
 
-def _is_locked(error: duckdb.Error) -> bool:
+def is_locked(error: duckdb.Error) -> bool:
     """Held by another process, or by a reader of this very process while we want to write."""
-    return "lock" in str(error) or "different configuration" in str(error)
+    return "lock on file" in str(error) or "different configuration" in str(error)
 
 
 def _bring_up_to_date(lake: Lake, path: Path) -> None:

@@ -110,6 +110,11 @@ def lake_errors() -> Iterator[None]:
     except duckdb.OutOfMemoryException as error:
         said = str(error).splitlines()[0]
         raise LakeError(f"No memory or temporary space is left ({said}); set TMPDIR to a larger disk") from error
+    except duckdb.Error as error:
+        if "Corrupt database file" not in str(error):
+            raise
+        said = str(error).splitlines()[0]
+        raise LakeError(f"needledrop.duckdb is damaged ({said}); restore it, or delete it and train again") from error
 
 
 def lay_out(lake: Lake) -> None:

@@ -10,14 +10,17 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage import datasets, tables
 from storage.errors import LakeError
 from storage.lake import Lake
+from storage.metrics_file import FILE, is_locked, metrics_path
 from storage.parts import stored_parts
 from storage.schemas import TABLES, VERSIONS, Table
 from storage.shard_verification import Row, recorded_tracks, shard_damage
@@ -51,6 +54,9 @@ def verify(lake: Lake, *, deep: bool = False, on_file: Callable[[str], None] = l
         for damage in _check_version(lake, version, recorded.get(version)):
             named.add(damage.path)
             yield damage
+    if metrics_path(lake).exists():
+        on_file(FILE)
+        yield from _check_metrics(metrics_path(lake), deep=deep)
     for shard in sorted((tracks or {}).keys() - set(lake.list("mels", suffix=".parquet")) - named):
         yield Damage(shard, "is missing, and the table tracks says that it is there", "collect soundtracks again")
 
@@ -58,7 +64,8 @@ def verify(lake: Lake, *, deep: bool = False, on_file: Callable[[str], None] = l
 def file_count(lake: Lake) -> int:
     """How many times `verify` will call `on_file`."""
     parts = sum(len(_parts(lake, table)) for table in TABLES.values())
-    return parts + len(lake.list("mels", suffix=".parquet")) + len(_version_names(lake))
+    metrics = int(metrics_path(lake).exists())
+    return parts + len(lake.list("mels", suffix=".parquet")) + len(_version_names(lake)) + metrics
 
 
 def _parts(lake: Lake, table: Table) -> list[str]:
@@ -101,6 +108,19 @@ def _recorded_tracks(lake: Lake) -> dict[str, list[Row]] | None:
         return recorded_tracks(lake)
     except LakeError:
         return None
+
+
+def _check_metrics(path: Path, *, deep: bool) -> Iterator[Damage]:
+    """Whether DuckDB opens its file; deep: whether it can read every row. One that is in use is not looked at."""
+    try:
+        with duckdb.connect(str(path), read_only=True) as connection:
+            names = connection.execute("SELECT table_name FROM duckdb_tables() WHERE NOT internal").fetchall()
+            for (name,) in names if deep else ():
+                connection.execute(f'SELECT max(hash(read)) FROM "{name}" AS read').fetchall()
+    except duckdb.Error as error:
+        if not is_locked(error):
+            remedy = "restore it from a copy; or delete it and train again, which measures anew"
+            yield Damage(FILE, str(error).splitlines()[0], remedy)
 
 
 def _check_version(lake: Lake, version: str, recorded: str | None) -> Iterator[Damage]:

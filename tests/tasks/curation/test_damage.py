@@ -1,12 +1,16 @@
 """Damage in a lake is an error that names the file, and `verify` finds all of it."""
 
+import os
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from storage import datasets, tables
 from storage.compaction import MERGE_AT
 from storage.errors import LakeError
+from storage.metrics import connect_metrics, record_ranks
+from storage.metrics_file import FILE
 from storage.parts import replaced_by
 from storage.schemas import REVIEWS, TRACKS
 from storage.verify import file_count, verify
@@ -92,6 +96,24 @@ def test_a_damaged_part_that_is_to_be_merged_is_a_clear_error_and_nothing_is_los
             tables.append(lake, REVIEWS, [{"film_id": "wiki-1", "track_id": "b"}], "run")
     lake.remove(first)
     assert tables.latest(lake, REVIEWS)["film_id"].to_pylist() == ["wiki-1"]
+
+
+def test_a_duckdb_file_that_is_none_is_named(lake):
+    lake.write_bytes(b"hello" * 1000, FILE)
+    assert found(lake, deep=False) == [FILE]
+
+
+def test_damage_deep_in_the_duckdb_file_is_named(lake):
+    count = 100_000
+    row = {"film_id": "wiki-0", "policy": "p", "rank_lo": 1, "rank_hi": 1, "score": 1.0, "candidates": 2}
+    table = pa.table({name: [value] * count for name, value in row.items()})
+    record_ranks(lake, "run", table.append_column("track_id", pa.array([os.urandom(8).hex() for _ in range(count)])))
+    assert found(lake) == []
+    for place in range(30, 90, 5):
+        damage(lake, FILE, place / 100)
+    assert found(lake) == [FILE]
+    with pytest.raises(LakeError, match="damaged"), connect_metrics(lake) as connection:
+        connection.execute("SELECT max(track_id) FROM ranks").fetchall()
 
 
 def test_a_changed_manifest_is_found(lake):
