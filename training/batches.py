@@ -57,7 +57,7 @@ class Batch:
     tracks: Tracks
     owner: Tensor  # int64 [B]: row in `films`
     film_numbers: Tensor  # int64 [B]: the film's row in its split, equal across ranks
-    negative: Tensor  # int64 [B]: row of the (whole) batch that serves as the wrong film
+    negatives: Tensor  # bool [B, whole batch]: the items whose films are wrong for each one; none without triplets
 
 
 class FilmInputs:
@@ -74,6 +74,7 @@ class FilmInputs:
             self._tokens = encode_texts(tokenizer, texts, self.max_tokens)
         self._pictures = Pictures(split.film_ids, split.thumbnails) if system.image else None
         self._tag_sets = [frozenset(tags) for tags in split.tags]
+        self._draws_one_wrong_film = settings.triplet_negatives == "one"
 
     def gather(self, films: NDArray[np.int64], draws: list[Draw]) -> Films:
         """The inputs of these films with the paragraph and crop that each drew."""
@@ -87,17 +88,23 @@ class FilmInputs:
             pixels = torch.from_numpy(np.stack(crops))
         return Films(tokens, mask, pixels)
 
-    def wrong_films(self, films: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-        """For each item of a batch, another item of an unlike film (of any other film if all are alike)."""
-        unique, item_of = np.unique(films, return_inverse=True)
-        unlike = np.array([[self._unlike(a, b) for b in unique] for a in unique])
-        chosen = np.empty(len(films), np.int64)
-        for item, film in enumerate(item_of):
-            candidates = np.flatnonzero(unlike[film][item_of])
-            if not len(candidates):
-                candidates = np.flatnonzero(item_of != film)
-            chosen[item] = rng.choice(candidates) if len(candidates) else item
-        return chosen
+    def wrong_films(self, films: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.bool_]:
+        """For each item of a batch, the items of unlike films (of any other film if all are alike): bool [n, n].
+
+        A system without triplets has none, [n, 0]. The release draws one of them.
+        """
+        if self.system.loss != "triplet":
+            return np.zeros((len(films), 0), bool)
+        unique, film_of = np.unique(films, return_inverse=True)
+        unlike = np.array([[self._unlike(a, b) for b in unique] for a in unique])[film_of][:, film_of]
+        wrong = np.where(unlike.any(1, keepdims=True), unlike, film_of[:, None] != film_of)
+        if self._draws_one_wrong_film:
+            for row in wrong:
+                candidates = np.flatnonzero(row)
+                row[:] = False
+                if len(candidates):
+                    row[rng.choice(candidates)] = True
+        return wrong
 
     def _unlike(self, a: int, b: int) -> bool:
         mine, theirs = self._tag_sets[a], self._tag_sets[b]
@@ -118,7 +125,7 @@ def film_texts(split: Split, system: System, settings: Settings) -> list[str]:
 class TrainingBatches:
     """The training set as numbered batches: `make(epoch, step)` gives the same batch whenever it is asked.
 
-    With several ranks each makes its own share of every batch; `negative` counts in the whole batch.
+    With several ranks each makes its own share of every batch; `negatives` point into the whole batch.
     """
 
     def __init__(self, split: Split, inputs: FilmInputs, settings: Settings, seed: int, share: tuple[int, int]) -> None:
@@ -137,8 +144,7 @@ class TrainingBatches:
         first, last = self.split.first_segment[tracks], self.split.first_segment[tracks + 1]
         positions = self.split.positions[rng.integers(first, last)]
         films = self.split.owner[tracks]
-        triplets = self.inputs.system.loss == "triplet"
-        negative = self.inputs.wrong_films(films, rng) if triplets else np.zeros_like(films)
+        negatives = self.inputs.wrong_films(films, rng)
         own = slice(self.rank * self.share, (self.rank + 1) * self.share)
 
         def draw(film: int) -> Draw:
@@ -146,7 +152,7 @@ class TrainingBatches:
             across, down = chance.random(2)
             return int(chance.integers(self.inputs.paragraphs[film])) if self.draws_paragraph else 0, across, down
 
-        return _assemble(self.split, self.inputs, films[own], positions[own], negative[own], draw)
+        return _assemble(self.split, self.inputs, films[own], positions[own], negatives[own], draw)
 
     def _epoch_order(self, epoch: int) -> NDArray[np.int64]:
         """All tracks, shuffled for this epoch."""
@@ -216,7 +222,7 @@ def _assemble(
     inputs: FilmInputs,
     films: NDArray[np.int64],
     positions: NDArray[np.int64],
-    negative: NDArray[np.int64],
+    negatives: NDArray[np.bool_],
     draw: Callable[[int], Draw],
 ) -> Batch:
     unique, owner = np.unique(films, return_inverse=True)
@@ -225,5 +231,5 @@ def _assemble(
         gather_mels(split, positions),
         torch.from_numpy(owner),
         torch.from_numpy(films),
-        torch.from_numpy(negative),
+        torch.from_numpy(negatives),
     )

@@ -130,6 +130,9 @@ class Settings:
     """Keep a tag's release year: at test time it is a word that training never saw."""
     mask_same_film: bool = False
     """Leave another track of the same film out of the negatives (the paper counts it as wrong)."""
+    triplet_negatives: Literal["one", "all"] = "one"
+    """Wrong films that an item is told from: one at random (release), whose triplet is soon met and teaches nothing
+    more, or every other film of the batch."""
     optimiser: Literal["adam", "adamw"] = "adam"
     learning_rate: float = 1e-5
     weight_decay: float = 0.0
@@ -177,6 +180,7 @@ PRESETS: dict[str, Settings] = {
         ),
         head=HeadSettings("linear", dropout=0.1, width=128),
         mask_same_film=True,
+        triplet_negatives="all",
         optimiser="adamw",
         learning_rate=1e-3,
         weight_decay=0.05,

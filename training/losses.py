@@ -40,25 +40,27 @@ def same_film(films: Tensor) -> Tensor:
     return equal & ~torch.eye(len(films), dtype=torch.bool, device=films.device)
 
 
-def avca_triplets(text: Tensor, image: Tensor, audio: Tensor, negative: Tensor) -> Tensor:
+def avca_triplets(text: Tensor, image: Tensor, audio: Tensor, negatives: Tensor) -> Tensor:
     """The sum of AVCA's eight triplet terms over text, image and audio embeddings [B, d].
 
-    `negative`: [B], for each item the row of the batch that serves as its wrong film.
+    `negatives`: bool [B, B], true where the film of column j is a wrong one for item i; each term is a mean over them.
     """
     t, i, a = text.float(), image.float(), audio.float()
-    wrong_t, wrong_i, wrong_a = t[negative], i[negative], a[negative]
+    weights = negatives / negatives.sum().clamp(min=1)
 
     def triplet(anchor: Tensor, right: Tensor, wrong: Tensor) -> Tensor:
-        return F.triplet_margin_loss(anchor, right, wrong, margin=TRIPLET_MARGIN)
+        near = F.pairwise_distance(anchor, right)[:, None]
+        far = torch.cdist(anchor, wrong, compute_mode="donot_use_mm_for_euclid_dist")  # the other way loses digits
+        return (F.relu(near - far + TRIPLET_MARGIN) * weights).sum()
 
     # the reference's order: composite pairs first, then each anchor against its own modality's negative
     return (
-        triplet(t, a, wrong_t)
-        + triplet(i, a, wrong_i)
-        + triplet(a, t, wrong_a)
-        + triplet(a, i, wrong_a)
-        + triplet(a, i, wrong_i)
-        + triplet(a, t, wrong_t)
-        + triplet(t, a, wrong_a)
-        + triplet(i, a, wrong_a)
+        triplet(t, a, t)
+        + triplet(i, a, i)
+        + triplet(a, t, a)
+        + triplet(a, i, a)
+        + triplet(a, i, i)
+        + triplet(a, t, t)
+        + triplet(t, a, a)
+        + triplet(i, a, a)
     )

@@ -36,7 +36,7 @@ def batch_loss(task: Task, encoded: Encoded, batch: Batch, machine: Machine) -> 
     """
     query, audio = machine.gather(encoded.query.float()), machine.gather(encoded.audio.float())
     if not isinstance(task.model, Retriever):
-        return avca_triplets(query[:, 0], query[:, 1], audio, machine.gather(batch.negative))
+        return avca_triplets(query[:, 0], query[:, 1], audio, machine.gather(batch.negatives))
     excluded = same_film(machine.gather(batch.film_numbers)) if task.job.settings.mask_same_film else None
     return info_nce(query[:, 0], audio, task.model.log_scale, excluded)
 

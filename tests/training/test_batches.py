@@ -62,11 +62,14 @@ def test_the_shares_of_two_ranks_are_the_batch_of_one(batches):
 
 
 def test_a_wrong_film_is_another_film_with_few_common_tags(batches, shared):
-    made = batches(system=SYSTEMS["AVCA"], batch=16)
-    batch, tags = made.make(0, 0), [set(own) for own in shared[1].train.tags]
-    for film, negative in zip(batch.film_numbers, batch.film_numbers[batch.negative], strict=True):
+    every, one = (batches(system=SYSTEMS["AVCA"], batch=16, triplet_negatives=how).make(0, 0) for how in ("all", "one"))
+    tags = [set(own) for own in shared[1].train.tags]
+    for item, wrong in every.negatives.nonzero():
+        film, negative = every.film_numbers[item], every.film_numbers[wrong]
         assert film != negative
         assert len(tags[film] & tags[negative]) <= 0.7 * len(tags[film])
+    assert (one.negatives.sum(1) == 1).all() and (every.negatives.sum(1) > 1).all()
+    assert not (one.negatives & ~every.negatives).any()
 
 
 def test_where_all_films_are_alike_any_other_film_is_the_wrong_one(lake, write_version, quick):
@@ -74,7 +77,7 @@ def test_where_all_films_are_alike_any_other_film_is_the_wrong_one(lake, write_v
     train = load_split(lake, version, "train")
     inputs = FilmInputs(train, SYSTEMS["AVCA"], quick, TOKENIZER)
     chosen = inputs.wrong_films(np.array([0, 0, 1, 2]), np.random.default_rng(0))
-    assert [int(np.array([0, 0, 1, 2])[item]) for item in chosen[:2]] != [0, 0]
+    assert chosen.tolist() == [[False, False, True, True]] * 2 + [[True, True, False, True], [True, True, True, False]]
 
 
 def test_evaluation_takes_the_first_paragraph_and_the_middle_segment(shared, quick):

@@ -53,7 +53,7 @@ def test_bfloat16_embeddings_are_compared_in_float32():
     assert torch.equal(info_nce(query, audio, SCALE), info_nce(query.float(), audio.float(), SCALE))
 
 
-def test_avca_sums_its_eight_triplets():
+def test_avca_sums_its_eight_triplets_over_the_one_wrong_film_of_each():
     torch.manual_seed(0)
     t, i, a = torch.randn(3, 4, 8)
     other = torch.tensor([1, 2, 3, 0])
@@ -63,4 +63,14 @@ def test_avca_sums_its_eight_triplets():
     for anchor, right, wrong in triplets:
         margin = F.pairwise_distance(anchor, right) - F.pairwise_distance(anchor, wrong) + 1
         expected += margin.clamp(min=0).mean().item()
-    assert avca_triplets(t, i, a, other).item() == pytest.approx(expected, rel=1e-5)
+    negatives = F.one_hot(other, 4).bool()
+    assert avca_triplets(t, i, a, negatives).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_several_wrong_films_weigh_alike_and_none_is_no_loss():
+    torch.manual_seed(0)
+    t, i, a = torch.randn(3, 4, 8)
+    shifts = [F.one_hot((torch.arange(4) + n) % 4, 4).bool() for n in (1, 2, 3)]
+    apart = sum(avca_triplets(t, i, a, shift) for shift in shifts) / 3
+    assert torch.allclose(avca_triplets(t, i, a, ~torch.eye(4, dtype=torch.bool)), apart)
+    assert avca_triplets(t, i, a, torch.zeros(4, 4, dtype=torch.bool)) == 0

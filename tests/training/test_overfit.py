@@ -1,6 +1,10 @@
-"""Every system can learn: 32 films are told apart without a mistake within a minute on a CPU."""
+"""Every system can learn: 32 films are told apart without a mistake within a minute on a CPU.
+
+Two systems are shown to by default, one of either loss; NEEDLEDROP_OVERFIT=all shows all nine, in about two minutes.
+"""
 
 import io
+import os
 import time
 
 import numpy as np
@@ -18,6 +22,8 @@ from training.ranking import rank_tracks
 from training.train import train
 
 FILMS = 32
+CHOSEN = SYSTEMS if os.environ.get("NEEDLEDROP_OVERFIT") == "all" else ("All", "AVCA-tuned")
+needs_asking = pytest.mark.skip(reason="takes ten seconds; NEEDLEDROP_OVERFIT=all runs every system")
 WORDS = np.array([f"{first}{second}" for first in ("bo", "ka", "li", "mu") for second in ("ra", "sel", "tin", "wo")])
 
 
@@ -32,32 +38,33 @@ def _make_distinct(row: dict) -> None:
 
 
 @pytest.fixture
-def films(lake, write_version) -> Split:
+def splits(lake, write_version) -> list[Split]:
+    """What is learned, and a validation split of one track, too small to be measured: learning by heart needs none."""
     version = write_version(films={"train": FILMS, "valid": 1, "test": 1}, tracks=1, segments=1, change=_make_distinct)
-    return load_split(lake, version, "train")
+    return [load_split(lake, version, name) for name in ("train", "valid")]
 
 
 class _Learned(Exception):
     """The ceiling is reached."""
 
 
-@pytest.mark.parametrize("name", SYSTEMS)
-def test_a_system_learns_32_films_by_heart(name, lake, films, machine):
-    settings, system = chosen_settings("small", epochs=200, patience=200), SYSTEMS[name]
+@pytest.mark.parametrize(
+    "name", [name if name in CHOSEN else pytest.param(name, marks=needs_asking) for name in SYSTEMS]
+)
+def test_a_system_learns_32_films_by_heart(name, lake, splits, machine):
+    settings, system, films = chosen_settings("small", epochs=80), SYSTEMS[name], splits[0]
     begun, job = time.process_time(), Job(name, system, settings, 0, "overfit")
     built = build_model(system, settings, films, 0)
     save_config(lake, job, built)
-    inputs = FilmInputs(films, system, settings, built.tokenizer)
+    inputs = [FilmInputs(split, system, settings, built.tokenizer) for split in splits]
 
     def look(report) -> None:
         if report.epoch % 5 == 4:
-            query, audio = (
-                embed_films(built.model, films, inputs, machine),
-                embed_tracks(built.model, films, 1, machine),
-            )
+            query = embed_films(built.model, films, inputs[0], machine)
+            audio = embed_tracks(built.model, films, 1, machine)
             if (rank_tracks(query, audio, track_owners(films)).rank_hi == 1).all():  # R@1 is 100 %
                 raise _Learned
 
     with pytest.raises(_Learned):
-        train(lake, Task(job, built.model, films, films, inputs, inputs), machine, look)
+        train(lake, Task(job, built.model, *splits, *inputs), machine, look)
     assert time.process_time() - begun < 60
