@@ -19,18 +19,25 @@ _BOLD_HEADING = re.compile(r"^(?:;[ \t]*|''')([^\n'=:;]{3,40}?)[ \t]*:?(?:''')?:
 """What old and short articles write instead of a heading: a bold line."""
 _QUALIFIER = re.compile(r"\s*(?:\([^()]*\)|\[[^\[\]]*\]|[:.–—-]+|\bpart\s+\w+)\s*$")
 
-_KINDS = "summary|synopsis|outline|overview|details?|description|story|storyline|recap|line|review|section|information"
+_KINDS = (
+    "summary|synopsis|outline|overview|details?|description|story|storyline|recap|line|review|section|information"
+    "|introduction"
+)
 PLOT = re.compile(
-    rf"(?:the |film'?s? |movie |original |full |detailed |brief |short |complete |main |basic |story )*"
+    rf"(?:the |film'?s? |movie |original |official |full |detailed |brief |short |complete |main |basic |story )*"
     rf"(?:plots?(?: ?(?:{_KINDS}))?|synopsis|storyline|story ?line|story|stories|trama|argumento|sinopsis|sinopse"
-    r"|handlung|résumé|intrigue|handling|fabuła|zusammenfassung|(?:plot summary|summary|plot) of the (?:film|plot))"
+    r"|handlung|résumé|intrigue|handling|fabuła|zusammenfassung|(?:plot summary|summary|plot) of (?:the )?(?:film|plot)"
+    r"|story (?:outline|summary|synopsis)"
+    r"|(?:background|setting|overview|concept|premise|introduction) (?:and|&) (?:plot|synopsis|story))"
 )
 """Headings of a section that tells the story, in the languages whose articles were at hand."""
 TEASER = re.compile(
     r"(?:the )?(?:premise|summary|outline|narrative|scenario|film summary|movie summary|content|storyline summary)"
 )
 """Headings that may tell it, used when no `PLOT` section does."""
-_WITH_MORE = re.compile(r"(plot|synopsis|premise|storyline|story)(?:\s*(?:\band\b|&|/|,|\+|;|–|—| - ).*)$")
+_WITH_MORE = re.compile(
+    r"(plot(?: summary| synopsis)?|synopsis|premise|storyline|story)(?:\s*(?:\band\b|&|/|,|\+|;|–|—| - ).*)$"
+)
 _NOT_THE_STORY = re.compile(
     r"story (?:and|&) (?:screenplay|script|development|production|music|dialogues?|writing|direction)"
     r"|plot (?:and|&) (?:production|development)\b"
@@ -108,7 +115,7 @@ def _sections(padded: str) -> list[Section]:
 def _kind(heading: str) -> tuple[Kind, str]:
     """What a heading promises, and its name in lower case without markup and qualifiers. Headings repeat: cached."""
     simple = plain(heading) if _MARKUP.search(heading) else heading
-    name = " ".join(simple.lower().replace("’", "'").strip(" =:.").split())
+    name = " ".join(simple.lower().replace("’", "'").strip(" =:.*").split())
     base = _base(name)
     more = _WITH_MORE.fullmatch(base)
     if _ASIDE.fullmatch(name):

@@ -21,6 +21,8 @@ MORE = "A second part that follows the first."
         "== Plot&nbsp;summary ==",
         "== Plot overview ==", "== Plot outline ==", "== Film plot ==", "== Synopsis / Plot ==", "== Trama ==",
         "== The plot ==", "== Plot details ==", "==Plot==  ",
+        "== Summary of plot ==", "== Story outline ==", "== Plot introduction ==", "== Official synopsis ==",
+        "== Plot* ==", "== Plot summary and analysis ==", "== Background and plot ==",
     ],
 )  # fmt: skip
 def test_a_heading_of_a_plot_is_known(heading: str) -> None:
@@ -38,6 +40,10 @@ def test_a_heading_of_a_plot_is_known(heading: str) -> None:
         "Overview",
         "Reception",
         "Plotting",
+        "Plot twist",
+        "Plot and production",
+        "Story and production",
+        "Historical background",
     ],
 )
 def test_a_heading_of_something_else_is_not(heading: str) -> None:
