@@ -115,7 +115,13 @@ def _collect(supply: Supply, run_id: str, progress: Any) -> dict[str, Any]:
     counts = {"films": 0, "tracks": 0, "recovered": recover(lake, run_id)}
     planned = plan(lake, supply, run_id)
     todo = settings.chosen(planned.films, supply.judging.catalogue)
-    collector = Collector(supply, planned, run_id)
+    ended: list[str] = []
+
+    def film_ended(film_id: str) -> None:
+        ended.append(film_id)
+        progress("Turning music into mels", len(ended), len(todo))
+
+    collector = Collector(supply, planned, run_id, film_ended)
     paused = supply.paused
     per_batch = REMOTE_FILMS_PER_BATCH if settings.is_networked else LOCAL_FILMS_TOGETHER
     for start in range(0, len(todo), per_batch):
@@ -126,7 +132,6 @@ def _collect(supply: Supply, run_id: str, progress: Any) -> dict[str, Any]:
         for name, count in report.counts.items():
             counts[name] = counts.get(name, 0) + count
         paused = report.paused
-        progress("Turning music into mels", min(start + per_batch, len(todo)), len(todo))
     if planned.reopened and not paused:
         report = reopen_films(quote(Reopener(supply, run_id)), quote(planned.reopened))  # type: ignore[call-overload]
         for name, count in report.counts.items():
