@@ -176,6 +176,11 @@ def export_command(
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as progress:
         task = progress.add_task("Writing tracks", total=datasets.read_manifest(opened, chosen)["counts"]["tracks"])
-        files = export(opened, chosen, folder, form, mels=mels, on_tracks=lambda n: progress.advance(task, n))
+        try:
+            files = export(opened, chosen, folder, form, mels=mels, on_tracks=lambda n: progress.advance(task, n))
+        except OSError as error:
+            raise InputError(
+                f"{folder} cannot be written ({error}); make room there or choose another folder"
+            ) from error
     size = sum(path.stat().st_size for path in files)
     Console().print(f"Wrote {len(files)} files, {size / 1e6:,.1f} MB, to {folder}.")

@@ -63,6 +63,13 @@ def test_a_version_is_exported(lake, tmp_path):
     assert (tmp_path / "out" / "films" / "test.parquet").exists()
 
 
+def test_an_export_that_has_no_room_says_so(lake, small_disk):
+    disk = small_disk("size=64k")
+    refused = run("datasets", "export", disk / "out", "--lake", lake.root)
+    assert isinstance(refused.exception, InputError)
+    assert "make room" in str(refused.exception)
+
+
 def test_the_status_of_a_filled_lake_fits_a_screen(lake):
     said = run("status", "--lake", lake.root).stdout
     assert versions.current(lake) in said
