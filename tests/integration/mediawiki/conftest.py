@@ -99,9 +99,12 @@ class Wiki:
         (self.work / "edge.json").write_text(json.dumps(edge))
 
     def requests(self) -> list[dict[str, Any]]:
-        """Every request since the log was last cleared."""
-        file = self.work / "requests.jsonl"
-        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+        """Every request since the log was last cleared. PHP writes a line when its answer may be out already."""
+        file, seen = self.work / "requests.jsonl", None
+        while (now := file.read_text() if file.exists() else "") != seen:
+            seen = now
+            time.sleep(0.05)
+        return [json.loads(line) for line in now.splitlines()]
 
     def api_requests(self) -> list[dict[str, Any]]:
         return [r for r in self.requests() if r["uri"].startswith("/w/api.php")]

@@ -19,6 +19,7 @@ function deny( int $status, string $text, ?int $wait = null ): void {
 	http_response_code( $status );
 	header( 'Content-Type: text/plain; charset=utf-8' );
 	if ( $wait !== null ) { header( "Retry-After: $wait" ); }
+	ob_start(); // flushed after the shutdown function: the log has the line before the client has its answer
 	echo $text, "\n";
 }
 
