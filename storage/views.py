@@ -7,6 +7,8 @@ Pictures and fingerprints are left out: SQL wants the plain columns beside them.
 
 from __future__ import annotations
 
+import contextlib
+
 import duckdb
 import pyarrow as pa
 
@@ -45,7 +47,8 @@ def define_lake_views(connection: duckdb.DuckDBPyConnection, lake: Lake, *, temp
 def define_mel_view(connection: duckdb.DuckDBPyConnection, lake: Lake, *, temporary: bool = False) -> None:
     """Define `mels`, the plain columns of every shard, one row a segment; `shard` and `row` are those of `segments`.
 
-    Apart from the others, because making it lists every shard and opens one.
+    Apart from the others, because making it lists every shard and opens one. Where that one is damaged the
+    view stays as it was, so that all else can still be asked; `needledrop verify` names the damage.
     """
     plain = ", ".join(name for name in COLUMNS.names if name not in ("film_id", "track_id"))
     shards = lake.uri("mels").replace("'", "''") + "/year=*/page=*.parquet"
@@ -57,7 +60,8 @@ def define_mel_view(connection: duckdb.DuckDBPyConnection, lake: Lake, *, tempor
     first = [("film_id", pa.string()), ("track_id", pa.string()), ("year", pa.int16()), ("shard", pa.string())]
     if not lake.list("mels", suffix=".parquet"):
         select = _no_rows(pa.schema([*first, ("row", pa.int32()), *list(COLUMNS)[2:]]))
-    connection.execute(f"CREATE OR REPLACE {'TEMP VIEW' if temporary else 'VIEW'} mels AS {select}")
+    with contextlib.suppress(duckdb.InvalidInputException):
+        connection.execute(f"CREATE OR REPLACE {'TEMP VIEW' if temporary else 'VIEW'} mels AS {select}")
 
 
 def _version_sql(lake: Lake, versions: list[str], file: datasets.VersionFile) -> str:
