@@ -74,3 +74,8 @@ def test_the_stored_views_read_the_lake_without_needledrop(lake):
     refresh_views(lake)
     with connect_metrics(lake) as connection:
         assert connection.execute("SELECT count(*) FROM duckdb_views() WHERE view_name = 'films'").fetchone() == (1,)
+
+
+def test_a_damaged_shard_hides_no_other_view(lake):
+    lake.write_bytes(b"mels", "mels/year=2020/page=enwiki-1.parquet")
+    assert query(lake, "SELECT count(*) FROM films") == [(0,)]
