@@ -114,14 +114,18 @@ def refresh(
                 )
     paused = summary.get("soundtracks", {}).get("paused")
     record_flow_run(store, run_id, NAME, "paused" if paused else "completed", parameters, summary)
-    create_markdown_artifact(key="refresh-summary", markdown=_as_markdown(summary), description=f"Refresh of {lake}")
-    create_table_artifact(
-        key="refresh-difference",
-        table=run_counts(store, run_id),
-        description=f"What this refresh of {lake} counted, beside the one before it",
-    )
+    _publish(store, run_id, summary)
     # What is there is curated and measured even when a source asked for a pause; the state says so all the same.
     return Completed(name="Paused", message=paused, data=summary) if paused else summary
+
+
+def _publish(lake: Lake, run_id: str, summary: dict[str, Any]) -> None:
+    """Show an operator what this refresh did, and what it did beside the one before it."""
+    about = f"Refresh of {lake.root}"
+    create_markdown_artifact(key="refresh-summary", markdown=_as_markdown(summary), description=about)
+    create_table_artifact(
+        key="refresh-difference", table=run_counts(lake, run_id), description=f"{about}, beside the one before it"
+    )
 
 
 @contextmanager
