@@ -71,7 +71,7 @@ class _Collected:
         mel = melspectrogram_db(segment, self.settings)
         ref_db = float(mel.max())
         self.stored.append(quantise(mel, ref_db, self.settings))
-        clipped = float(np.mean(np.abs(segment) >= CLIPPED_LEVEL)) if peak >= CLIPPED_LEVEL else 0.0
+        clipped = np.count_nonzero(np.abs(segment) >= CLIPPED_LEVEL) / len(segment) if peak >= CLIPPED_LEVEL else 0.0
         self.rows.append((ref_db, peak, clipped, padded_samples / self.settings.sample_rate_hz))
 
     def track(self) -> TrackMels:
@@ -104,7 +104,8 @@ def quantise(mel: NDArray[np.float32], ref_db: float, settings: MelSettings) -> 
     """Decibels as stored: 255 steps over the span below `ref_db` (half a step off at most), or float16."""
     if settings.encoding == "float16":
         return mel.astype(np.float16)
-    steps = (mel - np.float32(ref_db - settings.span_db)) * np.float32(255 / settings.span_db)
+    steps = mel - np.float32(ref_db - settings.span_db)
+    steps *= np.float32(255 / settings.span_db)
     steps += np.float32(0.5)
     np.maximum(steps, 0, out=steps)
     return steps.astype(np.uint8)
