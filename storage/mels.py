@@ -166,10 +166,11 @@ class MelReader:
     def gather(self, positions: NDArray[np.integer[Any]], out: NDArray[Any]) -> None:
         """Copy segments into `out`, shape (n, bands, frames) of the stored type, contiguous."""
         size = self.settings.segment_bytes
-        flat = out.reshape(len(positions), -1).view(np.uint8)
-        sources, files, offsets = self._bytes, self._file[positions].tolist(), self._offset[positions].tolist()
-        for i, (file, start) in enumerate(zip(files, offsets, strict=True)):
-            flat[i] = sources[file][start : start + size]
+        # Between memory views a slice is copied by memmove, a quarter faster than between NumPy arrays.
+        into, sources, at = memoryview(out.reshape(-1).view(np.uint8)), self._bytes, 0
+        for file, start in zip(self._file[positions].tolist(), self._offset[positions].tolist(), strict=True):
+            into[at : at + size] = sources[file][start : start + size]
+            at += size
 
     def read_ahead(self, positions: NDArray[np.integer[Any]]) -> None:
         """Ask the system to fetch these segments from disk while the caller does something else."""
@@ -182,7 +183,7 @@ class MelReader:
 @dataclass(frozen=True)
 class _OpenShard:
     mapping: mmap.mmap
-    data: NDArray[np.uint8]
+    data: memoryview
     offsets: NDArray[np.int64]
     ref_db: NDArray[np.float32]
 
@@ -213,7 +214,7 @@ def _open_shard(lake: Lake, shard: str, settings: MelSettings) -> _OpenShard:
         raise LakeError(f"{shard} is damaged ({error}); delete it and collect soundtracks again") from error
     if len(offsets) and offsets[-1] + settings.segment_bytes > len(mapping):
         raise LakeError(f"{shard} is shorter than its metadata says; delete it and collect soundtracks again")
-    return _OpenShard(mapping, np.frombuffer(mapping, np.uint8), offsets, ref_db)
+    return _OpenShard(mapping, memoryview(mapping), offsets, ref_db)
 
 
 def settings_of(shard: str, metadata: dict[bytes, bytes]) -> MelSettings:
