@@ -1,6 +1,7 @@
 """Kill -9 at random moments, run again to the end: the same lake as if nothing had happened.
 
-`NEEDLEDROP_CRASHES` sets how often it dies; `make chaos` runs the long form.
+`NEEDLEDROP_CRASHES` sets how often it dies; `make chaos` runs the long form. Every few kills begin a new lake:
+what was committed stays, so a lake that died more often would be finished, and its later kills would hit nothing.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from storage import tables
 from storage.schemas import FILMS, OUTCOMES, TRACKS
 
 CRASHES = int(os.environ.get("NEEDLEDROP_CRASHES", "3"))
+KILLS_A_LAKE = 4
 VARIES = {"run_id", "recorded_at", "seconds"}
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120 + 60 * CRASHES)]
@@ -68,17 +70,30 @@ def _shards(root: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def lakes(command: list[str], environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """One lake that was never disturbed, and one whose every run but the last was killed."""
-    calm, stormy = (str(tmp_path_factory.mktemp(name) / "lake") for name in ("calm", "stormy"))
-    started = time.monotonic()
-    subprocess.run([*command, calm], env=environment, check=True, stdout=subprocess.DEVNULL)
-    whole_seconds = time.monotonic() - started
-    moments = random.Random(int(os.environ.get("NEEDLEDROP_SEED", "7")))
-    for _ in range(CRASHES):
-        _run_until_killed([*command, stormy], environment, moments.uniform(0.2, 1.0) * whole_seconds)
+def calm(
+    command: list[str], environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[str, float]:
+    """A lake that was never disturbed, and the seconds that it took."""
+    root, started = str(tmp_path_factory.mktemp("calm") / "lake"), time.monotonic()
+    subprocess.run([*command, root], env=environment, check=True, stdout=subprocess.DEVNULL)
+    return root, time.monotonic() - started
+
+
+@pytest.fixture(scope="module", params=range(-(-CRASHES // KILLS_A_LAKE)))
+def lakes(
+    request: pytest.FixtureRequest,
+    calm: tuple[str, float],
+    command: list[str],
+    environment: dict[str, str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> tuple[str, str]:
+    """The undisturbed lake, and one whose every run but the last was killed."""
+    stormy = str(tmp_path_factory.mktemp("stormy") / "lake")
+    moments = random.Random(int(os.environ.get("NEEDLEDROP_SEED", "7")) + request.param)
+    for _ in range(min(KILLS_A_LAKE, CRASHES - request.param * KILLS_A_LAKE)):
+        _run_until_killed([*command, stormy], environment, moments.uniform(0.2, 1.0) * calm[1])
     subprocess.run([*command, stormy], env=environment, check=True, stdout=subprocess.DEVNULL)
-    return calm, stormy
+    return calm[0], stormy
 
 
 @pytest.mark.parametrize("table", [FILMS, TRACKS], ids=["films", "tracks"])
