@@ -23,6 +23,7 @@ from tasks.progress import bars
 from tasks.soundtracks.candidates import Film
 from tasks.soundtracks.collecting import LOCAL_FILMS_TOGETHER, Collector, Report
 from tasks.soundtracks.planning import Reopened, plan
+from tasks.soundtracks.rechecking import Rechecker
 from tasks.soundtracks.recovery import recover
 from tasks.soundtracks.reopening import Reopener
 from tasks.soundtracks.settings import SoundtrackSettings
@@ -48,6 +49,8 @@ def collect_soundtracks(
     retry_reasons: list[str] | None = None,
     daily_requests: Annotated[int, Field(ge=1)] = 20_000,
     daily_downloads: Annotated[int, Field(ge=1)] = 2_500,
+    recheck_days: Annotated[int, Field(ge=0)] = 90,
+    most_rechecks: Annotated[int, Field(ge=1)] = 200,
     pace: Annotated[float, Field(ge=0.0, le=10.0)] = 1.0,
     workers: Annotated[int, Field(ge=1, le=64)] = 2,
 ) -> dict[str, Any] | State[dict[str, Any]]:
@@ -69,6 +72,8 @@ def collect_soundtracks(
         retry_reasons: Only films with failures of these reasons, such as http_403 or timeout, which are tried again.
         daily_requests: Requests a day to each networked source, over all runs and workers.
         daily_downloads: Downloads a day from each networked source, over all runs and workers.
+        recheck_days: Ask for a track from the network again after so many days, whether it is still there; 0 never.
+        most_rechecks: At most this many such questions in one run: two hundred take about an hour.
         pace: Multiplies every wait between requests; below 1 only for servers of your own.
         workers: Processes that decode audio side by side.
     """
@@ -85,6 +90,8 @@ def collect_soundtracks(
         retry_reasons=tuple(retry_reasons or ()),
         daily_requests=daily_requests,
         daily_downloads=daily_downloads,
+        recheck_days=recheck_days,
+        most_rechecks=most_rechecks,
         pace=pace,
         workers=workers,
     )
@@ -137,6 +144,10 @@ def _collect(supply: Supply, run_id: str, progress: Any) -> dict[str, Any]:
         for name, count in report.counts.items():
             counts[name] = counts.get(name, 0) + count
         paused = report.paused
+    if settings.rechecks and not paused:
+        report = recheck_tracks(quote(Rechecker(supply, run_id, progress)))  # type: ignore[call-overload]
+        counts.update(report.counts)
+        paused = report.paused
     summary: dict[str, Any] = {**counts, "films_to_do": len(todo)}
     if settings.is_networked:
         summary["requests"] = supply.requests
@@ -153,3 +164,9 @@ def collect_batch(collector: Collector, films: Sequence[Film]) -> Report:
 def reopen_films(reopener: Reopener, films: Sequence[Reopened]) -> Report:
     """Add to films that are done what a person approved or what is tried again."""
     return reopener.reopen(films)
+
+
+@task(name="recheck-tracks", cache_policy=NO_CACHE, persist_result=False)
+def recheck_tracks(rechecker: Rechecker) -> Report:
+    """Ask whether what was collected from the network is still there."""
+    return rechecker.recheck()

@@ -27,6 +27,8 @@ CREATIVE_COMMONS = typer.Option(False, help="From the network, take only what st
 KEEP_AUDIO = typer.Option(False, help="Keep downloads in the lake; deleted once their mels are committed otherwise.")
 REQUESTS = typer.Option(20_000, min=1, help="Requests a day to each source, over all runs and workers.")
 DOWNLOADS = typer.Option(2_500, min=1, help="Downloads a day from each source, over all runs and workers.")
+RECHECK_DAYS = typer.Option(90, min=0, help="Ask after so many days whether a track is still there; 0 never.")
+RECHECKS = typer.Option(200, min=1, help="At most this many such questions in one run; two hundred take an hour.")
 PACE = typer.Option(1.0, min=0.0, max=10.0, help="Multiplies every wait; below 1 only for servers of your own.")
 WORKERS = typer.Option(2, min=1, max=64, help="Processes that decode audio side by side.")
 VERBOSE = typer.Option(False, "--verbose", "-v", help="Show Prefect's own log lines.")
@@ -53,6 +55,8 @@ def soundtracks_command(
     limit: int = typer.Option(None, min=1, help="At most this many films."),
     daily_requests: int = REQUESTS,
     daily_downloads: int = DOWNLOADS,
+    recheck_days: int = RECHECK_DAYS,
+    most_rechecks: int = RECHECKS,
     pace: float = PACE,
     workers: int = WORKERS,
     verbose: bool = VERBOSE,
@@ -79,6 +83,8 @@ def soundtracks_command(
             "limit": limit,
             "daily_requests": daily_requests,
             "daily_downloads": daily_downloads,
+            "recheck_days": recheck_days,
+            "most_rechecks": most_rechecks,
             "pace": pace,
             "workers": workers,
         },

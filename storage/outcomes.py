@@ -31,6 +31,9 @@ class Stage(StrEnum):
     """A film's search for music; the item is a film."""
     TRACK = "track"
     """One recording; the item is `FILM_ID/TRACK_ID`, or the track alone when no film wants it."""
+    AVAILABILITY = "availability"
+    """Whether a collected recording is still there; the item is a track. `ok` is there, `failed` is dead, and
+    `skipped` means that its source could not tell this time. `retry_at` is when it is asked again."""
 
 
 class Status(StrEnum):
@@ -62,6 +65,7 @@ REASONS: dict[Stage, frozenset[str]] = {
         | {"undecodable", "too_large", "decoder_crashed", "unforeseen_error", "no_film", "taken_down"}
         | FETCH_REASONS
     ),
+    Stage.AVAILABILITY: frozenset({"ok", "unreachable"}) | FETCH_REASONS,
 }
 
 

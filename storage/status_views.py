@@ -14,7 +14,7 @@ _PROGRESS = """
 SELECT stage, count(*) AS items, count(*) FILTER (status = 'ok') AS ok, count(*) FILTER (status = 'skipped') AS skipped,
     count(*) FILTER (status = 'failed') AS failed, max(recorded_at) AS newest
 FROM outcomes GROUP BY stage
-ORDER BY list_position(['film', 'thumbnail', 'soundtrack', 'track'], stage)
+ORDER BY list_position(['film', 'thumbnail', 'soundtrack', 'track', 'availability'], stage)
 """
 
 _FAILURES = """
@@ -43,11 +43,11 @@ WITH untried AS (
     SELECT stage, 'never_tried' AS state, NULL::TIMESTAMPTZ AS due FROM untried ANTI JOIN outcomes USING (stage, item)
     UNION ALL
     SELECT stage, CASE WHEN retry = 'soon' OR retry_at <= now() THEN 'due' ELSE 'later' END, retry_at
-    FROM outcomes WHERE status <> 'ok' AND retry <> 'never'
+    FROM outcomes WHERE (status <> 'ok' OR stage = 'availability') AND retry <> 'never'
 )
 SELECT stage, state, count(*) AS items, min(due) AS next_due, any_value(seconds_each) * count(*) AS estimated_seconds
 FROM waiting LEFT JOIN pace USING (stage) GROUP BY stage, state
-ORDER BY list_position(['film', 'thumbnail', 'soundtrack', 'track'], stage), state
+ORDER BY list_position(['film', 'thumbnail', 'soundtrack', 'track', 'availability'], stage), state
 """
 
 _MISSING = """
@@ -68,6 +68,17 @@ FROM films f LEFT JOIN tracked USING (film_id) LEFT JOIN pictured USING (film_id
 WHERE coalesce(f.state, 'present') <> 'present' OR f.year IS NULL OR NOT has_plot OR NOT has_thumbnail
     OR coalesce(tracked.recordings, 0) = 0
 ORDER BY film_id
+"""
+
+_DEAD_TRACKS = """
+SELECT t.film_id, f.title AS film, o.item AS track_id, t.title, t.url, o.reason, o.message, o.recorded_at AS asked_at,
+    o.retry_at AS asked_again_at, versions
+FROM outcomes o JOIN tracks t ON t.track_id = o.item AND t.segments > 0 LEFT JOIN films f USING (film_id)
+LEFT JOIN (
+    SELECT track_id, list(DISTINCT dataset_version ORDER BY dataset_version) AS versions
+    FROM dataset_tracks GROUP BY track_id
+) USING (track_id)
+WHERE o.stage = 'availability' AND o.status = 'failed' ORDER BY t.film_id, track_id
 """
 
 _VERSION_HISTORY = """
@@ -100,6 +111,7 @@ STATUS_VIEWS: dict[str, str] = {
     "pace": _PACE,
     "waiting": _WAITING,
     "missing": _MISSING,
+    "dead_tracks": _DEAD_TRACKS,
     "version_history": _VERSION_HISTORY,
     "run_counts": _RUN_COUNTS,
 }

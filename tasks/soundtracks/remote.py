@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import random
 import shutil
 import time
 from collections.abc import Callable, Collection
@@ -62,6 +63,15 @@ class Remote:
     def entries(self, url: str) -> dict[str, Any]:
         """A list's entries. Raises `ItemError` or `SourcePaused`."""
         return self._attempt(url, lambda: self.fetcher.entries(url))
+
+    def look(self, media_id: str, url: str) -> dict[str, Any]:
+        """What the source says of one recording now, without its media. Raises `ItemError` or `SourcePaused`.
+
+        Waits as before a download: lookups in a row cost the source nearly as much.
+        """
+        least, most = self.fetcher.pace.before_download_seconds
+        time.sleep(self.fetcher.pace.factor * random.uniform(least, most))  # noqa: S311
+        return self._attempt(media_id, lambda: self.fetcher.entries(url))
 
     def download(self, film_id: str, media_id: str, url: str, wanted: Wanted) -> tuple[dict[str, Any], Path]:
         """One recording, verified. Raises `ItemError`, `SourcePaused`, or `NotWanted` when `wanted` refuses it."""

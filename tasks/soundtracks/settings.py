@@ -30,6 +30,8 @@ class SoundtrackSettings:
     retry_reasons: tuple[str, ...] = ()
     daily_requests: int = 20_000
     daily_downloads: int = 2_500
+    recheck_days: int = 90
+    most_rechecks: int = 200
     pace: float = 1.0
     workers: int = 2
 
@@ -37,6 +39,11 @@ class SoundtrackSettings:
     def is_networked(self) -> bool:
         """Whether anything is asked of the network."""
         return self.youtube or bool(self.urls)
+
+    @property
+    def rechecks(self) -> bool:
+        """Whether what was collected is asked for again: not in a run that a person narrowed to something else."""
+        return self.is_networked and self.recheck_days > 0 and not self.films and not self.retry_reasons
 
     def check(self) -> None:
         """Raise `InputError` for what a person must mend before a run can start."""

@@ -115,7 +115,7 @@ class UrlSource(Assigned):
         self, candidates: Sequence[Candidate], judging: Judge, remote: Remote, *, creative_commons_only: bool = False
     ) -> None:
         super().__init__(candidates, judging)
-        self._remote = remote
+        self.remote = remote
         self._creative_commons_only = creative_commons_only
 
     def find(self, film: Film) -> Sequence[Judged]:
@@ -131,7 +131,7 @@ class UrlSource(Assigned):
             return "not_creative_commons" if self._creative_commons_only and not is_creative_commons(licence) else None
 
         try:
-            info, path = self._remote.download(film.film_id, candidate.media_id, candidate.url, wanted)
+            info, path = self.remote.download(film.film_id, candidate.media_id, candidate.url, wanted)
         except NotWanted as unwanted:
             return Fetched(None, decided(judged, Decision.REJECTED, unwanted.reason))
         if refusal := wanted(info):  # it lay finished from a run that was allowed more

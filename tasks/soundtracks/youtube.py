@@ -42,7 +42,7 @@ class YouTubeSource:
     name = NAME
 
     def __init__(self, remote: Remote, judging: Judge, *, creative_commons_only: bool = False) -> None:
-        self._remote = remote
+        self.remote = remote
         self._judging = judging
         self._creative_commons_only = creative_commons_only
 
@@ -59,7 +59,7 @@ class YouTubeSource:
 
     def _from_albums(self, film: Film) -> list[Candidate]:
         query = _words(film, "soundtrack")
-        results = self._remote.entries(_results_url(query, _PLAYLISTS_ONLY))
+        results = self.remote.entries(_results_url(query, _PLAYLISTS_ONLY))
         judged: dict[Decision, list[tuple[bool, float, int, Candidate]]] = defaultdict(list)
         for position, entry in enumerate(results["entries"]):
             title = album_title(entry.get("title"))
@@ -82,7 +82,7 @@ class YouTubeSource:
         return candidates
 
     def _tracks_of(self, album: Candidate, query: str, first_position: int) -> list[Candidate]:
-        listed = self._remote.entries(f"https://www.youtube.com/playlist?list={album.media_id}")
+        listed = self.remote.entries(f"https://www.youtube.com/playlist?list={album.media_id}")
         tracks = [
             candidate_from_entry(entry, NAME, query, first_position + n) for n, entry in enumerate(listed["entries"])
         ]
@@ -94,7 +94,7 @@ class YouTubeSource:
     def _from_search(self, film: Film) -> list[Candidate]:
         query = _words(film, "original motion picture soundtrack")
         url = _results_url(query, _CREATIVE_COMMONS_ONLY) if self._creative_commons_only else None
-        hits = self._remote.entries(url or f"ytsearch{SEARCH_HITS}:{query}")["entries"][:SEARCH_HITS]
+        hits = self.remote.entries(url or f"ytsearch{SEARCH_HITS}:{query}")["entries"][:SEARCH_HITS]
         return [candidate_from_entry(entry, NAME, query, n) for n, entry in enumerate(hits)]
 
     def fetch(self, judged: Judged, film: Film) -> Fetched:
@@ -108,7 +108,7 @@ class YouTubeSource:
 
         candidate = judged.candidate
         try:
-            info, path = self._remote.download(film.film_id, candidate.media_id, candidate.url, wanted)
+            info, path = self.remote.download(film.film_id, candidate.media_id, candidate.url, wanted)
         except NotWanted:
             return Fetched(None, latest)
         latest = self._judge_page(judged, from_info(candidate, info), film)

@@ -1,0 +1,123 @@
+"""Listed addresses asked for again, from a loopback server: there, gone, too busy to say, of a host that is no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storage import tables
+from storage.lake import Lake
+from storage.outcomes import Outcome, Stage, Status, record
+from storage.schemas import OUTCOMES, TRACKS
+from tasks.soundtracks.collecting import Report
+from tasks.soundtracks.fetching import Fetcher, Pace
+from tasks.soundtracks.gate import Gate
+from tasks.soundtracks.rechecking import Rechecker
+from tasks.soundtracks.remote import Remote
+from tasks.soundtracks.settings import SoundtrackSettings
+from tasks.soundtracks.supply import Supply, read_judge
+from tasks.soundtracks.url_list import UrlSource, media_id
+
+pytestmark = pytest.mark.integration
+LONG_AGO = datetime.now(UTC) - timedelta(days=100)
+
+
+@pytest.fixture
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    monkeypatch.setenv("NEEDLEDROP_CACHE", str(tmp_path / "cache"))
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    return tables.open_tables(str(tmp_path / "lake"))
+
+
+@pytest.fixture
+def source(lake: Lake, tmp_path: Path) -> Iterator[UrlSource]:
+    gate = Gate(lake, "url_list", "test", "1", {"requests": 1000, "downloads": 100})
+    fetcher = Fetcher(tmp_path / "cache", Pace(0.0), gate.count_request, 3.0, socket_timeout_seconds=1.0)
+    yield UrlSource([], read_judge(lake), Remote(gate, fetcher))
+    fetcher.close()
+
+
+def collected(lake: Lake, *urls: str) -> None:
+    """Recordings of these addresses, collected long ago in this order."""
+    rows = [
+        {
+            "film_id": "enwiki-1",
+            "track_id": f"url_list:{media_id(url)}",
+            "source": "url_list",
+            "media_id": media_id(url),
+            "url": url,
+            "segments": 3,
+            "recorded_at": LONG_AGO + timedelta(minutes=number),
+        }
+        for number, url in enumerate(urls)
+    ]
+    tables.append(lake, TRACKS, rows, "test")
+
+
+def recheck(lake: Lake, source: UrlSource) -> Report:
+    settings = SoundtrackSettings(urls=("list.txt",), has_consent=True)
+    return Rechecker(Supply(lake, settings, read_judge(lake), [source]), "test").recheck()
+
+
+def said(lake: Lake, url: str) -> tuple[str, str] | None:
+    rows = tables.latest(lake, OUTCOMES).to_pylist()
+    return next(((r["status"], r["reason"]) for r in rows if r["item"] == f"url_list:{media_id(url)}"), None)
+
+
+ANSWERS = {
+    "one.mp3": ("ok", "ok"),
+    "page.html": ("ok", "ok"),
+    "status-404/one.mp3": ("failed", "http_gone"),
+    "status-410/one.mp3": ("failed", "http_gone"),
+    "status-403/one.mp3": ("skipped", "http_403"),
+    "status-503/one.mp3": ("skipped", "http_5xx"),
+}
+
+
+@pytest.mark.parametrize("path", ANSWERS)
+def test_an_address_is_there_or_gone_or_nobody_knows(lake: Lake, source: UrlSource, server: Any, path: str) -> None:
+    collected(lake, f"{server.url}/{path}")
+    recheck(lake, source)
+    assert said(lake, f"{server.url}/{path}") == ANSWERS[path]
+    assert not list(Path(lake.cache_folder).rglob("*.mp3"))
+
+
+def test_a_second_run_asks_for_nothing(lake: Lake, source: UrlSource, server: Any) -> None:
+    collected(lake, f"{server.url}/one.mp3", f"{server.url}/status-404/one.mp3")
+    assert recheck(lake, source).counts["tracks_dead"] == 1
+    before = len(server.log)
+    assert recheck(lake, source).counts["tracks_checked"] == 0
+    assert len(server.log) == before
+
+
+def test_too_many_requests_pause_and_mark_nothing(lake: Lake, source: UrlSource, server: Any) -> None:
+    busy, after = f"{server.url}/status-429/one.mp3", f"{server.url}/status-404/one.mp3"
+    collected(lake, busy, after)
+    report = recheck(lake, source)
+    assert report.paused is not None
+    assert report.paused.reason == "rate_limit"
+    assert (said(lake, busy), said(lake, after)) == (None, None)
+
+
+def test_a_host_that_is_no_more_is_asked_once_for_all_its_tracks(lake: Lake, source: UrlSource, server: Any) -> None:
+    gone = [f"http://no-such-host.invalid/{name}.mp3" for name in ("one", "two")]
+    collected(lake, gone[0], f"{server.url}/one.mp3", gone[1])
+    report = recheck(lake, source)
+    assert report.paused is not None
+    assert [said(lake, url) for url in gone] == [("skipped", "unreachable")] * 2
+    assert said(lake, f"{server.url}/one.mp3") is None
+
+
+def test_an_address_in_doubt_for_the_third_time_is_dead(lake: Lake, source: UrlSource, server: Any) -> None:
+    url = f"{server.url}/status-403/one.mp3"
+    collected(lake, url)
+    doubt = Outcome(Stage.AVAILABILITY, f"url_list:{media_id(url)}", Status.SKIPPED, "http_403", retry_at=LONG_AGO)
+    for _day in range(2):
+        record(lake, [doubt], "test")
+    recheck(lake, source)
+    assert said(lake, url) == ("failed", "http_403")

@@ -1,0 +1,223 @@
+"""Collected videos asked for again through the real yt-dlp: what is there, what is dead, what nobody knows yet."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from storage import tables
+from storage.lake import Lake
+from storage.outcomes import Outcome, Stage, Status, record
+from storage.schemas import OUTCOMES, TRACKS
+from storage.views import define_lake_views
+from tasks.soundtracks.collecting import Report
+from tasks.soundtracks.purging import take_down
+from tasks.soundtracks.rechecking import Rechecker, due_tracks
+from tasks.soundtracks.settings import SoundtrackSettings
+from tasks.soundtracks.supply import open_supply
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def ids(lake: Lake, world: Any, add_films: Any, collect: Any) -> list[str]:
+    """A film's three tracks, collected a hundred days ago."""
+    made: list[str] = world.add_film("Night Ferry", 2015, 3)
+    world.save()
+    add_films(lake, [("Night Ferry (2015 film)", 2015)])
+    collect()
+    age(lake, TRACKS, 100)
+    world.log.write_text("")
+    return made
+
+
+def age(lake: Lake, table: Any, days: int) -> None:
+    """Let every row of a table be so many days older, where it lies."""
+    for part in tables.parts(lake, table):
+        rows = pq.read_table(lake.uri(part), partitioning=None)
+        for number, column in enumerate(rows.schema):
+            if column.name in ("recorded_at", "retry_at"):
+                earlier = pc.subtract(rows[column.name], pa.scalar(timedelta(days=days), pa.duration("us")))
+                rows = rows.set_column(number, column, earlier)
+        lake.write_table(rows, part)
+
+
+def recheck(lake: Lake, **chosen: Any) -> Report:
+    settings = SoundtrackSettings(**{"youtube": True, "has_consent": True, "pace": 0.0, **chosen})
+    settings.check()
+    with open_supply(lake, settings, "test", lambda *_told: None) as supply:
+        return Rechecker(supply, "test").recheck()
+
+
+def said(lake: Lake) -> dict[str, tuple[str, str]]:
+    """What is known of each recording, by its media id: status and reason."""
+    rows = [row for row in tables.latest(lake, OUTCOMES).to_pylist() if row["stage"] == Stage.AVAILABILITY]
+    return {row["item"].split(":")[1]: (row["status"], row["reason"]) for row in rows}
+
+
+def dead(lake: Lake) -> dict[str, str]:
+    with tables.connect(lake) as connection:
+        define_lake_views(connection, lake, temporary=True)
+        return dict(connection.execute("SELECT track_id, reason FROM dead_tracks").fetchall())
+
+
+def close(world: Any, video: str, status: str, reason: str) -> None:
+    world.videos[video] |= {"status": status, "reason": reason}
+    world.save()
+
+
+def test_what_is_still_there_is_ok_and_no_media_is_asked_for(lake: Lake, world: Any, ids: list[str]) -> None:
+    assert recheck(lake).counts["tracks_checked"] == 3
+    assert said(lake) == dict.fromkeys(ids, ("ok", "ok"))
+    assert {request["video"] for request in world.requests if request["video"]} == set(ids)
+    assert not world.media_requests()
+
+
+CLOSED = {
+    "private": ("LOGIN_REQUIRED", "Private video"),
+    "removed": ("ERROR", "This video has been removed by the uploader"),
+    "copyright": ("ERROR", "This video is no longer available due to a copyright claim by A Label"),
+}
+
+
+@pytest.mark.parametrize("reason", CLOSED)
+def test_a_video_that_was_closed_is_dead_and_its_mels_stay(lake: Lake, world: Any, ids: list[str], reason: str) -> None:
+    kept = tables.latest(lake, TRACKS)
+    close(world, ids[1], *CLOSED[reason])
+    counts = recheck(lake).counts
+    assert (counts["tracks_checked"], counts["tracks_dead"]) == (3, 1)
+    assert dead(lake) == {f"youtube:{ids[1]}": reason}
+    assert tables.latest(lake, TRACKS) == kept
+    assert lake.list("mels")
+
+
+def test_an_ended_account_is_dead(lake: Lake, world: Any, ids: list[str]) -> None:
+    ended = "This video is no longer available because the YouTube account associated with it has been terminated."
+    close(world, ids[0], "ERROR", ended)
+    recheck(lake)
+    assert said(lake)[ids[0]] == ("failed", "removed")
+
+
+def test_a_second_run_asks_nothing_before_its_time(lake: Lake, world: Any, ids: list[str]) -> None:
+    close(world, ids[1], *CLOSED["private"])
+    recheck(lake)
+    before = len(world.requests)
+    assert recheck(lake).counts["tracks_checked"] == 0
+    assert len(world.requests) == before
+    age(lake, OUTCOMES, 89)
+    assert due_tracks(lake, "youtube", 90, 10) == []
+    age(lake, OUTCOMES, 1)
+    assert len(due_tracks(lake, "youtube", 90, 10)) == 3
+
+
+def test_too_many_requests_pause_and_mark_nothing(lake: Lake, world: Any, ids: list[str]) -> None:
+    world.faults.append({"path": "/player", "video": ids[1], "status": 429, "headers": {"Retry-After": "120"}})
+    world.save()
+    report = recheck(lake)
+    assert report.paused is not None
+    assert report.paused.reason == "rate_limit"
+    assert said(lake) == {ids[0]: ("ok", "ok")}
+    before = len(world.requests)
+    assert recheck(lake).paused is not None
+    assert len(world.requests) == before
+
+
+def test_a_bot_check_pauses_and_marks_nothing(lake: Lake, world: Any, ids: list[str]) -> None:
+    close(world, ids[0], "LOGIN_REQUIRED", "Sign in to confirm you’re not a bot")
+    report = recheck(lake)
+    assert report.paused is not None
+    assert (report.paused.reason, said(lake)) == ("bot", {})
+
+
+@pytest.mark.parametrize("fault", [{"status": 500}, {"kind": "reset"}])
+def test_a_bad_moment_marks_nothing_and_is_asked_about_tomorrow(
+    lake: Lake, world: Any, ids: list[str], fault: dict[str, Any]
+) -> None:
+    world.faults.append({"path": "/player", "video": ids[0], **fault})
+    world.save()
+    for _day in range(4):
+        recheck(lake)
+        assert said(lake)[ids[0]][0] == "skipped"
+        age(lake, OUTCOMES, 1)
+    assert not dead(lake)
+    world.faults.clear()
+    world.save()
+    recheck(lake)
+    assert said(lake)[ids[0]] == ("ok", "ok")
+
+
+def test_unavailable_is_dead_on_the_third_day_only(lake: Lake, world: Any, ids: list[str]) -> None:
+    del world.videos[ids[2]]  # "Video unavailable": what a block says too
+    world.save()
+    for day in range(3):
+        assert not dead(lake)
+        recheck(lake)
+        assert recheck(lake).counts["tracks_checked"] == 0, day
+        age(lake, OUTCOMES, 1)
+    assert dead(lake) == {f"youtube:{ids[2]}": "unavailable"}
+
+
+def test_a_good_answer_between_doubtful_ones_starts_the_count_anew(lake: Lake, ids: list[str]) -> None:
+    answers = [(Status.SKIPPED, "unavailable")] * 2 + [(Status.OK, "ok")] + [(Status.SKIPPED, "unavailable")] * 2
+    for status, reason in answers:
+        record(lake, [Outcome(Stage.AVAILABILITY, f"youtube:{ids[0]}", status, reason)], "test")
+    [track] = [one for one in due_tracks(lake, "youtube", 0, 10) if one.media_id == ids[0]]
+    assert track.doubts == 2
+
+
+def test_a_dead_track_stays_dead_in_doubt_and_comes_back_when_it_is_there(
+    lake: Lake, world: Any, ids: list[str]
+) -> None:
+    close(world, ids[1], *CLOSED["private"])
+    recheck(lake)
+    age(lake, OUTCOMES, 90)
+    world.faults.append({"path": "/player", "video": ids[1], "status": 500})
+    close(world, ids[1], "OK", "")
+    recheck(lake)
+    assert dead(lake) == {f"youtube:{ids[1]}": "private"}
+    world.faults.clear()
+    world.save()
+    age(lake, OUTCOMES, 90)
+    assert recheck(lake).counts["tracks_back"] == 1
+    assert not dead(lake)
+
+
+def test_only_so_many_are_asked_for_in_a_run_and_the_longest_unasked_first(
+    lake: Lake, world: Any, ids: list[str]
+) -> None:
+    recheck(lake, most_rechecks=2)
+    assert set(said(lake)) == set(ids[:2])
+    age(lake, OUTCOMES, 90)
+    recheck(lake, most_rechecks=1)
+    assert set(said(lake)) == set(ids)
+
+
+def test_the_days_requests_hold_here_too(lake: Lake, world: Any, ids: list[str]) -> None:
+    report = recheck(lake, daily_requests=1)
+    assert report.paused is not None
+    assert report.paused.reason == "daily_budget"
+    assert said(lake) == {}
+
+
+def test_what_was_taken_down_is_not_asked_for(lake: Lake, world: Any, ids: list[str]) -> None:
+    take_down(lake, f"youtube:{ids[1]}", "asked by the label", "test")
+    assert {track.media_id for track in due_tracks(lake, "youtube", 90, 10, datetime.now(UTC) + timedelta(200))} == {
+        ids[0],
+        ids[2],
+    }
+    recheck(lake)
+    assert ids[1] not in {request["video"] for request in world.requests}
+
+
+def test_a_dead_track_changes_no_plan(lake: Lake, world: Any, ids: list[str], collect: Any) -> None:
+    close(world, ids[1], *CLOSED["private"])
+    recheck(lake)
+    before = len(world.requests)
+    assert collect().counts["films"] == 0
+    assert collect(retry_reasons=("private",)).counts["films_reopened"] == 0
+    assert len(world.requests) == before
