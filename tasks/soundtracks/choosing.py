@@ -1,4 +1,4 @@
-"""From judged candidates to a film's tracks: one film a recording, at most nine recordings a film.
+"""From judged candidates to a film's tracks: one film a recording, and in which order a film's are tried.
 
 The film of a recording is decided over all films at once, so the result does not depend on the order in
 which films are worked on. What is not chosen keeps its row, with the reason.
@@ -84,17 +84,6 @@ def in_order(judged: Iterable[Judged]) -> list[Judged]:
         else:
             chosen.append(one)
     return chosen + others
-
-
-def keep_nine(ordered: Sequence[Judged], limit: int = TRACKS_A_FILM) -> list[Judged]:
-    """The same candidates, with those beyond the limit rejected."""
-    kept = 0
-    result = []
-    for one in ordered:
-        kept += one.verdict.decision is Decision.TAKEN
-        over = one.verdict.decision is Decision.TAKEN and kept > limit
-        result.append(decided(one, Decision.REJECTED, "enough_tracks") if over else one)
-    return result
 
 
 def decided(judged: Judged, decision: Decision, reason: str) -> Judged:

@@ -8,7 +8,7 @@ import pytest
 
 from tasks.soundtracks.candidates import Candidate, Decision, Film
 from tasks.soundtracks.catalogue import Catalogue
-from tasks.soundtracks.choosing import in_order, judge_everywhere, keep_nine, most_promising
+from tasks.soundtracks.choosing import in_order, judge_everywhere, most_promising
 from tasks.soundtracks.matching import WEIGHTS, judge
 
 FILMS = [
@@ -211,7 +211,7 @@ def test_two_films_of_one_title_and_no_year_are_left_to_a_person() -> None:
     assert len(kept) == 2
 
 
-def test_at_most_nine_are_taken_in_album_order_and_doubles_are_not() -> None:
+def test_tracks_are_tried_in_album_order_and_doubles_are_not() -> None:
     album = {"album": "Inception (Original Soundtrack)", "release_year": 2010, **TOPIC}
     tracks = [
         Candidate("youtube", f"{n:011d}", "u", f"Track {n}", duration_seconds=100.0 + n, position=n, **album)
@@ -219,10 +219,10 @@ def test_at_most_nine_are_taken_in_album_order_and_doubles_are_not() -> None:
     ]
     double = Candidate("youtube", "double00000", "u", "Track 3", duration_seconds=104.0, position=40, **album)
     judged = [j for c in [*tracks, double] for j in judge_everywhere(c, CATALOGUE)]
-    chosen = keep_nine(in_order(judged))
-    taken = [j.candidate.position for j in chosen if j.verdict.decision is Decision.TAKEN]
-    assert taken == list(range(1, 10))
-    assert {j.verdict.reason for j in chosen} == {"matched", "enough_tracks", "duplicate"}
+    ordered = in_order(judged)
+    taken = [j.candidate.position for j in ordered if j.verdict.decision is Decision.TAKEN]
+    assert taken == list(range(1, 13))
+    assert [j.candidate.media_id for j in ordered if j.verdict.reason == "duplicate"] == ["double00000"]
 
 
 def test_a_folders_short_recordings_are_enough() -> None:
