@@ -34,6 +34,7 @@ def train_and_evaluate(
     seeds: list[int] | None = None,
     epochs: Annotated[int | None, Field(ge=1)] = None,
     batch: Annotated[int | None, Field(ge=2)] = None,
+    micro_batch: Annotated[int | None, Field(ge=1)] = None,
     learning_rate: Annotated[float | None, Field(gt=0)] = None,
     patience: Annotated[int | None, Field(ge=1)] = None,
     eval_segments: Annotated[int | None, Field(ge=1)] = None,
@@ -52,6 +53,7 @@ def train_and_evaluate(
         seeds: One training run a system and seed; by default seed 0 alone.
         epochs: At most this many epochs; by default the preset's.
         batch: Tracks a batch, over all GPUs together; by default the preset's.
+        micro_batch: Encode at most so many films or tracks at once, where a batch is too large for a GPU's memory.
         learning_rate: The highest learning rate; by default the preset's.
         patience: Epochs without a lower validation loss before training stops.
         eval_segments: Segments whose mean is a track's embedding; the middle one alone is measured as well.
@@ -66,6 +68,7 @@ def train_and_evaluate(
         preset,
         epochs=epochs,
         batch=batch,
+        micro_batch=micro_batch,
         learning_rate=learning_rate,
         patience=patience,
         eval_segments=eval_segments,

@@ -31,6 +31,9 @@ def train_command(
     dataset: Annotated[str | None, typer.Option(help="Version to train on; the newest by default.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="At most this many epochs.")] = None,
     batch: Annotated[int | None, typer.Option(min=2, help="Tracks a batch, over all GPUs together.")] = None,
+    micro_batch: Annotated[
+        int | None, typer.Option(min=1, help="Encode so many at once: large batches on a small GPU, a third slower.")
+    ] = None,
     learning_rate: Annotated[float | None, typer.Option(help="The highest learning rate.")] = None,
     patience: Annotated[int | None, typer.Option(min=1, help="Epochs without improvement before stopping.")] = None,
     eval_segments: Annotated[
@@ -64,6 +67,7 @@ def train_command(
         "seeds": list(range(seeds)),
         "epochs": epochs,
         "batch": batch,
+        "micro_batch": micro_batch,
         "learning_rate": learning_rate,
         "patience": patience,
         "eval_segments": eval_segments,

@@ -8,7 +8,7 @@ the normalised mean of its two normalised embeddings.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -40,7 +40,7 @@ class AVCA(nn.Module):
 
     def encode_query(self, films: Films) -> Tensor:
         """[F, d]: the mean of both normalised embeddings, normalised."""
-        parts = F.normalize(self._parts(films).float(), dim=-1)
+        parts = F.normalize(self._parts(self.films(films)).float(), dim=-1)
         return F.normalize(parts.mean(1), dim=-1)
 
     def encode_audio(self, tracks: Tracks) -> Tensor:
@@ -49,9 +49,17 @@ class AVCA(nn.Module):
         return result
 
     def forward(self, batch: Batch) -> Encoded:
-        """The query keeps its two parts, which the triplets need apart: [B, 2, d], text first."""
-        return Encoded(self._parts(batch.films)[batch.owner], self.encode_audio(batch.tracks))
+        """Towers, then heads."""
+        return self.heads(self.films(batch.films), self.audio(batch.tracks.codes, batch.tracks.ref_db), batch.owner)
 
-    def _parts(self, films: Films) -> Tensor:
-        fused = self.films(films)
-        return torch.stack([self.text_head(fused[:, 0]), self.image_head(fused[:, 1])], 1)
+    def heads(self, films: Tensor, sounds: Tensor, owner: Tensor) -> Encoded:
+        """The query keeps its two parts, which the triplets need apart: [B, 2, d], text first."""
+        return Encoded(self._parts(films)[owner], self.audio_head(sounds))
+
+    def compile(self, **how: Any) -> None:
+        """Compile the towers, as the paper's model does."""
+        self.films.compile(**how)
+        self.audio.compile(**how)
+
+    def _parts(self, films: Tensor) -> Tensor:
+        return torch.stack([self.text_head(films[:, 0]), self.image_head(films[:, 1])], 1)

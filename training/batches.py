@@ -9,7 +9,8 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -58,6 +59,19 @@ class Batch:
     owner: Tensor  # int64 [B]: row in `films`
     film_numbers: Tensor  # int64 [B]: the film's row in its split, equal across ranks
     negatives: Tensor  # bool [B, whole batch]: the items whose films are wrong for each one; none without triplets
+
+
+Inputs = TypeVar("Inputs", Films, Tracks)
+
+
+def pieces_of(inputs: Inputs, size: int) -> list[Inputs]:
+    """The rows of the inputs in order, `size` at a time; the last piece may be smaller."""
+    tensors = {part.name: getattr(inputs, part.name) for part in fields(inputs)}
+    given: dict[str, Any] = {name: value for name, value in tensors.items() if value is not None}
+    rows = len(next(iter(given.values())))
+    return [
+        replace(inputs, **{name: value[at : at + size] for name, value in given.items()}) for at in range(0, rows, size)
+    ]
 
 
 class FilmInputs:

@@ -7,7 +7,6 @@ so any batch of any epoch can be made again: after a crash, in another process, 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from storage import datasets
 from storage.errors import InputError, LakeError
 from storage.lake import Lake
-from storage.mels import SETTINGS_KEY, MelReader, MelSettings
+from storage.mels import MelReader, MelSettings, settings_of
 
 SPLITS = ("train", "valid", "test")
 
@@ -128,9 +127,11 @@ def _group_tracks(
 
 
 def _settings_of(lake: Lake, shard: str) -> MelSettings:
-    """The standard parameters in the encoding of one shard; the reader holds every shard to them."""
-    metadata = pq.read_metadata(lake.local_path(shard)).metadata or {}
+    """What the shard says of its mels, encoding included; the reader holds every other shard to it."""
     try:
-        return MelSettings(encoding=json.loads(metadata[SETTINGS_KEY])["encoding"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise LakeError(f"{shard} does not say its mel parameters; delete it and collect soundtracks again") from error
+        metadata = pq.read_metadata(lake.local_path(shard)).metadata or {}
+    except FileNotFoundError as error:
+        raise LakeError(f"{shard} is not in the lake; collect soundtracks again") from error
+    except (pa.ArrowException, OSError) as error:
+        raise LakeError(f"{shard} is damaged ({error}); delete it and collect soundtracks again") from error
+    return settings_of(shard, metadata)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import timedelta
@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from storage.errors import InputError
-from training.batches import Batch
+from training.batches import Batch, pieces_of
+from training.experiment import Settings
 
 PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "4090": 165e12}
 """Dense bfloat16 operations a second by the makers' data sheets; a device not named here has no MFU."""
@@ -78,6 +79,14 @@ class Machine:
         dist.broadcast(shared, 0)
         return float(shared.item())
 
+    def average_gradients(self, model: nn.Module) -> None:
+        """Every weight's gradient becomes the mean over the ranks."""
+        if self.ranks > 1:
+            for weight in model.parameters():
+                if weight.grad is not None:
+                    dist.all_reduce(weight.grad)
+                    weight.grad /= self.ranks
+
     def peak_memory_bytes(self) -> int:
         """The most memory this process has held: of the GPU, or resident on a CPU."""
         if self.device.type == "cuda":
@@ -126,19 +135,43 @@ def open_machine() -> Iterator[Machine]:
 
 
 @contextmanager
-def explained_memory(batch: int) -> Iterator[None]:
-    """Turn a GPU out of memory into a sentence that names the setting to change."""
+def explained_memory(settings: Settings, ranks: int = 1) -> Iterator[None]:
+    """Turn a GPU out of memory into a sentence that names the settings to change."""
     try:
         yield
     except torch.OutOfMemoryError as error:
+        at_once = min(settings.micro_batch or settings.batch, max(settings.batch // ranks, 1))
+        pieces = f"give --micro-batch {at_once // 2}, which encodes the batch in pieces and keeps it whole, or "
         raise InputError(
-            f"The GPU ran out of memory at batch {batch}; give a smaller one, such as --batch {max(batch // 2, 2)}, "
-            "or spread the run over more GPUs with torchrun"
+            f"The GPU ran out of memory at batch {settings.batch}, {at_once} at once; {pieces if at_once > 1 else ''}"
+            f"give a smaller batch, such as --batch {max(settings.batch // 2, 2)}, or spread the run over more GPUs "
+            "with torchrun"
         ) from error
 
 
-def training_flops(model: nn.Module, batch: Batch, trained_share: float) -> float:
-    """Floating-point operations of one training step on this batch, counted on a forward pass.
+def at_most_that_fits(encode: Callable[[int, int], None], count: int, at_once: int) -> None:
+    """Call `encode(start, stop)` over `count` items, `at_once` of them, and half as many whenever the GPU is full.
+
+    For what has no gradient, where the size of a piece changes no result. Raises `InputError` when not even
+    one item fits.
+    """
+    start = 0
+    while start < count:
+        try:
+            encode(start, min(start + at_once, count))
+        except torch.OutOfMemoryError as error:
+            if at_once == 1:
+                raise InputError(
+                    "The GPU has no memory to embed a single item; end what else uses it, or put "
+                    "CUDA_VISIBLE_DEVICES= before the command to embed on the CPU: what is trained stays"
+                ) from error
+            at_once //= 2
+            continue
+        start += at_once
+
+
+def training_flops(model: Any, batch: Batch, size: int, trained_share: float) -> float:
+    """Floating-point operations of one training step on this batch, counted on a forward pass, `size` items at a time.
 
     A backward pass costs twice the forward of what is trained; `trained_share` is the share of the
     weights that are (frozen towers cost their forward alone).
@@ -147,6 +180,9 @@ def training_flops(model: nn.Module, batch: Batch, trained_share: float) -> floa
     model.eval()
     counter: Any = FlopCounterMode(display=False)
     with torch.no_grad(), counter:
-        model(batch)
+        for films in pieces_of(batch.films, size):
+            model.encode_query(films)
+        for tracks in pieces_of(batch.tracks, size):
+            model.encode_audio(tracks)
     model.train(was_training)
     return float(counter.get_total_flops()) * (1 + 2 * trained_share)

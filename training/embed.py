@@ -16,12 +16,12 @@ import torch.nn.functional as F
 from training.batches import CENTRE, FilmInputs, gather_mels
 from training.build import Model
 from training.data import Split
-from training.device import Machine
+from training.device import Machine, at_most_that_fits
 from training.embeddings import Embeddings
 
 FILMS_AT_ONCE = 32
 SEGMENTS_AT_ONCE = 64
-"""8 MB of mels; larger batches gain nothing on a CPU and little on a GPU."""
+"""8 MB of mels; larger batches gain nothing on a CPU and little on a GPU. A GPU that is full gets fewer."""
 
 OnDone = Callable[[int], None]
 
@@ -29,16 +29,21 @@ OnDone = Callable[[int], None]
 def embed_films(
     model: Model, split: Split, inputs: FilmInputs, machine: Machine, on_done: OnDone | None = None
 ) -> Embeddings:
-    """The query of every film of a split, [films, d]. Raises `NeedledropError` for a value that is not a number."""
+    """The query of every film of a split, [films, d].
+
+    Raises `NeedledropError` for a value that is not a number, `InputError` where not even one film fits on the GPU.
+    """
     model.eval()
     vectors = []
-    for start in range(0, len(split.film_ids), FILMS_AT_ONCE):
-        films = np.arange(start, min(start + FILMS_AT_ONCE, len(split.film_ids)))
-        moved = machine.move(inputs.gather(films, [CENTRE] * len(films)))
+
+    def encode(start: int, stop: int) -> None:
+        moved = machine.move(inputs.gather(np.arange(start, stop), [CENTRE] * (stop - start)))
         with torch.no_grad(), machine.autocast():
             vectors.append(model.encode_query(moved).float().cpu())
         if on_done:
-            on_done(len(films))
+            on_done(stop - start)
+
+    at_most_that_fits(encode, len(split.film_ids), FILMS_AT_ONCE)
     return Embeddings(split.film_ids, torch.cat(vectors).numpy())
 
 
@@ -47,20 +52,22 @@ def embed_tracks(
 ) -> Embeddings:
     """Every track of a split as the mean of up to `segments` normalised segments, [tracks, d].
 
-    A recording that two films of the split share is embedded once. Raises `NeedledropError` for a value
-    that is not a number.
+    A recording that two films of the split share is embedded once. Raises as `embed_films` does.
     """
     model.eval()
     rows = list({track_id: row for row, track_id in reversed(list(enumerate(split.track_ids)))}.values())[::-1]
     chosen = [split.even_segments(row, segments) for row in rows]
     positions, track = np.concatenate(chosen), np.repeat(np.arange(len(rows)), [len(own) for own in chosen])
     vectors = []
-    for start in range(0, len(positions), SEGMENTS_AT_ONCE):
-        moved = machine.move(gather_mels(split, positions[start : start + SEGMENTS_AT_ONCE]))
+
+    def encode(start: int, stop: int) -> None:
+        moved = machine.move(gather_mels(split, positions[start:stop]))
         with torch.no_grad(), machine.autocast():
             vectors.append(F.normalize(model.encode_audio(moved).float(), dim=-1).cpu())
         if on_done:
-            on_done(min(SEGMENTS_AT_ONCE, len(positions) - start))
+            on_done(stop - start)
+
+    at_most_that_fits(encode, len(positions), SEGMENTS_AT_ONCE)
     sums = torch.zeros(len(rows), vectors[0].shape[1]).index_add_(0, torch.from_numpy(track), torch.cat(vectors))
     return Embeddings(tuple(split.track_ids[row] for row in rows), F.normalize(sums, dim=-1).numpy())
 

@@ -140,6 +140,8 @@ class Settings:
     warm_up_share: float = 0.0
     clip_norm: float = 1.0
     batch: int = 16
+    micro_batch: int | None = None
+    """Films or tracks encoded at once where the batch is too large for memory (`training.gradient_cache`)."""
     epochs: int = 100
     patience: int = 3
     """Epochs without a lower validation loss before training stops."""
@@ -148,8 +150,9 @@ class Settings:
 
     @property
     def digest(self) -> str:
-        """Eight hexadecimal digits that change with any setting."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:8]
+        """Eight hexadecimal digits that change with any setting; one that is not set is as if it did not exist."""
+        chosen = {name: value for name, value in asdict(self).items() if value is not None}
+        return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:8]
 
 
 _BERT = TextSettings(pretrained="bert-base-uncased")
@@ -223,10 +226,10 @@ def chosen_settings(
         settings = dataclasses.replace(settings, text=dataclasses.replace(settings.text, pretrained=text_model))
     if image_model:
         settings = dataclasses.replace(settings, image=dataclasses.replace(settings.image, pretrained=image_model))
-    for name in ("batch", "epochs", "patience", "eval_segments"):
-        least = 2 if name == "batch" else 1
-        if getattr(settings, name) < least:
-            raise InputError(f"{name} is {getattr(settings, name)}; give at least {least}")
+    for name in ("batch", "micro_batch", "epochs", "patience", "eval_segments"):
+        least, value = 2 if name == "batch" else 1, getattr(settings, name)
+        if value is not None and value < least:
+            raise InputError(f"{name} is {value}; give at least {least}")
     if settings.learning_rate <= 0:
         raise InputError(f"The learning rate is {settings.learning_rate}; give a number above 0")
     return settings

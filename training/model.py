@@ -8,7 +8,7 @@ measured without a layer that they were trained with.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -93,8 +93,7 @@ class Retriever(nn.Module):
 
     def encode_query(self, films: Films) -> Tensor:
         """[F, d], of any length: compare by cosine."""
-        result: Tensor = self.query_head(self.films(films).flatten(1))
-        return result
+        return self._query(self.films(films))
 
     def encode_audio(self, tracks: Tracks) -> Tensor:
         """[B, d], of any length: compare by cosine."""
@@ -102,8 +101,21 @@ class Retriever(nn.Module):
         return result
 
     def forward(self, batch: Batch) -> Encoded:
-        """Each film once, then repeated for each of its tracks."""
-        return Encoded(self.encode_query(batch.films)[batch.owner][:, None], self.encode_audio(batch.tracks))
+        """Towers, then heads."""
+        return self.heads(self.films(batch.films), self.audio(batch.tracks.codes, batch.tracks.ref_db), batch.owner)
+
+    def heads(self, films: Tensor, sounds: Tensor, owner: Tensor) -> Encoded:
+        """The towers' outputs [F, modalities, width] and [B, width] embedded; a film is repeated for its tracks."""
+        return Encoded(self._query(films)[owner][:, None], self.audio_head(sounds))
+
+    def compile(self, **how: Any) -> None:
+        """Compile the towers, each for itself: training in pieces and evaluation call them one at a time."""
+        self.films.compile(**how)
+        self.audio.compile(**how)
+
+    def _query(self, films: Tensor) -> Tensor:
+        result: Tensor = self.query_head(films.flatten(1))
+        return result
 
 
 def embedding_net(width_in: int, head: HeadSettings, activation: type[nn.Module] = nn.GELU) -> nn.Sequential:

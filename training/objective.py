@@ -12,6 +12,7 @@ from training.build import Model
 from training.checkpoint import Job
 from training.data import Split
 from training.device import Machine
+from training.gradient_cache import encode_in_pieces
 from training.losses import avca_triplets, info_nce, same_film
 from training.model import Encoded, Retriever
 
@@ -46,14 +47,14 @@ def validation_loss(task: Task, machine: Machine) -> float:
 
     Every rank measures the whole split alone; infinite if there is not even one batch of two tracks.
     """
-    alone = Machine(machine.device)
+    alone, size = Machine(machine.device), task.job.settings.micro_batch
     task.model.eval()
     total, items = 0.0, 0
     with torch.no_grad():
         for batch in validation_batches(task.valid, task.valid_inputs, task.job.settings.batch):
             moved = machine.move(batch)
             with machine.autocast():
-                encoded = task.model(moved)
+                encoded = task.model(moved) if size is None else encode_in_pieces(task.model, moved, size)
             total += batch_loss(task, encoded, moved, alone).item() * len(batch.owner)
             items += len(batch.owner)
     return total / items if items else float("inf")

@@ -85,16 +85,23 @@ def rank_tracks(
 
     `owners` gives the film of each track, or (track, film) pairs where films share a recording; a track
     without a film, or of a film that is not asked for, is a candidate all the same. A film without tracks
-    has no rows. `device` is cpu or a CUDA device, with the same result. `on_progress` is told how many films
-    are done. Raises `NeedledropError` when the dimensions differ or no film has a track.
+    has no rows. `device` is cpu or a CUDA device, with the same result; a GPU that is full leaves it to the
+    CPU. `on_progress` is told how many films are done. Raises `NeedledropError` when the dimensions differ
+    or no film has a track.
     """
     pairs = _pairs(films, tracks, owners)
     given = _on_grid(films.vectors), _on_grid(tracks.vectors), pairs.starts, pairs.tracks
     if device == "cpu":
         return _ranks(films, tracks, pairs, *_count_on_cpu(*given, on_progress))
-    from training.ranking_cuda import count_on_device  # noqa: PLC0415 - torch takes seconds to load
+    from torch import OutOfMemoryError  # noqa: PLC0415 - torch takes seconds to load
 
-    return _ranks(films, tracks, pairs, *count_on_device(*given, device, on_progress))
+    from training.ranking_cuda import count_on_device  # noqa: PLC0415
+
+    try:
+        counted = count_on_device(*given, device, on_progress)
+    except OutOfMemoryError:  # the model may fill the GPU; here it takes seconds longer
+        counted = _count_on_cpu(*given, None)
+    return _ranks(films, tracks, pairs, *counted)
 
 
 def _count_on_cpu(

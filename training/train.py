@@ -12,6 +12,7 @@ import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -22,6 +23,7 @@ from training.batches import Batch, TrainingBatches, prefetched
 from training.build import Model
 from training.checkpoint import LoopState, load_last, read_state, save_best, save_last
 from training.device import Machine, explained_memory, training_flops
+from training.gradient_cache import backward_in_pieces
 from training.objective import Task, batch_loss, validation_loss
 from training.optimisation import build_optimiser, learning_rate_at, set_learning_rate
 from training.signals import signals_after_step
@@ -63,8 +65,9 @@ class Loop:
         self.state, self.saved_at = LoopState(), time.monotonic()
         if read_state(lake, self.run_id) is not None:
             self.state = load_last(lake, self.run_id, self.model, self.optimiser, self.loss_sum)
-        self.forward = _parallel(self.model, machine)
-        self.flops_per_item = _flops_per_item(self.model, machine, self.batches)
+        self.piece = min(self.settings.micro_batch or self.batches.share, self.batches.share)
+        self.forward = _parallel(self.model, machine, in_pieces=self.piece < self.batches.share)
+        self.flops_per_item = _flops_per_item(self.model, machine, self.batches, self.piece)
 
     def run_epoch(self, received: list[int]) -> EpochReport | None:
         """Take the epoch's remaining batches and measure; None when a signal asked to stop before its end."""
@@ -118,15 +121,23 @@ class Loop:
         """Optimiser step `number` of the run; returns the loss, still on the device so that nothing waits for it."""
         torch.manual_seed((self.task.job.seed << 40) + (self.machine.rank << 32) + number)
         set_learning_rate(self.optimiser, self._rate(number))
-        with self.machine.autocast():
-            encoded = self.forward(batch)
-        loss = batch_loss(self.task, encoded, batch, self.machine)
         self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss = self._backward(batch)
         nn.utils.clip_grad_norm_(self.forward.parameters(), self.settings.clip_norm)
         self.optimiser.step()
         if self.on_step:
             self.on_step(number + 1, self.settings.epochs * self.batches.steps)
+        return loss
+
+    def _backward(self, batch: Batch) -> Tensor:
+        """Give every weight its gradient, in one piece or in several; returns the loss."""
+        if self.piece < self.batches.share:
+            loss_of = partial(batch_loss, self.task, batch=batch, machine=self.machine)
+            return backward_in_pieces(self.model, batch, self.piece, self.machine, loss_of)
+        with self.machine.autocast():
+            encoded = self.forward(batch)
+        loss = batch_loss(self.task, encoded, batch, self.machine)
+        loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
     def _rate(self, number: int) -> float:
@@ -148,7 +159,7 @@ def train(
     SIGINT and SIGTERM take effect after the step at hand, with everything saved. Raises `InputError` when
     the GPU is too small for the batch.
     """
-    with signals_after_step() as received, explained_memory(task.job.settings.batch):
+    with signals_after_step() as received, explained_memory(task.job.settings, machine.ranks):
         loop = Loop(lake, task, machine, on_step)
         while not loop.state.finished:
             report = loop.run_epoch(received)
@@ -160,20 +171,21 @@ def train(
     return loop.state
 
 
-def _parallel(model: Model, machine: Machine) -> nn.Module:
-    """The model, or under torchrun one that averages gradients over the ranks."""
+def _parallel(model: Model, machine: Machine, in_pieces: bool) -> nn.Module:
+    """The model, or under torchrun one that averages gradients over the ranks; in pieces that is done elsewhere."""
     if machine.ranks == 1:
         return model
     if machine.device.type == "cuda":
-        synchronised = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
-        return DistributedDataParallel(synchronised, device_ids=[machine.device.index])
-    return DistributedDataParallel(model)
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
+    if in_pieces:
+        return model
+    return DistributedDataParallel(model, device_ids=[machine.device.index] if machine.device.type == "cuda" else None)
 
 
-def _flops_per_item(model: Model, machine: Machine, batches: TrainingBatches) -> float:
+def _flops_per_item(model: Model, machine: Machine, batches: TrainingBatches, piece: int) -> float:
     """Floating-point operations of training on one track, counted on the first batch; 0 where no peak is known."""
     if machine.peak_flops is None:
         return 0.0
     trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     share = trained / sum(weight.numel() for weight in model.parameters())
-    return training_flops(model, machine.move(batches.make(0, 0)), share) / batches.share
+    return training_flops(model, machine.move(batches.make(0, 0)), piece, share) / batches.share

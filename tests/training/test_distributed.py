@@ -26,6 +26,7 @@ from training.batches import FilmInputs, TrainingBatches
 from training.checkpoint import load_config
 from training.data import load_split
 from training.device import open_machine
+from training.gradient_cache import backward_in_pieces
 from training.objective import Task, batch_loss
 from training.train import train
 root, run_id, out = sys.argv[1:]
@@ -38,9 +39,13 @@ with open_machine() as machine:
     task = Task(job, built.model, *splits, *inputs)
     batch = TrainingBatches(task.train, inputs[0], job.settings, job.seed, (machine.rank, machine.ranks)).make(0, 0)
     built.model.eval()  # no dropout, and batch norm by its running mean: what is left is the sharing of the batch
-    forward = DistributedDataParallel(built.model)
-    loss = batch_loss(task, forward(batch), batch, machine)
-    loss.backward()
+    size, loss_of = job.settings.micro_batch, lambda encoded: batch_loss(task, encoded, batch, machine)
+    if size:
+        loss = backward_in_pieces(built.model, batch, size, machine, loss_of)
+    else:
+        forward = DistributedDataParallel(built.model)
+        loss = loss_of(forward(batch))
+        loss.backward()
     if machine.is_first:
         trained = [(name, weight) for name, weight in built.model.named_parameters() if weight.grad is not None]
         grads = {name: weight.grad.contiguous() for name, weight in trained}
@@ -50,11 +55,11 @@ with open_machine() as machine:
 """
 
 
-@pytest.mark.parametrize("name", ["All", "AVCA-tuned"])
-def test_two_ranks_have_the_loss_and_gradients_of_one(name, shared, quick, machine, tmp_path):
+@pytest.mark.parametrize(("name", "micro_batch"), [("All", None), ("AVCA-tuned", None), ("All", 3)])
+def test_two_ranks_have_the_loss_and_gradients_of_one(name, micro_batch, shared, quick, machine, tmp_path):
     lake, data = shared
-    settings, system = dataclasses.replace(quick, epochs=1), SYSTEMS[name]
-    job = Job(f"ranks-{name}", system, settings, 0, data.version)
+    settings, system = dataclasses.replace(quick, epochs=1, micro_batch=micro_batch), SYSTEMS[name]
+    job = Job(f"ranks-{name}-{micro_batch}", system, settings, 0, data.version)
     built = build_model(system, settings, data.train, 0)
     save_config(lake, job, built)
     torch.save(built.model.state_dict(), tmp_path / "grads.weights")

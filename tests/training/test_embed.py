@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from storage.errors import NeedledropError
+from storage.errors import InputError, NeedledropError
 from storage.metrics import connect_metrics
 from training.batches import FilmInputs
 from training.build import build_model
 from training.checkpoint import load_model
+from training.device import Machine
 from training.embed import embed_films, embed_tracks, track_owners
 from training.embeddings import load_embeddings
 from training.evaluate import anew, is_done, load_data, plan_jobs, run_experiment
@@ -39,6 +40,37 @@ def test_embeddings_do_not_hang_on_what_else_is_embedded(shared, model, machine)
     )
     alone = embed_tracks(model, few, 8, machine).vectors
     assert np.abs(alone - embed_tracks(model, test, 8, machine).vectors[:3]).max() < 1e-5
+
+
+@pytest.fixture
+def room_for(monkeypatch):
+    """A device that holds so many films or segments and no more."""
+
+    def limit(items: int) -> None:
+        def move(_machine, value):
+            rows = value.pixels if hasattr(value, "pixels") else value.codes
+            if len(rows) > items:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return value
+
+        monkeypatch.setattr(Machine, "move", move)
+
+    return limit
+
+
+def test_a_full_gpu_embeds_fewer_at_once_and_the_same(shared, model, quick, machine, room_for):
+    test, inputs, seen = shared[1].test, FilmInputs(shared[1].test, SYSTEMS["Im"], quick, None), []
+    films, tracks = embed_films(model, test, inputs, machine), embed_tracks(model, test, 2, machine)
+    room_for(3)
+    assert np.abs(embed_films(model, test, inputs, machine).vectors - films.vectors).max() < 1e-5
+    assert np.abs(embed_tracks(model, test, 2, machine, seen.append).vectors - tracks.vectors).max() < 1e-5
+    assert (sum(seen), max(seen)) == (32, 2)
+
+
+def test_a_gpu_without_room_for_one_item_says_how_to_go_on_without_it(shared, model, machine, room_for):
+    room_for(0)
+    with pytest.raises(InputError, match="CUDA_VISIBLE_DEVICES= before the command"):
+        embed_tracks(model, shared[1].test, 2, machine)
 
 
 def test_a_recording_that_two_films_share_is_one_candidate(shared, model, machine):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from storage.errors import NeedledropError
 from storage.metrics import RANKS_SCHEMA
-from training import ranking
+from training import ranking, ranking_cuda
 from training.embeddings import Embeddings
 from training.ranking import rank_tracks, top_tracks
 from training.ranking_cuda import count_on_device
@@ -95,6 +95,15 @@ def test_the_path_for_a_gpu_gives_the_same_ranks_and_scores():
     here = rank_tracks(films, tracks, owners)
     assert np.array_equal(there[0] + 1, here.rank_lo) and np.array_equal(there[0] + there[1], here.rank_hi)
     assert np.array_equal(there[2], here.score)
+
+
+def test_a_gpu_without_room_leaves_ranking_to_the_cpu(monkeypatch):
+    def full(*_given):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(ranking_cuda, "count_on_device", full)
+    case = named("f", np.eye(3)), named("t", np.eye(3)), {"t0": "f0", "t2": "f1"}
+    assert as_dict(rank_tracks(*case, device="cuda")) == as_dict(rank_tracks(*case))
 
 
 def test_copies_of_one_track_are_tied_wherever_they_stand():

@@ -18,8 +18,8 @@ from storage.errors import InputError, LakeError
 from training.batches import FilmInputs
 from training.build import build_model
 from training.checkpoint import BEST, CONFIG, FOLDER, LAST, Job, check_same_job, load_model, read_state, save_config
-from training.device import explained_memory
-from training.experiment import SYSTEMS
+from training.device import Machine, explained_memory
+from training.experiment import SYSTEMS, chosen_settings
 from training.objective import Task
 from training.train import train
 
@@ -66,19 +66,21 @@ def hears_ctrl_c():
     signal.signal(signal.SIGINT, before)
 
 
-@pytest.mark.parametrize(("number", "system"), [(1, "All"), (2, "All"), (3, "AVCA-tuned")])
-def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_bits(number, system, start, shared, hears_ctrl_c):
-    start("whole", system)
+@pytest.mark.parametrize(
+    ("number", "system", "micro_batch"), [(1, "All", None), (2, "All", None), (3, "AVCA-tuned", None), (3, "All", 3)]
+)
+def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_bits(number, system, micro_batch, start, shared, hears_ctrl_c):
+    start("whole", system, micro_batch=micro_batch)
 
     def interrupt(done: int, _steps: int) -> None:
         if done == number:
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        start("stopped", system, on_step=interrupt)
+        start("stopped", system, on_step=interrupt, micro_batch=micro_batch)
     state = read_state(shared[0], "stopped")
     assert (state.epoch * 2 + state.step, state.finished) == (number, False)
-    start("stopped", system)
+    start("stopped", system, micro_batch=micro_batch)
     assert _equal(_weights(shared[0], "stopped"), _weights(shared[0], "whole"))
     assert _equal(_weights(shared[0], "stopped", BEST), _weights(shared[0], "whole", BEST))
 
@@ -152,6 +154,25 @@ def test_a_damaged_checkpoint_or_configuration_is_one_sentence(start, shared):
         load_model(shared[0], "mine")
 
 
-def test_a_gpu_out_of_memory_names_the_setting_to_change():
-    with pytest.raises(InputError, match="--batch 32"), explained_memory(64):
+@pytest.mark.parametrize(
+    ("batch", "micro_batch", "ranks", "sentence"),
+    [
+        (64, None, 1, "--micro-batch 32, .* --batch 32"),
+        (64, None, 4, "--micro-batch 8, "),
+        (64, 6, 1, "--micro-batch 3, "),
+        (64, 1, 1, "1 at once; give a smaller batch, such as --batch 32, or spread"),
+    ],
+)
+def test_a_gpu_out_of_memory_names_the_settings_to_change(batch, micro_batch, ranks, sentence):
+    settings = chosen_settings("small", batch=batch, micro_batch=micro_batch)
+    with pytest.raises(InputError, match=sentence), explained_memory(settings, ranks):
         raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+def test_a_device_that_fills_up_in_training_ends_the_run_with_that_sentence(start, monkeypatch):
+    def full(_machine, _batch):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Machine, "move", full)
+    with pytest.raises(InputError, match="--micro-batch 4"):
+        start("full")
