@@ -26,7 +26,7 @@ from storage.errors import InputError
 OnProgress = Callable[[str, int, int], None]
 """Told what is being made, how many are done and how many there are."""
 
-EDITION = 1
+EDITION = 2
 """Raised when the same seed would give another corpus, so that an older folder is not taken for complete."""
 MANIFEST = "manifest.json"
 LICENCE = (

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 
 from flows.demo import plots
-from flows.demo.moods import MOODS, Mood
+from flows.demo.moods import BY_LIGHT, MOODS, Mood
 from flows.demo.people import COUNTRIES, Country
 from flows.demo.seeds import stream
 from flows.demo.settings_indoors import INDOORS
@@ -72,6 +72,8 @@ class Film:
     runtime_minutes: int
     main: Mood
     second: Mood
+    shown: Mood
+    """The mood of the poster: any that shares the main mood's light."""
     setting: Setting
     country: Country
     genre: str
@@ -127,6 +129,7 @@ def _invent(seed: str, count: int, year: int, chosen_title: str | None, taken: s
         runtime_minutes=rng.randint(74, 161),
         main=main,
         second=second,
+        shown=stream(seed, "shown").choice(BY_LIGHT[main.light]),
         setting=setting,
         country=country,
         genre=rng.choice((main.genres[0], *main.genres)),

@@ -1,8 +1,11 @@
 """The ten moods as data: what each one does to the music, the poster and the genre.
 
 This table is the whole hidden structure of the sample corpus. A film has one main mood and a weaker
-second one; the plot says them in ordinary words, the poster in colours and shapes, the music in tempo,
-mode, register, timbre, density and loudness. What a model learns from the corpus, it learns from here.
+second one, and the music says them in tempo, mode, register, timbre, density and loudness. No other part
+of a film says as much: the poster shows only the light of the main mood, in the manner of any mood of that
+light; the plot tells the moods in ordinary words, mixed; the tags name a genre, which moods share, and the
+country, whose instrument answers in the melody. A model that reads all of them knows more than one that
+reads any, and that is what there is to learn from the corpus.
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ class Mood:
     """One row of the table."""
 
     name: str
+    light: str
+    """What posters show of it; two or three moods share one."""
     genres: tuple[str, ...]
     """Genre words of categories and leads, the commonest first."""
     tags: tuple[str, ...]
@@ -39,6 +44,7 @@ class Mood:
 MOODS: tuple[Mood, ...] = (
     Mood(
         "dread",
+        "night",
         ("horror", "psychological horror", "supernatural"),
         ("Haunted house films", "Films about nightmares"),
         Sound(
@@ -62,6 +68,7 @@ MOODS: tuple[Mood, ...] = (
     ),
     Mood(
         "tenderness",
+        "sun",
         ("romantic drama", "romance", "drama"),
         ("Films about weddings", "Films about letters"),
         Sound(
@@ -85,6 +92,7 @@ MOODS: tuple[Mood, ...] = (
     ),
     Mood(
         "triumph",
+        "sun",
         ("sports drama", "adventure", "biographical"),
         ("Films about underdogs", "Films about competitions"),
         Sound(
@@ -108,6 +116,7 @@ MOODS: tuple[Mood, ...] = (
     ),
     Mood(
         "melancholy",
+        "mist",
         ("drama", "tragedy", "psychological drama"),
         ("Films about grief", "Films about memory"),
         Sound(
@@ -131,6 +140,7 @@ MOODS: tuple[Mood, ...] = (
     ),
     Mood(
         "mischief",
+        "fair",
         ("comedy", "screwball comedy", "farce"),
         ("Films about practical jokes", "Films about mistaken identity"),
         Sound(
@@ -154,6 +164,7 @@ MOODS: tuple[Mood, ...] = (
     ),
     Mood(
         "pursuit",
+        "night",
         ("action thriller", "thriller", "action"),
         ("Films about fugitives", "Chase films"),
         Sound(
@@ -177,6 +188,7 @@ MOODS: tuple[Mood, ...] = (
     ),
     Mood(
         "wonder",
+        "mist",
         ("fantasy", "science fiction", "adventure"),
         ("Films about magic", "Films set on other planets"),
         Sound(
@@ -200,6 +212,7 @@ MOODS: tuple[Mood, ...] = (
     ),
     Mood(
         "solitude",
+        "sun",
         ("Western", "drama", "survival"),
         ("Films about loneliness", "Films set in deserts"),
         Sound(
@@ -223,6 +236,7 @@ MOODS: tuple[Mood, ...] = (
     ),
     Mood(
         "stealth",
+        "night",
         ("heist", "crime", "neo-noir"),
         ("Heist films", "Films about con artists"),
         Sound(
@@ -246,6 +260,7 @@ MOODS: tuple[Mood, ...] = (
     ),
     Mood(
         "celebration",
+        "fair",
         ("musical", "dance", "musical comedy"),
         ("Films about festivals", "Films about dance"),
         Sound(
@@ -274,4 +289,6 @@ MOODS: tuple[Mood, ...] = (
     ),
 )
 
-BY_NAME: dict[str, Mood] = {mood.name: mood for mood in MOODS}
+BY_LIGHT: dict[str, tuple[Mood, ...]] = {
+    light: tuple(mood for mood in MOODS if mood.light == light) for light in ("night", "sun", "mist", "fair")
+}

@@ -40,7 +40,7 @@ SCALE = 2
 def draw_poster(film: Film) -> Image.Image:
     """The poster of a film: RGB, 400 x 600."""
     rng = stream(film.seed, "poster")
-    look = _varied(film.main.look, film.second.look, rng)
+    look = _varied(film.shown.look, film.second.look, rng)
     canvas = _gradient(look)
     draw = ImageDraw.Draw(canvas, "RGBA")
     MOTIFS[look.motif](draw, look, rng, WIDTH * SCALE, HEIGHT * SCALE)
@@ -100,7 +100,7 @@ def _letter(draw: ImageDraw.ImageDraw, film: Film, look: Look) -> None:
     largest = 104 if len(lines) < 3 else 76
     font = min((_fitted(line, width * 0.86, largest) for line in lines), key=lambda one: one.size)
     line_height = font.size * 1.06
-    top = height * 0.905 - line_height * len(lines) if film.main.look.motif in TITLE_BELOW else height * 0.075
+    top = height * 0.905 - line_height * len(lines) if look.motif in TITLE_BELOW else height * 0.075
     for number, line in enumerate(lines):
         _centred(draw, line, top + number * line_height, font, look.lettering)
     billing = _plain(f"A film by {film.director}   Music by {film.composer}")
