@@ -6,10 +6,11 @@ Nothing is dropped silently. `status` is ok, skipped or failed; `reason` is one 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 import pyarrow as pa
 
@@ -125,20 +126,40 @@ def _earlier_attempts(lake: Lake, outcomes: Sequence[Outcome]) -> dict[tuple[str
         return {(stage, item): attempt for stage, item, attempt in connection.execute(query).fetchall()}
 
 
-def attempts(lake: Lake, stages: Iterable[Stage]) -> dict[tuple[str, str], int]:
-    """How many attempts each (stage, item) has had."""
-    wanted = ", ".join(f"'{stage}'" for stage in stages) or "''"
-    with tables.connect(lake) as connection:
-        query = f"SELECT stage, item, attempt FROM {tables.latest_sql(lake, OUTCOMES)} WHERE stage IN ({wanted})"
-        return {(stage, item): attempt for stage, item, attempt in connection.execute(query).fetchall()}
+def attempts(lake: Lake, stages: Iterable[Stage], done_films: Collection[str] = ()) -> dict[tuple[str, str], int]:
+    """How many attempts each (stage, item) has had; without the items of films that are done."""
+    wanted = [str(stage) for stage in stages]
+    query = "SELECT stage, item, attempt FROM {outcomes} ANTI JOIN done USING (film_id) WHERE list_contains(?, stage)"
+    rows = _ask(lake, query, {"done": ("film_id", done_films)}, [wanted])
+    return {(stage, item): attempt for stage, item, attempt in rows}
 
 
-def settled(lake: Lake, stage: Stage, now: datetime | None = None) -> set[str]:
-    """The items of a stage that need no work now: done, given up, or not due yet."""
-    moment = now or datetime.now(UTC)
+def settled(
+    lake: Lake,
+    stage: Stage,
+    now: datetime | None = None,
+    *,
+    done_films: Collection[str] = (),
+    among: Collection[str] | None = None,
+) -> set[str]:
+    """The items of a stage that need no work now: done, given up, or not due yet.
+
+    Without those of `done_films`, which nobody asks about: what is left is small however much was collected.
+    With `among` only those of them.
+    """
+    query = (
+        "SELECT item FROM {outcomes} ANTI JOIN done USING (film_id) WHERE stage = ? "
+        "AND (status = 'ok' OR retry = 'never' OR (retry = 'later' AND retry_at > ?)) "
+        "AND (? OR item IN (SELECT item FROM among))"
+    )
+    given = {"done": ("film_id", done_films), "among": ("item", among or ())}
+    return {item for (item,) in _ask(lake, query, given, [str(stage), now or datetime.now(UTC), among is None])}
+
+
+def _ask(lake: Lake, query: str, given: dict[str, tuple[str, Collection[str]]], values: list[Any]) -> list[Any]:
+    """Rows of a query over the newest outcomes, each with its `film_id`, and over lists of names."""
+    newest = f"(SELECT *, split_part(item, '/', 1) AS film_id FROM {tables.latest_sql(lake, OUTCOMES)})"
     with tables.connect(lake) as connection:
-        query = (
-            f"SELECT item FROM {tables.latest_sql(lake, OUTCOMES)} WHERE stage = ? "
-            "AND (status = 'ok' OR retry = 'never' OR (retry = 'later' AND retry_at > ?))"
-        )
-        return {item for (item,) in connection.execute(query, [str(stage), moment]).fetchall()}
+        for name, (column, names) in given.items():
+            connection.register(name, pa.table({column: pa.array(sorted(names), pa.string())}))
+        return connection.execute(query.format(outcomes=newest), values).fetchall()

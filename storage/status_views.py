@@ -26,21 +26,25 @@ ORDER BY items DESC, stage, reason
 
 _PACE = f"""
 WITH newest AS (
-    SELECT stage, seconds, audio_seconds FROM outcomes WHERE status = 'ok' AND seconds IS NOT NULL
-    QUALIFY row_number() OVER (PARTITION BY stage ORDER BY recorded_at DESC, item) <= {RECENT_ITEMS}
+    SELECT stage, unnest(max(
+        {{'at': recorded_at, 'item': item, 'seconds': seconds, 'audio': audio_seconds}}, {RECENT_ITEMS})) AS one
+    FROM outcomes WHERE status = 'ok' AND seconds IS NOT NULL GROUP BY stage
 )
-SELECT stage, count(*) AS items, avg(seconds) AS seconds_each,
-    sum(audio_seconds) / nullif(sum(seconds), 0) AS times_realtime
+SELECT stage, count(*) AS items, avg(one.seconds) AS seconds_each,
+    sum(one.audio) / nullif(sum(one.seconds), 0) AS times_realtime
 FROM newest GROUP BY stage
 """
+"""The newest items are kept in a heap: sorting every outcome of years would fill the memory."""
 
 _WAITING = """
 WITH untried AS (
     SELECT 'thumbnail' AS stage, film_id AS item FROM films WHERE coalesce(state, 'present') = 'present'
     UNION ALL
     SELECT 'soundtrack', film_id FROM films WHERE coalesce(state, 'present') = 'present' AND year IS NOT NULL
+), tried AS (
+    SELECT stage, item FROM outcomes WHERE stage IN ('thumbnail', 'soundtrack')
 ), waiting AS (
-    SELECT stage, 'never_tried' AS state, NULL::TIMESTAMPTZ AS due FROM untried ANTI JOIN outcomes USING (stage, item)
+    SELECT stage, 'never_tried' AS state, NULL::TIMESTAMPTZ AS due FROM untried ANTI JOIN tried USING (stage, item)
     UNION ALL
     SELECT stage, CASE WHEN retry = 'soon' OR retry_at <= now() THEN 'due' ELSE 'later' END, retry_at
     FROM outcomes WHERE (status <> 'ok' OR stage = 'availability') AND retry <> 'never'
@@ -51,7 +55,9 @@ ORDER BY list_position(['film', 'thumbnail', 'soundtrack', 'track', 'availabilit
 """
 
 _MISSING = """
-WITH tracked AS (
+WITH shown AS (
+    SELECT film_id, title, year, coalesce(state, 'present') AS state, coalesce(len(plot), 0) > 0 AS has_plot FROM films
+), tracked AS (
     SELECT film_id, count(*) AS candidates, count(*) FILTER (decision = 'taken' AND segments > 0) AS recordings
     FROM tracks GROUP BY film_id
 ), pictured AS (
@@ -61,11 +67,10 @@ WITH tracked AS (
         any_value(reason) FILTER (stage = 'soundtrack') AS soundtrack_reason
     FROM outcomes WHERE stage IN ('thumbnail', 'soundtrack') AND status <> 'ok' GROUP BY item
 )
-SELECT f.film_id, f.title, f.year, coalesce(f.state, 'present') AS state, coalesce(len(f.plot), 0) > 0 AS has_plot,
-    pictured.film_id IS NOT NULL AS has_thumbnail, coalesce(recordings, 0) AS recordings,
+SELECT shown.*, pictured.film_id IS NOT NULL AS has_thumbnail, coalesce(recordings, 0) AS recordings,
     coalesce(candidates, 0) AS candidates, thumbnail_reason, soundtrack_reason
-FROM films f LEFT JOIN tracked USING (film_id) LEFT JOIN pictured USING (film_id) LEFT JOIN said USING (film_id)
-WHERE coalesce(f.state, 'present') <> 'present' OR f.year IS NULL OR NOT has_plot OR NOT has_thumbnail
+FROM shown LEFT JOIN tracked USING (film_id) LEFT JOIN pictured USING (film_id) LEFT JOIN said USING (film_id)
+WHERE state <> 'present' OR year IS NULL OR NOT has_plot OR NOT has_thumbnail
     OR coalesce(tracked.recordings, 0) = 0
 ORDER BY film_id
 """

@@ -8,10 +8,14 @@ correction is a newer row. When many small parts have gathered, they are merged 
 from __future__ import annotations
 
 import hashlib
+import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -22,6 +26,10 @@ from storage.errors import LakeError
 from storage.lake import Lake, open_lake
 from storage.parts import live_parts, stored_parts
 from storage.schemas import TABLES, Table
+
+MEMORY_LIMIT = "1GB"
+"""For a DuckDB connection; beyond it, it spills to a temporary folder. Leaves room for Arrow's writers."""
+SPILL_PREFIX = "needledrop-spill-"
 
 
 def append(lake: Lake, table: Table, rows: Sequence[Mapping[str, Any]], run_id: str) -> str | None:
@@ -54,22 +62,28 @@ def parts(lake: Lake, table: Table) -> list[str]:
 def latest_sql(lake: Lake, table: Table) -> str:
     """A SELECT of the newest row of every key, for use inside larger queries.
 
-    Which rows are newest is found from the keys alone, so that pictures and texts of older rows are
-    never held in memory.
+    Which rows are newest is found from the keys alone, so that pictures and texts of older rows are never held in
+    memory; and a row's place is one number, because the names of files beside two million keys would fill it.
     """
     columns = ", ".join(table.schema.names)
-    key = ", ".join(table.key)
-    rows = rows_sql(lake, table)
-    newest = (
-        f"(SELECT unnest(max({{'filename': filename, 'file_row_number': file_row_number}})) FROM {rows} GROUP BY {key})"
-    )
-    return f"(SELECT {columns} FROM {rows} SEMI JOIN {newest} USING (filename, file_row_number))"
+    placed = f"(SELECT *, {_PLACE} AS place FROM {rows_sql(lake, table)})"
+    newest = f"(SELECT max(place) AS place FROM {placed} GROUP BY {_short_key(table)})"
+    return f"(SELECT {columns} FROM {placed} SEMI JOIN {newest} USING (place))"
+
+
+def _short_key(table: Table) -> str:
+    """What tells a table's keys apart in 16 bytes: two million pairs of names would take ten times as many."""
+    return table.key[0] if len(table.key) == 1 else f"md5_number(concat_ws('/', {', '.join(table.key)}))"
 
 
 def rows_sql(lake: Lake, table: Table) -> str:
     """Every row ever recorded, with `filename` and `file_row_number`, whose order is the order of recording."""
     files = ", ".join("'" + lake.uri(name).replace("'", "''") + "'" for name in parts(lake, table))
     return f"read_parquet([{files}], filename=true, file_row_number=true, union_by_name=true)"
+
+
+_PLACE = "(file_index::BIGINT << 40) | file_row_number"
+"""Where a row stands among all rows ever recorded: its part's place in the list of parts, then its row there."""
 
 
 def latest(lake: Lake, table: Table, columns: Iterable[str] | None = None) -> pa.Table:
@@ -82,16 +96,31 @@ def latest(lake: Lake, table: Table, columns: Iterable[str] | None = None) -> pa
 
 @contextmanager
 def connect(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
-    """An in-memory DuckDB that can read the lake's Parquet, wherever the lake is.
+    """An in-memory DuckDB that can read the lake's Parquet, wherever the lake is, in bounded memory.
 
     Raises `LakeError` when a file of the lake turns out to be damaged, or there is no room to work in.
     """
     with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
+        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+        connection.execute("SET temp_directory = ?", [_spill_folder()])
         if not lake.is_local:
             connection.register_filesystem(lake.filesystem)
         with lake_errors():
             yield connection
+
+
+def _spill_folder() -> str:
+    """Where a connection puts what does not fit; DuckDB makes it when it is needed and removes it in the end."""
+    return str(Path(tempfile.gettempdir(), f"{SPILL_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"))
+
+
+def sweep_spills() -> None:
+    """Remove what processes that were killed on this machine had spilled."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{SPILL_PREFIX}*"):
+        process = folder.name.removeprefix(SPILL_PREFIX).split("-")[0]
+        if Path("/proc").exists() and not Path("/proc", process).exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 _CANNOT_WRITE = ("Could not write", "No space left", "Read-only file system", "Permission denied")

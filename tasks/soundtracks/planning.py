@@ -61,8 +61,8 @@ def plan(lake: Lake, supply: Supply, run_id: str) -> Plan:
     forget_claims(lake, done)
     sweep_staging(lake, done, keep_audio=supply.settings.keep_audio)
     lost = _lost_items(lake, done)
-    tracks_settled = frozenset(settled(lake, Stage.TRACK)) - again - lost
-    films_settled = settled(lake, Stage.SOUNDTRACK) - again - lost
+    tracks_settled = frozenset(settled(lake, Stage.TRACK, done_films=done)) - again - lost
+    films_settled = settled(lake, Stage.SOUNDTRACK, done_films=done) - again - lost
     approved = {film_id for (film_id, _track), is_match in judging.reviews.items() if is_match}
     wanted_again = {item.split("/")[0] for item in again}
     films, quiet = [], []
@@ -80,7 +80,7 @@ def plan(lake: Lake, supply: Supply, run_id: str) -> Plan:
         elif not taken and not searching:
             quiet.append(without_music(film, judged))
     _record_resting(lake, assigned, {film.film_id for film in films}, done, quiet, run_id)
-    counted = {key: n for key, n in attempts(lake, [Stage.TRACK]).items() if key[1] not in again}
+    counted = {key: n for key, n in attempts(lake, [Stage.TRACK], done).items() if key[1] not in again}
     ordered = sorted(films, key=lambda film: (film.year or 0, film.film_id))
     return Plan(ordered, tracks_settled, counted, _reopened(lake, supply, done, again))
 
@@ -91,14 +91,26 @@ def _reopened(lake: Lake, supply: Supply, done: Mapping[str, str], again: frozen
     approved = {f"{film_id}/{track_id}" for (film_id, track_id), yes in judging.reviews.items() if yes}
     if not approved and not again:
         return []
-    failed = settled(lake, Stage.TRACK) - again  # what a person said yes to and then failed for good stays so
+    # What a person said yes to and then failed for good stays so.
+    failed = settled(lake, Stage.TRACK, among=approved) - again
+    items = again if supply.settings.retry_reasons else again | (approved - failed)
     wanted: dict[str, list[dict[str, Any]]] = {}
-    for row in tables.latest(lake, TRACKS).to_pylist():
-        item = f"{row['film_id']}/{row['track_id']}"
-        is_wanted = item in again or (item in approved - failed and not supply.settings.retry_reasons)
-        if is_wanted and not row["segments"] and row["film_id"] in done and row["film_id"] in judging.catalogue.films:
+    for row in _rows_of(lake, items):
+        if not row["segments"] and row["film_id"] in done and row["film_id"] in judging.catalogue.films:
             wanted.setdefault(row["film_id"], []).append(row)
     return [Reopened(judging.catalogue.films[f], done[f], tuple(rows)) for f, rows in sorted(wanted.items())]
+
+
+def _rows_of(lake: Lake, items: Iterable[str]) -> list[dict[str, Any]]:
+    """The newest `tracks` rows of some FILM_ID/TRACK_ID items, ordered by film and track."""
+    pairs = [item.split("/", 1) for item in sorted(items) if "/" in item]
+    keys = pa.table({name: pa.array([pair[n] for pair in pairs], pa.string()) for n, name in enumerate(TRACKS.key)})
+    with tables.connect(lake) as connection:
+        connection.register("wanted", keys)
+        newest = tables.latest_sql(lake, TRACKS)
+        found = connection.sql(f"FROM {newest} SEMI JOIN wanted USING (film_id, track_id) ORDER BY film_id, track_id")
+        rows: list[dict[str, Any]] = found.to_arrow_table().to_pylist()
+    return rows
 
 
 def _failed_items(lake: Lake, reasons: Collection[str]) -> frozenset[str]:
@@ -154,13 +166,13 @@ def _record_resting(
         for candidate, error in source.homeless
     ]
     record_changes(lake, [*quiet, *homeless], run_id)
-    columns = ["film_id", "track_id", "decision", "reason", "segments"]
-    known = {(r["film_id"], r["track_id"]): r for r in tables.latest(lake, TRACKS, columns).to_pylist()}
     rows = []
-    resting = (one for source in assigned for film_id in sorted(source.by_film) for one in source.by_film[film_id])
+    every = [one for source in assigned for film_id in sorted(source.by_film) for one in source.by_film[film_id]]
+    resting = [judged for judged in every if judged.film_id not in working]
+    known = {(r["film_id"], r["track_id"]): r for r in _rows_of(lake, (judged.item for judged in resting))}
     for judged in resting:
         row = known.get((judged.film_id, judged.candidate.track_id))
-        if judged.film_id in working or (row is not None and not _says_more(judged, row, judged.film_id in done)):
+        if row is not None and not _says_more(judged, row, judged.film_id in done):
             continue
         is_late = judged.verdict.decision is Decision.TAKEN and judged.film_id in done
         rows.append(

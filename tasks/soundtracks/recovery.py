@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import pyarrow as pa
+
 from storage import outcomes, tables
 from storage.lake import Lake
 from storage.mel_shards import read_tracks
@@ -28,13 +30,15 @@ def recover(lake: Lake, run_id: str) -> int:
 
     A crash just after the shard leaves it so, and so does a damaged part of a table that a person deleted.
     """
+    done = done_films(lake)
     with tables.connect(lake) as connection:
+        connection.register("done", pa.table({"film_id": pa.array(sorted(done), pa.string())}))
         query = (
-            f"SELECT item FROM {tables.latest_sql(lake, OUTCOMES)} WHERE stage = 'soundtrack' AND status = 'ok' "
-            f"INTERSECT SELECT film_id FROM {tables.latest_sql(lake, TRACKS)} WHERE shard IS NOT NULL"
+            f"FROM done EXCEPT (SELECT item FROM {tables.latest_sql(lake, OUTCOMES)} "
+            "WHERE stage = 'soundtrack' AND status = 'ok' "
+            f"INTERSECT SELECT film_id FROM {tables.latest_sql(lake, TRACKS)} WHERE shard IS NOT NULL) ORDER BY film_id"
         )
-        known = {item for (item,) in connection.execute(query).fetchall()}
-    lost = {film_id: shard for film_id, shard in done_films(lake).items() if film_id not in known}
+        lost = {film_id: done[film_id] for (film_id,) in connection.execute(query).fetchall()}
     for film_id, shard in lost.items():
         rows = read_tracks(lake, shard)
         tables.append(lake, TRACKS, [_writable(row) for row in rows], run_id)
@@ -59,8 +63,11 @@ def _writable(row: dict[str, Any]) -> dict[str, Any]:
 
 def record_changes(lake: Lake, ended: Sequence[Outcome], run_id: str) -> None:
     """Record outcomes that say something new: an item that is skipped for the same reason again adds no row."""
+    if not ended:
+        return
     with tables.connect(lake) as connection:
-        query = f"SELECT stage, item, reason FROM {tables.latest_sql(lake, OUTCOMES)}"
+        connection.register("items", pa.table({"item": pa.array([one.item for one in ended], pa.string())}))
+        query = f"SELECT stage, item, reason FROM {tables.latest_sql(lake, OUTCOMES)} SEMI JOIN items USING (item)"
         known = set(connection.execute(query).fetchall())
     new = [replace(one, seconds=None) for one in ended if (str(one.stage), one.item, one.reason) not in known]
     if new:

@@ -76,8 +76,9 @@ def open_supply(lake: Lake, settings: SoundtrackSettings, run_id: str, progress:
 
 def read_judge(lake: Lake) -> Judge:
     """Judging with what the lake knows now."""
-    rows = tables.latest(lake, TRACKS, ["film_id", "track_id", "segments"]).to_pylist()
-    owners = {row["track_id"]: row["film_id"] for row in rows if row["segments"]}
+    with tables.connect(lake) as connection:
+        kept = f"FROM {tables.latest_sql(lake, TRACKS)} WHERE segments > 0 ORDER BY film_id, track_id"
+        owners = dict(connection.execute(f"SELECT track_id, film_id {kept}").fetchall())
     return Judge(read_catalogue(lake), read_reviews(lake), read_takedowns(lake), owners)
 
 
