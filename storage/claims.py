@@ -20,7 +20,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from storage.lake import Lake, explained, temporary_name
+from storage.lake import Lake, explained
+from storage.temporary_files import temporary_name
 
 FOLDER = "claims"
 LEASE = timedelta(minutes=45)

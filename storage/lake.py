@@ -11,9 +11,7 @@ import errno
 import json
 import os
 import re
-import secrets
-import socket
-import time
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -26,13 +24,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.errors import InputError, LakeError
+from storage.object_copies import current_copy
+from storage.temporary_files import TEMPORARY_PREFIX, files_below, sweep_temporary_files, temporary_name
 
 LAKE_VERSION = 1
 """Raised when a layout or a schema changes in a way that older code cannot read."""
 VERSION_FILE = "lake.json"
-TEMPORARY_PREFIX = ".tmp-"
-TEMPORARY_LIFETIME_SECONDS = 6 * 3600
-"""A temporary file older than this belongs to a dead process: no step writes one file for hours."""
+COPIES, INBOX, OUTBOX, METRICS = "objects", "inbox", "outbox", "metrics"
+"""Folders of the cache: copies of objects, what is being fetched, what is being sent, and DuckDB files."""
 
 _SAFE_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]{0,200}")
 
@@ -85,7 +84,7 @@ class Lake:
     def list(self, *parts: str, suffix: str = "") -> list[str]:
         """Every committed file below a folder as a path relative to the root, sorted; none if absent."""
         base = self.uri(*parts) if parts else self.root.removeprefix("file://")
-        files = _files_below(base) if self.is_local else self.filesystem.find(base)
+        files = files_below(base) if self.is_local else self.filesystem.find(base)
         top = self.filesystem._strip_protocol(self.root).rstrip("/") + "/"
         relative = (str(name).removeprefix(top) for name in files)
         return sorted(n for n in relative if n.endswith(suffix) and f"/{TEMPORARY_PREFIX}" not in f"/{n}")
@@ -120,7 +119,7 @@ class Lake:
         Raises `LakeError` when the disk is full or the lake cannot be written.
         """
         target = self.uri(*parts)
-        folder = Path(target).parent if self.is_local else Path(self.cache_folder, "outbox")
+        folder = Path(target).parent if self.is_local else self.cached(OUTBOX)
         temporary = folder / temporary_name(parts[-1].rsplit("/", 1)[-1])
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -141,13 +140,14 @@ class Lake:
         """A path on this machine with the file's content: itself, or a copy in the cache."""
         if self.is_local:
             return Path(self.uri(*parts))
-        copy = Path(self.cache_folder, "lake", re.sub(r"[^A-Za-z0-9]+", "-", self.root), *parts)
-        if not copy.exists() or copy.stat().st_size != self.size_bytes(*parts):
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            partial = copy.with_name(f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}")
-            self.filesystem.get_file(self.uri(*parts), str(partial))
-            partial.replace(copy)
-        return copy
+        return current_copy(self.filesystem, self.uri(*parts), self._kept(*parts), self.cached(INBOX))
+
+    def cached(self, name: str) -> Path:
+        """A folder on this machine for what a lake on an object store needs here."""
+        return Path(self.cache_folder, name)
+
+    def _kept(self, *parts: str) -> Path:
+        return self.cached(COPIES).joinpath(re.sub(r"[^A-Za-z0-9]+", "-", self.root), *parts)
 
     def remove(self, *parts: str) -> None:
         """Delete one file or folder; nothing happens if it is absent.
@@ -155,19 +155,14 @@ class Lake:
         Raises `LakeError` when the lake cannot be written.
         """
         try:
+            if not self.is_local:
+                shutil.rmtree(self._kept(*parts), ignore_errors=True)
             if self.exists(*parts):
                 self.filesystem.rm(self.uri(*parts), recursive=True)
         except FileNotFoundError:
             return  # another process has just removed it
         except OSError as error:
             raise explained(error, self.uri(*parts)) from error
-
-
-def _files_below(folder: str) -> Iterator[str]:
-    """Every file below a local folder. Ten times as fast as a general walk, for folders of 100,000 shards."""
-    for path, _, names in os.walk(folder):
-        for name in names:
-            yield f"{path}/{name}"
 
 
 def open_lake(root: str | Path) -> Lake:
@@ -186,8 +181,8 @@ def open_lake(root: str | Path) -> Lake:
         _check_version(lake)
     else:
         lake.write_json({"lake_version": LAKE_VERSION}, VERSION_FILE)
-    if lake.is_local:
-        _sweep_temporary_files(Path(lake.root))
+    for folder in [Path(lake.root)] if lake.is_local else [lake.cached(name) for name in (OUTBOX, INBOX, METRICS)]:
+        sweep_temporary_files(folder)
     return lake
 
 
@@ -201,32 +196,6 @@ def _check_version(lake: Lake) -> None:
             f"The lake {lake.root} has version {found}, newer than the {LAKE_VERSION} that this Needledrop reads; "
             "upgrade Needledrop"
         )
-
-
-def temporary_name(final_name: str) -> str:
-    """A name that tells who writes it, so that a file of a dead process is known at once."""
-    return f"{TEMPORARY_PREFIX}{_host()}-{os.getpid()}-{secrets.token_hex(4)}-{final_name}"
-
-
-def _host() -> str:
-    return re.sub(r"[^A-Za-z0-9]+", "", socket.gethostname()) or "host"
-
-
-def _sweep_temporary_files(root: Path) -> None:
-    """Remove what killed processes left: those of this machine at once, others' after a lifetime."""
-    for name in _files_below(str(root)):
-        if f"/{TEMPORARY_PREFIX}" in name:
-            # Absent: its writer has just renamed it. Not to be removed: then this lake is only read.
-            with suppress(OSError):
-                if _is_abandoned(Path(name)):
-                    Path(name).unlink()
-
-
-def _is_abandoned(path: Path) -> bool:
-    if path.stat().st_mtime < time.time() - TEMPORARY_LIFETIME_SECONDS:
-        return True
-    owner = re.match(rf"{re.escape(TEMPORARY_PREFIX)}{_host()}-(\d+)-", path.name)
-    return owner is not None and not Path("/proc", owner.group(1)).exists() and Path("/proc").exists()
 
 
 def _sync(path: Path) -> None:

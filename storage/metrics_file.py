@@ -24,9 +24,11 @@ from pathlib import Path
 import duckdb
 
 from storage.errors import LakeError
-from storage.lake import Lake, explained, temporary_name
+from storage.lake import INBOX, METRICS, Lake, explained
 from storage.metrics_schema import MIGRATIONS, VIEWS
+from storage.object_copies import fetch
 from storage.tables import lake_errors
+from storage.temporary_files import temporary_name
 from storage.views import define_lake_views
 
 FILE = "needledrop.duckdb"
@@ -64,7 +66,7 @@ def metrics_path(lake: Lake) -> Path:
     """Where the DuckDB file of a lake stands on this machine."""
     if lake.is_local:
         return Path(lake.uri(FILE))
-    return Path(lake.cache_folder, "metrics", re.sub(r"[^A-Za-z0-9]+", "-", lake.root), FILE)
+    return lake.cached(METRICS).joinpath(re.sub(r"[^A-Za-z0-9]+", "-", lake.root), FILE)
 
 
 def publish(lake: Lake) -> None:
@@ -75,10 +77,7 @@ def publish(lake: Lake) -> None:
 
 def _restore(lake: Lake, path: Path) -> None:
     if not lake.is_local and not path.exists() and lake.exists(FILE):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(f"{path.name}.part")
-        lake.filesystem.get_file(lake.uri(FILE), str(partial))
-        partial.replace(path)
+        fetch(lake.filesystem, lake.uri(FILE), path, lake.cached(INBOX))
 
 
 def _make(path: Path) -> None:

@@ -15,7 +15,8 @@ import pytest
 from storage import tables
 from storage.claims import LEASE, claim, held
 from storage.errors import LakeError
-from storage.lake import TEMPORARY_PREFIX, Lake
+from storage.lake import Lake
+from storage.temporary_files import TEMPORARY_PREFIX
 
 CLAIM_AND_DIE = """
 import os, sys

@@ -12,8 +12,9 @@ import pytest
 
 from storage import tables
 from storage.errors import InputError, LakeError
-from storage.lake import LAKE_VERSION, TEMPORARY_PREFIX, Lake, open_lake
+from storage.lake import LAKE_VERSION, Lake, open_lake
 from storage.schemas import FILMS
+from storage.temporary_files import TEMPORARY_PREFIX
 
 
 def temporary_files(root) -> list[Path]:

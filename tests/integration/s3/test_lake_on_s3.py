@@ -1,6 +1,8 @@
 """A lake on an object store, against a server that speaks S3 on loopback."""
 
-import os
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,42 +14,12 @@ from storage.mel_shards import TrackMels, read_tracks, write_shard
 from storage.mels import MelReader, MelSettings
 from storage.outcomes import Stage
 from storage.schemas import FILMS, THUMBNAILS, TRACKS
+from storage.shard_rewriting import blank_track
 from storage.verify import verify
 from tasks.curation.curate import curate
 from tasks.curation.settings import CurationSettings
 
 pytestmark = pytest.mark.integration
-s3fs = pytest.importorskip("s3fs", reason="a lake on an object store needs needledrop[s3]")
-server = pytest.importorskip("moto.server", reason="moto's server is not installed")
-
-
-@pytest.fixture(scope="module")
-def bucket():
-    """A bucket on a server of its own; s3fs finds it by the environment, as a person's setting would."""
-    running = server.ThreadedMotoServer(port=0)
-    running.start()
-    host, port = running.get_host_and_port()
-    settings = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "testing",
-        "AWS_SECRET_ACCESS_KEY": "testing",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    before = {name: os.environ.get(name) for name in settings}
-    os.environ.update(settings)
-    s3fs.S3FileSystem.clear_instance_cache()
-    s3fs.S3FileSystem().mkdir("bucket")
-    yield "s3://bucket"
-    s3fs.S3FileSystem.clear_instance_cache()
-    for name, value in before.items():
-        os.environ.pop(name) if value is None else os.environ.update({name: value})
-    running.stop()
-
-
-@pytest.fixture
-def lake(bucket, request, tmp_path, monkeypatch) -> Lake:
-    monkeypatch.setenv("NEEDLEDROP_CACHE", str(tmp_path / "cache"))
-    return tables.open_tables(f"{bucket}/{request.node.name[:40].rstrip('_')}")
 
 
 def fill(lake: Lake) -> None:
@@ -134,3 +106,56 @@ def test_nothing_is_left_in_the_outbox(lake, tmp_path):
 def test_a_bucket_that_is_not_there_is_an_error_that_says_so(bucket):
     with pytest.raises((LakeError, InputError), match="nowhere"):
         open_lake("s3://nowhere/lake")
+
+
+def test_a_shard_rewritten_at_the_same_size_is_fetched_again_and_the_old_copy_goes(lake, tmp_path):
+    fill(lake)
+    shard = lake.list("mels")[1]
+    elsewhere = Lake(lake.root, cache_folder=str(tmp_path / "elsewhere"))
+    MelReader(elsewhere, [shard], MelSettings())
+    old, size = elsewhere.local_path(shard), lake.size_bytes(shard)
+    blank_track(lake, "wiki-1", 2021, shard, "folder:1")
+    lake.write_bytes(lake.read_bytes(shard)[:size].ljust(size, b" "), shard)
+    assert lake.size_bytes(shard) == size
+    new = elsewhere.local_path(shard)
+    assert new.read_bytes() == lake.read_bytes(shard)
+    assert not old.exists()
+
+
+def test_what_was_taken_down_is_silent_in_a_reader_that_had_a_copy(lake):
+    fill(lake)
+    shard = lake.list("mels")[3]
+    MelReader(lake, [shard], MelSettings())
+    blank_track(lake, "wiki-3", 2023, shard, "folder:3")
+    stored = np.empty((1, *MelSettings().shape), np.uint8)
+    reader = MelReader(lake, [shard], MelSettings())
+    reader.gather(np.array([0]), stored)
+    assert stored.max() == 0
+
+
+def test_what_is_removed_from_the_lake_leaves_no_copy_here(lake, tmp_path):
+    fill(lake)
+    shard = lake.list("mels")[0]
+    lake.local_path(shard)
+    lake.remove(shard)
+    assert not list((tmp_path / "cache").rglob("page=wiki-0*"))
+
+
+def test_a_process_killed_while_fetching_or_sending_leaves_nothing_once_the_lake_is_opened(lake, tmp_path):
+    fill(lake)
+    die = (
+        "import os, pathlib, sys; from storage.lake import Lake\n"
+        "lake, shard = Lake(sys.argv[1]), sys.argv[2]\n"
+        "kill = lambda *_: os._exit(9)\n"
+        "pathlib.Path.replace = kill\n"
+        "lake.local_path(shard) if sys.argv[3] == 'fetch' else lake.write_bytes(b'x', 'notes', 'a.txt')"
+    )
+    send = die.replace("pathlib.Path.replace = kill", "lake.filesystem.put_file = kill")
+    for script, what in ((die, "fetch"), (send, "send")):
+        arguments = [sys.executable, "-c", script, lake.root, lake.list("mels")[0], what]
+        assert subprocess.run(arguments, cwd=Path(__file__).parents[3], check=False).returncode == 9
+    assert len(list((tmp_path / "cache").rglob(".tmp-*"))) == 2
+    with lake.staged("notes", "b.txt") as living:
+        living.write_bytes(b"half")
+        open_lake(lake.root)
+        assert list((tmp_path / "cache").rglob(".tmp-*")) == [living]

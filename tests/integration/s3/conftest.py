@@ -1,0 +1,39 @@
+"""A server that speaks S3 on loopback, and a lake on it for each test."""
+
+import os
+
+import pytest
+
+from storage import tables
+from storage.lake import Lake
+
+
+@pytest.fixture(scope="package")
+def bucket():
+    """A bucket on a server of its own; s3fs finds it by the environment, as a person's setting would."""
+    s3fs = pytest.importorskip("s3fs", reason="a lake on an object store needs needledrop[s3]")
+    server = pytest.importorskip("moto.server", reason="moto's server is not installed")
+    running = server.ThreadedMotoServer(port=0)
+    running.start()
+    host, port = running.get_host_and_port()
+    settings = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "testing",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    before = {name: os.environ.get(name) for name in settings}
+    os.environ.update(settings)
+    s3fs.S3FileSystem.clear_instance_cache()
+    s3fs.S3FileSystem().mkdir("bucket")
+    yield "s3://bucket"
+    s3fs.S3FileSystem.clear_instance_cache()
+    for name, value in before.items():
+        os.environ.pop(name) if value is None else os.environ.update({name: value})
+    running.stop()
+
+
+@pytest.fixture
+def lake(bucket, request, tmp_path, monkeypatch) -> Lake:
+    monkeypatch.setenv("NEEDLEDROP_CACHE", str(tmp_path / "cache"))
+    return tables.open_tables(f"{bucket}/{request.node.name[:40].rstrip('_')}")
