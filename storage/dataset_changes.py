@@ -88,5 +88,6 @@ def delete(lake: Lake, version: str) -> None:
     needed = referenced(lake)
     if version in needed:
         raise InputError(f"{version} stays, because something needs it: {needed[version]}")
-    lake.remove(datasets.FOLDER, version, datasets.MANIFEST)
-    lake.remove(datasets.FOLDER, version)
+    with datasets.being_written(lake, version):
+        lake.remove(datasets.FOLDER, version, datasets.MANIFEST)
+        lake.remove(datasets.FOLDER, version)

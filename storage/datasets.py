@@ -3,7 +3,8 @@
     datasets/V/films.parquet  segments.parquet  tracks.parquet  exclusions.parquet  manifest.json  README.md
 
 `manifest.json` is committed last, so a folder without one is no version yet: a crash leaves nothing that
-could be taken for one, and the next run writes the same bytes over it. Which version is current stands in
+could be taken for one, and the next curation removes it. Whoever writes or deletes a version holds a claim on
+it, so that what another process is writing is never removed. Which version is current stands in
 the table `versions`, because a file's time is not to be trusted and an older content may come back.
 """
 
@@ -12,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage import tables
-from storage.errors import InputError
+from storage.claims import FOLDER as CLAIMS
+from storage.claims import held
+from storage.errors import InputError, LakeError
 from storage.lake import Lake
 from storage.schemas import VERSIONS
 
@@ -29,6 +33,7 @@ FORMAT = 1
 """Raised when the folder's layout changes; a part of every version's name."""
 FOLDER = "datasets"
 MANIFEST = "manifest.json"
+_CLAIM_PREFIX = "dataset-"
 
 _STRINGS = pa.list_(pa.string())
 
@@ -119,6 +124,40 @@ def exists(lake: Lake, version: str) -> bool:
     return lake.exists(FOLDER, version, MANIFEST)
 
 
+@contextmanager
+def being_written(lake: Lake, version: str) -> Iterator[None]:
+    """Hold a version alone while it is written or deleted. Raises `LakeError` when another process does."""
+    with held(lake, f"{_CLAIM_PREFIX}{version}") as mine:
+        if mine is None:
+            raise LakeError(f"Another process is writing version {version}; wait until it ends and run this again")
+        yield
+
+
+def sweep_unfinished(lake: Lake) -> list[str]:
+    """Remove the folders without a manifest, which killed processes left; returns their versions.
+
+    One that a living process is writing is claimed by it and stays.
+    """
+    return [version for version in unfinished(lake) if _sweep(lake, version)]
+
+
+def unfinished(lake: Lake) -> list[str]:
+    """The versions without a manifest: half written, half deleted, or being written now."""
+    complete = set(_complete(lake))
+    begun = {path.split("/")[1] for path in lake.list(FOLDER) if path.count("/") > 1}
+    claimed = {path.split("/")[1] for path in lake.list(CLAIMS, suffix=".json")}
+    begun |= {name.removeprefix(_CLAIM_PREFIX) for name in claimed if name.startswith(_CLAIM_PREFIX)}
+    return sorted(begun - complete)
+
+
+def _sweep(lake: Lake, version: str) -> bool:
+    with held(lake, f"{_CLAIM_PREFIX}{version}") as mine:
+        if mine is None or exists(lake, version):
+            return False
+        lake.remove(FOLDER, version)
+        return True
+
+
 def write_file(lake: Lake, version: str, file: VersionFile, *rows: duckdb.DuckDBPyRelation) -> dict[str, Any]:
     """Commit one Parquet file of a version from relations that follow the file's order, a row group at a time.
 
@@ -170,8 +209,11 @@ def read_manifest(lake: Lake, version: str) -> dict[str, Any]:
 def names(lake: Lake) -> list[str]:
     """Every complete version, the oldest first, the current one last."""
     order = {row["version"]: row["number"] for row in tables.latest(lake, VERSIONS, ["version", "number"]).to_pylist()}
-    found = [path.split("/")[1] for path in lake.list(FOLDER, suffix=f"/{MANIFEST}")]
-    return sorted(found, key=lambda name: (order.get(name, 0), name))
+    return sorted(_complete(lake), key=lambda name: (order.get(name, 0), name))
+
+
+def _complete(lake: Lake) -> list[str]:
+    return [path.split("/")[1] for path in lake.list(FOLDER, suffix=f"/{MANIFEST}")]
 
 
 def current(lake: Lake) -> str | None:

@@ -8,10 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version as installed_version
 from pathlib import Path
@@ -31,13 +28,8 @@ from tasks.curation.recordings import find_recordings
 from tasks.curation.settings import CurationSettings
 from tasks.curation.splits import check_sides, split_sql
 
-MEMORY_LIMIT = "1GB"
-"""For DuckDB; beyond it the connection spills to a temporary folder. Leaves room for Arrow's writers."""
-
 FILMS_SORTED = 20_000
 """About 300 MB of plots and pictures: more would not fit beside the joins."""
-
-SPILL_PREFIX = "needledrop-spill-"
 
 _FILM_CONTENT = "film_id, title, year, split, plot_sha256, tags, thumbnail_sha256, licence"
 _TRACK_CONTENT = (
@@ -59,9 +51,12 @@ def curate(lake: Lake, settings: CurationSettings, run_id: str, *, plots: bool =
     """Write the version that these settings give for the lake, unless it is there already.
 
     Without `plots` its card has tables only.
-    Raises `InputError` when a side of the split would be empty.
+    Raises `InputError` when a side of the split would be empty, and `LakeError` while another process writes
+    this very version.
     """
-    with _workbench(lake) as connection:
+    tables.sweep_spills()
+    datasets.sweep_unfinished(lake)
+    with tables.connect(lake) as connection:
         snapshot = take_snapshot(lake)
         load_candidates(connection, snapshot)
         choose(connection, snapshot, settings)
@@ -69,7 +64,8 @@ def curate(lake: Lake, settings: CurationSettings, run_id: str, *, plots: bool =
         version = datasets.name_of(content)
         is_new = not datasets.exists(lake, version)
         if is_new:
-            _write(lake, version, connection, snapshot, settings, plots=plots)
+            with datasets.being_written(lake, version):
+                _write(lake, version, connection, snapshot, settings, plots=plots)
     previous = datasets.make_current(lake, version, run_id)
     return Curation(version, is_new, previous, datasets.read_manifest(lake, version))
 
@@ -167,7 +163,7 @@ def _write_card(
     lake: Lake, version: str, connection: duckdb.DuckDBPyConnection, manifest: dict[str, Any], *, plots: bool
 ) -> dict[str, Any]:
     """Commit the card and its plots; returns bytes and sha256 of each, as for the other files."""
-    with tempfile.TemporaryDirectory(prefix="needledrop-") as folder:
+    with tempfile.TemporaryDirectory(prefix=f"{tables.SPILL_PREFIX}{os.getpid()}-") as folder:
         drawn = draw_plots(connection, lake, Path(folder)) if plots else {}
         contents = {f"plots/{name}": Path(folder, name).read_bytes() for name in drawn}
     contents["README.md"] = write_card(connection, manifest, drawn).encode()
@@ -177,24 +173,3 @@ def _write_card(
         name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
         for name, content in contents.items()
     }
-
-
-@contextmanager
-def _workbench(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A DuckDB connection that keeps to its memory limit by spilling to a folder that goes away with it."""
-    _sweep_spills()
-    with (
-        tempfile.TemporaryDirectory(prefix=f"{SPILL_PREFIX}{os.getpid()}-") as spill,
-        tables.connect(lake) as connection,
-    ):
-        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
-        connection.execute("SET temp_directory = ?", [spill])
-        yield connection
-
-
-def _sweep_spills() -> None:
-    """Remove what curations that were killed on this machine had spilled."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{SPILL_PREFIX}*"):
-        process = folder.name.removeprefix(SPILL_PREFIX).split("-")[0]
-        if Path("/proc").exists() and not Path("/proc", process).exists():
-            shutil.rmtree(folder, ignore_errors=True)
