@@ -7,7 +7,7 @@ was written before under the same key, so repeating one changes nothing.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -29,6 +29,7 @@ __all__ = [
     "record_comparisons",
     "record_epoch",
     "record_intervals",
+    "record_measured",
     "record_ranks",
     "record_run",
     "refresh_views",
@@ -86,9 +87,7 @@ class Epoch:
 
 def record_run(lake: Lake, run: Run) -> None:
     """Write a run, or replace what stands under its `run_id`: once when it starts, once when it ends."""
-    values = {**vars(run), "config_json": json.dumps(dict(run.config), sort_keys=True, default=str)}
-    del values["config"]
-    _write(lake, lambda connection: _replace(connection, "runs", values))
+    _write(lake, lambda connection: _replace(connection, "runs", _run_values(run)))
     if run.state != "running":
         publish(lake)
 
@@ -103,22 +102,21 @@ def record_ranks(lake: Lake, run_id: str, ranks: pa.Table) -> None:
 
     Raises `LakeError` when a column is missing or a rank is outside 1 … candidates.
     """
-    missing = set(RANKS_SCHEMA.names) - set(ranks.column_names)
-    if missing:
-        raise LakeError(f"The ranks of {run_id} lack the column {', '.join(sorted(missing))}; see RANKS_SCHEMA")
-    rows = ranks.select(RANKS_SCHEMA.names).cast(RANKS_SCHEMA)
+    rows = _checked(run_id, ranks)
+    _write(lake, lambda connection: _replace_ranks(connection, run_id, rows))
+
+
+def record_measured(lake: Lake, measured: Sequence[tuple[Run, pa.Table]]) -> None:
+    """Write finished runs with their ranks, all in one transaction. Raises as `record_ranks` does."""
+    rows = [(run, _checked(run.run_id, ranks)) for run, ranks in measured]
 
     def insert(connection: duckdb.DuckDBPyConnection) -> None:
-        connection.register("new", rows)
-        wrong = "SELECT count(*) FROM new WHERE NOT (1 <= rank_lo AND rank_lo <= rank_hi AND rank_hi <= candidates)"
-        if connection.execute(wrong).fetchall() != [(0,)]:
-            raise LakeError(f"The ranks of {run_id} are outside 1 … candidates; rank the embeddings again")
-        connection.execute(
-            "DELETE FROM ranks WHERE run_id = ? AND policy IN (SELECT DISTINCT policy FROM new)", [run_id]
-        )
-        connection.execute("INSERT INTO ranks BY NAME SELECT ? AS run_id, * FROM new", [run_id])
+        for run, ranks in rows:
+            _replace_ranks(connection, run.run_id, ranks)
+            _replace(connection, "runs", _run_values(run))
 
     _write(lake, insert)
+    publish(lake)
 
 
 def record_intervals(lake: Lake, dataset_version: str, intervals: pa.Table) -> None:
@@ -145,6 +143,30 @@ def _write(lake: Lake, change: Callable[[duckdb.DuckDBPyConnection], None]) -> N
         connection.begin()
         change(connection)
         connection.commit()
+
+
+def _run_values(run: Run) -> dict[str, Any]:
+    values = {**vars(run), "config_json": json.dumps(dict(run.config), sort_keys=True, default=str)}
+    del values["config"]
+    return values
+
+
+def _checked(run_id: str, ranks: pa.Table) -> pa.Table:
+    """The ranks as the table has them. Raises `LakeError` for what is no rank."""
+    missing = set(RANKS_SCHEMA.names) - set(ranks.column_names)
+    if missing:
+        raise LakeError(f"The ranks of {run_id} lack the column {', '.join(sorted(missing))}; see RANKS_SCHEMA")
+    rows = ranks.select(RANKS_SCHEMA.names).cast(RANKS_SCHEMA)
+    low, high, candidates = (rows[name].to_numpy() for name in ("rank_lo", "rank_hi", "candidates"))
+    if not ((low >= 1) & (low <= high) & (high <= candidates)).all():
+        raise LakeError(f"The ranks of {run_id} are outside 1 … candidates; rank the embeddings again")
+    return rows
+
+
+def _replace_ranks(connection: duckdb.DuckDBPyConnection, run_id: str, rows: pa.Table) -> None:
+    connection.register("new", rows)
+    connection.execute("DELETE FROM ranks WHERE run_id = ? AND policy IN (SELECT DISTINCT policy FROM new)", [run_id])
+    connection.execute("INSERT INTO ranks BY NAME SELECT ? AS run_id, * FROM new", [run_id])
 
 
 def _replace(connection: duckdb.DuckDBPyConnection, table: str, values: Mapping[str, Any]) -> None:

@@ -243,13 +243,18 @@ ORDER BY dataset_version = 'paper', dataset_version,
     list_position(['ceiling', 'trained', 'control', 'chance', 'paper'], source), policy DESC, r_at_10 DESC, medr
 """
 
-_FILM_SLICES = """
-SELECT dataset_version, film_id, CAST(year AS VARCHAR) AS year,
+_FILM_LANGUAGES = """
+SELECT dataset_version, film_id, split, year, tags,
     coalesce(list_filter(list_transform(tags, lambda tag: regexp_extract(tag, '(\\pL+)-language', 1)),
-        lambda language: language <> '')[1], 'no language tag') AS language,
+        lambda language: language <> '')[1], 'no language tag') AS language
+FROM dataset_films
+"""
+
+_FILM_SLICES = """
+SELECT dataset_version, film_id, CAST(year AS VARCHAR) AS year, language,
     CASE WHEN tracks <= 2 THEN '1 to 2' WHEN tracks <= 5 THEN '3 to 5' WHEN tracks <= 10 THEN '6 to 10'
         WHEN tracks <= 20 THEN '11 to 20' ELSE 'over 20' END AS number_of_tracks
-FROM test_films JOIN dataset_films USING (dataset_version, film_id)
+FROM test_films JOIN film_languages USING (dataset_version, film_id)
 """
 
 _SLICES = f"""
@@ -276,6 +281,7 @@ VIEWS: dict[str, str] = {
     "ceiling": _CEILING,
     "paper": _PAPER,
     "leaderboard": _LEADERBOARD,
+    "film_languages": _FILM_LANGUAGES,
     "film_slices": _FILM_SLICES,
     "slices": _SLICES,
 }

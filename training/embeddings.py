@@ -19,6 +19,8 @@ from storage.lake import Lake
 
 FILMS_FILE, TRACKS_FILE = "test-films.parquet", "test-tracks.parquet"
 """Embeddings of the test split in a model folder, tracks from as many segments as the run's settings say."""
+YEARS_FILE = "test-films-years.parquet"
+"""The same films with the years in their tags if training dropped them, without if it kept them."""
 PARITY_TRACKS_FILE, PARITY_POLICY = "test-tracks-segments1.parquet", "segments1"
 """The same tracks from their middle segment alone, as in the paper's Table 1, and what their ranks are called."""
 

@@ -36,6 +36,7 @@ from training.embeddings import (
     FILMS_FILE,
     PARITY_TRACKS_FILE,
     TRACKS_FILE,
+    YEARS_FILE,
     save_embeddings,
 )
 from training.experiment import Settings, System
@@ -182,6 +183,10 @@ def _measure(lake: Lake, data: Data, job: Job, machine: Machine, on_progress: On
 
     films = embed_films(model, test, inputs, machine)
     save_embeddings(lake, films, FOLDER, job.run_id, FILMS_FILE)
+    if job.system.tags:
+        otherwise = replace(job.settings, keep_years=not job.settings.keep_years)
+        turned = embed_films(model, test, FilmInputs(test, job.system, otherwise, built.tokenizer), machine)
+        save_embeddings(lake, turned, FOLDER, job.run_id, YEARS_FILE)
     ranked = []
     for segments, file in files.items():
         tracks = embed_tracks(model, test, segments, machine, on_done)

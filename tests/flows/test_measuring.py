@@ -13,7 +13,7 @@ def test_training_ends_with_controls_intervals_and_differences(walked_lake: str)
         rows = connection.execute("SELECT system, r_at_10_low FROM leaderboard WHERE source IN ('trained', 'control')")
         bounds = dict(rows.fetchall())
         compared = {name for (name,) in connection.execute("SELECT DISTINCT system FROM comparisons").fetchall()}
-    controls = {"random", "language oracle", "mean query"}
+    controls = {"random", "language oracle", "nearest tags", "mean query", "years kept"}
     assert set(bounds) == {"All"} | controls and None not in bounds.values()
     assert compared == controls
 

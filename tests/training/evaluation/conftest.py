@@ -8,7 +8,8 @@ from storage import datasets
 from storage.metrics import Epoch, Run, record_epoch, record_ranks, record_run
 from storage.tables import open_tables
 from training.confidence import record_confidence
-from training.controls import HeldOut, record_controls
+from training.control_orders import HeldOut
+from training.controls import record_controls
 from training.embeddings import Embeddings, save_embeddings
 from training.ranking import rank_tracks
 
@@ -21,7 +22,7 @@ VERSION = "v1"
 def held_out():
     owners = tuple((f"t{i}-{j}", f"f{i}") for i in range(FILMS) for j in range(TRACKS_EACH))
     language = {f"f{i}": LANGUAGES[i % 3] for i in range(FILMS)}
-    return HeldOut(VERSION, "segments8", tuple(sorted(owners)), language, frozenset())
+    return HeldOut(VERSION, "segments8", tuple(sorted(owners)), language, language, frozenset())
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +49,10 @@ def write_version(lake, held_out):
         | {"tags": [f"2023 {held_out.language[f]}-language films"]}
         for i, f in enumerate(held_out.films)
     ]
+    films += [
+        {"film_id": f"train-{name}", "title": name, "year": 2020, "split": "train", "tags": [f"{name}-language films"]}
+        for name in LANGUAGES
+    ]
     tracks = [{"track_id": t, "film_id": f, "title": f"Theme {t}", "split": "test"} for t, f in held_out.owners]
     for file in datasets.FILES:
         rows = {"films.parquet": films, "tracks.parquet": tracks}.get(file.name, [])
@@ -58,6 +63,7 @@ def write_version(lake, held_out):
 def record(lake, held_out, system, films, tracks, from_one_segment):
     run = Run(f"{system}-run", system, "small", 0, VERSION, state="completed", model_folder=f"models/{system}-run")
     save_embeddings(lake, films, f"models/{run.run_id}/test-films.parquet")
+    save_embeddings(lake, films, f"models/{run.run_id}/test-films-years.parquet")
     save_embeddings(lake, tracks, f"models/{run.run_id}/test-tracks.parquet")
     save_embeddings(lake, from_one_segment, f"models/{run.run_id}/test-tracks-segments1.parquet")
     record_run(lake, run)

@@ -1,11 +1,14 @@
 """Controls and confidence on a small version: recorded like systems, once, and compared with them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from storage.metrics import connect_metrics
 from training.confidence import record_confidence
-from training.controls import language_oracle, mean_query, random_order, record_controls
+from training.control_orders import language_oracle, languages_of_nearest, mean_query, nearest_tags, random_order
+from training.controls import record_controls
 from training.embeddings import Embeddings, load_embeddings
 
 
@@ -25,6 +28,25 @@ def test_the_language_oracle_ranks_its_own_language_first_and_evenly(held_out):
     assert ranks.max() == in_language and ranks.mean() == pytest.approx((in_language + 1) / 2, rel=0.05)
 
 
+def test_the_nearest_film_is_found_by_its_rare_tags_and_not_by_its_year():
+    known = {
+        "a": ["2023 drama films", "Films about trains"],
+        "b": ["1999 drama films", "Films about ships"],
+        "c": ["1999 drama films"],
+    }
+    language = {"a": "Tamil", "b": "Hindi", "c": "English"}
+    tags = {"x": ["2023 drama films", "Films about ships"], "y": ["2023 films"], "z": ["Opera films"]}
+    assert languages_of_nearest(tags, known, language) == {"x": "Hindi", "y": "", "z": ""}
+    assert languages_of_nearest(tags, {}, {}) == {"x": "", "y": "", "z": ""}
+
+
+def test_a_film_that_is_like_no_other_is_ranked_at_random(held_out):
+    unlike = replace(held_out, nearest_language=dict.fromkeys(held_out.films, ""))
+    medians = [np.median(nearest_tags(unlike, seed).rank_lo) for seed in range(10)]
+    assert np.mean(medians) == pytest.approx((len(held_out.tracks) + 1) / 2, rel=0.15)
+    assert nearest_tags(held_out, 3).rank_lo.tolist() == language_oracle(held_out, 3).rank_lo.tolist()
+
+
 def test_the_mean_query_gives_every_film_the_same_order(held_out):
     random = np.random.default_rng(1)
     films = Embeddings(held_out.films, random.normal(size=(len(held_out.films), 8)))
@@ -34,7 +56,7 @@ def test_the_mean_query_gives_every_film_the_same_order(held_out):
 
 def test_controls_are_rows_of_the_leaderboard_with_their_seeds(measured):
     found = rows(measured, "SELECT system, seeds, policy FROM leaderboard WHERE source = 'control' ORDER BY 3, 1")
-    wanted = [("language oracle", 10), ("mean query", 1), ("random", 10)]
+    wanted = [("language oracle", 10), ("mean query", 1), ("nearest tags", 10), ("random", 10), ("years kept", 1)]
     assert found == [(*row, policy) for policy in ("segments1", "segments8") for row in wanted]
 
 
@@ -42,6 +64,12 @@ def test_one_segment_and_several_are_rows_of_their_own_for_one_run(measured):
     found = rows(measured, "SELECT policy, r_at_10 FROM leaderboard WHERE system = 'All' AND source = 'trained'")
     assert [policy for policy, _ in found] == ["segments8", "segments1"] and found[0][1] > found[1][1]
     assert rows(measured, "SELECT DISTINCT policy FROM comparisons ORDER BY 1") == [("segments1",), ("segments8",)]
+
+
+def test_the_control_of_the_years_says_which_way_it_turned_them(measured):
+    kept = "SELECT count(*) FROM leaderboard WHERE system = 'years kept'"
+    dropped = "SELECT r_at_10 FROM leaderboard WHERE system = 'years dropped' AND policy = 'segments8'"
+    assert rows(measured, kept) == [(2,)] and rows(measured, dropped) == []
 
 
 def test_the_mean_query_is_ranked_against_the_tracks_of_its_policy(measured, held_out):
@@ -58,9 +86,11 @@ def test_the_mean_query_is_ranked_against_the_tracks_of_its_policy(measured, hel
 
 
 def test_recording_controls_again_changes_nothing(measured):
-    before = rows(measured, "SELECT run_id, finished_at FROM runs WHERE system <> 'mean query' ORDER BY 1")
+    standing = "SELECT run_id, finished_at FROM runs WHERE preset = 'control' ORDER BY 1"
+    before, ranks = rows(measured, standing), rows(measured, "SELECT * FROM ranks ORDER BY ALL")
     record_controls(measured, "v1")
-    assert rows(measured, "SELECT run_id, finished_at FROM runs WHERE system <> 'mean query' ORDER BY 1") == before
+    assert rows(measured, standing) == before
+    assert rows(measured, "SELECT * FROM ranks ORDER BY ALL") == ranks
 
 
 def test_every_system_gets_intervals_and_a_difference_from_all(measured):
@@ -76,7 +106,8 @@ def test_every_system_gets_intervals_and_a_difference_from_all(measured):
         "SELECT system, difference, p_holm FROM comparisons WHERE metric = 'r_at_10' AND policy = 'segments8' "
         "ORDER BY 1",
     )
-    assert [system for system, _, _ in compared] == ["Im", "language oracle", "mean query", "random"]
+    controls = ["language oracle", "mean query", "nearest tags", "random", "years kept"]
+    assert [system for system, _, _ in compared] == ["Im", *controls]
     assert all(difference < 0 and p < 0.05 for system, difference, p in compared if system in ("Im", "random"))
 
 
@@ -84,7 +115,7 @@ def test_recording_confidence_again_replaces_it(measured):
     for _ in range(2):
         record_confidence(measured, "v1", draws=50)
     assert rows(measured, "SELECT count(*), count(DISTINCT (policy, preset, system, metric)) FROM intervals") == [
-        (160, 160)
+        (224, 224)
     ]
 
 
