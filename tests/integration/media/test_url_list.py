@@ -135,6 +135,23 @@ def test_a_list_pairs_addresses_with_films(lake: Lake, remote: Remote, server: A
     assert source.homeless[0][1].reason == "unknown_film"
 
 
+@pytest.mark.parametrize(("licence", "is_taken"), [("", False), ("All rights reserved", False), ("CC BY 4.0", True)])
+def test_what_lies_staged_is_judged_by_todays_switch_for_licences(
+    lake: Lake, remote: Remote, server: Any, tmp_path: Path, licence: str, is_taken: bool
+) -> None:
+    listing = tmp_path / "urls.csv"
+    listing.write_text(f"film,url,title,licence\nSlow Water,{server.url}/one.mp3,Theme,{licence}\n")
+    candidates, judging = read_url_lists([str(listing)]), read_judge(lake)
+    free_for_all = UrlSource(candidates, judging, remote)
+    assert free_for_all.fetch(free_for_all.find(FILM)[0], FILM).recording is not None
+    before = len(server.log)
+    narrowed = UrlSource(candidates, judging, remote, creative_commons_only=True)
+    fetched = narrowed.fetch(narrowed.find(FILM)[0], FILM)
+    assert (fetched.recording is not None) is is_taken
+    assert (fetched.judged.verdict.reason == "not_creative_commons") is not is_taken
+    assert len(server.log) == before
+
+
 def test_a_list_with_something_else_than_addresses_is_refused(tmp_path: Path) -> None:
     (tmp_path / "urls.txt").write_text("file:///etc/passwd\n")
     with pytest.raises(InputError, match="no http address"):
