@@ -13,7 +13,7 @@ from PIL import Image
 from storage import datasets
 from storage.lake import Lake
 from storage.mel_shards import TrackMels, write_shard
-from storage.mels import MelSettings, shard_path
+from storage.mels import MelSettings, decibels, shard_path
 from storage.tables import open_tables
 from training.device import Machine, open_machine
 from training.evaluate import Data, load_data
@@ -37,6 +37,12 @@ def lake(tmp_path: Path) -> Lake:
 def write_version(lake: Lake) -> Callable[..., str]:
     """Writes a version into `lake` and returns its name; takes what `_write_version` takes."""
     return lambda **given: _write_version(lake, **given)
+
+
+@pytest.fixture
+def write_into() -> Callable[..., str]:
+    """The same, into a lake of the test's own."""
+    return _write_version
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +75,7 @@ def _write_version(
     tracks: int = 2,
     segments: int = 2,
     change: Callable[[dict], object] = lambda _row: None,
+    encoding: str = "uint8",
 ) -> str:
     """A version of `films` films a split; `change` may edit a film's row before it is kept."""
     counts = films if isinstance(films, dict) else dict.fromkeys(SPLIT_YEARS, films)
@@ -78,7 +85,7 @@ def _write_version(
             row = _film(split, number)
             change(row)
             rows.append(row)
-            index += _write_mels(lake, row, tracks, segments)
+            index += _write_mels(lake, row, tracks, segments, MelSettings(row.get("encoding", encoding)))
     return _commit(lake, rows, index)
 
 
@@ -108,20 +115,20 @@ def _jpeg(pixels: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def _write_mels(lake: Lake, film: dict, tracks: int, segments: int) -> list[dict]:
+def _write_mels(lake: Lake, film: dict, tracks: int, segments: int, settings: MelSettings) -> list[dict]:
     """A film's shard; the mood sets the loudest band and the beat, the film a band of its own."""
     _, _, _, band, beat = MOODS[film["mood"]]
     rng = np.random.default_rng([film["year"], film["number"], 7])
     own, rows = rng.uniform(0, 128), []
     bands, frames = np.arange(128)[:, None], np.arange(995)[None]
-    with write_shard(lake, film["film_id"], film["year"], MelSettings()) as writer:
+    with write_shard(lake, film["film_id"], film["year"], settings) as writer:
         for track in range(tracks):
             tone = 120 * np.exp(-(((bands - band) / 15) ** 2)) + 60 * np.exp(-(((bands - own) / 4) ** 2))
             pulse = 40 * (np.sin(2 * np.pi * frames / beat) > 0.5)
             noise = rng.integers(30, 90, (segments, 128, 995))
             codes = np.clip(tone + pulse + noise, 0, 255).astype(np.uint8)
             track_id = f"music_folder:{film['film_id']}-{track}"
-            first = writer.append(track_id, _mels(codes, rng))
+            first = writer.append(track_id, _mels(codes, rng, settings))
             path = shard_path(film["film_id"], film["year"])
             ids = {"film_id": film["film_id"], "track_id": track_id, "split": film["split"], "shard": path}
             rows += [{**ids, "row": first + n, "segment": n, "start_seconds": 9.92 * n} for n in range(segments)]
@@ -129,9 +136,10 @@ def _write_mels(lake: Lake, film: dict, tracks: int, segments: int) -> list[dict
     return rows
 
 
-def _mels(codes: np.ndarray, rng: np.random.Generator) -> TrackMels:
-    zeros = np.zeros(len(codes), np.float32)
-    return TrackMels(codes, rng.normal(20, 3, len(codes)).astype(np.float32), zeros, zeros > 0, zeros, zeros)
+def _mels(codes: np.ndarray, rng: np.random.Generator, settings: MelSettings) -> TrackMels:
+    zeros, ref_db = np.zeros(len(codes), np.float32), rng.normal(20, 3, len(codes)).astype(np.float32)
+    stored = decibels(codes, ref_db, MelSettings()).astype(np.float16) if settings.encoding == "float16" else codes
+    return TrackMels(stored, ref_db, zeros, zeros > 0, zeros, zeros)
 
 
 def _commit(lake: Lake, films: list[dict], segments: list[dict]) -> str:

@@ -54,11 +54,15 @@ def test_an_epoch_takes_every_track_once_and_each_film_once_a_batch(batches):
     assert len(batch.films.pixels) == len(batch.film_numbers.unique()) < 8
 
 
-def test_the_shares_of_two_ranks_are_the_batch_of_one(batches):
-    whole, shares = batches().make(0, 0), [batches(share=(rank, 2)).make(0, 0) for rank in (0, 1)]
-    assert torch.equal(torch.cat([share.tracks.codes for share in shares]), whole.tracks.codes)
-    for share, items in zip(shares, (slice(0, 4), slice(4, 8)), strict=True):
+@pytest.mark.parametrize("ranks", [2, 4])
+def test_the_shares_of_all_ranks_are_the_batch_of_one(ranks, batches):
+    whole, shares = batches().make(0, 1), [batches(share=(rank, ranks)).make(0, 1) for rank in range(ranks)]
+    for part in ("codes", "ref_db"):
+        assert torch.equal(torch.cat([getattr(share.tracks, part) for share in shares]), getattr(whole.tracks, part))
+    for share, items in zip(shares, torch.arange(8).split(8 // ranks), strict=True):
         assert torch.equal(share.films.pixels[share.owner], whole.films.pixels[whole.owner[items]])
+        length = share.films.tokens.shape[1]  # a share may need a shorter bucket; beyond it is padding
+        assert torch.equal(share.films.tokens[share.owner], whole.films.tokens[whole.owner[items], :length])
 
 
 def test_a_wrong_film_is_another_film_with_few_common_tags(batches, shared):

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from storage.errors import InputError, NeedledropError
+from storage.errors import InputError, LakeError, NeedledropError
 from storage.metrics import connect_metrics
+from storage.tables import open_tables
 from training.batches import FilmInputs
 from training.build import build_model
 from training.checkpoint import load_model
@@ -125,3 +126,33 @@ def test_a_run_that_fails_is_recorded_as_failed(lake, write_version, quick, mach
     assert state == "failed"
     assert "is not a picture" in message
     assert not is_done(lake, job.run_id)
+
+
+def test_a_lake_of_float16_mels_is_trained_and_ranked_like_one_of_uint8(tmp_path, write_into, quick, machine):
+    ranks = []
+    for encoding in ("uint8", "float16"):
+        lake = open_tables(str(tmp_path / encoding))
+        data = load_data(lake, write_into(lake, films=4, encoding=encoding))
+        (job,) = plan_jobs(data.version, [SYSTEMS["Ta"]], quick, [0])
+        run_experiment(lake, data, job, machine)
+        kept = load_embeddings(lake, "models", job.run_id, "test-tracks.parquet")
+        ranks.append(kept.of(sorted(kept.ids)).vectors)
+    assert data.train.mels.settings.encoding == "float16"
+    assert np.abs(ranks[0] - ranks[1]).max() < 0.05  # decibels differ by float16's steps alone
+
+
+def test_shards_of_two_encodings_in_one_version_are_refused(lake, write_version):
+    version = write_version(films=2, change=lambda row: row.update(encoding=("uint8", "float16")[row["number"]]))
+    with pytest.raises(LakeError, match=r"was written with encoding='float16'; ask for the same, or delete it"):
+        load_data(lake, version)
+
+
+def test_a_first_shard_that_is_missing_or_damaged_is_one_sentence(lake, write_version):
+    version = write_version(films=1)
+    shard = next(lake.local_path("mels").rglob("*.parquet"))
+    shard.write_bytes(b"nothing")
+    with pytest.raises(LakeError, match=r"is damaged .* delete it and collect soundtracks again"):
+        load_data(lake, version)
+    shard.unlink()
+    with pytest.raises(LakeError, match="is not in the lake; collect soundtracks again"):
+        load_data(lake, version)

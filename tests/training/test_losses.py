@@ -74,3 +74,12 @@ def test_several_wrong_films_weigh_alike_and_none_is_no_loss():
     apart = sum(avca_triplets(t, i, a, shift) for shift in shifts) / 3
     assert torch.allclose(avca_triplets(t, i, a, ~torch.eye(4, dtype=torch.bool)), apart)
     assert avca_triplets(t, i, a, torch.zeros(4, 4, dtype=torch.bool)) == 0
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU to compare the CPU with")
+def test_a_gpu_has_the_losses_of_the_cpu():
+    torch.manual_seed(0)
+    given = *torch.randn(3, 64, 32), ~torch.eye(64, dtype=torch.bool)
+    there = [value.cuda() for value in given]
+    assert avca_triplets(*there).item() == pytest.approx(avca_triplets(*given).item(), rel=1e-5)
+    assert info_nce(*there[:2], SCALE.cuda()).item() == pytest.approx(info_nce(*given[:2], SCALE).item(), rel=1e-5)

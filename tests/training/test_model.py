@@ -68,6 +68,33 @@ def test_loss_does_not_hang_on_the_order_of_a_batch(shared, quick, machine):
     assert torch.allclose(batch_loss(task, shuffled, moved, machine), batch_loss(task, encoded, batch, machine))
 
 
+@pytest.mark.parametrize("preset", ["small", "paper"])
+def test_silence_and_padding_train_to_numbers(preset, shared, quick, machine):
+    data, settings = shared[1], dataclasses.replace(quick, head=PRESETS[preset].head)
+    built = build_model(SYSTEMS["All"], settings, data.train, 0)
+    task, batch = _first_batch(data, settings, SYSTEMS["All"], built)
+    batch.tracks.codes[:4] = 0  # digital silence
+    batch.tracks.ref_db[:4] = -100
+    batch.tracks.codes[4:, :, 500:] = 0  # a short track, padded
+    loss = batch_loss(task, built.model.train()(batch), batch, machine)
+    loss.backward()
+    assert loss.isfinite() and all(weight.grad.isfinite().all() for weight in built.model.parameters())
+
+
+def test_bfloat16_towers_give_float32_losses_and_gradients(shared, quick, machine):
+    data, settings = shared[1], dataclasses.replace(quick, head=PRESETS["paper"].head)
+    built = build_model(SYSTEMS["All"], settings, data.train, 0)
+    task, batch = _first_batch(data, settings, SYSTEMS["All"], built)
+    whole = batch_loss(task, built.model.eval()(batch), batch, machine)
+    with torch.autocast("cpu", torch.bfloat16):
+        encoded = built.model(batch)
+    loss = batch_loss(task, encoded, batch, machine)
+    loss.backward()
+    assert encoded.audio.dtype == torch.bfloat16
+    assert {loss.dtype, *(weight.grad.dtype for weight in built.model.parameters())} == {torch.float32}
+    assert loss.item() == pytest.approx(whole.item(), abs=0.05)
+
+
 @pytest.mark.parametrize(("form", "layers"), [("paper", 1), ("code", 2), ("linear", 1)])
 def test_the_embedding_net_has_the_layers_of_its_form(form, layers, shared, quick):
     settings = dataclasses.replace(quick, head=dataclasses.replace(quick.head, form=form))
