@@ -46,7 +46,7 @@ def main() -> None:
     """Measure every file and print a table by format."""
     options = _options()
     with tempfile.TemporaryDirectory() as folder:
-        files = _own_files(options.music) if options.music else _made_up_files(Path(folder))
+        files = _own_files(options.music) if options.music else made_up_files(Path(folder))
         lake = open_tables(f"{folder}/lake")
         routes = {
             "bare": _decode,
@@ -68,7 +68,7 @@ def _own_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.rglob("*") if path.suffix in {".webm", ".m4a", ".mp3", ".ogg", ".opus"})
 
 
-def _made_up_files(folder: Path, seconds: int = 180) -> list[Path]:
+def made_up_files(folder: Path, seconds: int = 180) -> list[Path]:
     """Chords, a beat and wide-band noise, so that the encoders have something to keep."""
     files = []
     for suffix, (codec, rate, bit_rate) in CODECS.items():

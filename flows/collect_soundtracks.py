@@ -6,7 +6,8 @@ committed is never fetched again; a source that asks for a pause ends the run as
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from prefect import flow, get_run_logger, task
@@ -17,11 +18,13 @@ from prefect.states import Completed
 from prefect.utilities.annotations import quote
 from pydantic import Field
 
+from flows.extraction_runners import open_extraction
 from storage.flow_runs import record_flow_run
 from storage.tables import open_tables
 from tasks.progress import bars
 from tasks.soundtracks.candidates import Film
 from tasks.soundtracks.collecting import LOCAL_FILMS_TOGETHER, Collector, Report
+from tasks.soundtracks.line import Line
 from tasks.soundtracks.planning import Reopened, plan
 from tasks.soundtracks.rechecking import Rechecker
 from tasks.soundtracks.recovery import recover
@@ -53,6 +56,10 @@ def collect_soundtracks(
     most_rechecks: Annotated[int, Field(ge=1)] = 200,
     pace: Annotated[float, Field(ge=0.0, le=10.0)] = 1.0,
     workers: Annotated[int, Field(ge=1, le=64)] = 2,
+    runner: Literal["workers", "processes", "dask"] = "workers",
+    dask_address: str | None = None,
+    short_tracks: Literal["pad", "refuse"] = "refuse",
+    encoding: Literal["uint8", "float16"] | None = None,
 ) -> dict[str, Any] | State[dict[str, Any]]:
     """Collect the music of films that have none yet, from the first source that has any.
 
@@ -75,7 +82,13 @@ def collect_soundtracks(
         recheck_days: Ask for a track from the network again after so many days, whether it is still there; 0 never.
         most_rechecks: At most this many such questions in one run: two hundred take about an hour.
         pace: Multiplies every wait between requests; below 1 only for servers of your own.
-        workers: Processes that decode audio side by side.
+        workers: Processes that decode audio side by side; with dask_address, how many the cluster keeps busy.
+        runner: Where they run: workers (processes of this task run), processes (Prefect's process runner: a task run
+            for each 16 films) or dask (the same on Dask, also on other machines; needs the extra 'dask').
+        dask_address: A running Dask scheduler, such as tcp://host:8786; without it one is started here.
+        short_tracks: What becomes of a recording shorter than a segment of 9.92 s: refuse, or pad with silence.
+        encoding: uint8 (steps of 0.31 dB) or float16 (decibels, twice the bytes). By default what the lake's shards
+            have, and uint8 in a new lake.
     """
     settings = SoundtrackSettings(
         music=tuple(music or ()),
@@ -94,6 +107,10 @@ def collect_soundtracks(
         most_rechecks=most_rechecks,
         pace=pace,
         workers=workers,
+        runner=runner,
+        dask_address=dask_address,
+        short_tracks=short_tracks,
+        encoding=encoding,
     )
     return run_to_end(lake, settings)
 
@@ -102,6 +119,7 @@ def run_to_end(root: str, settings: SoundtrackSettings) -> dict[str, Any] | Stat
     """Run and record how it ended: completed, paused or failed."""
     settings.check()
     store, run_id = open_tables(root), str(flow_run.id)
+    settings = settings.in_encoding_of(store)
     record_flow_run(store, run_id, NAME, "running", settings.as_parameters())
     state, summary = "failed", {}
     try:
@@ -128,17 +146,12 @@ def _collect(supply: Supply, run_id: str, progress: Any) -> dict[str, Any]:
         ended.append(film_id)
         progress("Turning music into mels", len(ended), len(todo))
 
-    collector = Collector(supply, planned, run_id, film_ended)
     paused = supply.paused
-    per_batch = REMOTE_FILMS_PER_BATCH if settings.is_networked else LOCAL_FILMS_TOGETHER
-    for start in range(0, len(todo), per_batch):
-        if paused:
-            break
-        batch = todo[start : start + per_batch]
-        report: Report = collect_batch(quote(collector), quote(batch))  # type: ignore[call-overload]  # not looked into
-        for name, count in report.counts.items():
-            counts[name] = counts.get(name, 0) + count
-        paused = report.paused
+    if todo and not paused:
+        for report in _collect_films(Collector(supply, planned, run_id, film_ended), todo):
+            for name, count in report.counts.items():
+                counts[name] = counts.get(name, 0) + count
+            paused = report.paused
     if planned.reopened and not paused:
         report = reopen_films(quote(Reopener(supply, run_id)), quote(planned.reopened))  # type: ignore[call-overload]
         for name, count in report.counts.items():
@@ -154,10 +167,32 @@ def _collect(supply: Supply, run_id: str, progress: Any) -> dict[str, Any]:
     return {**summary, "paused": str(paused)} if paused else summary
 
 
+def _collect_films(collector: Collector, films: Sequence[Film]) -> Iterator[Report]:
+    """What each batch came to, until the last or until a source asks for a pause."""
+    settings = collector.supply.settings
+    per_batch = REMOTE_FILMS_PER_BATCH if settings.is_networked else LOCAL_FILMS_TOGETHER
+    batches = [films[start : start + per_batch] for start in range(0, len(films), per_batch)]
+    if settings.is_networked and settings.runner == "workers":
+        for batch in batches:  # fetching takes minutes a film, so each film is committed by itself
+            report: Report = collect_batch(quote(collector.collect), quote(batch))  # type: ignore[call-overload]
+            yield report
+            if report.paused:
+                return
+        return
+    with open_extraction(collector) as extraction, Line(collector, extraction) as line:
+        for batch in batches:
+            collect = partial(line.collect, is_last=batch is batches[-1])
+            # On a task runner the task runs are those of extraction.
+            report = collect_batch(quote(collect), quote(batch)) if settings.runner == "workers" else collect(batch)  # type: ignore[call-overload]
+            yield report
+            if report.paused:
+                return
+
+
 @task(name="collect-batch", cache_policy=NO_CACHE, persist_result=False)
-def collect_batch(collector: Collector, films: Sequence[Film]) -> Report:
-    """One batch of films, committed when it returns."""
-    return collector.collect(films)
+def collect_batch(collect: Callable[[Sequence[Film]], Report], films: Sequence[Film]) -> Report:
+    """One batch of films: gathered, extracted and committed, but for films that the next batch need not wait for."""
+    return collect(films)
 
 
 @task(name="reopen-films", cache_policy=NO_CACHE, persist_result=False)

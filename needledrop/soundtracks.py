@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import typer
 from rich.console import Console
@@ -12,6 +12,10 @@ from rich.markup import escape
 from needledrop import review
 from needledrop.embedded import embedded
 from storage.errors import InputError, SourcePaused
+
+ExtractionRunner = Literal["workers", "processes", "dask"]
+ShortTracks = Literal["pad", "refuse"]
+Encoding = Literal["uint8", "float16"]
 
 LAKE = typer.Option(
     "lake", "--lake", envvar="NEEDLEDROP_LAKE", help="Root of the lake: a folder, or s3://bucket/prefix."
@@ -31,6 +35,23 @@ RECHECK_DAYS = typer.Option(90, min=0, help="Ask after so many days whether a tr
 RECHECKS = typer.Option(200, min=1, help="At most this many such questions in one run; two hundred take an hour.")
 PACE = typer.Option(1.0, min=0.0, max=10.0, help="Multiplies every wait; below 1 only for servers of your own.")
 WORKERS = typer.Option(2, min=1, max=64, help="Processes that decode audio side by side.")
+RUNNER = typer.Option(
+    "workers",
+    help="Where they run: workers (here, at the least cost), processes (Prefect's process runner, a task run for each "
+    "16 films) or dask (the same on Dask, also on other machines; pip install 'needledrop\\[dask]'). For big batches.",
+)
+DASK_ADDRESS = typer.Option(
+    None,
+    help="A running Dask scheduler (tcp://host:8786); without it one is started here. Lake and audio must be shared.",
+)
+SHORT_TRACKS = typer.Option(
+    "refuse", help="What becomes of a recording shorter than a segment (9.92 s): refuse, or pad with silence."
+)
+ENCODING = typer.Option(
+    None,
+    help="uint8 (steps of 0.31 dB) or float16 (decibels, twice the bytes); by default the lake's own, "
+    "and uint8 in a new lake.",
+)
 VERBOSE = typer.Option(False, "--verbose", "-v", help="Show Prefect's own log lines.")
 
 
@@ -59,6 +80,10 @@ def soundtracks_command(
     most_rechecks: int = RECHECKS,
     pace: float = PACE,
     workers: int = WORKERS,
+    runner: ExtractionRunner = RUNNER,
+    dask_address: str = DASK_ADDRESS,
+    short_tracks: ShortTracks = SHORT_TRACKS,
+    encoding: Encoding = ENCODING,
     verbose: bool = VERBOSE,
 ) -> None:
     """Collect the music of every film in the lake that has none yet.
@@ -87,6 +112,10 @@ def soundtracks_command(
             "most_rechecks": most_rechecks,
             "pace": pace,
             "workers": workers,
+            "runner": runner,
+            "dask_address": dask_address,
+            "short_tracks": short_tracks,
+            "encoding": encoding,
         },
         verbose=verbose,
     )
@@ -105,6 +134,10 @@ def retry_command(
     daily_downloads: int = DOWNLOADS,
     pace: float = PACE,
     workers: int = WORKERS,
+    runner: ExtractionRunner = RUNNER,
+    dask_address: str = DASK_ADDRESS,
+    short_tracks: ShortTracks = SHORT_TRACKS,
+    encoding: Encoding = ENCODING,
     verbose: bool = VERBOSE,
 ) -> None:
     """Try failures of some reasons again, and nothing else: also those that were given up or are not due yet.
@@ -127,6 +160,10 @@ def retry_command(
             "daily_downloads": daily_downloads,
             "pace": pace,
             "workers": workers,
+            "runner": runner,
+            "dask_address": dask_address,
+            "short_tracks": short_tracks,
+            "encoding": encoding,
         },
         verbose=verbose,
     )

@@ -9,18 +9,20 @@ already downloaded still lying in the staging folder.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from storage import outcomes, tables
-from storage.claims import Claim, claim
+from storage.claims import Claim
 from storage.errors import ItemError, Retry, SourcePaused
 from storage.lake import Lake
-from storage.mels import MelSettings, shard_path
+from storage.mels import shard_path
 from storage.outcomes import Outcome, Stage, Status, from_error
 from storage.schemas import TRACKS
 from tasks.soundtracks.candidates import Decision, Film, Judged, track_row
 from tasks.soundtracks.choosing import TRACKS_A_FILM, decided, in_order
+from tasks.soundtracks.claiming import HeldClaims
 from tasks.soundtracks.extraction import FilmJob, FilmResult, Recording, extract_films
 from tasks.soundtracks.matching import RULE_VERSION
 from tasks.soundtracks.planning import Plan
@@ -30,8 +32,6 @@ from tasks.soundtracks.supply import Supply
 
 LOCAL_FILMS_TOGETHER = 64
 """About half a minute of two cores: enough for the workers' start to vanish, little to repeat after a crash."""
-MEL_SETTINGS = MelSettings(short_tracks="refuse")
-"""A four-second sting padded to a segment would be more silence than music."""
 RUNS_UNTIL_GIVEN_UP = 3
 """A recording that failed in so many runs is not asked for again, except by `needledrop retry`."""
 
@@ -66,6 +66,25 @@ class Gathered:
         return FilmJob(self.film.film_id, self.film.year or 0, tuple(self.recordings), rows)
 
 
+@dataclass
+class Batch:
+    """Films of which everything is gathered, ready for extraction and then for `Collector.commit`."""
+
+    gathered: list[Gathered] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+    paused: SourcePaused | None = None
+
+    @property
+    def jobs(self) -> list[FilmJob]:
+        """What extraction is to do: plain data, which may travel to another machine."""
+        return [one.job for one in self.gathered if one.recordings and not one.is_waiting]
+
+    @property
+    def film_ids(self) -> list[str]:
+        """The films whose claims are held until the batch is committed."""
+        return [one.film.film_id for one in self.gathered]
+
+
 @dataclass(frozen=True)
 class Collector:
     """Does films with the sources of a run, as planned."""
@@ -89,37 +108,36 @@ class Collector:
         """Do these films, and commit what came of each. Films that another worker has are left to it."""
         report = Report()
         for start in range(0, len(films), self.films_together):
-            held: dict[str, Claim] = {}
-            try:
-                gathered = self._gather_all(films[start : start + self.films_together], held, report)
-                self._commit(gathered, report)
-            finally:
-                for claimed in held.values():
-                    claimed.release()
+            with HeldClaims(self.lake) as held:
+                batch = self.gather(films[start : start + self.films_together], held)
+                report.counts += batch.counts + self.commit(batch, self._extract(batch.jobs))
+            report.paused = batch.paused
             if report.paused:
                 break
         return report
 
-    def _gather_all(self, films: Sequence[Film], held: dict[str, Claim], report: Report) -> list[Gathered]:
-        gathered = []
+    def gather(self, films: Sequence[Film], held: HeldClaims) -> Batch:
+        """Claim these films and get hold of their recordings, until a source asks for a pause."""
+        batch = Batch()
         for film in films:
-            claimed = claim(self.lake, film.film_id)
+            claimed = held.take(film.film_id)
             if claimed is None:
-                report.counts["films_of_other_workers"] += 1
+                batch.counts["films_of_other_workers"] += 1
                 continue
-            held[film.film_id] = claimed
             if self.lake.exists(shard_path(film.film_id, film.year or 0)):
-                continue  # another worker finished it between the plan and the claim
+                held.release([film.film_id])  # another worker finished it between the plan and the claim
+                continue
             one = Gathered(film)
             try:
                 self._gather(one, claimed)
             except SourcePaused as pause:
                 # What was learned of single recordings stays; the film itself was not tried to its end.
-                report.paused = pause
+                batch.paused = pause
                 outcomes.record(self.lake, [o for o in one.outcomes if o.stage is Stage.TRACK], self.run_id)
+                held.release([film.film_id])
                 break
-            gathered.append(one)
-        return gathered
+            batch.gathered.append(one)
+        return batch
 
     def _gather(self, gathered: Gathered, claimed: Claim) -> None:
         """A film's recordings from the first source that has any."""
@@ -154,6 +172,8 @@ class Collector:
             return decided(judged, Decision.REJECTED, error.reason)
         if fetched.recording is not None:
             gathered.recordings.append(fetched.recording)
+            # Before its mels are committed: the next batch is gathered while this one is extracted.
+            self.supply.judging.owners.setdefault(fetched.recording.track_id, gathered.film.film_id)
         return fetched.judged
 
     def _failed(self, stage: Stage, item: str, error: ItemError) -> Outcome:
@@ -162,14 +182,12 @@ class Collector:
             error = ItemError(error.reason, f"{error} (given up after {RUNS_UNTIL_GIVEN_UP} runs)", Retry.NEVER)
         return from_error(stage, item, error)
 
-    def _commit(self, gathered: Sequence[Gathered], report: Report) -> None:
-        """Extract what was gathered; then the rows, the outcomes, and only then the audio goes."""
-        jobs = [one.job for one in gathered if one.recordings and not one.is_waiting]
-        results = self._extract(jobs)
+    def commit(self, batch: Batch, results: Sequence[FilmResult]) -> Counter[str]:
+        """Record what became of a batch: the rows, the outcomes, and only then the audio goes."""
         rows = [row for result in results for row in result.rows]
         ended = [outcome for result in results for outcome in result.outcomes]
         extracted = {result.film_id for result in results}
-        for one in gathered:
+        for one in batch.gathered:
             ended += one.outcomes
             if one.film.film_id not in extracted:
                 rows += one.job.rows
@@ -177,11 +195,20 @@ class Collector:
                 self.on_film(one.film.film_id)
         tables.append(self.lake, TRACKS, rows, self.run_id)
         outcomes.record(self.lake, ended, self.run_id)
-        self.supply.judging.owners.update({row["track_id"]: row["film_id"] for row in rows if row.get("segments")})
+        self._settle_owners(rows)
         for result in results:
             if result.shard:
                 let_go(self.lake, result.film_id, keep_audio=self.supply.settings.keep_audio)
-        report.counts += _counts(results, ended)
+        return _counts(results, ended)
+
+    def _settle_owners(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        """A recording belongs to the film whose shard holds it; one that came to nothing is free again."""
+        owners = self.supply.judging.owners
+        for row in rows:
+            if row.get("segments"):
+                owners[row["track_id"]] = row["film_id"]
+            elif owners.get(row["track_id"]) == row["film_id"]:
+                del owners[row["track_id"]]
 
     def _extract(self, jobs: Sequence[FilmJob]) -> list[FilmResult]:
         if not jobs:
@@ -189,7 +216,7 @@ class Collector:
         return extract_films(
             self.lake,
             jobs,
-            MEL_SETTINGS,
+            self.supply.settings.mels,
             self.run_id,
             workers=self.supply.settings.workers,
             on_film=lambda result: self.on_film(result.film_id),

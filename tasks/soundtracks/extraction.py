@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from storage.errors import ItemError, LakeError, Retry
 from storage.lake import Lake
@@ -24,6 +25,9 @@ from tasks.soundtracks.audio import AudioFile
 from tasks.soundtracks.fingerprint import fingerprint
 from tasks.soundtracks.melspectrogram import segment_mels
 from tasks.soundtracks.workers import WorkerDied, Workers
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 SHORTFALL_SECONDS, SHORTFALL_SHARE = 2.0, 0.03
 """A recording may lack this much, whichever is more, of what its source says: rounding and trimming."""
@@ -183,25 +187,59 @@ def extract_films(
 ) -> list[FilmResult]:
     """Extract films over worker processes; results come in the order in which films finish.
 
-    A film is handed out whole, the longest list of recordings first, so that the last worker does not
-    start a long one when the others are done. Raises `LakeError` when a shard cannot be written.
+    Raises `LakeError` when a shard cannot be written.
     """
-    results: list[FilmResult] = []
-    waiting = sorted(jobs, key=lambda job: len(job.recordings))
-    attempts: dict[str, int] = {}
-    with Workers(min(workers, len(jobs)), lake, settings, run_id) as pool:
-        while waiting or pool.busy:
-            while waiting and pool.idle:
-                pool.give(waiting.pop())
-            ended = pool.wait()
-            if isinstance(ended, WorkerDied):
-                attempts[ended.job.film_id] = attempts.get(ended.job.film_id, 0) + 1
-                waiting.append(_without_culprit(ended, attempts[ended.job.film_id]))
-                continue
-            results.append(ended)
+    results = []
+    with Extraction(lake, settings, run_id, workers=workers) as extraction:
+        for result in extraction.extract(jobs, to_the_end=True):
+            results.append(result)
             if on_film is not None:
-                on_film(ended)
+                on_film(result)
     return results
+
+
+class Extraction:
+    """Films through worker processes, one batch after another without a gap.
+
+    A batch need not come to its end before the next one's first films are handed out, or one worker would
+    wait for the other at every batch.
+    """
+
+    def __init__(self, lake: Lake, settings: MelSettings, run_id: str, *, workers: int) -> None:
+        self._pool = Workers(workers, lake, settings, run_id)
+        self._waiting: list[FilmJob] = []
+        self._attempts: Counter[str] = Counter()
+
+    def __enter__(self) -> Extraction:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Workers without a film rest; those that an error left at work are ended."""
+        self._pool.__exit__(kind, error, trace)
+
+    def extract(self, jobs: Sequence[FilmJob], *, to_the_end: bool) -> Iterator[FilmResult]:
+        """Hand these films out; yields every film that ends meanwhile, also of earlier batches.
+
+        Ends when all are handed out, or `to_the_end` when all are done. A film is handed out whole, the longest list
+        of recordings first, so that the last worker does not start a long one when the others are done.
+        Raises `LakeError` when a shard cannot be written.
+        """
+        self._waiting[:0] = sorted(jobs, key=lambda job: len(job.recordings))
+        self._hand_out()
+        while self._waiting or (to_the_end and self._pool.busy):
+            ended = self._pool.wait()
+            if isinstance(ended, WorkerDied):
+                self._attempts[ended.job.film_id] += 1
+                self._waiting.append(_without_culprit(ended, self._attempts[ended.job.film_id]))
+            self._hand_out()  # before the caller hears of it: no worker waits while results are committed
+            if isinstance(ended, FilmResult):
+                yield ended
+
+    def _hand_out(self) -> None:
+        while self._waiting and self._pool.idle:
+            self._pool.give(self._waiting.pop())
 
 
 def _without_culprit(died: WorkerDied, attempts: int) -> FilmJob:

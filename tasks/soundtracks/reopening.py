@@ -21,7 +21,7 @@ from storage.schemas import TRACKS
 from storage.shard_rewriting import add_tracks, read_mels
 from tasks.soundtracks.candidates import Candidate, Decision, Film, Judged, Verdict, track_row
 from tasks.soundtracks.choosing import TRACKS_A_FILM
-from tasks.soundtracks.collecting import MEL_SETTINGS, Report
+from tasks.soundtracks.collecting import Report
 from tasks.soundtracks.extraction import FilmJob, FilmResult, Recording, extract_film
 from tasks.soundtracks.matching import RULE_VERSION
 from tasks.soundtracks.planning import Reopened
@@ -106,7 +106,7 @@ class Reopener:
         lake = self.supply.lake
         with tempfile.TemporaryDirectory(prefix="needledrop-") as folder:
             beside = Lake(folder)
-            result = extract_film(beside, job, MEL_SETTINGS, self.run_id)
+            result = extract_film(beside, job, self.supply.settings.mels, self.run_id)
             if result.shard is None:
                 return result
             _settings, added = read_mels(beside, result.shard)

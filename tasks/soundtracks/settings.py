@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
+from typing import Any, Literal
 
 from storage.errors import InputError
+from storage.lake import Lake
+from storage.mels import MelSettings
 from storage.outcomes import REASONS, Stage
 from tasks.soundtracks.candidates import Film
 from tasks.soundtracks.catalogue import Catalogue
+from tasks.soundtracks.encodings import encoding_of
 from tasks.soundtracks.music_folder import check_music
 from tasks.soundtracks.url_list import read_url_lists
 
@@ -34,6 +38,10 @@ class SoundtrackSettings:
     most_rechecks: int = 200
     pace: float = 1.0
     workers: int = 2
+    short_tracks: Literal["pad", "refuse"] = "refuse"
+    encoding: Literal["uint8", "float16"] | None = None
+    runner: Literal["workers", "processes", "dask"] = "workers"
+    dask_address: str | None = None
 
     @property
     def is_networked(self) -> bool:
@@ -44,6 +52,11 @@ class SoundtrackSettings:
     def rechecks(self) -> bool:
         """Whether what was collected is asked for again: not in a run that a person narrowed to something else."""
         return self.is_networked and self.recheck_days > 0 and not self.films and not self.retry_reasons
+
+    @property
+    def mels(self) -> MelSettings:
+        """How samples become mels in this run."""
+        return MelSettings(self.encoding or "uint8", self.short_tracks)
 
     def check(self) -> None:
         """Raise `InputError` for what a person must mend before a run can start."""
@@ -60,8 +73,28 @@ class SoundtrackSettings:
         if unknown:
             known = ", ".join(sorted((REASONS[Stage.TRACK] | REASONS[Stage.SOUNDTRACK]) - {"ok"}))
             raise InputError(f"No failure is called {', '.join(sorted(unknown))}; the reasons are {known}")
+        self._check_runner()
         check_music(list(self.music))
         read_url_lists(self.urls)
+
+    def _check_runner(self) -> None:
+        if self.dask_address and self.runner != "dask":
+            raise InputError("The address of a Dask scheduler is of use only with the runner dask; add --runner dask")
+        if self.runner == "dask" and find_spec("prefect_dask") is None:
+            raise InputError("The runner dask is an extra that is not installed; run pip install 'needledrop[dask]'")
+
+    def in_encoding_of(self, lake: Lake) -> SoundtrackSettings:
+        """The same with the encoding of the lake's shards, if it has any.
+
+        Segments of two encodings cannot stand in one batch. Raises `InputError` when another is asked for.
+        """
+        found = encoding_of(lake)
+        if found and self.encoding and found != self.encoding:
+            raise InputError(
+                f"The mels in {lake.root} are {found}, so they cannot become {self.encoding}; "
+                f"leave --encoding out, or collect into another lake"
+            )
+        return replace(self, encoding=found or self.encoding or "uint8")
 
     def chosen(self, films: Sequence[Film], catalogue: Catalogue) -> list[Film]:
         """Of the planned films, those that a person wants in this run. Raises `InputError` for an unknown one."""

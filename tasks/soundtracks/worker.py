@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import signal
 import sys
 from multiprocessing.connection import Connection
 from typing import Any
@@ -18,6 +19,9 @@ REST_SECONDS = 60.0
 
 def main() -> None:
     """Serve films from the connection whose file descriptor is the first argument."""
+    # An interrupt from the keyboard reaches every process; it is for the parent to end its workers, or a worker that
+    # dies of it would look like a recording that crashed the decoder.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_LIMIT_BYTES, MEMORY_LIMIT_BYTES))
     connection: Connection[Any, Any] = Connection(int(sys.argv[1]))

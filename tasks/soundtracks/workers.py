@@ -127,8 +127,11 @@ class Workers:
     def _hire(self) -> _Worker:
         """A worker that rests from an earlier batch, or a new one."""
         worker = None
-        while _resting and worker is None:
-            rested = _resting.pop()
+        while worker is None:
+            try:
+                rested = _resting.pop()
+            except IndexError:  # asked for, not looked at before: a Dask worker runs several batches in one process
+                break
             if rested.process.poll() is None:
                 worker = rested
             else:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
+import soundfile
 
 from flows.collect_soundtracks import collect_soundtracks
 from storage import tables
-from storage.errors import InputError
+from storage.errors import InputError, LakeError
 from storage.lake import Lake
+from storage.mels import settings_of
 from storage.schemas import BREAKERS, FILMS, FLOW_RUNS, OUTCOMES
+from tasks.soundtracks import settings
 
 
 @pytest.fixture
@@ -22,6 +28,74 @@ def lake(tmp_path: Path, prefect_server: None, monkeypatch: pytest.MonkeyPatch) 
     film = {"film_id": "enwiki-1", "page_id": 1, "title": "Slow Water", "year": 2016, "state": "present"}
     tables.append(made, FILMS, [film], "test")
     return made
+
+
+@pytest.fixture
+def music(lake: Lake, tmp_path: Path) -> str:
+    """A list of one recording for each of twenty films, of which the lake knows one already; one is no audio."""
+    films = [
+        {"film_id": f"enwiki-{n}", "page_id": n, "title": f"Film {n}", "year": 2016, "state": "present"}
+        for n in range(2, 21)
+    ]
+    tables.append(lake, FILMS, films, "test")
+    with (tmp_path / "music.csv").open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["film", "path"])
+        for n in range(1, 21):
+            rows.writerow([f"enwiki-{n}", f"{n}.wav"])
+            wave = 0.3 * np.sin(np.arange(11 * 8_000) * (0.05 + n / 100))
+            soundfile.write(str(tmp_path / f"{n}.wav"), wave, 8_000)
+    (tmp_path / "7.wav").write_bytes(b"no audio here")
+    return str(tmp_path / "music.csv")
+
+
+@pytest.mark.parametrize("runner", ["workers", "processes", "dask"])
+def test_every_runner_does_the_same(lake: Lake, music: str, runner: str) -> None:
+    if runner == "dask":
+        pytest.importorskip("prefect_dask")
+    done = collect_soundtracks(lake=lake.root, music=[music], runner=runner, workers=2)
+    assert (done["films"], done["tracks"], done["tracks_failed"], done["films_without_music"]) == (19, 19, 1, 1)
+    ended = {row["item"]: row["reason"] for row in tables.latest(lake, OUTCOMES).to_pylist() if row["stage"] != "film"}
+    assert (ended["enwiki-7"], ended["enwiki-8"]) == ("no_usable_track", "ok")
+    assert not lake.list("claims")
+    assert collect_soundtracks(lake=lake.root, music=[music], runner="workers")["films_to_do"] == 0
+
+
+@pytest.mark.parametrize("runner", ["workers", "processes"])
+def test_a_lake_that_cannot_be_written_ends_the_flow_and_lets_the_films_go(lake, music, runner) -> None:
+    Path(lake.root, "mels").write_text("a file where a folder belongs")
+    with pytest.raises(LakeError):
+        collect_soundtracks(lake=lake.root, music=[music], runner=runner, workers=1)
+    assert not lake.list("claims")
+
+
+def test_a_lake_keeps_to_one_encoding_and_says_so_before_any_work(lake: Lake, music: str) -> None:
+    first = collect_soundtracks(lake=lake.root, music=[music], encoding="float16", limit=1)
+    again = collect_soundtracks(lake=lake.root, music=[music], limit=1)
+    assert first["films"] == again["films"] == 1
+    found = [settings_of(shard, pq.read_schema(Path(lake.root, shard)).metadata) for shard in lake.list("mels")]
+    assert [settings.encoding for settings in found] == ["float16", "float16"]
+    with pytest.raises(InputError, match="are float16, so they cannot become uint8"):
+        collect_soundtracks(lake=lake.root, music=[music], encoding="uint8")
+
+
+@pytest.mark.parametrize(("short_tracks", "films"), [("refuse", 0), ("pad", 1)])
+def test_a_short_track_is_refused_or_padded_as_asked(lake, tmp_path, short_tracks, films) -> None:
+    soundfile.write(str(tmp_path / "sting.wav"), 0.3 * np.sin(np.arange(4 * 8_000) / 20), 8_000)
+    (tmp_path / "one.csv").write_text("film,path\nenwiki-1,sting.wav\n")
+    done = collect_soundtracks(lake=lake.root, music=[str(tmp_path / "one.csv")], short_tracks=short_tracks, workers=1)
+    assert done["films"] == films
+
+
+def test_the_address_of_a_scheduler_needs_its_runner(lake: Lake, music: str) -> None:
+    with pytest.raises(InputError, match="add --runner dask"):
+        collect_soundtracks(lake=lake.root, music=[music], dask_address="tcp://127.0.0.1:1")
+
+
+def test_a_missing_extra_is_one_sentence(lake: Lake, music: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "find_spec", lambda _name: None)
+    with pytest.raises(InputError, match=r"pip install 'needledrop\[dask\]'"):
+        collect_soundtracks(lake=lake.root, music=[music], runner="dask")
 
 
 def test_collecting_from_the_network_needs_a_statement(lake: Lake) -> None:

@@ -1,0 +1,64 @@
+"""Batches of films in a row: one is gathered while the one before it is still extracted.
+
+A batch is committed as soon as its last film is extracted, whichever batch was begun in the meantime. What a crash
+finds uncommitted is done again by the next run, or found in the shards (`recovery`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Protocol
+
+from tasks.soundtracks.candidates import Film
+from tasks.soundtracks.claiming import HeldClaims
+from tasks.soundtracks.collecting import Batch, Collector, Report
+from tasks.soundtracks.extraction import FilmJob, FilmResult
+
+
+class Extracting(Protocol):
+    """Something that turns films into shards: worker processes here, or a task runner that may be elsewhere."""
+
+    def extract(self, jobs: Sequence[FilmJob], *, to_the_end: bool) -> Iterator[FilmResult]:
+        """Take these films on; yields those that end, also of earlier batches. `to_the_end` awaits them all."""
+
+
+class Line:
+    """The batches that were gathered and are not committed yet. Their claims go when the `with` block ends."""
+
+    def __init__(self, collector: Collector, extracting: Extracting) -> None:
+        self._collector = collector
+        self._extracting = extracting
+        self._held = HeldClaims(collector.lake)
+        self._open: list[Batch] = []
+        self._results: dict[str, FilmResult] = {}
+
+    def __enter__(self) -> Line:
+        self._held.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._held.__exit__(kind, error, trace)
+
+    def collect(self, films: Sequence[Film], *, is_last: bool) -> Report:
+        """Gather these films and hand them out; commit every batch that is complete, and all of them if `is_last`."""
+        batch = self._collector.gather(films, self._held)
+        self._open.append(batch)
+        report = Report(batch.counts, batch.paused)
+        for result in self._extracting.extract(batch.jobs, to_the_end=is_last or batch.paused is not None):
+            self._results[result.film_id] = result
+            self._collector.on_film(result.film_id)
+            self._commit_complete(report)
+        self._commit_complete(report)  # a batch without a single recording
+        return report
+
+    def _commit_complete(self, report: Report) -> None:
+        for batch in list(self._open):
+            wanted = [job.film_id for job in batch.jobs]
+            if all(film_id in self._results for film_id in wanted):
+                results = [self._results.pop(film_id) for film_id in wanted]
+                report.counts += self._collector.commit(batch, results)
+                self._held.release(batch.film_ids)
+                self._open.remove(batch)
