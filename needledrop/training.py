@@ -6,12 +6,8 @@ import os
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from needledrop.embedded import embedded
-
-RECALL_AT = (1, 5, 10, 20, 50, 100)
 
 
 def register(app: typer.Typer) -> None:
@@ -85,25 +81,6 @@ def train_command(
         else:
             done = train_and_evaluate(**parameters)
     if int(os.environ.get("RANK", "0")) == 0:
-        _print_runs(lake, done)
+        from needledrop.training_table import print_training
 
-
-def _print_runs(root: str, done: dict[str, Any]) -> None:
-    """Show what each run reached."""
-    from storage import tables
-    from storage.metrics import connect_metrics
-
-    names = [f"r_at_{k}" for k in RECALL_AT]
-    with connect_metrics(tables.open_tables(root)) as connection:
-        rows = connection.execute(
-            f"SELECT system, seed, {', '.join(names)}, medr, tracks FROM metrics "
-            "JOIN run_policies USING (run_id, policy) WHERE list_contains(?, run_id) ORDER BY r_at_10 DESC, medr",
-            [done["runs"]],
-        ).fetchall()
-    title = (
-        f"{done['trained']} trained, {done['already_done']} done before, {done['failed']} failed on {done['version']}"
-    )
-    table = Table("system", "seed", *(f"R@{k}" for k in RECALL_AT), "MedR", "tracks", title=title, title_justify="left")
-    for row in rows:
-        table.add_row(*(f"{value:.2f}" if isinstance(value, float) else str(value) for value in row))
-    Console().print(table)
+        print_training(lake, done)

@@ -217,19 +217,24 @@ _COLUMNS = _TABLE_1 + [f"hit_at_{k}" for k in RECALL_AT] + ["mrr", "map", "ndcg"
 _BOUNDS = ("low", "high")
 
 # Sums in another order differ in the last bit: rounded, the same ranks give the same figures every time.
+# The median rank is that of all seeds' ranks together, which is what its interval is about.
 _LEADERBOARD = f"""
 WITH measured AS (
     SELECT source, system, preset, dataset_version, policy, count(*) AS seeds, any_value(films) AS films,
         any_value(tracks) AS tracks, any_value(candidates) AS candidates,
-        {", ".join(f"round(avg({column}), 9) AS {column}" for column in _COLUMNS)},
+        {", ".join(f"round(avg({column}), 9) AS {column}" for column in _COLUMNS if column != "medr")},
         round(stddev_samp(r_at_10), 9) AS r_at_10_sd, round(stddev_samp(medr), 9) AS medr_sd
     FROM latest_metrics GROUP BY source, system, preset, dataset_version, policy
+), medians AS (
+    SELECT source, system, preset, dataset_version, policy, quantile_cont(rank, 0.5) AS medr
+    FROM latest_metrics JOIN ranked USING (run_id, policy) GROUP BY source, system, preset, dataset_version, policy
 ), bounds AS (
     SELECT dataset_version, policy, preset, system,
         {", ".join(f"any_value({b}) FILTER (metric = '{m}') AS {m}_{b}" for m in ("r_at_10", "medr") for b in _BOUNDS)}
     FROM intervals GROUP BY ALL
 ), every AS (
-    SELECT * FROM measured LEFT JOIN bounds USING (dataset_version, policy, preset, system)
+    SELECT * FROM measured JOIN medians USING (source, system, preset, dataset_version, policy)
+        LEFT JOIN bounds USING (dataset_version, policy, preset, system)
     UNION ALL BY NAME SELECT 'chance' AS source, 'chance' AS system, * FROM chance
     UNION ALL BY NAME SELECT 'ceiling' AS source, 'ceiling' AS system, * FROM ceiling
     UNION ALL BY NAME SELECT 'paper' AS source, *, 'paper' AS dataset_version, 'segments1' AS policy,
