@@ -28,6 +28,7 @@ import torch
 from PIL import Image
 from tokenizers import Tokenizer
 
+from benchmarks.made_up import made_up_lake
 from storage.lake import Lake
 from training.batches import Batch, FilmInputs, Films, Tracks, prefetched
 from training.build import build_model
@@ -49,15 +50,12 @@ SONG_SECONDS, SONGS = 180, 4
 def main() -> None:
     """Measure both loops in turn and print the rates."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--lake", default="demo-lake", help="a lake with a data set version")
+    parser.add_argument("--lake", help="a lake with a data set version; made-up films by default")
     parser.add_argument("--steps", type=int, default=6, help="steps of our loop in each of three rounds")
     parser.add_argument("--released-steps", type=int, default=1, help="steps of the released loop in each round")
     options = parser.parse_args()
-    if not Path(options.lake).is_dir():
-        print(f"There is no lake at {options.lake}; run `make demo` first, or give one with --lake")
-        return
     with tempfile.TemporaryDirectory() as folder, open_machine() as machine:
-        loop, tokenizer = _loop(Lake(options.lake), machine)
+        loop, tokenizer = _loop(Lake(options.lake) if options.lake else made_up_lake(folder, films=128), machine)
         songs = [_write_song(Path(folder, f"{number}.mp3"), number) for number in range(SONGS)]
         rates: dict[str, list[tuple[float, float]]] = {}
         for name in ("shards", "released", "no data", "loader of shards", "loader as released"):
@@ -69,7 +67,9 @@ def main() -> None:
             rates["no data"].append(_rate(loop, (ready for _ in range(options.steps))))
             slow = (_released_batch(loop, tokenizer, songs, step) for step in range(options.released_steps))
             rates["released"].append(_rate(loop, slow))
-            rates["loader of shards"].append(_rate(None, (loop.batches.make(2, s) for s in range(options.steps))))
+            rates["loader of shards"].append(
+                _rate(None, (loop.batches.make(2, s % loop.batches.steps) for s in range(options.steps)))
+            )
             slow = (_released_batch(loop, tokenizer, songs, step) for step in range(options.released_steps))
             rates["loader as released"].append(_rate(None, slow))
     for name, found in rates.items():
@@ -121,7 +121,7 @@ def _released_batch(loop: Loop, tokenizer: Tokenizer, songs: list[Path], step: i
     owner, numbers = torch.arange(size), torch.from_numpy(films)
     inputs = Films(torch.from_numpy(tokens), torch.from_numpy(mask), torch.from_numpy(np.stack(pixels)))
     mels = Tracks(torch.from_numpy(np.stack(codes)), torch.tensor(references, dtype=torch.float32))
-    return Batch(inputs, mels, owner, numbers, torch.zeros(size, dtype=torch.long))
+    return Batch(inputs, mels, owner, numbers, torch.zeros((size, 0), dtype=torch.bool))
 
 
 def _random_segment(song: Path, rng: np.random.Generator) -> Samples:
