@@ -23,14 +23,17 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from storage import outcomes, status, tables
+from storage import status, tables
 from storage.compaction import compact
 from storage.lake import Lake
-from storage.outcomes import Stage
 from storage.parts import stored_parts
 from storage.schemas import FILMS, OUTCOMES, THUMBNAILS, TRACKS, Table
 from tasks.curation.curate import curate
 from tasks.curation.settings import CurationSettings
+from tasks.soundtracks.planning import plan
+from tasks.soundtracks.recovery import recover
+from tasks.soundtracks.settings import SoundtrackSettings
+from tasks.soundtracks.supply import Supply, read_judge
 
 FILM_COUNT, TRACK_COUNT, SEGMENT_COUNT = 7_771, 70_215, 1_260_000
 FILMS_A_PART = 500
@@ -81,7 +84,8 @@ def _write_part(lake: Lake, copy: int, films: range, tags: list[list[str]], trac
         shard = Path(lake.root, f"mels/year={year}/page={film}.parquet")
         shard.parent.mkdir(parents=True, exist_ok=True)
         shard.touch()
-    for stage, items in (("film", ids), ("thumbnail", ids), ("soundtrack", ids), ("track", tracks["track_id"])):
+    recordings = [f"{film}/{track}" for film, track in zip(tracks["film_id"], tracks["track_id"], strict=True)]
+    for stage, items in (("film", ids), ("thumbnail", ids), ("soundtrack", ids), ("track", recordings)):
         _append(lake, OUTCOMES, {"stage": stage, "item": items, "status": "ok", "reason": "ok", "retry": "never",
                                  "attempt": 1, "seconds": 1.0, "run_id": "scale"})  # fmt: skip
 
@@ -131,8 +135,13 @@ def _year(tags: list[str]) -> int:
     return int(first) if first.isdigit() and 1880 < int(first) < 2100 else 2000
 
 
+NOTHING_NEW = SoundtrackSettings()
+"""A run in which every film is done: what is left is finding that out."""
 STEPS = {
-    "plan": lambda lake: [len(outcomes.settled(lake, stage)) for stage in Stage],
+    "plan": lambda lake: [
+        recover(lake, "scale"),
+        len(plan(lake, Supply(lake, NOTHING_NEW, read_judge(lake)), "scale").films),
+    ],
     "curate": lambda lake: curate(lake, CurationSettings(), "scale").manifest["counts"],
     "curate again": lambda lake: curate(lake, CurationSettings(), "scale").is_new,
     "status": lambda lake: len(status.read_status(lake).progress),

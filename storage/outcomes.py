@@ -126,11 +126,14 @@ def _earlier_attempts(lake: Lake, outcomes: Sequence[Outcome]) -> dict[tuple[str
         return {(stage, item): attempt for stage, item, attempt in connection.execute(query).fetchall()}
 
 
+_FILM = "split_part(item, '/', 1)"
+
+
 def attempts(lake: Lake, stages: Iterable[Stage], done_films: Collection[str] = ()) -> dict[tuple[str, str], int]:
     """How many attempts each (stage, item) has had; without the items of films that are done."""
-    wanted = [str(stage) for stage in stages]
-    query = "SELECT stage, item, attempt FROM {outcomes} ANTI JOIN done USING (film_id) WHERE list_contains(?, stage)"
-    rows = _ask(lake, query, {"done": ("film_id", done_films)}, [wanted])
+    wanted = ", ".join(f"'{stage}'" for stage in stages) or "''"
+    keys = f"stage IN ({wanted}) AND {_FILM} NOT IN (FROM names)"
+    rows = _ask(lake, "SELECT stage, item, attempt", keys, done_films)
     return {(stage, item): attempt for stage, item, attempt in rows}
 
 
@@ -144,22 +147,20 @@ def settled(
 ) -> set[str]:
     """The items of a stage that need no work now: done, given up, or not due yet.
 
-    Without those of `done_films`, which nobody asks about: what is left is small however much was collected.
-    With `among` only those of them.
+    Either those `among` some, or all but those of `done_films`, which nobody asks about: what is left is small
+    however much was collected.
     """
-    query = (
-        "SELECT item FROM {outcomes} ANTI JOIN done USING (film_id) WHERE stage = ? "
-        "AND (status = 'ok' OR retry = 'never' OR (retry = 'later' AND retry_at > ?)) "
-        "AND (? OR item IN (SELECT item FROM among))"
-    )
-    given = {"done": ("film_id", done_films), "among": ("item", among or ())}
-    return {item for (item,) in _ask(lake, query, given, [str(stage), now or datetime.now(UTC), among is None])}
+    keys = f"{_FILM} NOT IN (FROM names)" if among is None else "item IN (FROM names)"
+    moment = (now or datetime.now(UTC)).isoformat()
+    is_settled = f"status = 'ok' OR retry = 'never' OR (retry = 'later' AND retry_at > '{moment}'::TIMESTAMPTZ)"
+    names = done_films if among is None else among
+    rows = _ask(lake, "SELECT item", f"stage = '{stage}' AND {keys}", names, is_settled)
+    return {item for (item,) in rows}
 
 
-def _ask(lake: Lake, query: str, given: dict[str, tuple[str, Collection[str]]], values: list[Any]) -> list[Any]:
-    """Rows of a query over the newest outcomes, each with its `film_id`, and over lists of names."""
-    newest = f"(SELECT *, split_part(item, '/', 1) AS film_id FROM {tables.latest_sql(lake, OUTCOMES)})"
-    with tables.connect(lake) as connection:
-        for name, (column, names) in given.items():
-            connection.register(name, pa.table({column: pa.array(sorted(names), pa.string())}))
-        return connection.execute(query.format(outcomes=newest), values).fetchall()
+def _ask(lake: Lake, select: str, keys: str, names: Collection[str], condition: str = "true") -> list[Any]:
+    """Columns of the newest outcomes whose keys satisfy a condition that may look into `names`."""
+    with tables.connect(lake, tables.LITTLE_MEMORY) as connection:
+        connection.register("names", pa.table({"name": pa.array(sorted(names), pa.string())}))
+        newest = tables.latest_sql(lake, OUTCOMES, keys)
+        return connection.execute(f"{select} FROM {newest} WHERE {condition}").fetchall()

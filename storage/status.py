@@ -14,8 +14,6 @@ from storage import budgets, datasets, tables
 from storage.lake import Lake
 from storage.views import define_lake_views
 
-MEMORY_LIMIT = "256MB"
-"""A look at the lake must not disturb what works on it."""
 _LAST_COLLECTION = (
     "SELECT parameters FROM flow_runs WHERE flow = 'collect-soundtracks' ORDER BY recorded_at DESC LIMIT 1"
 )
@@ -46,8 +44,7 @@ class Status:
 
 def read_status(lake: Lake) -> Status:
     """Ask the lake where it stands. Reads plain columns and file sizes only, so it is quick on a large lake."""
-    with tables.connect(lake) as connection:
-        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+    with tables.connect(lake, tables.LITTLE_MEMORY) as connection:
         define_lake_views(connection, lake, temporary=True)
 
         def ask(query: str) -> list[dict[str, Any]]:

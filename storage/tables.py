@@ -29,6 +29,8 @@ from storage.schemas import TABLES, Table
 
 MEMORY_LIMIT = "1GB"
 """For a DuckDB connection; beyond it, it spills to a temporary folder. Leaves room for Arrow's writers."""
+LITTLE_MEMORY = "256MB"
+"""For queries that count and look up: they must not disturb what works beside them."""
 SPILL_PREFIX = "needledrop-spill-"
 
 
@@ -59,14 +61,15 @@ def parts(lake: Lake, table: Table) -> list[str]:
     return [part.path for part in live_parts(lake, stored_parts(lake, table))]
 
 
-def latest_sql(lake: Lake, table: Table) -> str:
+def latest_sql(lake: Lake, table: Table, keys: str = "true") -> str:
     """A SELECT of the newest row of every key, for use inside larger queries.
 
     Which rows are newest is found from the keys alone, so that pictures and texts of older rows are never held in
     memory; and a row's place is one number, because the names of files beside two million keys would fill it.
+    `keys` is a condition on the key's columns, looked at first: what is not asked about costs no memory at all.
     """
     columns = ", ".join(table.schema.names)
-    placed = f"(SELECT *, {_PLACE} AS place FROM {rows_sql(lake, table)})"
+    placed = f"(SELECT *, {_PLACE} AS place FROM {rows_sql(lake, table)} WHERE {keys})"
     newest = f"(SELECT max(place) AS place FROM {placed} GROUP BY {_short_key(table)})"
     return f"(SELECT {columns} FROM {placed} SEMI JOIN {newest} USING (place))"
 
@@ -95,14 +98,14 @@ def latest(lake: Lake, table: Table, columns: Iterable[str] | None = None) -> pa
 
 
 @contextmanager
-def connect(lake: Lake) -> Iterator[duckdb.DuckDBPyConnection]:
+def connect(lake: Lake, memory_limit: str = MEMORY_LIMIT) -> Iterator[duckdb.DuckDBPyConnection]:
     """An in-memory DuckDB that can read the lake's Parquet, wherever the lake is, in bounded memory.
 
     Raises `LakeError` when a file of the lake turns out to be damaged, or there is no room to work in.
     """
     with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f"SET memory_limit = '{MEMORY_LIMIT}'")
+        connection.execute(f"SET memory_limit = '{memory_limit}'")
         connection.execute("SET temp_directory = ?", [_spill_folder()])
         if not lake.is_local:
             connection.register_filesystem(lake.filesystem)

@@ -107,8 +107,8 @@ def _rows_of(lake: Lake, items: Iterable[str]) -> list[dict[str, Any]]:
     keys = pa.table({name: pa.array([pair[n] for pair in pairs], pa.string()) for n, name in enumerate(TRACKS.key)})
     with tables.connect(lake) as connection:
         connection.register("wanted", keys)
-        newest = tables.latest_sql(lake, TRACKS)
-        found = connection.sql(f"FROM {newest} SEMI JOIN wanted USING (film_id, track_id) ORDER BY film_id, track_id")
+        newest = tables.latest_sql(lake, TRACKS, "(film_id, track_id) IN (FROM wanted)")
+        found = connection.sql(f"FROM {newest} ORDER BY film_id, track_id")
         rows: list[dict[str, Any]] = found.to_arrow_table().to_pylist()
     return rows
 
@@ -118,22 +118,17 @@ def _failed_items(lake: Lake, reasons: Collection[str]) -> frozenset[str]:
     if not reasons:
         return frozenset()
     with tables.connect(lake) as connection:
-        query = (
-            f"SELECT item FROM {tables.latest_sql(lake, OUTCOMES)} "
-            "WHERE stage IN ('track', 'soundtrack') AND status <> 'ok' AND list_contains(?, reason)"
-        )
+        newest = tables.latest_sql(lake, OUTCOMES, "stage IN ('track', 'soundtrack')")
+        query = f"SELECT item FROM {newest} WHERE status <> 'ok' AND list_contains(?, reason)"
         return frozenset(item for (item,) in connection.execute(query, [sorted(reasons)]).fetchall())
 
 
 def _lost_items(lake: Lake, done: Collection[str]) -> frozenset[str]:
     """Films and recordings that ended well but have no shard any more."""
-    with tables.connect(lake) as connection:
+    with tables.connect(lake, tables.LITTLE_MEMORY) as connection:
         connection.register("done", pa.table({"film_id": pa.array(sorted(done), pa.string())}))
-        query = (
-            "SELECT item FROM (SELECT item, split_part(item, '/', 1) AS film_id "
-            f"FROM {tables.latest_sql(lake, OUTCOMES)} "
-            "WHERE stage IN ('track', 'soundtrack') AND status = 'ok') ANTI JOIN done USING (film_id)"
-        )
+        keys = "stage IN ('track', 'soundtrack') AND split_part(item, '/', 1) NOT IN (FROM done)"
+        query = f"SELECT item FROM {tables.latest_sql(lake, OUTCOMES, keys)} WHERE status = 'ok'"
         return frozenset(item for (item,) in connection.execute(query).fetchall())
 
 

@@ -31,11 +31,11 @@ def recover(lake: Lake, run_id: str) -> int:
     A crash just after the shard leaves it so, and so does a damaged part of a table that a person deleted.
     """
     done = done_films(lake)
-    with tables.connect(lake) as connection:
+    with tables.connect(lake, tables.LITTLE_MEMORY) as connection:
         connection.register("done", pa.table({"film_id": pa.array(sorted(done), pa.string())}))
+        searches = tables.latest_sql(lake, OUTCOMES, "stage = 'soundtrack'")
         query = (
-            f"FROM done EXCEPT (SELECT item FROM {tables.latest_sql(lake, OUTCOMES)} "
-            "WHERE stage = 'soundtrack' AND status = 'ok' "
+            f"FROM done EXCEPT (SELECT item FROM {searches} WHERE status = 'ok' "
             f"INTERSECT SELECT film_id FROM {tables.latest_sql(lake, TRACKS)} WHERE shard IS NOT NULL) ORDER BY film_id"
         )
         lost = {film_id: done[film_id] for (film_id,) in connection.execute(query).fetchall()}
@@ -67,7 +67,7 @@ def record_changes(lake: Lake, ended: Sequence[Outcome], run_id: str) -> None:
         return
     with tables.connect(lake) as connection:
         connection.register("items", pa.table({"item": pa.array([one.item for one in ended], pa.string())}))
-        query = f"SELECT stage, item, reason FROM {tables.latest_sql(lake, OUTCOMES)} SEMI JOIN items USING (item)"
+        query = f"SELECT stage, item, reason FROM {tables.latest_sql(lake, OUTCOMES, 'item IN (FROM items)')}"
         known = set(connection.execute(query).fetchall())
     new = [replace(one, seconds=None) for one in ended if (str(one.stage), one.item, one.reason) not in known]
     if new:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from sys import intern
 
 from storage import tables
 from storage.errors import SourcePaused
@@ -76,9 +77,12 @@ def open_supply(lake: Lake, settings: SoundtrackSettings, run_id: str, progress:
 
 def read_judge(lake: Lake) -> Judge:
     """Judging with what the lake knows now."""
-    with tables.connect(lake) as connection:
+    owners: dict[str, str] = {}
+    with tables.connect(lake, tables.LITTLE_MEMORY) as connection:
         kept = f"FROM {tables.latest_sql(lake, TRACKS)} WHERE segments > 0 ORDER BY film_id, track_id"
-        owners = dict(connection.execute(f"SELECT track_id, film_id {kept}").fetchall())
+        for batch in connection.sql(f"SELECT track_id, film_id {kept}").to_arrow_reader():
+            films = map(intern, batch["film_id"].to_pylist())  # a film's name once, however many tracks it has
+            owners.update(zip(batch["track_id"].to_pylist(), films, strict=True))
     return Judge(read_catalogue(lake), read_reviews(lake), read_takedowns(lake), owners)
 
 
