@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from prefect import flow
@@ -20,11 +21,15 @@ from pydantic import Field
 from flows.collect_films import collect_films
 from flows.collect_soundtracks import collect_soundtracks
 from flows.curate_dataset import curate_dataset
+from flows.refresh_report import as_markdown
 from flows.train_and_evaluate import train_and_evaluate
+from storage import datasets
 from storage.claims import held
+from storage.dataset_changes import compare, counted
 from storage.errors import LakeError
 from storage.flow_runs import record_flow_run, run_counts
 from storage.lake import Lake
+from storage.run_changes import changes_since, not_done_since
 from storage.tables import open_tables
 
 NAME = "refresh"
@@ -40,11 +45,16 @@ def refresh(
     wiki: str = "https://en.wikipedia.org/w/api.php",
     contact: str | None = None,
     music: list[str] | None = None,
+    urls: list[str] | None = None,
     youtube: bool = False,
     i_have_the_right_to_collect: bool = False,
     creative_commons_only: bool = False,
+    recheck_days: Annotated[int, Field(ge=0)] = 90,
+    most_rechecks: Annotated[int, Field(ge=1)] = 200,
     limit: Annotated[int | None, Field(ge=1)] = None,
     workers: Annotated[int, Field(ge=1, le=64)] = 2,
+    runner: Literal["workers", "processes", "dask"] = "workers",
+    dask_address: str | None = None,
     train_until: int = 2021,
     test_from: int = 2023,
     require_thumbnail: bool = True,
@@ -64,11 +74,16 @@ def refresh(
         wiki: Address of the wiki's api.php.
         contact: Your mail address or page, sent to the wiki in the User-Agent; required for its API.
         music: Music folders or CSV lists (film,path,title,artist,licence), in order of preference.
+        urls: Lists of addresses: recordings, pages or RSS feeds, one a line, or a CSV (film,url,…) that pairs them.
         youtube: Also look for soundtracks on YouTube.
         i_have_the_right_to_collect: Your statement that you may collect this audio; kept with the run.
         creative_commons_only: Take only recordings from the network whose page states a Creative Commons licence.
+        recheck_days: Ask for a track from the network again after so many days, whether it is still there; 0 never.
+        most_rechecks: At most this many such questions in one run: two hundred take about an hour.
         limit: At most this many new pages and this many films' music in one run.
         workers: Processes that decode audio side by side.
+        runner: Where they run: workers, processes (Prefect's process runner) or dask; see collect-soundtracks.
+        dask_address: A running Dask scheduler for the runner dask.
         train_until: Last release year of the training split.
         test_from: First release year of the test split; the years between are for validation.
         require_thumbnail: Leave films without a picture out of the version.
@@ -84,24 +99,33 @@ def refresh(
     with held(store, NAME) as claim:
         if claim is None:
             raise LakeError(f"Another refresh is at work on {lake}; wait until it ends and start this one again")
-        with _failure_recorded(store, run_id, parameters, summary):
+        with _recorded(store, run_id, parameters, summary):
             if export or years:
                 summary["films"] = collect_films(
                     lake=lake, export=export, images=images, years=years, wiki=wiki, contact=contact, limit=limit
                 )
-            if music or youtube:
+            if music or urls or youtube:
                 summary["soundtracks"] = collect_soundtracks(
                     lake=lake,
                     music=music,
+                    urls=urls,
                     youtube=youtube,
                     i_have_the_right_to_collect=i_have_the_right_to_collect,
                     creative_commons_only=creative_commons_only,
+                    recheck_days=recheck_days,
+                    most_rechecks=most_rechecks,
                     limit=limit,
                     workers=workers,
+                    runner=runner,
+                    dask_address=dask_address,
                 )
+            before = datasets.current(store)
             summary["dataset"] = curate_dataset(
                 lake=lake, train_until=train_until, test_from=test_from, require_thumbnail=require_thumbnail
             )
+            summary["dataset"]["before"] = before
+            if summary["dataset"]["new"] and before:
+                summary["version_changes"] = _version_changes(store, before, summary["dataset"]["version"])
             if train != "never":
                 summary["training"] = train_and_evaluate(
                     lake=lake,
@@ -113,36 +137,40 @@ def refresh(
                     again=train == "always",
                 )
     paused = summary.get("soundtracks", {}).get("paused")
-    record_flow_run(store, run_id, NAME, "paused" if paused else "completed", parameters, summary)
-    _publish(store, run_id, summary)
     # What is there is curated and measured even when a source asked for a pause; the state says so all the same.
     return Completed(name="Paused", message=paused, data=summary) if paused else summary
 
 
-def _publish(lake: Lake, run_id: str, summary: dict[str, Any]) -> None:
-    """Show an operator what this refresh did, and what it did beside the one before it."""
-    about = f"Refresh of {lake.root}"
-    create_markdown_artifact(key="refresh-summary", markdown=_as_markdown(summary), description=about)
-    create_table_artifact(
-        key="refresh-difference", table=run_counts(lake, run_id), description=f"{about}, beside the one before it"
-    )
+def _version_changes(lake: Lake, before: str, version: str) -> dict[str, int]:
+    """KIND_CHANGE -> how many films, tracks and tags came, went or changed with a new version."""
+    return {f"{kind}_{change}": count for (kind, change), count in counted(compare(lake, before, version)).items()}
 
 
 @contextmanager
-def _failure_recorded(lake: Lake, run_id: str, parameters: dict[str, Any], summary: dict[str, Any]) -> Iterator[None]:
-    """Keep in the lake that a run failed and how far it came, if the lake can still be written."""
+def _recorded(lake: Lake, run_id: str, parameters: dict[str, Any], summary: dict[str, Any]) -> Iterator[None]:
+    """Keep how the run ended, what it changed and what it did not do, and show it beside the run before."""
+    began = datetime.now(UTC)
     try:
         yield
-    except Exception:
+    except Exception as error:
+        summary["error"] = str(error)
+        with suppress(LakeError):  # the lake may be what is out of order
+            _count(lake, summary, began)
         with suppress(LakeError):
-            record_flow_run(lake, run_id, NAME, "failed", parameters, summary)
+            _publish(lake, run_id, "failed", parameters, summary)
         raise
+    _count(lake, summary, began)
+    paused = summary.get("soundtracks", {}).get("paused")
+    _publish(lake, run_id, "paused" if paused else "completed", parameters, summary)
 
 
-def _as_markdown(summary: dict[str, Any]) -> str:
-    """The counts of each step, one table a step."""
-    sections = []
-    for step, counts in summary.items():
-        rows = "\n".join(f"| {name} | {value} |" for name, value in counts.items())
-        sections.append(f"## {step}\n\n| what | how many |\n| --- | --- |\n{rows}")
-    return "\n\n".join(sections)
+def _count(lake: Lake, summary: dict[str, Any], began: datetime) -> None:
+    summary["changes"] = changes_since(lake, began)
+    summary["not_done"] = not_done_since(lake, began)
+
+
+def _publish(lake: Lake, run_id: str, state: str, parameters: dict[str, Any], summary: dict[str, Any]) -> None:
+    record_flow_run(lake, run_id, NAME, state, parameters, summary)
+    about, beside = f"Refresh of {lake.root}", run_counts(lake, run_id)
+    create_markdown_artifact(key="refresh-summary", markdown=as_markdown(lake.root, summary, beside), description=about)
+    create_table_artifact(key="refresh-difference", table=beside, description=f"{about}, beside the one before it")

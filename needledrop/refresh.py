@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import typer
 
 from needledrop.embedded import embedded
+from needledrop.soundtracks import RECHECK_DAYS, RECHECKS, URLS
 from needledrop.summary import print_summary
 
 LAKE = typer.Option(
@@ -30,13 +31,20 @@ def refresh_command(
     music: list[Path] = typer.Option(
         None, help="Music folder, or CSV list of film,path,title,artist,licence; may be repeated."
     ),
+    urls: list[Path] = URLS,
     youtube: bool = typer.Option(False, help="Also look for soundtracks on YouTube."),
     right: bool = typer.Option(
         False,
         "--i-have-the-right-to-collect",
         help="Your statement that you may collect this audio; kept with the run.",
     ),
+    recheck_days: int = RECHECK_DAYS,
+    most_rechecks: int = RECHECKS,
     workers: int = typer.Option(2, min=1, max=64, help="Processes that decode audio side by side."),
+    runner: Literal["workers", "processes", "dask"] = typer.Option(
+        "workers", help="Where they run: workers, processes or dask; needledrop soundtracks --help says more."
+    ),
+    dask_address: str = typer.Option(None, help="A running Dask scheduler (tcp://host:8786) for --runner dask."),
     train_until: int = typer.Option(2021, help="Last release year of the training split."),
     test_from: int = typer.Option(2023, help="First release year of the test split; years between validate."),
     thumbnails: bool = typer.Option(True, help="Leave films without a picture out of the version."),
@@ -60,9 +68,14 @@ def refresh_command(
         "wiki": wiki,
         "contact": contact,
         "music": [str(path) for path in music or []] or None,
+        "urls": [str(path) for path in urls or []] or None,
         "youtube": youtube,
         "i_have_the_right_to_collect": right,
+        "recheck_days": recheck_days,
+        "most_rechecks": most_rechecks,
         "workers": workers,
+        "runner": runner,
+        "dask_address": dask_address,
         "train_until": train_until,
         "test_from": test_from,
         "require_thumbnail": thumbnails,

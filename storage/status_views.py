@@ -110,6 +110,21 @@ WHERE here.value IS NOT NULL OR earlier.value IS NOT NULL
 ORDER BY runs.recorded_at DESC, names.name
 """
 
+_REFRESHES = """
+SELECT recorded_at, state, summary->>'$.dataset.version' AS version,
+    (summary->'$.dataset.new')::BOOLEAN AS is_new_version,
+    (summary->'$.changes.films_new')::BIGINT AS films_new,
+    (summary->'$.changes.films_changed')::BIGINT AS films_changed,
+    (summary->'$.changes.films_gone')::BIGINT AS films_gone,
+    (summary->'$.changes.tracks_new')::BIGINT AS tracks_new,
+    (summary->'$.changes.tracks_dead')::BIGINT AS tracks_dead,
+    (summary->'$.changes.tracks_back')::BIGINT AS tracks_back,
+    list_sum(map_values((summary->'$.not_done')::MAP(VARCHAR, BIGINT))) AS not_done,
+    (summary->'$.training.trained')::BIGINT AS trained, (summary->'$.training.runs')::VARCHAR[] AS runs,
+    coalesce(summary->>'$.soundtracks.paused', summary->>'$.error') AS said, flow_run_id
+FROM flow_runs WHERE flow = 'refresh' AND state <> 'running' ORDER BY recorded_at DESC
+"""
+
 STATUS_VIEWS: dict[str, str] = {
     "progress": _PROGRESS,
     "failures": _FAILURES,
@@ -119,5 +134,6 @@ STATUS_VIEWS: dict[str, str] = {
     "dead_tracks": _DEAD_TRACKS,
     "version_history": _VERSION_HISTORY,
     "run_counts": _RUN_COUNTS,
+    "refreshes": _REFRESHES,
 }
 """View -> SELECT over the lake's tables, in an order in which each one's sources come before it."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.artifacts import Artifact
 
 from needledrop.main import run
 from storage import datasets, metrics, tables
@@ -15,6 +17,7 @@ from storage.claims import held
 from storage.lake import Lake
 from storage.schemas import FILMS, FLOW_RUNS, TRACKS, Table
 from storage.verify import verify
+from storage.views import define_lake_views
 
 
 def _files(root: str) -> set[str]:
@@ -50,6 +53,54 @@ def test_every_page_and_every_recording_ends_somewhere(walked_lake: str, walk: A
         ).fetchone()
     assert lost == (0,)
     assert undecided == (0,)
+
+
+def _refreshes(root: str) -> list[dict[str, Any]]:
+    lake = tables.open_tables(root)
+    with tables.connect(lake) as connection:
+        define_lake_views(connection, lake, temporary=True)
+        rows: list[dict[str, Any]] = connection.sql("FROM refreshes").to_arrow_table().to_pylist()
+        return rows
+
+
+def _artifact(key: str) -> Any:
+    found: Any = Artifact.get(key)
+    return found.data
+
+
+def test_two_runs_stand_side_by_side_for_an_operator(walk: Any, walked_lake: str) -> None:
+    from flows.refresh import refresh
+
+    second = refresh(**walk.parameters)
+    assert set(second["changes"].values()) == {0}
+    report = _artifact("refresh-summary")
+    assert "- **Films**: nothing changed\n- **Tracks**: nothing changed\n" in report
+    assert f"- **Version**: {second['dataset']['version']}, unchanged" in report
+    assert "- **Training**: nothing to do; runs of this version: 1 done" in report
+    rows = {row["name"]: row for row in json.loads(_artifact("refresh-difference"))}
+    first, names = walk.summary["changes"], ("films_new", "tracks_new")
+    assert all(first[name] > 0 for name in names)
+    [newest, *_others, oldest] = _refreshes(walked_lake)
+    assert [newest[name] for name in names] == [0, 0]
+    assert [oldest[name] for name in names] == [first[name] for name in names]
+    assert (newest["is_new_version"], oldest["is_new_version"]) == (False, True)
+    assert oldest["not_done"] == sum(walk.summary["not_done"].values())
+    assert rows["dataset.films"]["more"] == 0
+
+
+def test_what_a_changed_run_did_is_said_in_words(walk: Any, tmp_path: Path, prefect_server: None) -> None:
+    from flows.refresh import refresh
+
+    parameters = {**walk.parameters, "lake": str(tmp_path / "lake"), "train": "never"}
+    refresh(**{**parameters, "music": [], "export": walk.parameters["export"]}, return_state=True)
+    assert "- **Failed**: " in _artifact("refresh-summary")
+    done = refresh(**parameters)
+    report = _artifact("refresh-summary")
+    assert f"- **Tracks**: {done['changes']['tracks_new']} new" in report
+    assert f"- **Version**: {done['dataset']['version']} is new (" in report
+    assert "- **Training**: not asked for" in report
+    assert "## Not done, by stage and reason" in report
+    assert [row["state"] for row in _refreshes(parameters["lake"])] == ["completed", "failed"]
 
 
 CASES = {
