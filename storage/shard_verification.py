@@ -25,6 +25,10 @@ from storage.shard_seal import check_seal
 Row = Mapping[str, Any]
 EXTRACT_AGAIN = "delete it and collect soundtracks again"
 READ_BACK = "collect soundtracks again: the run reads back what the shard says; if it still differs, delete the shard"
+STANDING = pa.schema(
+    [("shard", pa.string()), ("track_id", pa.string()), ("first_row", pa.int32()), ("segments", pa.int32())]
+)
+"""Where tracks stand in shards, whatever the table `tracks` says of it."""
 AGREED = ("first_row", "segments", "audio_sha256")
 """What a shard's own `tracks` rows and the table's must say alike."""
 
@@ -49,6 +53,19 @@ def shard_damage(lake: Lake, shard: str, recorded: Sequence[Row] | None, *, deep
     elif recorded is not None:
         held = [row for row in _carried(lake, shard) if row["segments"]]
         yield from ((what, READ_BACK) for what in _disagreement(held, recorded))
+
+
+def standing_tracks(lake: Lake, shard: str) -> pa.Table:
+    """Where each track's segments stand in a whole shard: shard, track_id, first_row, segments.
+
+    The first row is that of segment 0, so rows of a track that are not in their order are several tracks here.
+    """
+    plain = pq.ParquetFile(lake.local_path(shard)).read(["track_id", "segment"])
+    first = pc.subtract(pa.array(np.arange(len(plain), dtype=np.int32)), plain["segment"].combine_chunks())
+    tracks = plain.append_column("first_row", first).group_by(["track_id", "first_row"]).aggregate([([], "count_all")])
+    names = pa.array([shard] * len(tracks), pa.string())
+    counts = tracks["count_all"].cast(pa.int32())
+    return pa.table([names, tracks["track_id"], tracks["first_row"], counts], schema=STANDING)
 
 
 def _file_damage(lake: Lake, shard: str, *, deep: bool) -> Iterator[str]:

@@ -23,7 +23,14 @@ from storage.lake import Lake
 from storage.metrics_file import FILE, is_locked, metrics_path
 from storage.parts import stored_parts
 from storage.schemas import TABLES, VERSIONS, Table
-from storage.shard_verification import Row, recorded_tracks, shard_damage
+from storage.shard_verification import (
+    EXTRACT_AGAIN,
+    STANDING,
+    Row,
+    recorded_tracks,
+    shard_damage,
+    standing_tracks,
+)
 
 
 @dataclass(frozen=True)
@@ -44,14 +51,18 @@ def verify(lake: Lake, *, deep: bool = False, on_file: Callable[[str], None] = l
                 lake, path, "its rows are lost: delete it and collect again what it held", deep=deep
             )
     tracks = _recorded_tracks(lake)
+    standing = [STANDING.empty_table()]
     for path in lake.list("mels", suffix=".parquet"):
         on_file(path)
-        yield from _check_shard(lake, path, None if tracks is None else tracks.get(path, []), deep=deep)
+        damages = list(_check_shard(lake, path, None if tracks is None else tracks.get(path, []), deep=deep))
+        yield from damages
+        if all(damage.remedy != EXTRACT_AGAIN for damage in damages):
+            standing.append(standing_tracks(lake, path))
     recorded = _recorded_manifests(lake)
     named = set()
     for version in _version_names(lake):
         on_file(f"{datasets.FOLDER}/{version}")
-        for damage in _check_version(lake, version, recorded.get(version)):
+        for damage in _check_version(lake, version, recorded.get(version), pa.concat_tables(standing)):
             named.add(damage.path)
             yield damage
     if metrics_path(lake).exists():
@@ -123,7 +134,7 @@ def _check_metrics(path: Path, *, deep: bool) -> Iterator[Damage]:
             yield Damage(FILE, str(error).splitlines()[0], remedy)
 
 
-def _check_version(lake: Lake, version: str, recorded: str | None) -> Iterator[Damage]:
+def _check_version(lake: Lake, version: str, recorded: str | None, standing: pa.Table) -> Iterator[Damage]:
     folder = f"{datasets.FOLDER}/{version}"
     remedy = f"delete the folder {folder} and run `needledrop curate` again, or restore it from a copy"
     try:
@@ -139,6 +150,7 @@ def _check_version(lake: Lake, version: str, recorded: str | None) -> Iterator[D
         yield Damage(f"{folder}/{name}", what, remedy)
     if datasets.SEGMENTS_FILE.name not in broken:
         yield from _check_references(lake, version)
+        yield from _check_rows(lake, version, standing)
 
 
 def _differs(lake: Lake, path: str, facts: dict[str, Any]) -> str | None:
@@ -158,3 +170,28 @@ def _check_references(lake: Lake, version: str) -> Iterator[Damage]:
         lost = connection.execute(query, [segments]).fetchall()
     for (shard,) in lost:
         yield Damage(shard, f"is missing, and version {version} needs it", "collect soundtracks again")
+
+
+_MOVED = """
+WITH named AS (
+    SELECT shard, track_id, min(row - segment) AS first_row, max(row - segment) AS last, count(*) AS segments
+    FROM read_parquet(?) SEMI JOIN standing USING (shard) GROUP BY shard, track_id
+)
+SELECT named.shard, count(*), min(named.track_id) FROM named LEFT JOIN standing found
+ON found.shard = named.shard AND found.track_id = named.track_id AND found.first_row = named.first_row
+WHERE found.track_id IS NULL OR found.segments < named.segments OR named.first_row <> last
+GROUP BY named.shard ORDER BY named.shard
+"""
+"""Tracks that do not stand in their shard where a version says; shards that are damaged are named elsewhere."""
+
+
+def _check_rows(lake: Lake, version: str, standing: pa.Table) -> Iterator[Damage]:
+    """Shards that were extracted again or rewritten since, so that a version names rows of something else."""
+    with tables.connect(lake, tables.LITTLE_MEMORY) as connection:
+        connection.register("standing", standing)
+        segments = datasets.file_uri(lake, version, datasets.SEGMENTS_FILE.name)
+        moved = connection.execute(_MOVED, [segments]).fetchall()
+    remedy = f"restore the shard from a copy, or leave {version} and use a version made since: `needledrop curate`"
+    for shard, count, example in moved:
+        what = f"no longer holds {count} tracks where version {version} names their rows, such as {example}"
+        yield Damage(shard, what, remedy)

@@ -13,6 +13,7 @@ from storage.metrics import connect_metrics, record_ranks
 from storage.metrics_file import FILE
 from storage.parts import replaced_by
 from storage.schemas import REVIEWS, TRACKS
+from storage.shard_rewriting import blank_track
 from storage.verify import file_count, verify
 from tasks.curation.curate import curate
 from tasks.curation.settings import CurationSettings
@@ -139,3 +140,39 @@ def test_curation_names_a_damaged_part_and_loses_nothing(lake_with_mels):
     assert datasets.names(lake) == []
     Path(lake.root, part).write_bytes(whole)
     assert curate(lake, DEFAULT, "run", plots=False).is_new
+
+
+def extract_again(lake_with_mels, film: str, *, first: str) -> str:
+    """The film's shard made anew with another track before the others, and the rows that say so."""
+    shard = f"mels/year={lake_with_mels.films[film]['year']}/page={film}.parquet"
+    rows = {key: row for key, row in lake_with_mels.tracks.items() if key[0] == film}
+    for key, row in rows.items():
+        lake_with_mels.tracks[key] = lake_with_mels.tracks.pop(key) | {"first_row": row["first_row"] + 3}
+    later = {key: lake_with_mels.tracks.pop(key) for key in rows}
+    lake_with_mels.add_track(film, first)
+    lake_with_mels.tracks |= later
+    lake_with_mels.lake.remove(shard)
+    return shard
+
+
+def test_a_shard_that_was_extracted_again_since_a_version_names_its_rows_is_told(lake_with_mels):
+    lake = lake_with_mels.committed()
+    old = curate(lake, DEFAULT, "run", plots=False).version
+    shard = extract_again(lake_with_mels, "wiki-03", first="folder:new")
+    lake_with_mels.committed("second")
+    new = curate(lake, DEFAULT, "run", plots=False).version
+    [told] = verify(lake)
+    assert told.path == shard
+    assert f"2 tracks where version {old}" in told.what
+    assert "folder:3-0" in told.what
+    assert new != old and "needledrop curate" in told.remedy
+
+
+def test_a_track_that_was_taken_down_leaves_every_version_whole(lake_with_mels):
+    lake = lake_with_mels.committed()
+    curate(lake, DEFAULT, "run", plots=False)
+    shard = lake_with_mels.tracks["wiki-03", "folder:3-0"]["shard"]
+    blank_track(lake, "wiki-03", 2018, shard, "folder:3-0")
+    lake_with_mels.tracks["wiki-03", "folder:3-0"] |= {"decision": "rejected", "segments": None}
+    lake_with_mels.committed("second")
+    assert found(lake) == []
