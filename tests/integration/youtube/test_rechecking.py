@@ -221,3 +221,19 @@ def test_a_dead_track_changes_no_plan(lake: Lake, world: Any, ids: list[str], co
     assert collect().counts["films"] == 0
     assert collect(retry_reasons=("private",)).counts["films_reopened"] == 0
     assert len(world.requests) == before
+
+
+def test_the_flow_asks_after_collecting_and_counts_what_is_dead(
+    lake: Lake, world: Any, ids: list[str], prefect_server: None
+) -> None:
+    from flows.collect_soundtracks import collect_soundtracks
+
+    close(world, ids[1], *CLOSED["private"])
+    asked = {"lake": lake.root, "youtube": True, "i_have_the_right_to_collect": True, "pace": 0.0}
+    assert "tracks_checked" not in collect_soundtracks(**asked, recheck_days=0)
+    summary = collect_soundtracks(**asked)
+    assert (summary["tracks_checked"], summary["tracks_dead"]) == (3, 1)
+    with tables.connect(lake) as connection:
+        define_lake_views(connection, lake, temporary=True)
+        named = "SELECT this_run FROM run_counts WHERE name = 'tracks_dead' AND flow = 'collect-soundtracks'"
+        assert connection.execute(named).fetchall()[0] == (1,)
