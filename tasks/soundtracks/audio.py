@@ -79,25 +79,41 @@ class AudioFile:
             raise ItemError("undecodable", f"{path.name} has an audio stream, but no sample of it decodes")
 
     def _decoded_blocks(self) -> Iterator[Samples]:
-        # An absolute path, or "K.G.F: Chapter 1.mp3" would be read as the protocol "K.G.F".
-        with av.open(os.path.abspath(self.path), metadata_errors="ignore", options=OPEN_OPTIONS) as container:  # noqa: PTH100
-            stream = container.streams.best("audio")
-            if container.format.name in PLAYLISTS or stream is None:
-                raise ItemError("no_audio", f"{Path(self.path).name} holds no audio stream")
-            if stream.codec_context is None:
-                raise ItemError("undecodable", f"{Path(self.path).name} is of a codec that cannot be decoded here")
-            self.codec = stream.codec_context.name
-            stream.codec_context.thread_count = 1
-            resampler, mix = _Resampler(self.sample_rate_hz), _Downmix()
-            for frame in self._frames(container, stream):
-                if not mix.fits(frame):
-                    yield self._resampled(resampler, mix)
-                    if frame.sample_rate != resampler.source_hz:
-                        yield resampler.turn_to(frame.sample_rate)
-                    mix.begin(frame)
-                mix.add(frame)
-            yield self._resampled(resampler, mix)
-            yield resampler.finish()
+        """The best audio stream; if not one sample of it decodes, the next, each on the file opened anew."""
+        check_time, attempt, is_last = self._clock(), 0, False
+        while not is_last and not self.decoded_seconds:
+            # An absolute path, or "K.G.F: Chapter 1.mp3" would be read as the protocol "K.G.F".
+            with av.open(os.path.abspath(self.path), metadata_errors="ignore", options=OPEN_OPTIONS) as container:  # noqa: PTH100
+                streams = self._streams(container)
+                attempt, is_last = attempt + 1, attempt + 1 >= len(streams)
+                try:
+                    yield from self._stream_blocks(container, streams[attempt - 1], check_time)
+                except (ItemError, *DECODER_ERRORS):
+                    if is_last or self.decoded_seconds:
+                        raise
+
+    def _streams(self, container: Any) -> list[Any]:
+        """The audio streams, the one that FFmpeg would play first."""
+        best = container.streams.best("audio")
+        if container.format.name in PLAYLISTS or best is None:
+            raise ItemError("no_audio", f"{Path(self.path).name} holds no audio stream")
+        return [best, *(stream for stream in container.streams.audio if stream.index != best.index)]
+
+    def _stream_blocks(self, container: Any, stream: Any, check_time: Callable[[], None]) -> Iterator[Samples]:
+        if stream.codec_context is None:
+            raise ItemError("undecodable", f"{Path(self.path).name} is of a codec that cannot be decoded here")
+        self.codec = stream.codec_context.name
+        stream.codec_context.thread_count = 1
+        resampler, mix = _Resampler(self.sample_rate_hz), _Downmix()
+        for frame in self._frames(container, stream, check_time):
+            if not mix.fits(frame):
+                yield self._resampled(resampler, mix)
+                if frame.sample_rate != resampler.source_hz:
+                    yield resampler.turn_to(frame.sample_rate)
+                mix.begin(frame)
+            mix.add(frame)
+        yield self._resampled(resampler, mix)
+        yield resampler.finish()
 
     def _resampled(self, resampler: _Resampler, mix: _Downmix) -> Samples:
         """What the mix holds, resampled; the place where length is counted."""
@@ -109,9 +125,9 @@ class AudioFile:
             raise ItemError("too_long", f"{Path(self.path).name} is longer than {LONGEST_SECONDS / 3600:.0f} h")
         return resampler.push(block)
 
-    def _frames(self, container: Any, stream: Any) -> Iterator[Any]:
+    def _frames(self, container: Any, stream: Any, check_time: Callable[[], None]) -> Iterator[Any]:
         """Every frame that decodes. A broken packet is skipped, as long as most are whole."""
-        check_time = self._clock()
+        packets_before, broken_before = self.packets, self.broken_packets
         for packet in container.demux(stream):
             if self.packets % PACKETS_BETWEEN_CLOCKS == 0:
                 check_time()
@@ -120,8 +136,9 @@ class AudioFile:
                 yield from packet.decode()
             except DECODER_ERRORS:
                 self.broken_packets += 1
-        if self.broken_packets * 2 > self.packets:
-            raise ItemError("undecodable", f"{self.broken_packets} of {self.packets} packets are broken")
+        packets, broken = self.packets - packets_before, self.broken_packets - broken_before
+        if broken * 2 > packets:
+            raise ItemError("undecodable", f"{broken} of {packets} packets are broken")
 
     def _clock(self) -> Callable[[], None]:
         """A check that raises `ItemError` once the recording has taken more time than any may."""

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import av
 import librosa
 import numpy as np
 import pytest
@@ -77,6 +78,32 @@ def test_a_broken_packet_costs_only_itself(tmp_path, write_audio, music):
     data[20_000:20_400] = b"\x00" * 400
     (tmp_path / "hurt.mp3").write_bytes(data)
     assert len(decode(str(tmp_path / "hurt.mp3"))) / RATE == pytest.approx(8, abs=0.3)
+
+
+def write_two_streams(path: Path, music: np.ndarray) -> None:
+    """FLAC and mp3 side by side; FFmpeg would play the mp3."""
+    with av.open(str(path), "w") as container:
+        streams = [container.add_stream(codec, rate=44_100, layout="mono") for codec in ("flac", "libmp3lame")]
+        packets = []  # encoded before the first is written, since the header describes both streams
+        for stream in streams:
+            context = stream.codec_context
+            frame = av.AudioFrame.from_ndarray(music, "fltp", "mono")
+            frame.sample_rate, frame.pts = 44_100, 0
+            shape = av.AudioResampler(context.format, "mono", 44_100, context.frame_size or 4096)
+            for piece in [*shape.resample(frame), *shape.resample(None), None]:
+                packets += [packet for packet in stream.encode(piece) if packet.pts is not None]
+        container.mux(sorted(packets, key=lambda packet: packet.pts * packet.time_base))
+
+
+@pytest.mark.parametrize("is_hurt", [False, True])
+def test_another_stream_takes_the_place_of_one_that_does_not_decode(tmp_path, music, is_hurt):
+    path = tmp_path / "two.mka"
+    write_two_streams(path, music(6, 44_100))
+    if is_hurt:  # every frame of mp3 begins with these two bytes, and a few of FLAC happen to hold them
+        path.write_bytes(path.read_bytes().replace(b"\xff\xfb", b"\x00\x00"))
+    file = AudioFile(str(path), RATE)
+    assert sum(map(len, file.blocks())) / RATE == pytest.approx(6, abs=0.8)
+    assert file.codec == ("flac" if is_hurt else "mp3float")
 
 
 def test_a_colon_or_a_percent_sign_in_a_name_is_only_a_name(write_audio, music, monkeypatch, tmp_path):
