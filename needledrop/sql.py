@@ -75,13 +75,28 @@ def ask(lake: Lake, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
 
     with connect_metrics(lake) as connection:
         define_lake_views(connection, lake, temporary=True)
+        damaged: list[str] = []
         if "mels" in query:  # costs a look at every shard's name
-            define_mel_view(connection, lake, temporary=True)
+            damaged = define_mel_view(connection, lake, temporary=True)
         try:
-            cursor = connection.execute(query)
-            return [column[0] for column in cursor.description or []], cursor.fetchall()
+            try:
+                answered = _run(connection, query)
+            except duckdb.Error:
+                if "mels" not in query or damaged:
+                    raise
+                damaged = define_mel_view(connection, lake, temporary=True, only_whole=True)
+                answered = _run(connection, query)
         except duckdb.Error as error:
             raise InputError(f"This query cannot be answered: {error}") from error
+    if damaged:
+        said = f"Without {len(damaged)} damaged shards, such as {damaged[0]}; `needledrop verify` names each"
+        Console(stderr=True).print(said, style="red", markup=False, highlight=False)
+    return answered
+
+
+def _run(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    cursor = connection.execute(query)
+    return [column[0] for column in cursor.description or []], cursor.fetchall()
 
 
 def show(console: Console, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:

@@ -7,8 +7,6 @@ Pictures and fingerprints are left out: SQL wants the plain columns beside them.
 
 from __future__ import annotations
 
-import contextlib
-
 import duckdb
 import pyarrow as pa
 
@@ -16,6 +14,7 @@ from storage import datasets, tables
 from storage.lake import Lake
 from storage.mel_shards import COLUMNS
 from storage.schemas import TABLES
+from storage.shard_verification import shard_damage
 from storage.status_views import STATUS_VIEWS
 
 VERSION_VIEWS = {
@@ -44,24 +43,42 @@ def define_lake_views(connection: duckdb.DuckDBPyConnection, lake: Lake, *, temp
         connection.execute(f"CREATE OR REPLACE {kind} {name} AS {select}")
 
 
-def define_mel_view(connection: duckdb.DuckDBPyConnection, lake: Lake, *, temporary: bool = False) -> None:
+def define_mel_view(
+    connection: duckdb.DuckDBPyConnection, lake: Lake, *, temporary: bool = False, only_whole: bool = False
+) -> list[str]:
     """Define `mels`, the plain columns of every shard, one row a segment; `shard` and `row` are those of `segments`.
 
-    Apart from the others, because making it lists every shard and opens one. Where that one is damaged the
-    view stays as it was, so that all else can still be asked; `needledrop verify` names the damage.
+    Apart from the others, because making it lists every shard and opens one. Where that one is damaged, or
+    `only_whole` asks for it, every shard is looked at and the view is over those that are whole, so that all
+    else can still be asked. Returns the shards that it leaves out; `needledrop verify` says what each has.
     """
+    shards = lake.list("mels", suffix=".parquet")
+    if not only_whole:
+        every = [lake.uri("mels") + "/year=*/page=*.parquet"] if shards else []
+        try:
+            _define_mels(connection, every, temporary=temporary)
+        except (duckdb.InvalidInputException, duckdb.IOException, duckdb.SerializationException):
+            only_whole = True
+        else:
+            return []
+    damaged = [shard for shard in shards if any(shard_damage(lake, shard, None, deep=False))]
+    whole = [lake.uri(shard) for shard in shards if shard not in set(damaged)]
+    _define_mels(connection, whole, temporary=temporary)
+    return damaged
+
+
+def _define_mels(connection: duckdb.DuckDBPyConnection, files: list[str], *, temporary: bool) -> None:
     plain = ", ".join(name for name in COLUMNS.names if name not in ("film_id", "track_id"))
-    shards = lake.uri("mels").replace("'", "''") + "/year=*/page=*.parquet"
+    names = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
     select = (
         "SELECT film_id, track_id, year::SMALLINT AS year, regexp_extract(filename, 'mels/[^/]+/[^/]+$') AS shard, "
         f"file_row_number::INTEGER AS row, {plain} FROM read_parquet("
-        f"'{shards}', filename=true, file_row_number=true, hive_partitioning=true)"
+        f"[{names}], filename=true, file_row_number=true, hive_partitioning=true)"
     )
     first = [("film_id", pa.string()), ("track_id", pa.string()), ("year", pa.int16()), ("shard", pa.string())]
-    if not lake.list("mels", suffix=".parquet"):
+    if not files:
         select = _no_rows(pa.schema([*first, ("row", pa.int32()), *list(COLUMNS)[2:]]))
-    with contextlib.suppress(duckdb.InvalidInputException):
-        connection.execute(f"CREATE OR REPLACE {'TEMP VIEW' if temporary else 'VIEW'} mels AS {select}")
+    connection.execute(f"CREATE OR REPLACE {'TEMP VIEW' if temporary else 'VIEW'} mels AS {select}")
 
 
 def _version_sql(lake: Lake, versions: list[str], file: datasets.VersionFile) -> str:

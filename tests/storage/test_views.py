@@ -7,11 +7,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from needledrop.sql import ask
 from storage import datasets
 from storage.mel_shards import TrackMels, write_shard
 from storage.mels import MelSettings, shard_path
 from storage.metrics import connect_metrics, refresh_views
 from storage.schemas import FILMS, THUMBNAILS
+from storage.status import read_status
 from storage.tables import append, open_tables
 
 
@@ -37,14 +39,19 @@ def test_films_shows_the_newest_row_of_each(lake):
     assert query(lake, "SELECT film_id, title FROM films ORDER BY 1") == [("w-1", "New"), ("w-2", "Two")]
 
 
-def test_mels_shows_the_segments_of_every_shard_and_where_they_stand(lake):
+def write_two_shards(lake) -> None:
     settings = MelSettings()
     track = TrackMels(np.zeros((2, *settings.shape), np.uint8), *np.zeros((5, 2), np.float32))
     track = replace(track, silent=np.zeros(2, bool))
     for film_id, year in (("w-1", 2020), ("w-2", 2021)):
+        row = {"track_id": "m:1", "segments": 2, "first_row": 0, "shard": shard_path(film_id, year)}
         with write_shard(lake, film_id, year, settings) as writer:
             writer.append("m:1", track)
-            writer.finish([])
+            writer.finish([row])
+
+
+def test_mels_shows_the_segments_of_every_shard_and_where_they_stand(lake):
+    write_two_shards(lake)
     Path(lake.root, "mels/year=2020/.tmp-page=w-3.parquet").write_bytes(b"half")
     rows = query(lake, "SELECT film_id, year, shard, row, segment FROM mels ORDER BY ALL")
     assert rows[:2] == [("w-1", 2020, shard_path("w-1", 2020), n, n) for n in (0, 1)]
@@ -79,3 +86,20 @@ def test_the_stored_views_read_the_lake_without_needledrop(lake):
 def test_a_damaged_shard_hides_no_other_view(lake):
     lake.write_bytes(b"mels", "mels/year=2020/page=enwiki-1.parquet")
     assert query(lake, "SELECT count(*) FROM films") == [(0,)]
+
+
+@pytest.mark.parametrize("damaged", [shard_path("w-1", 2020), shard_path("w-2", 2021)], ids=["first", "last"])
+@pytest.mark.parametrize("content", [b"mels", b"", b"PAR1" * 100], ids=["no parquet", "empty", "cut short"])
+def test_mels_is_answered_from_the_whole_shards_and_says_which_are_damaged(lake, capsys, damaged, content):
+    write_two_shards(lake)
+    lake.write_bytes(content, damaged)
+    _, rows = ask(lake, "SELECT DISTINCT shard FROM mels")
+    assert {shard for (shard,) in rows} == {shard_path("w-1", 2020), shard_path("w-2", 2021)} - {damaged}
+    assert damaged in "".join(capsys.readouterr().err.split())
+
+
+def test_the_stored_view_of_mels_stands_although_the_first_shard_is_damaged(lake):
+    write_two_shards(lake)
+    lake.write_bytes(b"mels", shard_path("w-1", 2020))
+    assert query(lake, "SELECT count(*), any_value(film_id) FROM mels") == [(2, "w-2")]
+    assert read_status(lake).films == 0
