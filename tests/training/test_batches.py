@@ -1,10 +1,12 @@
 """Batches are functions of seed, epoch and step; films without some part are still films."""
 
 import dataclasses
+import io
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from storage.errors import InputError
 from training.batches import FilmInputs, TrainingBatches, prefetched, validation_batches
@@ -102,7 +104,24 @@ def test_even_segments_reach_both_ends_and_a_short_track_gives_all_it_has(shared
     assert test.even_segments(1, 8).tolist() == [10, 11, 12]
 
 
-@pytest.mark.parametrize("lacking", [{"tags": []}, {"plot": []}, {"plot": ["", "  "]}, {"thumbnail": None}])
+def _picture(mode: str, size: tuple[int, int]) -> bytes:
+    buffer = io.BytesIO()
+    Image.new(mode, size).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize(
+    "lacking",
+    [
+        {"tags": []},
+        {"plot": []},
+        {"plot": ["", "  "]},
+        {"tags": [], "plot": []},
+        {"thumbnail": None},
+        {"thumbnail": _picture("L", (1, 1))},
+        {"thumbnail": _picture("CMYK", (30, 400))},
+    ],
+)
 def test_a_film_without_some_part_is_still_a_film(lacking, lake, write_version, quick):
     version = write_version(films=2, change=lambda row: row.update(lacking))
     train = load_data(lake, version).train
