@@ -39,6 +39,7 @@ def _film(film: Film) -> str:
 def _suggestion(track: Row) -> str:
     artist = f" – {escape(track['artist'])}" if track["artist"] else ""
     if track["own"]:
-        return f'<li class="own">{escape(track["title"])}{artist} <span class="tick" title="of this film">✓</span></li>'
+        tick = '<span class="tick" title="of this film">✓</span>'
+        return f'<li class="own">{escape(track["title"])}{artist}&nbsp;{tick}</li>'
     film = f' <span class="soft">from {escape(track["of_film"])}</span>' if track["of_film"] else ""
     return f"<li>{escape(track['title'])}{artist}{film}</li>"

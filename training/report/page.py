@@ -21,7 +21,7 @@ from training.report.sections import (
     training_section,
 )
 from training.report.style import STYLE
-from training.report.table import headline, table_section
+from training.report.table import by_film_section, headline, table_section
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 """Told to the browser: load nothing, from nowhere."""
@@ -42,6 +42,7 @@ def page(report: Report) -> str:
     """The whole page."""
     sections = [
         ("table", "The table, beside the paper's", table_section(report)),
+        ("byfilm", "Film by film", by_film_section(report)),
         ("recall", "Recall against chance and ceiling", curves_section(report)),
         ("ranks", "Where the right tracks stand", histograms_section(report)),
         ("differences", "Which differences are real", differences_section(report)),

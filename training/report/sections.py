@@ -35,7 +35,7 @@ def curves_section(report: Report) -> str:
     spoken = "; ".join(f"{line.label}: {line.points[-1][1]:.1f} % at {last}" for line in lines)
     curves = recall_chart([line for line in lines if line.points], f"Recall over K. {spoken}")
     rows = [(s.label, s.row["r_at_10"], s.intervals.get("r_at_10"), colour_of(report, s)) for s in report.systems]
-    rows += [(row["system"], row["r_at_10"], None, QUIET) for row in report.controls]
+    rows += [(row["system"], row["r_at_10"], _bounds_of(row), QUIET) for row in report.controls]
     dots = interval_chart(rows, [(report.chance["r_at_10"], "chance")], " %")
     return _wide(
         "Recall over K",
@@ -48,6 +48,10 @@ def curves_section(report: Report) -> str:
         "R@10 with its 95 % interval over films. Grey: controls. The language oracle knows the language tag of every "
         "track's film and nothing else.",
     )
+
+
+def _bounds_of(row: Row) -> tuple[float, float] | None:
+    return None if row["r_at_10_low"] is None else (row["r_at_10_low"], row["r_at_10_high"])
 
 
 def _wide(name: str, chart: str, caption: str) -> str:
@@ -186,8 +190,10 @@ def runs_section(report: Report) -> str:
         "Recall and median rank are over tracks, as in the paper.",
         f"Intervals: {DRAWS:,} resamplings of the films, never of single tracks, since the tracks of a film rise "
         "and fall together. A system with several seeds brings all of them.",
-        "Random, mean query and language oracle are controls: no order, one order for all films, and the order of "
-        "someone who knows only the language tag of each track's film.",
+        "Controls: random, no order; mean query, one order for all films; language oracle, the order of someone who "
+        "knows only the language tag of each track's film; nearest tags, the same, taking for the query the language "
+        "of the training film with the likest tags; years kept or dropped, the queries of All with the years in "
+        "their tags turned the other way than in training.",
     ]
     items = "".join(f"<li>{note}</li>" for note in notes)
     return _table("", heads, lines) + f"<ul>{items}</ul>"

@@ -10,6 +10,8 @@ from training.report.data import Report, Row, System
 
 RECALLS = tuple(f"r_at_{k}" for k in RECALL_AT)
 TABLE_1 = (*RECALLS, "medr")
+_BY_FILM_HEADS = {"mrr": "MRR", "map": "mAP", "ndcg": "nDCG"}
+BY_FILM = (*(f"hit_at_{k}" for k in RECALL_AT), *_BY_FILM_HEADS)
 
 
 def number(value: float | None, digits: int = 2) -> str:
@@ -76,10 +78,43 @@ def table_section(report: Report) -> str:
     )
 
 
+def by_film_section(report: Report) -> str:
+    """What somebody sees who looks for one film: the share of films with a hit, and how early it comes."""
+    best = {metric: max(system.row[metric] for system in report.systems) for metric in BY_FILM}
+    lines = []
+    for system in report.systems:
+        cells = "".join(
+            _cell(_by_film(m, system.row[m]), _film_ends(m, system.intervals.get(m)), system.row[m] == best[m])
+            for m in BY_FILM
+        )
+        lines.append(f'<tr><th scope="row">{escape(system.label)}</th>{cells}</tr>')
+    lines.append(_group("Controls and bounds on the same films", len(BY_FILM) + 1))
+    for row in (*report.controls, report.chance, report.ceiling):
+        cells = "".join(f"<td>{_by_film(metric, row[metric])}</td>" for metric in BY_FILM)
+        lines.append(f'<tr><th scope="row">{escape(row["system"])}</th>{cells}</tr>')
+    caption = (
+        "Means over films. Hit@K: films of which at least one track is among the first K, in percent. MRR: one over "
+        "the rank of the first own track. mAP and nDCG: how early all own tracks come, 1 at best. Small: 95 % interval."
+    )
+    heads = "".join(f'<th scope="col">{_BY_FILM_HEADS.get(m) or "Hit@" + m[7:]}</th>' for m in BY_FILM)
+    return (
+        f'<div class="scroll" tabindex="0" role="region" aria-label="By film"><table><caption>{caption}</caption>'
+        f'<thead><tr><th scope="col">System</th>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
+    )
+
+
+def _by_film(metric: str, value: float) -> str:
+    return number(value, 3 if metric in _BY_FILM_HEADS else 1)
+
+
+def _film_ends(metric: str, interval: Sequence[float] | None) -> str:
+    return f"{_by_film(metric, interval[0])}–{_by_film(metric, interval[1])}" if interval else ""
+
+
 def _system_rows(system: System, paper: dict[str, Row], best: dict[str, float]) -> list[str]:
     row, theirs = system.row, paper.get(system.row["system"])
     cells = [
-        _cell(_figure(metric, row[metric]), system.intervals.get(metric), metric, row[metric] == best[metric])
+        _cell(_figure(metric, row[metric]), _ends(metric, system.intervals.get(metric)), row[metric] == best[metric])
         for metric in TABLE_1
     ]
     seeds = f"<small>{row['seeds']} seeds, R@10 ± {number(row['r_at_10_sd'])}</small>" if row["seeds"] > 1 else ""
@@ -104,16 +139,20 @@ def _plain_row(name: str, row: Row, kind: str) -> str:
     return f'<tr class="{kind}"><th scope="row">{escape(name)}{seeds}</th>{cells}<td>{times}</td></tr>'
 
 
-def _group(title: str) -> str:
-    return f'<tr class="group"><th colspan="{len(TABLE_1) + 2}" scope="rowgroup">{escape(title)}</th></tr>'
+def _group(title: str, columns: int = len(TABLE_1) + 2) -> str:
+    return f'<tr class="group"><th colspan="{columns}" scope="rowgroup">{escape(title)}</th></tr>'
 
 
 def _figure(metric: str, value: float) -> str:
     return rank_number(value) if metric == "medr" else number(value)
 
 
-def _cell(figure: str, interval: Sequence[float] | None, metric: str, is_best: bool) -> str:
-    span = f"<small>{_figure(metric, interval[0])}–{_figure(metric, interval[1])}</small>" if interval else ""
+def _ends(metric: str, interval: Sequence[float] | None) -> str:
+    return f"{_figure(metric, interval[0])}–{_figure(metric, interval[1])}" if interval else ""
+
+
+def _cell(figure: str, ends: str, is_best: bool) -> str:
+    span = f"<small>{ends}</small>" if ends else ""
     kind = ' class="best"' if is_best else ""
     return f"<td{kind}>{figure}{span}</td>"
 
