@@ -69,6 +69,7 @@ FILMS = _table(
     ("licence", pa.string()),
     ("state", pa.string()),
     ("parser_version", pa.int32()),
+    ("names", pa.list_(pa.string())),  # beside the title: original ones, those of other countries; null if read before
 )
 
 THUMBNAILS = _table(

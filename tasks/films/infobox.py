@@ -41,7 +41,8 @@ RELEASE_KEYS = (
     "estreno",
     "year",
 )
-_WANTED = frozenset({*IMAGE_KEYS, *RELEASE_KEYS})
+NATIVE_NAME_KEYS = ("native_name", "native name", "titolo originale", "titolooriginale", "titre original")
+_WANTED = frozenset({*IMAGE_KEYS, *RELEASE_KEYS, *NATIVE_NAME_KEYS})
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,11 @@ class Infobox:
             if name:
                 return name
         return None
+
+    @property
+    def native_name(self) -> str:
+        """The film's name in its own language as wikitext, empty where the box gives none."""
+        return next((self.parameters[key] for key in NATIVE_NAME_KEYS if key in self.parameters), "")
 
     @property
     def release_year(self) -> int | None:

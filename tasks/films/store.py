@@ -143,6 +143,7 @@ def _film_row(page: Page, article: Article) -> dict[str, Any]:
         "plot": list(article.plot),
         "tags": list(article.tags),
         "image": page.image or article.image,
+        "names": list(article.names),
         "state": GONE if article.reason else PRESENT,
         "parser_version": PARSER_VERSION,
     }

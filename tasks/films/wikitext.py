@@ -13,9 +13,10 @@ from functools import lru_cache
 
 from tasks.films.infobox import Infobox, find_infobox
 from tasks.films.markup import without_comments
+from tasks.films.names import other_names
 from tasks.films.plots import plot_paragraphs
 
-PARSER_VERSION = 2
+PARSER_VERSION = 3
 """Raised whenever a reading changes: kept pages of an older version are then read again, without a fetch."""
 
 _FILM_MARK = re.compile(
@@ -65,6 +66,8 @@ class Article:
     tags: tuple[str, ...] = ()
     year: int | None = None
     image: str | None = None
+    names: tuple[str, ...] = ()
+    """What the film is called beside the page's title, as its first sentence and infobox say."""
 
 
 def looks_like_film(text: str) -> bool:
@@ -89,6 +92,7 @@ def read_article(title: str, text: str, categories: Sequence[str] | None = None)
         tags=tuple(dict.fromkeys(name for name in names if name.endswith("films"))),
         year=release_year(names, box),
         image=box.image,
+        names=other_names(title, text, box.native_name),
     )
 
 

@@ -28,6 +28,8 @@ class Film:
     film_id: str
     title: str
     year: int | None = None
+    names: tuple[str, ...] = ()
+    """Other names that the page gives: the original title, titles in other countries."""
 
 
 @dataclass(frozen=True)

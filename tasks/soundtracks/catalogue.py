@@ -33,6 +33,8 @@ class Catalogue:
             words = title_words(film.title)
             for phrase in {words, without_article(words)}:
                 self._by_phrase["".join(phrase)].add(film.film_id)
+            for name in film.names:
+                self._by_phrase["".join(title_words(name))].add(film.film_id)
             if len(words) >= _COVERED_WORDS:
                 for word in set(words):
                     self._by_word[word].add(film.film_id)
@@ -74,6 +76,6 @@ class Catalogue:
 
 def read_catalogue(lake: Lake) -> Catalogue:
     """The films that are in the lake now."""
-    rows = tables.latest(lake, FILMS, ["film_id", "title", "year", "state"]).to_pylist()
+    rows = tables.latest(lake, FILMS, ["film_id", "title", "year", "state", "names"]).to_pylist()
     present = (row for row in rows if row["state"] != "gone")
-    return Catalogue(Film(row["film_id"], row["title"], row["year"]) for row in present)
+    return Catalogue(Film(row["film_id"], row["title"], row["year"], tuple(row["names"] or ())) for row in present)

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from typing import Any
 
 from tasks.soundtracks.candidates import Candidate
+from tasks.soundtracks.vocabulary import plain
 
 _TOPIC = re.compile(r"\s+-\s+Topic$")
 _ALBUM_PREFIX = re.compile(r"^Album\s+-\s+")
@@ -45,6 +46,11 @@ def from_info(candidate: Candidate, info: Mapping[str, Any]) -> Candidate:
         licence=info.get("license") or candidate.licence,
         tool_versions=_tool_versions(info),
     )
+
+
+def is_creative_commons(licence: str | None) -> bool:
+    """Whether a stated licence allows reuse; a licence that is not stated does not."""
+    return bool(re.search(r"creative commons|\bcc[ -]?(?:by|0|zero)\b|public domain", plain(licence)))
 
 
 def album_title(title: str | None) -> str:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 from tasks.soundtracks import vocabulary
 from tasks.soundtracks.candidates import Candidate, Decision, Film, Verdict
@@ -21,7 +22,7 @@ from tasks.soundtracks.other_names import may_be_another_name
 from tasks.soundtracks.titles import Naming, is_one_word, naming, title_words, words_of
 from tasks.soundtracks.vocabulary import plain
 
-RULE_VERSION = 2
+RULE_VERSION = 3
 WEIGHTS = {"names_film": 0.45, "official": 0.20, "soundtrack_words": 0.15, "year": 0.10, "duration": 0.10}
 TAKE_SCORE = 0.70
 REVIEW_SCORE = 0.55
@@ -30,12 +31,27 @@ NEEDED_NAMING = 0.6
 DELIVERED = "provided to youtube by"
 """Opens the description of a recording that a label delivered."""
 LISTED = "listed"
+_UNNAMED = ("other_album", "names_no_film", "low_score")  # why one without the page's title is rejected
 
 
 def judge(candidate: Candidate, film: Film, rivals: Collection[Film] = ()) -> Verdict:
     """Judge a candidate for a film. `rivals` are other films whose titles also stand in its texts."""
     if candidate.listed_for is not None:
         return Verdict(Decision.TAKEN, LISTED)
+    verdict = _judge_by_title(candidate, film, rivals)
+    if verdict.reason in _UNNAMED and any(_bears(candidate, film, name, rivals) for name in film.names):
+        return Verdict(Decision.REVIEW, "other_name", verdict.score, verdict.parts)
+    return verdict
+
+
+def _bears(candidate: Candidate, film: Film, name: str, rivals: Collection[Film]) -> bool:
+    """Whether it would be taken from an official source under a name that the article gives, and no other film has."""
+    verdict = _judge_by_title(candidate, replace(film, title=name), rivals)
+    is_official = verdict.decision is Decision.TAKEN and verdict.parts["official"] >= 0.7
+    return is_official and not _names_any(Evidence.of(candidate), rivals)
+
+
+def _judge_by_title(candidate: Candidate, film: Film, rivals: Collection[Film]) -> Verdict:
     evidence = Evidence.of(candidate)
     parts = score_parts(candidate, evidence, film)
     score = round(sum(WEIGHTS[name] * value for name, value in parts.items()), 4)
@@ -63,11 +79,6 @@ def score_parts(candidate: Candidate, evidence: Evidence, film: Film) -> Mapping
         "year": _year(candidate, evidence, film),
         "duration": _duration(candidate),
     }
-
-
-def is_creative_commons(licence: str | None) -> bool:
-    """Whether a stated licence allows reuse; a licence that is not stated does not."""
-    return bool(re.search(r"creative commons|\bcc[ -]?(?:by|0|zero)\b|public domain", plain(licence)))
 
 
 def _names_film(evidence: Evidence, film: Film) -> float:
@@ -180,10 +191,14 @@ def _may_be_renamed(
 ) -> bool:
     """Whether an official album under another name may be this film's, as no other film of the lake is named."""
     text = evidence.album or evidence.title
-    named = any(naming(r.title, r.year, text, evidence.known, is_album=True) >= Naming.COVERED for r in rivals)
     years, reissue = year_difference(candidate, evidence, film), _is_reissue(evidence, film)
     fits = may_be_another_name(text, film.title, evidence.known, years, is_reissue=reissue)
-    return parts["official"] >= 0.7 and not named and fits
+    return parts["official"] >= 0.7 and fits and not _names_any(evidence, rivals)
+
+
+def _names_any(evidence: Evidence, films: Collection[Film]) -> bool:
+    text = evidence.album or evidence.title
+    return any(naming(f.title, f.year, text, evidence.known, is_album=True) >= Naming.COVERED for f in films)
 
 
 def _unwanted(candidate: Candidate, evidence: Evidence, film: Film, parts: Mapping[str, float]) -> _Guard:

@@ -22,8 +22,7 @@ from tasks.soundtracks.choosing import decided
 from tasks.soundtracks.extraction import Recording
 from tasks.soundtracks.fetching import NotWanted
 from tasks.soundtracks.judging import Judge
-from tasks.soundtracks.listed_media import from_info
-from tasks.soundtracks.matching import is_creative_commons
+from tasks.soundtracks.listed_media import from_info, is_creative_commons
 from tasks.soundtracks.remote import Remote
 from tasks.soundtracks.sources import Assigned, Fetched
 

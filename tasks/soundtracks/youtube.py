@@ -17,8 +17,8 @@ from tasks.soundtracks.choosing import TRACKS_A_FILM, decided
 from tasks.soundtracks.extraction import Recording
 from tasks.soundtracks.fetching import NotWanted
 from tasks.soundtracks.judging import Judge
-from tasks.soundtracks.listed_media import album_title, candidate_from_entry, from_info
-from tasks.soundtracks.matching import is_creative_commons, is_delivered
+from tasks.soundtracks.listed_media import album_title, candidate_from_entry, from_info, is_creative_commons
+from tasks.soundtracks.matching import is_delivered
 from tasks.soundtracks.remote import Remote
 from tasks.soundtracks.sources import Fetched
 from tasks.soundtracks.titles import plain_title

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pyarrow as pa
 import pytest
 
+from storage import tables
+from storage.lake import open_lake
+from storage.schemas import FILMS
+from storage.tables import lay_out
 from tasks.soundtracks.candidates import Candidate, Decision, Film
+from tasks.soundtracks.catalogue import Catalogue, read_catalogue
+from tasks.soundtracks.choosing import judge_everywhere, most_promising
 from tasks.soundtracks.matching import judge
 
 
@@ -63,6 +72,53 @@ def test_a_name_that_another_film_of_the_lake_bears_outright_is_not_doubted() ->
     candidate = delivered(album, 1994)
     found = judge(candidate, Film("f-1", "Léon: The Professional", 1994), [Film("f-2", "The Professional", 1994)])
     assert found.decision is Decision.REJECTED
+
+
+ABROAD = Film("f-1", "Life Is Beautiful", 1997, ("La vita è bella",))
+
+
+@pytest.mark.parametrize(
+    ("album", "year", "says"),
+    [
+        ("La vita è bella (Colonna sonora originale)", 1997, ("review", "other_name")),
+        ("La Vita E Bella (Original Motion Picture Soundtrack)", 1998, ("review", "other_name")),
+        ("Life Is Beautiful (Original Motion Picture Soundtrack)", 1997, ("taken", "matched")),
+        ("La vita è bella 2 (Colonna sonora originale)", 1999, ("rejected", "other_album")),
+        ("La vita è bella (Colonna sonora)", 1943, ("rejected", "other_album")),
+        ("La vita agra (Colonna sonora originale)", 1997, ("rejected", "other_album")),
+    ],
+)
+def test_a_name_that_the_article_gives_leads_to_a_person(album: str, year: int, says: tuple[str, str]) -> None:
+    found = judge(delivered(album, year), ABROAD)
+    assert (str(found.decision), found.reason) == says
+
+
+def test_a_fan_under_an_original_title_is_not_worth_a_look() -> None:
+    fan = Candidate("youtube", "x", "u", "La vita è bella soundtrack", uploader="A Fan", duration_seconds=200.0)
+    assert judge(fan, ABROAD).decision is Decision.REJECTED
+
+
+def test_another_film_of_the_lake_by_that_name_has_its_album_to_itself() -> None:
+    namesake = Film("f-2", "La vita è bella", 1997)
+    candidate = delivered("La vita è bella (Colonna sonora originale)", 1997)
+    kept = most_promising(judge_everywhere(candidate, Catalogue([ABROAD, namesake])))
+    assert [(one.film_id, str(one.verdict.decision)) for one in kept] == [("f-2", "taken")]
+
+
+def test_an_album_is_found_by_the_name_that_an_article_gives() -> None:
+    candidate = delivered("La vita è bella (Colonna sonora originale)", 1997)
+    [found] = judge_everywhere(candidate, Catalogue([ABROAD, Film("f-3", "Life", 2017)]))
+    assert (found.film_id, found.verdict.reason) == ("f-1", "other_name")
+
+
+def test_films_of_a_lake_from_before_names_were_kept_are_still_found(tmp_path: Path) -> None:
+    lake = open_lake(str(tmp_path / "lake"))
+    older = FILMS.schema.remove(FILMS.schema.get_field_index("names"))
+    before = {"film_id": "f-1", "title": "Life Is Beautiful", "year": 1997, "state": "present"}
+    lake.write_table(pa.Table.from_pylist([before], schema=older), "films/part-000000001-abcd.parquet")
+    lay_out(lake)
+    tables.append(lake, FILMS, [{**before, "film_id": "f-2", "names": ["La vita è bella"]}], "test")
+    assert [film.names for film in read_catalogue(lake).films.values()] == [(), ("La vita è bella",)]
 
 
 def test_a_digit_in_the_midst_of_a_word_is_a_letter() -> None:
