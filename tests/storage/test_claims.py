@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from storage import tables
+from storage import claims, tables
 from storage.claims import LEASE, claim, held
 from storage.errors import LakeError
 from storage.lake import Lake
@@ -106,3 +107,22 @@ def test_a_full_disk_is_said_by_a_claim_and_nothing_half_stays(small_disk: Any) 
     (folder / "filler").unlink()
     with held(lake, "refresh") as mine:
         assert mine is not None
+
+
+def test_what_is_held_is_renewed_for_as_long_as_the_block_runs(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "LEASE", timedelta(seconds=0.6))
+    with held(lake, "refresh") as mine:
+        assert mine is not None
+        time.sleep(1.5)
+        assert claim(lake, "refresh") is None
+    assert lake.list("claims") == []
+
+
+def test_a_clock_that_steps_back_keeps_no_dead_claim(lake: Lake) -> None:
+    subprocess.run([sys.executable, "-c", CLAIM_AND_DIE, lake.root], cwd=Path(__file__).parents[2], check=False)
+    assert claim(lake, "f-1", now=datetime.now(UTC) - timedelta(days=1)) is not None
+
+
+def test_a_clock_that_steps_back_takes_no_living_claim(lake: Lake) -> None:
+    assert claim(lake, "f-1") is not None
+    assert claim(lake, "f-1", now=datetime.now(UTC) - timedelta(days=1)) is None

@@ -56,3 +56,10 @@ def test_nothing_to_record_writes_nothing(lake):
     before = lake.list()
     outcomes.record(lake, [], "run")
     assert lake.list() == before
+
+
+def test_the_items_of_films_that_are_done_are_not_asked_about(lake):
+    outcomes.record(lake, [failed("f-1/a", Retry.NEVER), failed("f-2/b", Retry.NEVER), failed("c", Retry.NEVER)], "run")
+    assert outcomes.settled(lake, Stage.TRACK, done_films=["f-1"]) == {"f-2/b", "c"}
+    assert outcomes.settled(lake, Stage.TRACK, among=["f-1/a", "new"]) == {"f-1/a"}
+    assert outcomes.attempts(lake, [Stage.TRACK], ["f-1"]) == {("track", "f-2/b"): 1, ("track", "c"): 1}
