@@ -8,6 +8,7 @@ itself, so what travels to the device is a quarter of what the convolutions read
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from huggingface_hub.errors import HfHubHTTPError, HTTPError
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import AutoTokenizer, BertConfig, BertModel, ViTConfig, ViTModel
+from transformers.utils.logging import disable_progress_bar
 
 from storage.errors import InputError
 from training.experiment import AudioSettings, ImageSettings, TextSettings
@@ -234,6 +236,8 @@ def _reached(name: str, load: Callable[..., Any]) -> Any:
     hub = logging.getLogger("huggingface_hub")
     level = hub.level
     hub.setLevel(logging.ERROR)  # it would announce each of its retries
+    if not sys.stderr.isatty():
+        disable_progress_bar()
     try:
         return load(local_files_only=not _hub_answers(name))
     except (OSError, ValueError) as error:

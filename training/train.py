@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from storage.errors import InputError
 from storage.lake import Lake
 from training.batches import Batch, TrainingBatches, prefetched
 from training.build import Model
@@ -157,7 +158,7 @@ def train(
     """Train until validation no longer improves or the epochs are over; goes on from a last checkpoint if there is one.
 
     SIGINT and SIGTERM take effect after the step at hand, with everything saved. Raises `InputError` when
-    the GPU is too small for the batch.
+    the GPU is too small for the batch or no epoch brought a validation loss that is a number.
     """
     with signals_after_step() as received, explained_memory(task.job.settings, machine.ranks):
         loop = Loop(lake, task, machine, on_step)
@@ -168,6 +169,8 @@ def train(
             if machine.is_first:
                 on_epoch(report)
             loop.finish_epoch(report)
+    if loop.state.finished and loop.state.stopping.best_epoch < 0:
+        raise InputError("The loss was not a number in any epoch: training diverged; give a lower --learning-rate")
     return loop.state
 
 

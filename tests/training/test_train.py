@@ -154,6 +154,12 @@ def test_a_damaged_checkpoint_or_configuration_is_one_sentence(start, shared):
         load_model(shared[0], "mine")
 
 
+def test_training_that_diverges_is_a_sentence_and_not_a_model(start, shared):
+    with pytest.raises(InputError, match="give a lower --learning-rate"):
+        start("diverged", learning_rate=1e30)
+    assert not shared[0].exists(FOLDER, "diverged", BEST)
+
+
 @pytest.mark.parametrize(
     ("batch", "micro_batch", "ranks", "sentence"),
     [
