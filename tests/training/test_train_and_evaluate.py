@@ -1,10 +1,15 @@
 """The flow over systems and seeds: nothing is done twice, and what fails loses nothing but itself."""
 
+import itertools
+
 import pytest
 
 from flows.train_and_evaluate import train_and_evaluate
 from storage.errors import InputError
 from storage.metrics import connect_metrics
+from storage.tables import open_tables
+from training.data import newest_version
+from training.evaluate import load_data
 
 
 def test_every_system_and_seed_is_trained_once_and_again_only_if_asked(prefect_server, lake, write_version):
@@ -34,3 +39,11 @@ def test_where_every_system_fails_the_first_reason_is_told(prefect_server, lake,
     version = write_version(films=3, change=lambda row: row.update(thumbnail=b"no picture"))
     with pytest.raises(InputError, match="is not a picture"):
         train_and_evaluate(lake=lake.root, dataset=version, systems=["Im", "ImTa"], epochs=1)
+
+
+def test_no_film_and_no_recording_stands_in_two_splits(walked_lake):
+    lake = open_tables(walked_lake)
+    data = load_data(lake, newest_version(lake))
+    sides = [(set(split.film_ids), set(split.track_ids)) for split in (data.train, data.valid, data.test)]
+    for (films, tracks), (other_films, other_tracks) in itertools.combinations(sides, 2):
+        assert films.isdisjoint(other_films) and tracks.isdisjoint(other_tracks)
