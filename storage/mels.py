@@ -167,7 +167,7 @@ class MelReader:
         """Copy segments into `out`, shape (n, bands, frames) of the stored type, contiguous."""
         size = self.settings.segment_bytes
         # Between memory views a slice is copied by memmove, a quarter faster than between NumPy arrays.
-        into, sources, at = memoryview(out.reshape(-1).view(np.uint8)), self._bytes, 0
+        into, sources, at = out.reshape(-1).view(np.uint8).data, self._bytes, 0
         for file, start in zip(self._file[positions].tolist(), self._offset[positions].tolist(), strict=True):
             into[at : at + size] = sources[file][start : start + size]
             at += size
