@@ -19,7 +19,6 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,65 +30,19 @@ from needledrop.embedded import embedded
 from storage import tables
 from storage.lake import Lake
 from storage.schemas import FILMS, OUTCOMES
-from tasks.soundtracks.workers import Workers
 
 TRACKS_A_FILM = 9
 
 
-@dataclass
-class Timeline:
-    """When workers were given films, began and ended them, in seconds of the monotonic clock."""
+def _marked(step: Callable[..., Any], ends: list[float]) -> Callable[..., Any]:
+    """The same step, which notes when it ended, in seconds of the monotonic clock."""
 
-    extraction: list[float] = field(default_factory=list)  # its beginning and its end
-    changes: list[tuple[float, int]] = field(default_factory=list)  # a worker more or less at work
-    starts: dict[int, float] = field(default_factory=dict)  # process id -> from its first film given to begun
-    given: dict[int, float] = field(default_factory=dict)
-    occupied_seconds: float = 0.0
+    def marked(*arguments: Any) -> Any:
+        result = step(*arguments)
+        ends.append(time.monotonic())
+        return result
 
-    def watch(self) -> None:
-        """Follow every worker and the flow's own steps from now on."""
-        from flows import collect_soundtracks as flow
-
-        give, hear = Workers.give, Workers._hear
-
-        def given(pool: Workers, job: Any) -> None:
-            give(pool, job)
-            pid = next(worker.process.pid for worker in pool._workers if worker.job is job)
-            self.given[pid] = time.monotonic()
-            self.changes.append((self.given[pid], 1))
-
-        def heard(pool: Workers, worker: Any) -> Any:
-            ended, pid, now = hear(pool, worker), worker.process.pid, time.monotonic()
-            self.starts.setdefault(pid, now - self.given[pid])
-            if ended is not None:
-                self.changes.append((now, -1))
-                self.occupied_seconds += now - self.given[pid]
-            return ended
-
-        Workers.give, Workers._hear = given, heard  # type: ignore[method-assign]
-        flow.plan = self._marking(flow.plan)  # type: ignore[attr-defined]
-        flow._collect = self._marking(flow._collect)
-
-    def _marking(self, step: Callable[..., Any]) -> Callable[..., Any]:
-        def marked(*arguments: Any) -> Any:
-            result = step(*arguments)
-            self.extraction.append(time.monotonic())
-            return result
-
-        return marked
-
-    def idle_seconds(self, workers: int) -> tuple[float, float]:
-        """Seconds of workers without a film: while another had one, and while none had."""
-        begin, end = self.extraction
-        some = none = 0.0
-        working = 0
-        for (since, change), (until, _) in itertools.pairwise([(begin, 0), *self.changes, (end, 0)]):
-            working += change
-            if working:
-                some += (until - since) * (workers - working)
-            else:
-                none += (until - since) * workers
-        return some, none
+    return marked
 
 
 def main() -> None:
@@ -104,15 +57,14 @@ def main() -> None:
             for n in range(options.films)
         ]
         tables.append(lake, FILMS, rows, "benchmark")
-        timeline = Timeline()
-        load = os.getloadavg()[0]
+        load, ends = os.getloadavg()[0], list[float]()
         with embedded():
-            timeline.watch()
-            from flows.collect_soundtracks import collect_soundtracks
+            from flows import collect_soundtracks as flow
 
-            done: Any = collect_soundtracks(lake=lake.root, music=[str(music)], workers=options.workers)
+            flow.plan, flow._collect = _marked(flow.plan, ends), _marked(flow._collect, ends)  # type: ignore[attr-defined]
+            done: Any = flow.collect_soundtracks(lake=lake.root, music=[str(music)], workers=options.workers)
         assert done["films"] == options.films, done
-        _print(timeline, _work_seconds(lake), load, options)
+        _print(ends[1] - ends[0], _work_seconds(lake), load, options)
 
 
 def _options() -> argparse.Namespace:
@@ -153,22 +105,11 @@ def _work_seconds(lake: Lake) -> float:
     return float(seconds)
 
 
-def _print(timeline: Timeline, work: float, load: float, options: argparse.Namespace) -> None:
-    begin, end = timeline.extraction
-    could = (end - begin) * options.workers
-    starting = sum(timeline.starts.values())
-    some, none = timeline.idle_seconds(options.workers)
-    parts = {
-        "orchestration": could - work,
-        "start of workers": starting,
-        "handing films over": timeline.occupied_seconds - work - starting,
-        "one waits while another works": some,
-        "all wait (gathering, commit, Prefect)": none,
-    }
-    title = f"{options.films} films, {options.workers} workers, {end - begin:.1f} s; load before {load:.1f}"
-    table = Table("where", "worker seconds", "share", title=title)
-    for name, seconds in parts.items():
-        table.add_row(name, f"{seconds:.2f}", f"{seconds / could:.2%}")
+def _print(wall: float, work: float, load: float, options: argparse.Namespace) -> None:
+    could = wall * options.workers
+    table = Table("films", "workers", "wall", "work", "orchestration", "share", title=f"load before: {load:.1f}")
+    cells = (f"{wall:.1f} s", f"{work:.1f} worker s", f"{could - work:.1f} worker s", f"{(could - work) / could:.2%}")
+    table.add_row(str(options.films), str(options.workers), *cells)
     Console().print(table)
 
 

@@ -227,19 +227,26 @@ class Extraction:
         Raises `LakeError` when a shard cannot be written.
         """
         self._waiting[:0] = sorted(jobs, key=lambda job: len(job.recordings))
-        self._hand_out()
+        self._hand_out(to_the_end)
         while self._waiting or (to_the_end and self._pool.busy):
             ended = self._pool.wait()
             if isinstance(ended, WorkerDied):
                 self._attempts[ended.job.film_id] += 1
-                self._waiting.append(_without_culprit(ended, self._attempts[ended.job.film_id]))
-            self._hand_out()  # before the caller hears of it: no worker waits while results are committed
+                self._waiting += [*ended.not_begun, _without_culprit(ended, self._attempts[ended.job.film_id])]
+            self._hand_out(to_the_end)  # before the caller hears of it: no worker waits while results are committed
             if isinstance(ended, FilmResult):
                 yield ended
 
-    def _hand_out(self) -> None:
-        while self._waiting and self._pool.idle:
-            self._pool.give(self._waiting.pop())
+    def _hand_out(self, to_the_end: bool) -> None:
+        """Films to all workers, and one more to each, for the caller gathers and commits meanwhile.
+
+        The last ones of all are not given ahead: whichever worker ends first is to take them.
+        """
+        while self._waiting:
+            ahead = not to_the_end or len(self._waiting) > self._pool.count
+            if not self._pool.give(self._waiting[-1], ahead=ahead):
+                return
+            self._waiting.pop()
 
 
 def _without_culprit(died: WorkerDied, attempts: int) -> FilmJob:

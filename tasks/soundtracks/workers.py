@@ -13,8 +13,11 @@ import os
 import subprocess
 import sys
 import time
+from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe, wait
+from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,20 +42,30 @@ system, which must then clear its pages anew: a tenth of the whole CPU time. Oth
 WORKER_ENVIRONMENT = {**ONE_THREAD, **KEEP_FREED_MEMORY}
 
 
+MOST_BYTES_AHEAD = 1 << 16
+"""A film that is handed to a worker at work lies in the pipe between; a larger one would not fit, and wait for the
+worker, which may be waiting to hand over its own."""
+
+
 @dataclass(frozen=True)
 class WorkerDied:
-    """A worker ended in the middle of a film, during `track_id` if it had begun one."""
+    """A worker ended in the middle of a film, during `track_id` if it had begun one.
+
+    `not_begun` are films that lay ready for it.
+    """
 
     job: FilmJob
     track_id: str
     error: ItemError
+    not_begun: tuple[FilmJob, ...]
 
 
 @dataclass
 class _Worker:
     process: subprocess.Popen[bytes]
     connection: Connection[Any, Any]
-    job: FilmJob | None = None
+    jobs: deque[FilmJob] = field(default_factory=deque)
+    """The film at work, and those that lie ready."""
     track_id: str = ""
     since: float = field(default_factory=time.monotonic)
     cpu_before: float = 0.0
@@ -86,7 +99,7 @@ class Workers:
 
     def __init__(self, count: int, lake: Lake, settings: MelSettings, run_id: str) -> None:
         self._common = (lake, settings, run_id)
-        self._count = count
+        self.count = count
         self._workers: list[_Worker] = []
 
     def __enter__(self) -> Workers:
@@ -97,7 +110,7 @@ class Workers:
     ) -> None:
         """Let idle workers rest, and end those that an error left at work."""
         for worker in self._workers:
-            if worker.job is None:
+            if not worker.jobs:
                 _resting.append(worker)
             else:
                 worker.process.kill()
@@ -107,22 +120,27 @@ class Workers:
     @property
     def busy(self) -> bool:
         """Whether any worker has a film."""
-        return any(worker.job is not None for worker in self._workers)
+        return any(worker.jobs for worker in self._workers)
 
-    @property
-    def idle(self) -> bool:
-        """Whether a film could be given now."""
-        return sum(worker.job is not None for worker in self._workers) < self._count
+    def give(self, job: FilmJob, *, ahead: bool) -> bool:
+        """Hand a film to an idle worker, starting one if need be; with `ahead` also to one at work, to begin next.
 
-    def give(self, job: FilmJob) -> None:
-        """Hand a film to an idle worker, starting one if need be."""
-        worker = next((worker for worker in self._workers if worker.job is None), None) or self._hire()
-        worker.job = job
-        worker.begin("")
-        try:
-            worker.connection.send((*self._common, job))
-        except ConnectionError:
-            return  # it died at rest; `wait` hears of it and the film is given to another
+        False when there is no such worker.
+        """
+        worker = next((worker for worker in self._workers if not worker.jobs), None)
+        if worker is None and len(self._workers) < self.count:
+            worker = self._hire()
+        message = ForkingPickler.dumps((*self._common, job))
+        if worker is None and ahead and len(message) <= MOST_BYTES_AHEAD:
+            worker = next((worker for worker in self._workers if len(worker.jobs) == 1), None)
+        if worker is None:
+            return False
+        if not worker.jobs:
+            worker.begin("")
+        worker.jobs.append(job)
+        with suppress(ConnectionError):  # it died; `wait` hears of it and the film is given to another
+            worker.connection.send_bytes(message)
+        return True
 
     def _hire(self) -> _Worker:
         """A worker that rests from an earlier batch, or a new one."""
@@ -153,7 +171,7 @@ class Workers:
     def wait(self) -> FilmResult | WorkerDied:
         """The next film that ends, well or not. Raises `LakeError` when a worker reports one."""
         while True:
-            working = {worker.connection: worker for worker in self._workers if worker.job is not None}
+            working = {worker.connection: worker for worker in self._workers if worker.jobs}
             for connection in wait(list(working), timeout=1.0):
                 ended = self._hear(working[connection])  # type: ignore[index]
                 if ended is not None:
@@ -173,7 +191,8 @@ class Workers:
         if isinstance(message, str):
             worker.begin(message)
             return None
-        worker.job = None
+        worker.jobs.popleft()
+        worker.begin("")
         if isinstance(message, LakeError):
             raise message
         return message  # type: ignore[no-any-return]
@@ -184,6 +203,6 @@ class Workers:
         worker.process.wait()
         worker.connection.close()
         self._workers.remove(worker)
-        assert worker.job is not None
         error = ItemError(reason, f"Given up on {worker.track_id}: {why}", retry)
-        return WorkerDied(worker.job, worker.track_id, error)
+        job, *not_begun = worker.jobs
+        return WorkerDied(job, worker.track_id, error, tuple(not_begun))
