@@ -110,7 +110,7 @@ class FilmInputs:
         if self.system.loss != "triplet":
             return np.zeros((len(films), 0), bool)
         unique, film_of = np.unique(films, return_inverse=True)
-        unlike = np.array([[self._unlike(a, b) for b in unique] for a in unique])[film_of][:, film_of]
+        unlike = self._unlike(unique)[film_of][:, film_of]
         wrong = np.where(unlike.any(1, keepdims=True), unlike, film_of[:, None] != film_of)
         if self._draws_one_wrong_film:
             for row in wrong:
@@ -120,10 +120,17 @@ class FilmInputs:
                     row[rng.choice(candidates)] = True
         return wrong
 
-    def _unlike(self, a: int, b: int) -> bool:
-        mine, theirs = self._tag_sets[a], self._tag_sets[b]
-        smaller = max(min(len(mine), len(theirs)), 1)
-        return a != b and len(mine & theirs) <= LARGEST_TAG_OVERLAP * smaller
+    def _unlike(self, films: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of these films, all different, share few of their tags with which: bool [n, n]."""
+        tags = [self._tag_sets[film] for film in films]
+        column = {tag: index for index, tag in enumerate(sorted(frozenset().union(*tags)))}
+        has = np.zeros((len(films), len(column)))
+        for row, own in zip(has, tags, strict=True):
+            row[[column[tag] for tag in own]] = 1
+        count = has.sum(axis=1)
+        fewer = np.maximum(np.minimum(count[:, None], count), 1)
+        unlike: NDArray[np.bool_] = (has @ has.T <= LARGEST_TAG_OVERLAP * fewer) & ~np.eye(len(films), dtype=bool)
+        return unlike
 
 
 def film_texts(split: Split, system: System, settings: Settings) -> list[str]:
