@@ -198,11 +198,14 @@ def sha256_of(path: Path) -> str:
 
 
 def read_manifest(lake: Lake, version: str) -> dict[str, Any]:
-    """The manifest of a version. Raises `InputError` for a version that is not there."""
+    """The manifest of a version. Raises `InputError` for a version that is not there, `LakeError` if it is damaged."""
     if not exists(lake, version):
         known = ", ".join(names(lake)) or "none yet: run `needledrop curate`"
         raise InputError(f"{version!r} is not a version of this lake; there are: {known}")
-    manifest: dict[str, Any] = json.loads(lake.read_bytes(FOLDER, version, MANIFEST))
+    try:
+        manifest: dict[str, Any] = json.loads(lake.read_bytes(FOLDER, version, MANIFEST))
+    except ValueError as error:
+        raise LakeError(f"The manifest of {version} is damaged ({error}); run `needledrop verify`") from error
     return manifest
 
 

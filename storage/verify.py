@@ -7,11 +7,9 @@ which reads the whole lake once.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -138,14 +136,15 @@ def _check_version(lake: Lake, version: str, recorded: str | None, standing: pa.
     folder = f"{datasets.FOLDER}/{version}"
     remedy = f"delete the folder {folder} and run `needledrop curate` again, or restore it from a copy"
     try:
-        files: dict[str, dict[str, Any]] = datasets.read_manifest(lake, version)["files"]
-    except (json.JSONDecodeError, KeyError):
+        files = {name: facts["sha256"] for name, facts in datasets.read_manifest(lake, version)["files"].items()}
+    except (LakeError, KeyError, TypeError, AttributeError):
         yield Damage(f"{folder}/{datasets.MANIFEST}", "is not a manifest", remedy)
         return
     found = hashlib.sha256(lake.read_bytes(folder, datasets.MANIFEST)).hexdigest()
-    if recorded and recorded != found:
+    if recorded and recorded != found:  # what it says of its files is not to be believed either
         yield Damage(f"{folder}/{datasets.MANIFEST}", "has changed since it was written", remedy)
-    broken = {name: what for name, facts in files.items() if (what := _differs(lake, f"{folder}/{name}", facts))}
+        return
+    broken = {name: what for name, sha256 in files.items() if (what := _differs(lake, f"{folder}/{name}", sha256))}
     for name, what in broken.items():
         yield Damage(f"{folder}/{name}", what, remedy)
     if datasets.SEGMENTS_FILE.name not in broken:
@@ -153,11 +152,10 @@ def _check_version(lake: Lake, version: str, recorded: str | None, standing: pa.
         yield from _check_rows(lake, version, standing)
 
 
-def _differs(lake: Lake, path: str, facts: dict[str, Any]) -> str | None:
+def _differs(lake: Lake, path: str, sha256: str) -> str | None:
     if not lake.exists(path):
         return "is missing"
-    same = datasets.sha256_of(lake.local_path(path)) == facts["sha256"]
-    return None if same else "has changed since it was written"
+    return None if datasets.sha256_of(lake.local_path(path)) == sha256 else "has changed since it was written"
 
 
 def _check_references(lake: Lake, version: str) -> Iterator[Damage]:

@@ -124,6 +124,17 @@ def test_a_changed_manifest_is_found(lake):
     assert found(lake) == [path]
 
 
+def test_whatever_is_wrong_with_a_manifest_is_named_and_the_rest_is_looked_at(lake):
+    path, shard = f"datasets/{datasets.current(lake)}/manifest.json", lake.list("mels")[0]
+    whole = lake.read_bytes(path)
+    lake.remove(shard)
+    for old, new in ((b'"sha256"', b'"sha257"'), (b"tracks.parquet", b"trac{s.parquet"), (b"}", b""), (b"{", b"\xff")):
+        lake.write_bytes(whole.replace(old, new), path)
+        assert found(lake) == [path, shard]
+    with pytest.raises(LakeError, match="needledrop verify"):
+        datasets.read_manifest(lake, path.split("/")[1])
+
+
 def test_a_file_of_a_version_that_is_gone_is_named(lake):
     path = f"datasets/{datasets.current(lake)}/segments.parquet"
     lake.remove(path)
