@@ -127,6 +127,7 @@ class Workers:
 
         False when there is no such worker.
         """
+        self._forget_those_who_left()
         worker = next((worker for worker in self._workers if not worker.jobs), None)
         if worker is None and len(self._workers) < self.count:
             worker = self._hire()
@@ -141,6 +142,13 @@ class Workers:
         with suppress(ConnectionError):  # it died; `wait` hears of it and the film is given to another
             worker.connection.send_bytes(message)
         return True
+
+    def _forget_those_who_left(self) -> None:
+        """Workers that had no film for so long that they ended: a film given to one would count as tried."""
+        for worker in list(self._workers):
+            if not worker.jobs and worker.process.poll() is not None:
+                worker.connection.close()
+                self._workers.remove(worker)
 
     def _hire(self) -> _Worker:
         """A worker that rests from an earlier batch, or a new one."""

@@ -17,7 +17,7 @@ from storage.mel_shards import ShardWriter, read_tracks
 from storage.mels import MelReader, MelSettings
 from storage.tables import open_tables
 from tasks.soundtracks import extraction, workers
-from tasks.soundtracks.extraction import FilmJob, Recording, extract_film, extract_films
+from tasks.soundtracks.extraction import Extraction, FilmJob, Recording, extract_film, extract_films
 
 
 def write_tone(path: Path, seconds: float, hz: float = 440.0, rate: int = 22_050, codec: str = "pcm_s16le") -> Path:
@@ -96,6 +96,18 @@ def test_a_decoder_that_works_without_end_is_killed_by_its_cpu_time(lake, tmp_pa
     [result] = extract_films(lake, [job_of(Recording("m:1", path))], MelSettings(), "run", workers=1)
     assert [outcome.reason for outcome in result.outcomes] == ["timeout", "no_usable_track"]
     assert result.outcomes[0].retry == "later"
+
+
+def test_workers_that_left_for_want_of_films_cost_the_next_film_no_attempt(lake, tmp_path, monkeypatch):
+    monkeypatch.setattr(extraction, "FILM_ATTEMPTS", 1)
+    music = Recording("a", str(write_tone(tmp_path / "a.wav", 11)))
+    with Extraction(lake, MelSettings(), "run", workers=1) as films:
+        assert [one.film_id for one in films.extract([job_of(music)], to_the_end=True)] == ["enwiki-1"]
+        for worker in films._pool._workers:
+            worker.process.kill()
+            worker.process.wait()
+        later = films.extract([job_of(music, film_id="enwiki-2")], to_the_end=True)
+        assert [one.shard is not None for one in later] == [True]
 
 
 def test_a_truncated_recording_is_told_by_its_source(lake, tmp_path):
