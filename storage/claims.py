@@ -20,6 +20,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from storage.errors import LakeError
 from storage.lake import Lake, explained
 from storage.temporary_files import temporary_name
 
@@ -66,7 +67,8 @@ def held(lake: Lake, item: str) -> Iterator[Claim | None]:
 
     def renew_until_over() -> None:
         while not over.wait(LEASE.total_seconds() / 3):
-            mine.renew()
+            with contextlib.suppress(LakeError):  # the work itself hears of a full disk, and says so
+                mine.renew()
 
     renewer = threading.Thread(target=renew_until_over, name=f"renews-{item}", daemon=True)
     renewer.start()
@@ -79,9 +81,10 @@ def held(lake: Lake, item: str) -> Iterator[Claim | None]:
 
 
 def forget_claims(lake: Lake, done: Collection[str]) -> None:
-    """Remove the claims of items that are done, which dead workers left; they protect nothing any more."""
+    """Remove the claims on items that are done which dead workers left; who adds to such an item keeps its own."""
     for item in {name.split("/")[1] for name in lake.list(FOLDER)}:
-        if item in done:
+        numbers = _numbers(lake, item) if item in done else []
+        if numbers and _is_dead(lake, item, numbers[-1], datetime.now(UTC)):
             lake.remove(FOLDER, item)
 
 

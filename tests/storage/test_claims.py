@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from storage import claims, tables
-from storage.claims import LEASE, claim, held
+from storage.claims import LEASE, claim, forget_claims, held
 from storage.errors import LakeError
 from storage.lake import Lake
 from storage.temporary_files import TEMPORARY_PREFIX
@@ -116,6 +116,26 @@ def test_what_is_held_is_renewed_for_as_long_as_the_block_runs(lake: Lake, monke
         time.sleep(1.5)
         assert claim(lake, "refresh") is None
     assert lake.list("claims") == []
+
+
+def test_a_renewal_that_fails_is_tried_again(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "LEASE", timedelta(seconds=0.9))
+    with held(lake, "refresh") as mine:
+        Path(lake.root, "claims").rename(Path(lake.root, "elsewhere"))
+        Path(lake.root, "claims").write_text("a file where a folder belongs")
+        time.sleep(0.5)
+        Path(lake.root, "claims").unlink()
+        Path(lake.root, "elsewhere").rename(Path(lake.root, "claims"))
+        time.sleep(0.9)
+        assert mine is not None
+        assert claim(lake, "refresh") is None
+
+
+def test_only_dead_claims_on_what_is_done_are_forgotten(lake: Lake) -> None:
+    subprocess.run([sys.executable, "-c", CLAIM_AND_DIE, lake.root], cwd=Path(__file__).parents[2], check=False)
+    assert claim(lake, "f-2") is not None
+    forget_claims(lake, {"f-1", "f-2"})
+    assert [name.split("/")[1] for name in lake.list("claims")] == ["f-2"]
 
 
 def test_a_clock_that_steps_back_keeps_no_dead_claim(lake: Lake) -> None:
