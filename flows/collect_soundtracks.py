@@ -23,6 +23,7 @@ from storage.flow_runs import record_flow_run
 from storage.tables import open_tables
 from tasks.progress import bars
 from tasks.soundtracks.candidates import Film
+from tasks.soundtracks.claiming import HeldClaims
 from tasks.soundtracks.collecting import LOCAL_FILMS_TOGETHER, Collector, Report
 from tasks.soundtracks.line import Line
 from tasks.soundtracks.planning import Reopened, plan
@@ -179,7 +180,8 @@ def _collect_films(collector: Collector, films: Sequence[Film]) -> Iterator[Repo
             if report.paused:
                 return
         return
-    with open_extraction(collector) as extraction, Line(collector, extraction) as line:
+    with HeldClaims(collector.lake) as held, open_extraction(collector) as extraction:
+        line = Line(collector, extraction, held)
         for batch in batches:
             collect = partial(line.collect, is_last=batch is batches[-1])
             # On a task runner the task runs are those of extraction.

@@ -7,7 +7,6 @@ finds uncommitted is done again by the next run, or found in the shards (`recove
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from types import TracebackType
 from typing import Protocol
 
 from tasks.soundtracks.candidates import Film
@@ -24,23 +23,17 @@ class Extracting(Protocol):
 
 
 class Line:
-    """The batches that were gathered and are not committed yet. Their claims go when the `with` block ends."""
+    """The batches that were gathered and are not committed yet.
 
-    def __init__(self, collector: Collector, extracting: Extracting) -> None:
+    The claims on their films are the caller's, who lets go of the rest only when nobody extracts any more.
+    """
+
+    def __init__(self, collector: Collector, extracting: Extracting, held: HeldClaims) -> None:
         self._collector = collector
         self._extracting = extracting
-        self._held = HeldClaims(collector.lake)
+        self._held = held
         self._open: list[Batch] = []
         self._results: dict[str, FilmResult] = {}
-
-    def __enter__(self) -> Line:
-        self._held.__enter__()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._held.__exit__(kind, error, trace)
 
     def collect(self, films: Sequence[Film], *, is_last: bool) -> Report:
         """Gather these films and hand them out; commit every batch that is complete, and all of them if `is_last`."""

@@ -6,11 +6,13 @@ import csv
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+from prefect.task_runners import ProcessPoolTaskRunner
 
 from flows.collect_soundtracks import collect_soundtracks
 from storage import tables
@@ -19,6 +21,7 @@ from storage.lake import Lake
 from storage.mels import settings_of
 from storage.schemas import BREAKERS, FILMS, FLOW_RUNS, OUTCOMES
 from tasks.soundtracks import settings
+from tasks.soundtracks.extraction import Extraction
 
 
 @pytest.fixture
@@ -67,6 +70,23 @@ def test_a_lake_that_cannot_be_written_ends_the_flow_and_lets_the_films_go(lake,
     with pytest.raises(LakeError):
         collect_soundtracks(lake=lake.root, music=[music], runner=runner, workers=1)
     assert not lake.list("claims")
+
+
+@pytest.mark.parametrize("runner", ["workers", "processes"])
+def test_films_are_let_go_only_when_nobody_works_on_them_any_more(lake, music, runner, monkeypatch) -> None:
+    let_go: list[bool] = []
+    ends: type[Any] = Extraction if runner == "workers" else ProcessPoolTaskRunner
+    end = ends.__exit__
+
+    def ends_and_looks(self: Any, *error: Any) -> None:
+        end(self, *error)
+        let_go.append(not lake.list("claims"))
+
+    monkeypatch.setattr(ends, "__exit__", ends_and_looks)
+    Path(lake.root, "mels").write_text("a file where a folder belongs")
+    with pytest.raises(LakeError):
+        collect_soundtracks(lake=lake.root, music=[music], runner=runner, workers=1)
+    assert let_go == [False]
 
 
 def test_a_lake_keeps_to_one_encoding_and_says_so_before_any_work(lake: Lake, music: str) -> None:
