@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,6 +15,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
+from prefect.settings import PREFECT_API_URL
 from prefect.task_runners import ProcessPoolTaskRunner
 
 from flows.collect_soundtracks import collect_soundtracks
@@ -19,9 +23,21 @@ from storage import tables
 from storage.errors import InputError, LakeError
 from storage.lake import Lake
 from storage.mels import settings_of
-from storage.schemas import BREAKERS, FILMS, FLOW_RUNS, OUTCOMES
+from storage.schemas import BREAKERS, FILMS, FLOW_RUNS, OUTCOMES, TRACKS
 from tasks.soundtracks import settings
 from tasks.soundtracks.extraction import Extraction
+
+DIE_AT_THE_THIRD_COMMIT = """
+import os, sys
+from flows import collect_soundtracks as flow
+from tasks.soundtracks.collecting import Collector
+commit, commits = Collector.commit, []
+def counted(*what):
+    commits.append(what)
+    return commit(*what) if len(commits) < 3 else os._exit(9)
+Collector.commit, flow.LOCAL_FILMS_TOGETHER = counted, 4
+flow.collect_soundtracks(lake=sys.argv[1], music=[sys.argv[2]], workers=2)
+"""
 
 
 @pytest.fixture
@@ -87,6 +103,18 @@ def test_films_are_let_go_only_when_nobody_works_on_them_any_more(lake, music, r
     with pytest.raises(LakeError):
         collect_soundtracks(lake=lake.root, music=[music], runner=runner, workers=1)
     assert let_go == [False]
+
+
+def test_a_crash_while_batches_overlap_loses_nothing_and_does_nothing_twice(lake: Lake, music: str) -> None:
+    environment = {**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value())}
+    command = [sys.executable, "-c", DIE_AT_THE_THIRD_COMMIT, lake.root, music]
+    assert subprocess.run(command, env=environment, cwd=Path(__file__).parents[2], check=False).returncode == 9
+    done = collect_soundtracks(lake=lake.root, music=[music], workers=2)
+    assert done["recovered"] > 0
+    assert (tables.latest(lake, TRACKS)["segments"].to_numpy() > 0).sum() == len(lake.list("mels")) == 19
+    with tables.connect(lake) as connection:
+        ended = f"SELECT item FROM {tables.rows_sql(lake, OUTCOMES)} WHERE stage = 'soundtrack' AND status = 'ok'"
+        assert len(items := connection.execute(ended).fetchall()) == len(set(items)) == 19
 
 
 def test_a_lake_keeps_to_one_encoding_and_says_so_before_any_work(lake: Lake, music: str) -> None:
