@@ -26,7 +26,7 @@ from storage.temporary_files import temporary_name
 
 FOLDER = "claims"
 LEASE = timedelta(minutes=45)
-"""Longer than the longest step between two renewals: one recording with all its retries and waits."""
+"""How long a machine that died keeps its items; who lives renews three times as often, from a thread."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class Claim:
     number: int
 
     def renew(self) -> None:
-        """Say that the work goes on; called before every long step."""
+        """Say that the work goes on."""
         self.lake.write_json(_content(), FOLDER, self.item, f"{self.number:06d}.json")
 
     def release(self) -> None:

@@ -40,12 +40,12 @@ class HeldClaims:
         self._renewer.join()
         self.release(list(self._held))
 
-    def take(self, film_id: str) -> Claim | None:
-        """Claim a film; None when another worker holds it."""
+    def take(self, film_id: str) -> bool:
+        """Claim a film; False when another worker holds it."""
         claimed = claims.claim(self._lake, film_id)
         if claimed is not None:
             self._held[film_id] = claimed
-        return claimed
+        return claimed is not None
 
     def release(self, film_ids: Iterable[str]) -> None:
         """Let these films go, as far as they are held."""

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from storage import outcomes, tables
-from storage.claims import Claim
 from storage.errors import ItemError, Retry, SourcePaused
 from storage.lake import Lake
 from storage.mels import shard_path
@@ -120,8 +119,7 @@ class Collector:
         """Claim these films and get hold of their recordings, until a source asks for a pause."""
         batch = Batch()
         for film in films:
-            claimed = held.take(film.film_id)
-            if claimed is None:
+            if not held.take(film.film_id):
                 batch.counts["films_of_other_workers"] += 1
                 continue
             if self.lake.exists(shard_path(film.film_id, film.year or 0)):
@@ -129,7 +127,7 @@ class Collector:
                 continue
             one = Gathered(film)
             try:
-                self._gather(one, claimed)
+                self._gather(one)
             except SourcePaused as pause:
                 # What was learned of single recordings stays; the film itself was not tried to its end.
                 batch.paused = pause
@@ -139,7 +137,7 @@ class Collector:
             batch.gathered.append(one)
         return batch
 
-    def _gather(self, gathered: Gathered, claimed: Claim) -> None:
+    def _gather(self, gathered: Gathered) -> None:
         """A film's recordings from the first source that has any."""
         film = gathered.film
         for source in self.supply.sources:
@@ -149,7 +147,6 @@ class Collector:
                 gathered.outcomes.append(self._failed(Stage.SOUNDTRACK, film.film_id, error))
                 continue
             for judged in candidates:
-                claimed.renew()
                 gathered.judged.append(self._take(gathered, source, judged))
             if gathered.recordings:
                 break

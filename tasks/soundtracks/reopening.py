@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from storage import outcomes, tables
-from storage.claims import claim
+from storage.claims import held
 from storage.errors import ItemError, SourcePaused
 from storage.lake import Lake
 from storage.mel_shards import read_tracks
@@ -44,29 +44,27 @@ class Reopener:
         """Fetch, extract and append what is wanted of each film, up to its nine."""
         report = Report()
         for wanted in films:
-            held = claim(self.supply.lake, wanted.film.film_id)
-            if held is None:
-                report.counts["films_of_other_workers"] += 1
-                continue
-            try:
-                self._reopen(wanted, report)
-            except SourcePaused as pause:
-                report.paused = pause
-                break
-            finally:
-                held.release()
+            with held(self.supply.lake, wanted.film.film_id) as mine:
+                if mine is None:
+                    report.counts["films_of_other_workers"] += 1
+                    continue
+                try:
+                    self._reopen(wanted, report)
+                except SourcePaused as pause:
+                    report.paused = pause
+                    break
         return report
 
     def _reopen(self, wanted: Reopened, report: Report) -> None:
         lake, film = self.supply.lake, wanted.film
-        held = {row["track_id"]: row for row in read_tracks(lake, wanted.shard) if row.get("segments")}
-        room = TRACKS_A_FILM - len(held)
+        present = {row["track_id"]: row for row in read_tracks(lake, wanted.shard) if row.get("segments")}
+        room = TRACKS_A_FILM - len(present)
         recordings: list[Recording] = []
         added: list[dict[str, Any]] = []
         ended: list[Outcome] = []
         for row in wanted.rows:
-            if row["track_id"] in held:  # a crash fell between the shard and its rows
-                known = {name: value for name, value in held[row["track_id"]].items() if name != "run_id"}
+            if row["track_id"] in present:  # a crash fell between the shard and its rows
+                known = {name: value for name, value in present[row["track_id"]].items() if name != "run_id"}
                 tables.append(lake, TRACKS, [known], self.run_id)
                 ended.append(ok(Stage.TRACK, f"{film.film_id}/{row['track_id']}"))
             elif len(recordings) < room and (fetched := self._fetch(film, row, ended)) is not None:

@@ -37,8 +37,8 @@ def test_claims_are_renewed_while_a_batch_takes_longer_than_a_lease(lake, monkey
 
 def test_claims_end_with_their_batch_and_the_rest_with_the_run(lake):
     with HeldClaims(lake) as held:
-        assert held.take("enwiki-1") is not None
-        assert held.take("enwiki-2") is not None
+        assert held.take("enwiki-1")
+        assert held.take("enwiki-2")
         held.release(["enwiki-1", "enwiki-3"])
         assert claim(lake, "enwiki-2") is None
         assert [name.split("/")[1] for name in lake.list("claims")] == ["enwiki-2"]
