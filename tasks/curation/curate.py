@@ -1,7 +1,7 @@
 """Make one version of the data set from what the lake holds now; the same lake gives the same bytes.
 
-All of it is SQL over Parquet in one DuckDB connection with bounded memory, so twenty times the films take
-twenty times the time and the same memory.
+All of it is SQL over Parquet in one DuckDB connection with bounded memory, not loops over rows; docs/benchmarks.md
+says what the paper's size and twenty times it take.
 """
 
 from __future__ import annotations
