@@ -8,6 +8,7 @@ the lake is, the films' recordings as paths, the settings; what comes back are r
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -63,13 +64,24 @@ def _task_runner(settings: SoundtrackSettings) -> Iterator[TaskRunner[Any]]:
 
     cluster = {"n_workers": settings.workers, "threads_per_worker": 1, "dashboard_address": None}
     dask = DaskTaskRunner(address=settings.dask_address, cluster_kwargs=None if settings.dask_address else cluster)
-    with dask as runner:
+    with _environment_kept(), dask as runner:
         try:
             runner.client  # noqa: B018  # connects, and would otherwise do so at the first batch
         except (OSError, ValueError) as error:
             message = f"No Dask scheduler answers at {settings.dask_address} ({error}); start it or correct the address"
             raise InputError(message) from error
         yield runner
+
+
+@contextmanager
+def _environment_kept() -> Iterator[None]:
+    """Dask sets one thread for its workers in this process too, where training may follow."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 class _Submitted:

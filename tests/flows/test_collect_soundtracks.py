@@ -72,7 +72,9 @@ def music(lake: Lake, tmp_path: Path) -> str:
 def test_every_runner_does_the_same(lake: Lake, music: str, runner: str) -> None:
     if runner == "dask":
         pytest.importorskip("prefect_dask")
+    environment = dict(os.environ)
     done = collect_soundtracks(lake=lake.root, music=[music], runner=runner, workers=2)
+    assert dict(os.environ) == environment, "training in the same process would have another number of threads"
     assert (done["films"], done["tracks"], done["tracks_failed"], done["films_without_music"]) == (19, 19, 1, 1)
     ended = {row["item"]: row["reason"] for row in tables.latest(lake, OUTCOMES).to_pylist() if row["stage"] != "film"}
     assert (ended["enwiki-7"], ended["enwiki-8"]) == ("no_usable_track", "ok")
