@@ -174,12 +174,13 @@ def training_flops(model: Any, batch: Batch, size: int, trained_share: float) ->
     """Floating-point operations of one training step on this batch, counted on a forward pass, `size` items at a time.
 
     A backward pass costs twice the forward of what is trained; `trained_share` is the share of the
-    weights that are (frozen towers cost their forward alone).
+    weights that are (frozen towers cost their forward alone). A compiled model is counted uncompiled: the
+    compiler gives up for good on whatever it first meets under a counter.
     """
     was_training = model.training
     model.eval()
     counter: Any = FlopCounterMode(display=False)
-    with torch.no_grad(), counter:
+    with torch.no_grad(), torch.compiler.set_stance("force_eager"), counter:
         for films in pieces_of(batch.films, size):
             model.encode_query(films)
         for tracks in pieces_of(batch.tracks, size):

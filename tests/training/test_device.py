@@ -1,0 +1,18 @@
+"""The machine: counting what a step costs changes nothing of the step."""
+
+from training.batches import FilmInputs, TrainingBatches
+from training.build import build_model
+from training.device import training_flops
+from training.experiment import SYSTEMS
+
+
+def test_counting_operations_leaves_a_compiled_model_compiled(shared, quick):
+    graphs, train, system = [], shared[1].train, SYSTEMS["Ta"]
+    built = build_model(system, quick, train, 0)
+    inputs = FilmInputs(train, system, quick, built.tokenizer)
+    batch = TrainingBatches(train, inputs, quick, 0, (0, 1)).make(0, 0)
+    built.model.compile(backend=lambda graph, _inputs: graphs.append(graph) or graph.forward)
+    assert training_flops(built.model, batch, 3, 1.0) == 3 * training_flops(built.model, batch, 8, 0.0) > 0
+    assert not graphs
+    built.model(batch)
+    assert graphs
