@@ -245,7 +245,8 @@ SELECT system, preset, source, policy, seeds, r_at_1, r_at_5, r_at_10, r_at_10_l
     dataset_version, films, tracks, candidates
 FROM every
 ORDER BY dataset_version = 'paper', dataset_version,
-    list_position(['ceiling', 'trained', 'control', 'chance', 'paper'], source), policy DESC, r_at_10 DESC, medr
+    list_position(['ceiling', 'trained', 'control', 'chance', 'paper'], source), policy DESC, r_at_10 DESC, medr,
+    system, preset
 """
 
 _FILM_LANGUAGES = """
