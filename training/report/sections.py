@@ -85,7 +85,7 @@ def histograms_section(report: Report) -> str:
     """For each system, how the ranks of the right tracks spread over the list."""
     charts = []
     for system in report.systems:
-        shares = 100 * np.histogram(system.rank / report.tracks, bins=BINS, range=(0, 1))[0] / len(system.rank)
+        shares = 100 * np.histogram((system.rank - 0.5) / report.tracks, bins=BINS, range=(0, 1))[0] / len(system.rank)
         spoken = f"{system.label}: {shares[0]:.0f} % of the right tracks are in the first twentieth of the list"
         chart = histogram(shares.tolist(), 100 / BINS, colour_of(report, system), spoken)
         charts.append(f"<figure><figcaption>{escape(system.label)}</figcaption>{chart}</figure>")

@@ -4,8 +4,10 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
 import typer
 from PIL import Image
@@ -16,6 +18,7 @@ from storage.errors import InputError
 from storage.tables import open_tables
 from training.report.charts import COLOURS, QUIET, Line, loss_chart, recall_chart
 from training.report.page import page, write_report
+from training.report.sections import histograms_section
 
 BROWSER = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed here")
@@ -94,6 +97,12 @@ def test_the_metrics_by_film_stand_in_a_table_of_their_own(report, text):
     low, high = shown.systems[0].intervals["map"]
     assert f"{shown.systems[0].row['map']:.3f}<small>{low:.3f}–{high:.3f}</small>" in table
     assert all(f">{name}<" in table for name in ("Hit@1", "Hit@100", "MRR", "mAP", "nDCG", "ceiling", "nearest tags"))
+
+
+def test_ranks_spread_evenly_fill_every_bar_alike(report):
+    even = replace(report[0].shown, rank=np.arange(1.0, 101.0))
+    section = histograms_section(replace(report[0], systems=(even,), tracks=100))
+    assert section.count("<title>5.0 %</title>") == 20
 
 
 def test_every_section_of_a_measured_version_is_there(text):
