@@ -1,15 +1,17 @@
 """Controls and confidence on a small version: recorded like systems, once, and compared with them."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from storage.metrics import connect_metrics
+from storage.metrics import Run, connect_metrics, record_run
+from storage.tables import open_tables
 from training.confidence import record_confidence
 from training.control_orders import language_oracle, languages_of_nearest, mean_query, nearest_tags, random_order
 from training.controls import record_controls
-from training.embeddings import Embeddings, load_embeddings
+from training.embeddings import Embeddings, load_embeddings, save_embeddings
 
 
 def rows(lake, sql):
@@ -70,6 +72,18 @@ def test_the_control_of_the_years_says_which_way_it_turned_them(measured):
     kept = "SELECT count(*) FROM leaderboard WHERE system = 'years kept'"
     dropped = "SELECT r_at_10 FROM leaderboard WHERE system = 'years dropped' AND policy = 'segments8'"
     assert rows(measured, kept) == [(2,)] and rows(measured, dropped) == []
+
+
+def test_a_run_that_was_trained_with_the_years_is_ranked_without_them(measured, tmp_path):
+    shutil.copytree(measured.root, tmp_path / "lake")
+    lake = open_tables(str(tmp_path / "lake"))
+    films = load_embeddings(lake, "models/All-run/test-films.parquet")
+    save_embeddings(lake, Embeddings(films.ids, -films.vectors), "models/All-run/test-films-years.parquet")
+    record_run(lake, Run("All-run", "All", "released", 0, "v1", state="completed", config={"keep_years": True}))
+    record_controls(lake, "v1")
+    found = "SELECT system, r_at_10 FROM leaderboard WHERE preset = 'released' AND policy = 'segments8' ORDER BY ALL"
+    names, values = zip(*rows(lake, found), strict=True)
+    assert names == ("All", "mean query", "years dropped") and values[2] < 1 < values[0]
 
 
 def test_the_mean_query_is_ranked_against_the_tracks_of_its_policy(measured, held_out):
