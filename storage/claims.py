@@ -22,6 +22,7 @@ from typing import Any
 
 from storage.errors import LakeError
 from storage.lake import Lake, explained
+from storage.object_stores import reached
 from storage.temporary_files import temporary_name
 
 FOLDER = "claims"
@@ -80,6 +81,12 @@ def held(lake: Lake, item: str) -> Iterator[Claim | None]:
         mine.release()
 
 
+def is_held(lake: Lake, item: str) -> bool:
+    """Whether a living worker holds a claim on an item."""
+    numbers = _numbers(lake, item)
+    return bool(numbers) and not _is_dead(lake, item, numbers[-1], datetime.now(UTC))
+
+
 def forget_claims(lake: Lake, done: Collection[str]) -> None:
     """Remove the claims on items that are done which dead workers left; who adds to such an item keeps its own."""
     for item in {name.split("/")[1] for name in lake.list(FOLDER)}:
@@ -127,7 +134,8 @@ def _create(lake: Lake, item: str, number: int) -> bool:
     target = lake.uri(FOLDER, item, f"{number:06d}.json")
     try:
         if not lake.is_local:
-            lake.filesystem.pipe_file(target, content, mode="create")
+            with reached(lake.root):
+                lake.filesystem.pipe_file(target, content, mode="create")
             return True
         folder = Path(target).parent
         temporary = folder.with_name(temporary_name("claim"))

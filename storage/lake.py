@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 
 from storage.errors import InputError, LakeError
 from storage.object_copies import current_copy
+from storage.object_stores import reached
 from storage.temporary_files import TEMPORARY_PREFIX, files_below, sweep_temporary_files, temporary_name
 
 LAKE_VERSION = 1
@@ -70,7 +71,8 @@ class Lake:
 
     def exists(self, *parts: str) -> bool:
         """Whether a file or folder stands at this place."""
-        return bool(self.filesystem.exists(self.uri(*parts)))
+        with reached(self.root):
+            return bool(self.filesystem.exists(self.uri(*parts)))
 
     def modified(self, *parts: str) -> datetime:
         """When one file was committed, by the clock of whoever stores it."""
@@ -84,7 +86,8 @@ class Lake:
     def list(self, *parts: str, suffix: str = "") -> list[str]:
         """Every committed file below a folder as a path relative to the root, sorted; none if absent."""
         base = self.uri(*parts) if parts else self.root.removeprefix("file://")
-        files = files_below(base) if self.is_local else self.filesystem.find(base)
+        with reached(self.root):
+            files = files_below(base) if self.is_local else self.filesystem.find(base)
         top = self.filesystem._strip_protocol(self.root).rstrip("/") + "/"
         relative = (str(name).removeprefix(top) for name in files)
         return sorted(n for n in relative if n.endswith(suffix) and f"/{TEMPORARY_PREFIX}" not in f"/{n}")
@@ -92,7 +95,8 @@ class Lake:
     def read_bytes(self, *parts: str) -> bytes:
         """The whole content of one file."""
         try:
-            return bytes(self.filesystem.cat_file(self.uri(*parts)))
+            with reached(self.root):
+                return bytes(self.filesystem.cat_file(self.uri(*parts)))
         except FileNotFoundError as error:
             raise LakeError(f"{'/'.join(parts)} is not in the lake {self.root}; run the step that makes it") from error
 
@@ -129,7 +133,8 @@ class Lake:
                 temporary.replace(target)
                 _sync(folder)
             else:
-                self.filesystem.put_file(str(temporary), target)
+                with reached(self.root):
+                    self.filesystem.put_file(str(temporary), target)
         except OSError as error:
             raise explained(error, target) from error
         finally:
@@ -140,7 +145,8 @@ class Lake:
         """A path on this machine with the file's content: itself, or a copy in the cache."""
         if self.is_local:
             return Path(self.uri(*parts))
-        return current_copy(self.filesystem, self.uri(*parts), self._kept(*parts), self.cached(INBOX))
+        with reached(self.root):
+            return current_copy(self.filesystem, self.uri(*parts), self._kept(*parts), self.cached(INBOX))
 
     def cached(self, name: str) -> Path:
         """A folder on this machine for what a lake on an object store needs here."""
@@ -158,7 +164,8 @@ class Lake:
             if not self.is_local:
                 shutil.rmtree(self._kept(*parts), ignore_errors=True)
             if self.exists(*parts):
-                self.filesystem.rm(self.uri(*parts), recursive=True)
+                with reached(self.root):
+                    self.filesystem.rm(self.uri(*parts), recursive=True)
         except FileNotFoundError:
             return  # another process has just removed it
         except OSError as error:

@@ -217,6 +217,17 @@ def _open_shard(lake: Lake, shard: str, settings: MelSettings) -> _OpenShard:
     return _OpenShard(mapping, memoryview(mapping), offsets, ref_db)
 
 
+def settings_in(lake: Lake, shard: str) -> MelSettings:
+    """What a shard of the lake says of its mels, encoding included. Raises `LakeError` when it cannot be read."""
+    try:
+        metadata = pq.read_metadata(lake.local_path(shard)).metadata or {}
+    except FileNotFoundError as error:
+        raise LakeError(f"{shard} is not in the lake; collect soundtracks again") from error
+    except (pa.ArrowException, OSError) as error:
+        raise LakeError(f"{shard} is damaged ({error}); delete it and collect soundtracks again") from error
+    return settings_of(shard, metadata)
+
+
 def settings_of(shard: str, metadata: dict[bytes, bytes]) -> MelSettings:
     """Our parameters in a shard's encoding; raises `LakeError` when it does not say any that we know."""
     try:

@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from storage import datasets
-from storage.errors import InputError, LakeError
+from storage.errors import InputError
 from storage.lake import Lake
-from storage.mels import MelReader, MelSettings, settings_of
+from storage.mels import MelReader, settings_in
 
 SPLITS = ("train", "valid", "test")
 
@@ -85,7 +85,7 @@ def load_split(lake: Lake, version: str, split: str) -> Split:
             "curate again with other split years or more films"
         )
     shards = sorted(segments["shard"].unique().to_pylist())
-    mels = MelReader(lake, shards, _settings_of(lake, shards[0]))
+    mels = MelReader(lake, shards, settings_in(lake, shards[0]))
     film_ids = films["film_id"].to_pylist()
     tracks, owner, first = _group_tracks(segments, film_ids)
     return Split(
@@ -124,14 +124,3 @@ def _group_tracks(
     row_of = {film_id: row for row, film_id in enumerate(film_ids)}
     owner = np.array([row_of[film_id] for film_id in film[starts]], np.int64)
     return tuple(track[starts]), owner, np.r_[starts, len(film)].astype(np.int64)
-
-
-def _settings_of(lake: Lake, shard: str) -> MelSettings:
-    """What the shard says of its mels, encoding included; the reader holds every other shard to it."""
-    try:
-        metadata = pq.read_metadata(lake.local_path(shard)).metadata or {}
-    except FileNotFoundError as error:
-        raise LakeError(f"{shard} is not in the lake; collect soundtracks again") from error
-    except (pa.ArrowException, OSError) as error:
-        raise LakeError(f"{shard} is damaged ({error}); delete it and collect soundtracks again") from error
-    return settings_of(shard, metadata)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from storage.errors import LakeError
 from storage.lake import Lake
-from storage.mels import MelReader, MelSettings, decibels
+from storage.mels import MelReader, decibels, settings_in
 
 SIDES = {"train": "#4477aa", "valid": "#ccbb44", "test": "#ee6677"}
 """Colours that the colour-blind tell apart (Paul Tol's bright scheme)."""
@@ -103,13 +103,13 @@ def _draw_mels(connection: duckdb.DuckDBPyConnection, lake: Lake, path: Path) ->
         ORDER BY place LIMIT {MELS_ACROSS * MELS_DOWN}
         """
     ).fetchall()
-    settings = MelSettings()
+    if not rows:
+        return False
     try:
+        settings = settings_in(lake, rows[0][0])
         reader = MelReader(lake, sorted({row[0] for row in rows}), settings)
         positions = reader.locate([row[0] for row in rows], [row[1] for row in rows])
     except LakeError:
-        return False
-    if not rows:
         return False
     stored = np.empty((len(rows), *settings.shape), settings.dtype)
     reader.gather(positions, stored)

@@ -32,15 +32,16 @@ class Line:
         self._collector = collector
         self._extracting = extracting
         self._held = held
-        self._open: list[Batch] = []
+        self._open: list[tuple[Batch, list[str]]] = []  # with the films that are to be extracted
         self._results: dict[str, FilmResult] = {}
 
     def collect(self, films: Sequence[Film], *, is_last: bool) -> Report:
         """Gather these films and hand them out; commit every batch that is complete, and all of them if `is_last`."""
         batch = self._collector.gather(films, self._held)
-        self._open.append(batch)
+        jobs = batch.jobs
+        self._open.append((batch, [job.film_id for job in jobs]))
         report = Report(batch.counts, batch.paused)
-        for result in self._extracting.extract(batch.jobs, to_the_end=is_last or batch.paused is not None):
+        for result in self._extracting.extract(jobs, to_the_end=is_last or batch.paused is not None):
             self._results[result.film_id] = result
             self._collector.on_film(result.film_id)
             self._commit_complete(report)
@@ -48,10 +49,9 @@ class Line:
         return report
 
     def _commit_complete(self, report: Report) -> None:
-        for batch in list(self._open):
-            wanted = [job.film_id for job in batch.jobs]
+        for batch, wanted in list(self._open):
             if all(film_id in self._results for film_id in wanted):
                 results = [self._results.pop(film_id) for film_id in wanted]
                 report.counts += self._collector.commit(batch, results)
                 self._held.release(batch.film_ids)
-                self._open.remove(batch)
+                self._open.remove((batch, wanted))

@@ -89,7 +89,7 @@ class Rechecker:
             for track in due:
                 if track.track_id in told:
                     continue
-                for one, outcome in self._ask(source, track, due):
+                for one, outcome in self._ask(source, track, [one for one in due if one.track_id not in told]):
                     told.add(one.track_id)
                     answers.append(outcome)
                     report.counts["tracks_checked"] += 1

@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from storage import outcomes, tables
+from storage.claims import is_held
 from storage.lake import Lake
 from storage.mel_shards import read_tracks
 from storage.outcomes import REASONS, Outcome, Stage, Status, ok
@@ -38,8 +39,11 @@ def recover(lake: Lake, run_id: str) -> int:
             f"FROM done EXCEPT (SELECT item FROM {searches} WHERE status = 'ok' "
             f"INTERSECT SELECT film_id FROM {tables.latest_sql(lake, TRACKS)} WHERE shard IS NOT NULL) ORDER BY film_id"
         )
-        lost = {film_id: done[film_id] for (film_id,) in connection.execute(query).fetchall()}
-    for film_id, shard in lost.items():
+        lost = [film_id for (film_id,) in connection.execute(query).fetchall()]
+    # A living worker that holds a film is about to write them itself.
+    lost = [film_id for film_id in lost if not is_held(lake, film_id)]
+    for film_id in lost:
+        shard = done[film_id]
         rows = read_tracks(lake, shard)
         tables.append(lake, TRACKS, [_writable(row) for row in rows], run_id)
         ended = [outcome for row in rows if (outcome := _recovered(row))]
