@@ -6,6 +6,7 @@ and one that fails is recorded and does not lose the others.
 
 from __future__ import annotations
 
+import traceback
 from typing import Annotated, Any
 
 from prefect import State, flow, get_run_logger, task
@@ -17,7 +18,7 @@ from storage.lake import Lake
 from storage.tables import open_tables
 from tasks.progress import Bars, bars
 from training.checkpoint import Job
-from training.confidence import record_confidence
+from training.confidence import lacks_confidence, record_confidence
 from training.controls import record_controls
 from training.data import newest_version
 from training.device import Machine, open_machine
@@ -80,7 +81,7 @@ def train_and_evaluate(
     waiting = [job for job in jobs if not is_done(store, job.run_id)]
     with open_machine() as machine, bars() as progress:
         failures = _run(store, waiting, compiled, machine, progress)
-        if machine.is_first and len(failures) < len(waiting):
+        if machine.is_first and (len(failures) < len(waiting) or lacks_confidence(store, version)):
             (compare_systems.fn if machine.ranks > 1 else compare_systems)(store, version)
     counts = {
         "version": version,
@@ -112,8 +113,17 @@ def _run(lake: Lake, jobs: list[Job], compiled: bool, machine: Machine, progress
         if not state.is_completed():
             error = state.result(raise_on_failure=False)
             failures[job.run_id] = error if isinstance(error, BaseException) else RuntimeError(str(state.message))
+            _let_go(failures[job.run_id])
             get_run_logger().error("%s failed: %s", job.run_id, error)
     return failures
+
+
+def _let_go(error: BaseException) -> None:
+    """Empty the frames that an error keeps: a model stands in them, and the next system needs its room on the GPU."""
+    chain: BaseException | None = error
+    while chain is not None:
+        traceback.clear_frames(chain.__traceback__)
+        chain = chain.__cause__ or chain.__context__
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)

@@ -14,7 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 from storage.lake import Lake
-from storage.metrics import connect_metrics, record_comparisons, record_intervals
+from storage.metrics import connect_metrics, record_comparisons, record_intervals, refresh_views
 from storage.metrics_schema import RECALL_AT
 from training.bootstrap import DRAWS, FilmResults, differences, holm, intervals
 from training.controls import PRESET
@@ -43,6 +43,19 @@ def record_confidence(lake: Lake, dataset_version: str, draws: int = DRAWS) -> N
     record_comparisons(
         lake, dataset_version, pa.Table.from_pylist(compared, _COMPARISONS).rename_columns({"value": "difference"})
     )
+
+
+def lacks_confidence(lake: Lake, dataset_version: str) -> bool:
+    """Whether a trained system has no interval, or one of other runs: a death before the comparison leaves it so."""
+    query = """
+        SELECT count(*) FROM leaderboard
+        LEFT JOIN (FROM intervals WHERE metric = 'r_at_10') USING (dataset_version, policy, preset, system)
+        WHERE dataset_version = ? AND source = 'trained' AND coalesce(abs(value - r_at_10) > 1e-6, true)
+    """  # the leaderboard is rounded to nine places
+    refresh_views(lake)
+    with connect_metrics(lake) as connection:
+        (lacking,) = connection.execute(query, [dataset_version]).fetchone() or (0,)
+    return bool(lacking)
 
 
 def _results_of(lake: Lake, dataset_version: str) -> dict[System, FilmResults]:

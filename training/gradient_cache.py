@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from training.batches import Batch, pieces_of
+from training.batches import Batch, Tracks, pieces_of
 from training.build import Model
 from training.device import Machine
 from training.model import Encoded
@@ -68,7 +68,13 @@ def encode_in_pieces(model: Model, batch: Batch, size: int) -> Encoded:
 
 
 def _sound_of(model: Model) -> Encode:
-    return lambda tracks: model.audio(tracks.codes, tracks.ref_db)
+    audio = model.audio  # not the model: a failed run's error would keep the whole of it in memory
+
+    def encode(tracks: Tracks) -> Tensor:
+        features: Tensor = audio(tracks.codes, tracks.ref_db)
+        return features
+
+    return encode
 
 
 def _encoded(encode: Encode, pieces: list[Any], seeds: list[int], machine: Machine) -> Iterator[Tensor]:

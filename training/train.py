@@ -145,7 +145,7 @@ class Loop:
         return learning_rate_at(number, self.settings.epochs * self.batches.steps, self.settings)
 
     def _batch_of(self, epoch: int) -> Callable[[int], Batch]:
-        return lambda step: self.batches.make(epoch, step)
+        return partial(self.batches.make, epoch)
 
     def _mfu(self, items_per_second: float) -> float | None:
         peak = self.machine.peak_flops

@@ -1,6 +1,8 @@
 """The flow over systems and seeds: nothing is done twice, and what fails loses nothing but itself."""
 
+import gc
 import itertools
+import logging
 
 import pytest
 
@@ -9,7 +11,8 @@ from storage.errors import InputError
 from storage.metrics import connect_metrics
 from storage.tables import open_tables
 from training.data import newest_version
-from training.evaluate import load_data
+from training.evaluate import load_data, run_experiment
+from training.model import Retriever
 
 
 def test_every_system_and_seed_is_trained_once_and_again_only_if_asked(prefect_server, lake, write_version):
@@ -24,6 +27,16 @@ def test_every_system_and_seed_is_trained_once_and_again_only_if_asked(prefect_s
         ).fetchall() == [(3,)]
 
 
+def test_a_comparison_that_a_death_prevented_is_made_by_the_next_run(prefect_server, lake, write_version):
+    asked = {"lake": lake.root, "dataset": write_version(films=3), "systems": ["Ta"], "epochs": 1}
+    train_and_evaluate(**asked)
+    with connect_metrics(lake, read_only=False) as connection:
+        connection.execute("DELETE FROM intervals")
+    assert train_and_evaluate(**asked)["trained"] == 0
+    with connect_metrics(lake) as connection:
+        assert connection.execute("SELECT count(*) > 0 FROM intervals WHERE system = 'Ta'").fetchall() == [(True,)]
+
+
 def test_a_system_that_fails_does_not_lose_the_others(prefect_server, lake, write_version):
     version = write_version(films=3, change=lambda row: row.update(thumbnail=b"no picture"))
     done = train_and_evaluate(lake=lake.root, dataset=version, systems=["Im", "Ta"], epochs=1)
@@ -33,6 +46,20 @@ def test_a_system_that_fails_does_not_lose_the_others(prefect_server, lake, writ
             "SELECT system, state FROM runs WHERE source = 'trained' ORDER BY system"
         ).fetchall()
     assert states == [("Im", "failed"), ("Ta", "completed")]
+
+
+def test_a_system_that_fails_leaves_no_model_in_memory(prefect_server, lake, write_version, monkeypatch):
+    version, in_memory = write_version(films=3, change=lambda row: row.update(thumbnail=b"no picture")), []
+
+    def counted(*given, **named):
+        gc.collect()
+        in_memory.append(sum(type(kept) is Retriever for kept in gc.get_objects()))
+        run_experiment(*given, **named)
+
+    monkeypatch.setattr(logging.root.manager, "disable", logging.CRITICAL)  # pytest would keep the logged traceback
+    monkeypatch.setattr("flows.train_and_evaluate.run_experiment", counted)
+    train_and_evaluate(lake=lake.root, dataset=version, systems=["Im", "Ta"], epochs=1)
+    assert in_memory[1] == in_memory[0]
 
 
 def test_where_every_system_fails_the_first_reason_is_told(prefect_server, lake, write_version):
