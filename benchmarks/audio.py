@@ -34,7 +34,7 @@ from rich.console import Console
 from rich.table import Table
 
 from storage.lake import Lake
-from storage.mels import MelSettings
+from storage.mel_settings import MelSettings
 from storage.tables import open_tables
 from tasks.soundtracks.extraction import FilmJob, Recording, extract_film
 

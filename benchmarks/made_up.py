@@ -19,8 +19,9 @@ from PIL import Image
 
 from storage import datasets
 from storage.lake import Lake
+from storage.mel_settings import MelSettings
 from storage.mel_shards import TrackMels, write_shard
-from storage.mels import MelSettings, shard_path
+from storage.mels import shard_path
 from storage.tables import open_tables
 
 YEARS = {"train": 2020, "valid": 2022, "test": 2024}

@@ -27,8 +27,9 @@ from rich.console import Console
 from rich.table import Table
 
 from storage.lake import Lake
+from storage.mel_settings import MelSettings
 from storage.mel_shards import TrackMels, write_shard
-from storage.mels import MelReader, MelSettings, shard_path
+from storage.mels import MelReader, shard_path
 from storage.tables import open_tables
 from tasks.soundtracks.audio import AudioFile
 from tasks.soundtracks.melspectrogram import segment_mels

@@ -21,7 +21,7 @@ from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 
 from storage.errors import InputError
 from storage.lake import Lake
-from storage.mels import MelSettings
+from storage.mel_settings import MelSettings
 from tasks.soundtracks.collecting import Collector
 from tasks.soundtracks.extraction import Extraction, FilmJob, FilmResult, extract_films
 from tasks.soundtracks.line import Extracting

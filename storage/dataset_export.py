@@ -23,7 +23,8 @@ from numpy.typing import NDArray
 from storage import datasets, tables
 from storage.errors import InputError
 from storage.lake import Lake
-from storage.mels import MelReader, MelSettings, settings_of
+from storage.mel_settings import MelSettings, settings_of
+from storage.mels import MelReader
 
 TRACKS_AT_ONCE = 64
 """About 150 MB of mels for tracks of three minutes."""

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 
 from storage.errors import LakeError
 from storage.lake import Lake
-from storage.mels import MEL_COLUMN, SETTINGS_KEY, MelSettings, shard_path
+from storage.mel_settings import SETTINGS_KEY, MelSettings
+from storage.mels import MEL_COLUMN, shard_path
 from storage.shard_seal import check_seal, seal
 
 TRACKS_KEY = b"needledrop.tracks"

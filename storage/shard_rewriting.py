@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 
 from storage.errors import LakeError
 from storage.lake import Lake
+from storage.mel_settings import MelSettings, settings_of
 from storage.mel_shards import TrackMels, read_tracks, write_shard
-from storage.mels import MEL_COLUMN, MelSettings, settings_of
+from storage.mels import MEL_COLUMN
 
 Tracks = list[tuple[str, TrackMels]]
 

@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 from storage import tables
 from storage.errors import LakeError
 from storage.lake import Lake
+from storage.mel_settings import check_settings, settings_of
 from storage.mel_shards import COLUMNS, columns, read_tracks
-from storage.mels import check_settings, row_offsets, settings_of
+from storage.mels import row_offsets
 from storage.schemas import TRACKS
 from storage.shard_seal import check_seal
 

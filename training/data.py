@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from storage import datasets
 from storage.errors import InputError
 from storage.lake import Lake
-from storage.mels import MelReader, settings_in
+from storage.mel_settings import settings_in
+from storage.mels import MelReader
 
 SPLITS = ("train", "valid", "test")
 

@@ -15,7 +15,8 @@ from PIL import Image, UnidentifiedImageError
 
 from storage.errors import InputError
 from storage.lake import Lake
-from storage.mels import MelReader, MelSettings
+from storage.mel_settings import MelSettings
+from storage.mels import MelReader
 from storage.metrics import connect_metrics
 from training.batches import FilmInputs
 from training.build import Built

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from storage.errors import LakeError
 from storage.lake import Lake
-from storage.mels import MelReader, decibels, settings_in
+from storage.mel_settings import decibels, settings_in
+from storage.mels import MelReader
 
 SIDES = {"train": "#4477aa", "valid": "#ccbb44", "test": "#ee6677"}
 """Colours that the colour-blind tell apart (Paul Tol's bright scheme)."""

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from storage.errors import LakeError
 from storage.lake import Lake
-from storage.mels import settings_of
+from storage.mel_settings import settings_of
 from storage.shard_seal import check_seal
 
 SHARDS_ASKED = 5

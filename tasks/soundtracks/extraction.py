@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from storage.errors import ItemError, LakeError, Retry
 from storage.lake import Lake
+from storage.mel_settings import MelSettings
 from storage.mel_shards import ShardWriter, TrackMels, write_shard
-from storage.mels import MelSettings, shard_path
+from storage.mels import shard_path
 from storage.outcomes import Outcome, Stage, from_error, ok
 from tasks.soundtracks.audio import AudioFile
 from tasks.soundtracks.fingerprint import fingerprint

@@ -16,8 +16,8 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from storage.errors import ItemError
+from storage.mel_settings import MelSettings
 from storage.mel_shards import TrackMels
-from storage.mels import MelSettings
 from tasks.soundtracks.spectrum import LANES, mel_power
 
 Samples = NDArray[np.float32]

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from storage.errors import InputError
 from storage.lake import Lake
-from storage.mels import MelSettings
+from storage.mel_settings import MelSettings
 from storage.outcomes import REASONS, Stage
 from tasks.soundtracks.candidates import Film
 from tasks.soundtracks.catalogue import Catalogue

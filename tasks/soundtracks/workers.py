@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from storage.errors import ItemError, LakeError, Retry
 from storage.lake import Lake
-from storage.mels import MelSettings
+from storage.mel_settings import MelSettings
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -22,7 +22,7 @@ from flows.collect_soundtracks import collect_soundtracks
 from storage import tables
 from storage.errors import InputError, LakeError
 from storage.lake import Lake
-from storage.mels import settings_of
+from storage.mel_settings import settings_of
 from storage.schemas import BREAKERS, FILMS, FLOW_RUNS, OUTCOMES, TRACKS
 from tasks.soundtracks import settings
 from tasks.soundtracks.extraction import Extraction

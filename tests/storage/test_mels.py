@@ -8,10 +8,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from storage import mels, tables
+from storage import tables
 from storage.errors import InputError, LakeError
+from storage.mel_settings import MelSettings, decibels
 from storage.mel_shards import TrackMels, read_tracks, write_shard
-from storage.mels import MelReader, MelSettings, decibels, shard_path
+from storage.mels import MelReader, shard_path
 from storage.schemas import TRACKS
 from storage.shard_verification import recorded_tracks, shard_damage
 
@@ -166,14 +167,15 @@ def test_disagreement_with_the_tracks_table_is_found_and_nothing_is_repaired(lak
 
 def test_an_unknown_encoding_is_refused():
     with pytest.raises(InputError, match="uint8 or float16"):
-        mels.MelSettings(encoding="int4")
+        MelSettings(encoding="int4")
 
 
 def test_more_shards_than_a_process_may_open_at_first(lake):
     shards = [write(lake, f"enwiki-{number}", tracks=(1,))[0] for number in range(1, 4)]
     program = (
         "from resource import *; setrlimit(RLIMIT_NOFILE, (64, getrlimit(RLIMIT_NOFILE)[1]))\n"
-        "from storage.lake import Lake; from storage.mels import MelReader, MelSettings\n"
+        "from storage.lake import Lake; from storage.mel_settings import MelSettings\n"
+        "from storage.mels import MelReader\n"
         f"print(len(MelReader(Lake({lake.root!r}), {shards!r} * 40, MelSettings())))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

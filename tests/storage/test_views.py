@@ -9,8 +9,9 @@ import pytest
 
 from needledrop.sql import ask
 from storage import datasets
+from storage.mel_settings import MelSettings
 from storage.mel_shards import TrackMels, write_shard
-from storage.mels import MelSettings, shard_path
+from storage.mels import shard_path
 from storage.metrics import connect_metrics, refresh_views
 from storage.schemas import FILMS, THUMBNAILS
 from storage.status import read_status

@@ -12,8 +12,9 @@ from PIL import Image
 
 from storage import datasets
 from storage.lake import Lake
+from storage.mel_settings import MelSettings, decibels
 from storage.mel_shards import TrackMels, write_shard
-from storage.mels import MelSettings, decibels, shard_path
+from storage.mels import shard_path
 from storage.tables import open_tables
 from training.device import Machine, open_machine
 from training.evaluate import Data, load_data

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from transformers import BertConfig, BertModel, ViTConfig, ViTModel
 
 from storage.errors import InputError
-from storage.mels import MelSettings
-from storage.mels import decibels as stored_decibels
+from storage.mel_settings import MelSettings
+from storage.mel_settings import decibels as stored_decibels
 from training import towers
 from training.experiment import PRESETS, ImageSettings, TextSettings
 from training.towers import AudioTower, decibels, image_tower, resampled_kernel, text_tower

@@ -10,8 +10,9 @@ import pytest
 from storage import compaction, datasets, outcomes, tables
 from storage.errors import InputError, LakeError
 from storage.lake import Lake, open_lake
+from storage.mel_settings import MelSettings
 from storage.mel_shards import TrackMels, read_tracks, write_shard
-from storage.mels import MelReader, MelSettings
+from storage.mels import MelReader
 from storage.outcomes import Stage
 from storage.schemas import FILMS, THUMBNAILS, TRACKS
 from storage.shard_rewriting import blank_track

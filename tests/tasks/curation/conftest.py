@@ -10,8 +10,8 @@ from PIL import Image
 
 from storage import tables
 from storage.lake import Lake
+from storage.mel_settings import MelSettings
 from storage.mel_shards import TrackMels, write_shard
-from storage.mels import MelSettings
 from storage.schemas import FILMS, THUMBNAILS, TRACKS
 
 

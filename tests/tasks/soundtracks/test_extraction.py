@@ -13,8 +13,9 @@ import pytest
 from storage import mel_shards
 from storage.errors import LakeError
 from storage.lake import Lake
+from storage.mel_settings import MelSettings
 from storage.mel_shards import ShardWriter, read_tracks
-from storage.mels import MelReader, MelSettings
+from storage.mels import MelReader
 from storage.tables import open_tables
 from tasks.soundtracks import extraction, workers
 from tasks.soundtracks.extraction import Extraction, FilmJob, Recording, extract_film, extract_films

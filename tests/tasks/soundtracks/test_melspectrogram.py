@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from storage.errors import ItemError
-from storage.mels import MelSettings, decibels
+from storage.mel_settings import MelSettings, decibels
 from tasks.soundtracks.audio import AudioFile
 from tasks.soundtracks.fingerprint import fingerprint, similarity
 from tasks.soundtracks.melspectrogram import _filter_bank, melspectrogram_db, segment_mels
