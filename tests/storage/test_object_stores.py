@@ -7,7 +7,7 @@ import pytest
 from storage.errors import LakeError
 from storage.tables import open_tables
 
-pytest.importorskip("s3fs")
+s3fs = pytest.importorskip("s3fs")
 
 
 @pytest.fixture
@@ -18,7 +18,9 @@ def nobody_listens(monkeypatch):
         monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{taken.getsockname()[1]}")
         monkeypatch.setenv("AWS_ACCESS_KEY_ID", "someone")
         monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+        s3fs.S3FileSystem.clear_instance_cache()  # or the client of an earlier test, with its address, would be used
         yield
+    s3fs.S3FileSystem.clear_instance_cache()
 
 
 def test_a_store_that_does_not_answer_is_a_sentence(nobody_listens):
