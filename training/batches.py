@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from storage.errors import InputError
 from training.data import Split
 from training.experiment import Settings, System
 from training.pictures import Pictures
@@ -146,13 +147,19 @@ def film_texts(split: Split, system: System, settings: Settings) -> list[str]:
 class TrainingBatches:
     """The training set as numbered batches: `make(epoch, step)` gives the same batch whenever it is asked.
 
-    With several ranks each makes its own share of every batch; `negatives` point into the whole batch.
+    With several ranks each makes its own share of every batch; `negatives` point into the whole batch. Raises
+    `InputError` when there are more ranks than tracks in a batch.
     """
 
     def __init__(self, split: Split, inputs: FilmInputs, settings: Settings, seed: int, share: tuple[int, int]) -> None:
         self.split, self.inputs, self.seed = split, inputs, seed
         self.rank, ranks = share
-        self.batch = min(settings.batch, len(split.track_ids)) // ranks * ranks
+        at_once = min(settings.batch, len(split.track_ids))
+        if at_once < ranks:
+            raise InputError(
+                f"A batch of {at_once} tracks is too small for {ranks} processes; start fewer or give a larger batch"
+            )
+        self.batch = at_once // ranks * ranks
         self.share = self.batch // ranks
         self.steps = len(split.track_ids) // self.batch
         self.draws_paragraph = inputs.system.name not in settings.fixed_paragraph

@@ -80,12 +80,14 @@ class Machine:
         return float(shared.item())
 
     def average_gradients(self, model: nn.Module) -> None:
-        """Every weight's gradient becomes the mean over the ranks."""
-        if self.ranks > 1:
-            for weight in model.parameters():
-                if weight.grad is not None:
-                    dist.all_reduce(weight.grad)
-                    weight.grad /= self.ranks
+        """Every weight's gradient becomes the mean over the ranks; the sums are under way together."""
+        if self.ranks == 1:
+            return
+        gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
+        for work in [dist.all_reduce(gradient, async_op=True) for gradient in gradients]:
+            work.wait()
+        for gradient in gradients:
+            gradient.div_(self.ranks)
 
     def peak_memory_bytes(self) -> int:
         """The most memory this process has held: of the GPU, or resident on a CPU."""
@@ -107,7 +109,7 @@ class _Gathered(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        """Every rank computes the whole loss, so the sum is `ranks` times the gradient, which DDP's mean undoes."""
+        """Every rank computes the whole loss: the sum is `ranks` times the gradient, as the later mean expects."""
         total = gradients[0].contiguous()
         dist.all_reduce(total)
         return total[context.rank * context.rows : (context.rank + 1) * context.rows], None, None

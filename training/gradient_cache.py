@@ -31,11 +31,7 @@ Encode = Callable[[Any], Tensor]
 def backward_in_pieces(
     model: Model, batch: Batch, size: int, machine: Machine, loss_of: Callable[[Encoded], Tensor]
 ) -> Tensor:
-    """Add the gradient of a batch's loss to every weight, `size` films or tracks at a time; returns the loss.
-
-    With several ranks the gradients are averaged over them, as DistributedDataParallel does it: that hooks on
-    one forward pass a step, and here are many.
-    """
+    """Add the gradient of a batch's loss to every weight, `size` films or tracks at a time; returns the loss."""
     towers: list[tuple[Encode, list[Any]]] = [
         (model.films, pieces_of(batch.films, size)),
         (_sound_of(model), pieces_of(batch.tracks, size)),
@@ -55,7 +51,6 @@ def backward_in_pieces(
         gradients = torch.split(features.grad, size)
         for piece, gradient in zip(_encoded(encode, pieces, own, machine), gradients, strict=True):
             piece.backward(gradient)  # type: ignore[no-untyped-call]
-    machine.average_gradients(model)
     return loss.detach()
 
 

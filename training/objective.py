@@ -45,16 +45,18 @@ def batch_loss(task: Task, encoded: Encoded, batch: Batch, machine: Machine) -> 
 def validation_loss(task: Task, machine: Machine) -> float:
     """The mean loss a track over the validation split, in one fixed order with nothing drawn.
 
-    Every rank measures the whole split alone; infinite if there is not even one batch of two tracks.
+    Every rank measures the whole split alone, no more at once than it trains on; infinite if there is not even
+    one batch of two tracks.
     """
-    alone, size = Machine(machine.device), task.job.settings.micro_batch
+    settings, alone = task.job.settings, Machine(machine.device)
+    size = settings.micro_batch or max(settings.batch // machine.ranks, 1)
     task.model.eval()
     total, items = 0.0, 0
     with torch.no_grad():
-        for batch in validation_batches(task.valid, task.valid_inputs, task.job.settings.batch):
+        for batch in validation_batches(task.valid, task.valid_inputs, settings.batch):
             moved = machine.move(batch)
             with machine.autocast():
-                encoded = task.model(moved) if size is None else encode_in_pieces(task.model, moved, size)
+                encoded = encode_in_pieces(task.model, moved, size)
             total += batch_loss(task, encoded, moved, alone).item() * len(batch.owner)
             items += len(batch.owner)
     return total / items if items else float("inf")

@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn.parallel import DistributedDataParallel
 
 from storage.errors import InputError
 from storage.lake import Lake
@@ -60,14 +60,13 @@ class Loop:
         self.settings, self.run_id = task.job.settings, task.job.run_id
         share = (machine.rank, machine.ranks)
         self.batches = TrainingBatches(task.train, task.train_inputs, self.settings, task.job.seed, share)
-        self.model = task.model.to(machine.device)
+        self.model = _with_shared_statistics(task.model.to(machine.device), machine)
         self.optimiser = build_optimiser(self.model, self.settings, machine.device)
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=machine.device)
         self.state, self.saved_at = LoopState(), time.monotonic()
         if read_state(lake, self.run_id) is not None:
             self.state = load_last(lake, self.run_id, self.model, self.optimiser, self.loss_sum)
         self.piece = min(self.settings.micro_batch or self.batches.share, self.batches.share)
-        self.forward = _parallel(self.model, machine, in_pieces=self.piece < self.batches.share)
         self.flops_per_item = _flops_per_item(self.model, machine, self.batches, self.piece)
 
     def run_epoch(self, received: list[int]) -> EpochReport | None:
@@ -124,7 +123,7 @@ class Loop:
         set_learning_rate(self.optimiser, self._rate(number))
         self.optimiser.zero_grad(set_to_none=True)
         loss = self._backward(batch)
-        nn.utils.clip_grad_norm_(self.forward.parameters(), self.settings.clip_norm)
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
         self.optimiser.step()
         if self.on_step:
             self.on_step(number + 1, self.settings.epochs * self.batches.steps)
@@ -132,13 +131,15 @@ class Loop:
 
     def _backward(self, batch: Batch) -> Tensor:
         """Give every weight its gradient, in one piece or in several; returns the loss."""
+        loss_of = partial(batch_loss, self.task, batch=batch, machine=self.machine)
         if self.piece < self.batches.share:
-            loss_of = partial(batch_loss, self.task, batch=batch, machine=self.machine)
-            return backward_in_pieces(self.model, batch, self.piece, self.machine, loss_of)
-        with self.machine.autocast():
-            encoded = self.forward(batch)
-        loss = batch_loss(self.task, encoded, batch, self.machine)
-        loss.backward()  # type: ignore[no-untyped-call]
+            loss = backward_in_pieces(self.model, batch, self.piece, self.machine, loss_of)
+        else:
+            with self.machine.autocast():
+                encoded = self.model(batch)
+            loss = loss_of(encoded)
+            loss.backward()  # type: ignore[no-untyped-call]
+        self.machine.average_gradients(self.model)
         return loss.detach()
 
     def _rate(self, number: int) -> float:
@@ -174,15 +175,11 @@ def train(
     return loop.state
 
 
-def _parallel(model: Model, machine: Machine, in_pieces: bool) -> nn.Module:
-    """The model, or under torchrun one that averages gradients over the ranks; in pieces that is done elsewhere."""
-    if machine.ranks == 1:
-        return model
-    if machine.device.type == "cuda":
-        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)  # type: ignore[no-untyped-call]
-    if in_pieces:
-        return model
-    return DistributedDataParallel(model, device_ids=[machine.device.index] if machine.device.type == "cuda" else None)
+def _with_shared_statistics(model: Model, machine: Machine) -> Model:
+    """The model, with batch norm over the whole batch where several GPUs share it; on a CPU torch has no such layer."""
+    if machine.ranks > 1 and machine.device.type == "cuda":
+        return cast("Model", nn.SyncBatchNorm.convert_sync_batchnorm(model))  # type: ignore[no-untyped-call]
+    return model
 
 
 def _flops_per_item(model: Model, machine: Machine, batches: TrainingBatches, piece: int) -> float:

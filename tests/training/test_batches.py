@@ -67,6 +67,11 @@ def test_the_shares_of_all_ranks_are_the_batch_of_one(ranks, batches):
         assert torch.equal(share.films.tokens[share.owner], whole.films.tokens[whole.owner[items], :length])
 
 
+def test_more_ranks_than_tracks_in_a_batch_are_refused(batches):
+    with pytest.raises(InputError, match="too small for 9 processes"):
+        batches(share=(0, 9))
+
+
 def test_a_wrong_film_is_another_film_with_few_common_tags(batches, shared):
     every, one = (batches(system=SYSTEMS["AVCA"], batch=16, triplet_negatives=how).make(0, 0) for how in ("all", "one"))
     tags = [set(own) for own in shared[1].train.tags]
