@@ -6,6 +6,7 @@ committed is never fetched again; a source that asks for a pause ends the run as
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -138,7 +139,7 @@ def run_to_end(root: str, settings: SoundtrackSettings) -> dict[str, Any] | Stat
 
 def _collect(supply: Supply, run_id: str, progress: Any) -> dict[str, Any]:
     settings, lake = supply.settings, supply.lake
-    counts = {"films": 0, "tracks": 0, "recovered": recover(lake, run_id)}
+    counts = Counter({"films": 0, "tracks": 0, "recovered": recover(lake, run_id)})
     planned = plan(lake, supply, run_id)
     todo = settings.chosen(planned.films, supply.judging.catalogue)
     ended: list[str] = []
@@ -150,13 +151,11 @@ def _collect(supply: Supply, run_id: str, progress: Any) -> dict[str, Any]:
     paused = supply.paused
     if todo and not paused:
         for report in _collect_films(Collector(supply, planned, run_id, film_ended), todo):
-            for name, count in report.counts.items():
-                counts[name] = counts.get(name, 0) + count
+            counts.update(report.counts)
             paused = report.paused
     if planned.reopened and not paused:
         report = reopen_films(quote(Reopener(supply, run_id)), quote(planned.reopened))  # type: ignore[call-overload]
-        for name, count in report.counts.items():
-            counts[name] = counts.get(name, 0) + count
+        counts.update(report.counts)
         paused = report.paused
     if settings.rechecks and not paused:
         report = recheck_tracks(quote(Rechecker(supply, run_id, progress)))  # type: ignore[call-overload]

@@ -49,6 +49,8 @@ def refresh(
     youtube: bool = False,
     i_have_the_right_to_collect: bool = False,
     creative_commons_only: bool = False,
+    daily_requests: Annotated[int, Field(ge=1)] = 20_000,
+    daily_downloads: Annotated[int, Field(ge=1)] = 2_500,
     recheck_days: Annotated[int, Field(ge=0)] = 90,
     most_rechecks: Annotated[int, Field(ge=1)] = 200,
     limit: Annotated[int | None, Field(ge=1)] = None,
@@ -78,6 +80,8 @@ def refresh(
         youtube: Also look for soundtracks on YouTube.
         i_have_the_right_to_collect: Your statement that you may collect this audio; kept with the run.
         creative_commons_only: Take only recordings from the network whose page states a Creative Commons licence.
+        daily_requests: Requests a day to each networked source, over all runs and workers.
+        daily_downloads: Downloads a day from each networked source, over all runs and workers.
         recheck_days: Ask for a track from the network again after so many days, whether it is still there; 0 never.
         most_rechecks: At most this many such questions in one run: two hundred take about an hour.
         limit: At most this many new pages and this many films' music in one run.
@@ -112,6 +116,8 @@ def refresh(
                     youtube=youtube,
                     i_have_the_right_to_collect=i_have_the_right_to_collect,
                     creative_commons_only=creative_commons_only,
+                    daily_requests=daily_requests,
+                    daily_downloads=daily_downloads,
                     recheck_days=recheck_days,
                     most_rechecks=most_rechecks,
                     limit=limit,

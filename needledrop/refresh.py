@@ -8,7 +8,7 @@ from typing import Any, Literal
 import typer
 
 from needledrop.embedded import embedded
-from needledrop.soundtracks import RECHECK_DAYS, RECHECKS, URLS
+from needledrop.soundtracks import CREATIVE_COMMONS, DOWNLOADS, RECHECK_DAYS, RECHECKS, REQUESTS, URLS
 from needledrop.summary import print_summary
 
 LAKE = typer.Option(
@@ -38,8 +38,12 @@ def refresh_command(
         "--i-have-the-right-to-collect",
         help="Your statement that you may collect this audio; kept with the run.",
     ),
+    creative_commons_only: bool = CREATIVE_COMMONS,
+    daily_requests: int = REQUESTS,
+    daily_downloads: int = DOWNLOADS,
     recheck_days: int = RECHECK_DAYS,
     most_rechecks: int = RECHECKS,
+    limit: int = typer.Option(None, min=1, help="At most this many new pages and this many films' music."),
     workers: int = typer.Option(2, min=1, max=64, help="Processes that decode audio side by side."),
     runner: Literal["workers", "processes", "dask"] = typer.Option(
         "workers", help="Where they run: workers, processes or dask; needledrop soundtracks --help says more."
@@ -51,6 +55,7 @@ def refresh_command(
     train: str = typer.Option("when_new", help="when_new, always or never."),
     system: list[str] = typer.Option(["All"], help="System to train, such as All, Plo, TaPlo; may be repeated."),
     preset: str = typer.Option("small", help="small (CPU-sized), paper or released."),
+    seeds: int = typer.Option(1, min=1, help="How many seeds: 0, 1, 2, …."),
     epochs: int = typer.Option(None, min=1, help="At most this many epochs."),
     verbose: bool = typer.Option(False, "--verbose", "-v", help="Show Prefect's own log lines."),
 ) -> None:
@@ -71,8 +76,12 @@ def refresh_command(
         "urls": [str(path) for path in urls or []] or None,
         "youtube": youtube,
         "i_have_the_right_to_collect": right,
+        "creative_commons_only": creative_commons_only,
+        "daily_requests": daily_requests,
+        "daily_downloads": daily_downloads,
         "recheck_days": recheck_days,
         "most_rechecks": most_rechecks,
+        "limit": limit,
         "workers": workers,
         "runner": runner,
         "dask_address": dask_address,
@@ -82,6 +91,7 @@ def refresh_command(
         "train": train,
         "systems": system,
         "preset": preset,
+        "seeds": list(range(seeds)),
         "epochs": epochs,
     }
     run_refresh(parameters, verbose=verbose)

@@ -18,6 +18,7 @@ import duckdb
 
 from storage import datasets, tables
 from storage.lake import Lake
+from storage.mel_settings import MelSettings
 from tasks.curation import duplicates, tags
 from tasks.curation.candidates import Snapshot, digest_of, load_candidates, take_snapshot
 from tasks.curation.card import write_card
@@ -115,9 +116,9 @@ def _write(
     plots: bool,
 ) -> None:
     queries = {
-        datasets.SEGMENTS_FILE: """
+        datasets.SEGMENTS_FILE: f"""
             SELECT film_id, track_id, split, shard, first_row + segment AS row, segment,
-                   segment * 9.92 AS start_seconds
+                   segment * {MelSettings().segment_seconds} AS start_seconds
             FROM (SELECT *, unnest(range(segments)) AS segment FROM split_tracks)""",
         datasets.TRACKS_FILE: "SELECT * FROM split_tracks",
         datasets.EXCLUSIONS_FILE: "SELECT * FROM exclusions",
