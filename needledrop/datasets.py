@@ -12,7 +12,7 @@ from rich.table import Table
 
 from needledrop.embedded import embedded
 from needledrop.opening import open_existing
-from needledrop.refresh import LAKE
+from needledrop.options import DATASET, LakeRoot, TestFrom, TrainUntil, Verbose
 from storage.errors import InputError
 
 SHOWN_CHANGES = 40
@@ -30,17 +30,21 @@ def register(app: typer.Typer) -> None:
 
 
 def curate_command(
-    lake: str = LAKE,
-    train_until: int = typer.Option(2021, help="Last release year of the training side."),
-    test_from: int = typer.Option(2023, help="First release year of the test side; years between validate."),
-    plot: bool = typer.Option(True, help="Leave films without a plot out."),
-    thumbnail: bool = typer.Option(True, help="Leave films without a picture out."),
-    tracks: bool = typer.Option(True, help="Leave films without a usable recording out."),
-    tag: bool = typer.Option(True, help="Leave films out of which every tag is rare."),
-    min_films_per_tag: int = typer.Option(2, min=1, help="Keep a tag that so many distinct films carry."),
-    leave_out: list[str] = typer.Option(None, help="Film, track or FILM/TRACK to leave out; may be repeated."),
-    plots: bool = typer.Option(True, help="Draw the card's plots."),
-    verbose: bool = typer.Option(False, "--verbose", "-v", help="Show Prefect's own log lines."),
+    lake: LakeRoot = "lake",
+    train_until: TrainUntil = 2021,
+    test_from: TestFrom = 2023,
+    plot: bool = typer.Option(True, help="Leave films without a plot out.", rich_help_panel=DATASET),
+    thumbnail: bool = typer.Option(True, help="Leave films without a picture out.", rich_help_panel=DATASET),
+    tracks: bool = typer.Option(True, help="Leave films without a usable recording out.", rich_help_panel=DATASET),
+    tag: bool = typer.Option(True, help="Leave films out of which every tag is rare.", rich_help_panel=DATASET),
+    min_films_per_tag: int = typer.Option(
+        2, min=1, help="Keep a tag that so many distinct films carry.", rich_help_panel=DATASET
+    ),
+    leave_out: list[str] = typer.Option(
+        None, help="Film, track or FILM/TRACK to leave out; may be repeated.", rich_help_panel=DATASET
+    ),
+    plots: bool = typer.Option(True, help="Draw the card's plots.", rich_help_panel=DATASET),
+    verbose: Verbose = False,
 ) -> None:
     """Make a version of the data set from what the lake holds, if its content is new.
 
@@ -72,7 +76,7 @@ def curate_command(
 
 
 @datasets_app.command("list")
-def list_command(lake: str = LAKE) -> None:
+def list_command(lake: LakeRoot = "lake") -> None:
     """List the versions, the current one last, and what refers to each.
 
     [bold]Example[/]: needledrop datasets list
@@ -95,7 +99,7 @@ def list_command(lake: str = LAKE) -> None:
 def compare_command(
     old: str = typer.Argument(help="The earlier version."),
     new: str = typer.Argument(None, help="The later version; the current one if left out."),
-    lake: str = LAKE,
+    lake: LakeRoot = "lake",
     every: bool = typer.Option(False, "--all", help="Print every change, not only the first ones."),
 ) -> None:
     """Say what came, what went and what changed from one version to another.
@@ -124,7 +128,7 @@ def compare_command(
 @datasets_app.command("delete")
 def delete_command(
     versions: list[str] = typer.Argument(None, help="Versions to delete; all that nothing needs if left out."),
-    lake: str = LAKE,
+    lake: LakeRoot = "lake",
     yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask."),
 ) -> None:
     """Delete versions that nothing refers to: not the current one, and none that a run was trained on.
@@ -156,7 +160,7 @@ def export_command(
     version: str = typer.Option(None, help="The version; the current one if left out."),
     form: str = typer.Option("parquet", "--format", help="parquet (a folder for load_dataset) or webdataset (tar)."),
     mels: bool = typer.Option(True, help="parquet: put the mel-spectrograms beside the segments."),
-    lake: str = LAKE,
+    lake: LakeRoot = "lake",
 ) -> None:
     """Write a version out for other tools: one file or more a split, without the lake.
 

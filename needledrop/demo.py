@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from needledrop.options import Verbose
 from needledrop.refresh import run_refresh
 
 
@@ -17,7 +18,7 @@ def register(app: typer.Typer) -> None:
 def demo_command(
     lake: str = typer.Option("demo-lake", help="Where the lake of the demo is kept."),
     corpus: Path = typer.Option(Path("demo-corpus"), help="Where the invented films and their music are written."),
-    verbose: bool = typer.Option(False, "--verbose", "-v", help="Show Prefect's own log lines."),
+    verbose: Verbose = False,
 ) -> None:
     """Make 132 invented films with their music, collect them, train on them and measure the model.
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from needledrop.embedded import embedded
+from needledrop.options import FILMS, WIKIPEDIA_API, Contact, Images, LakeRoot, Verbose, Wiki
 from storage.errors import InputError
 
 
@@ -20,25 +21,33 @@ def register(app: typer.Typer) -> None:
 
 def films_command(
     export: Annotated[
-        Path | None, typer.Option(help="A MediaWiki XML export or dump: .xml, .xml.gz, .xml.bz2.")
+        Path | None,
+        typer.Option(help="A MediaWiki XML export or dump: .xml, .xml.gz, .xml.bz2.", rich_help_panel=FILMS),
     ] = None,
-    images: Annotated[Path | None, typer.Option(help="Folder with the pictures that the export names.")] = None,
+    images: Images = None,
     years: Annotated[
-        str | None, typer.Option(help="Release years from the wiki: 2022, 2019-2022 or 2014,2016.")
+        str | None,
+        typer.Option(help="Release years from the wiki: 2022, 2019-2022 or 2014,2016.", rich_help_panel=FILMS),
     ] = None,
     titles: Annotated[
-        list[str] | None, typer.Option(help="A title, page id or address; repeat it, or give @FILE with one a line.")
+        list[str] | None,
+        typer.Option(
+            help="A title, page id or address; repeat it, or give @FILE with one a line.", rich_help_panel=FILMS
+        ),
     ] = None,
-    wiki: Annotated[str, typer.Option(help="Address of the wiki's api.php.")] = "https://en.wikipedia.org/w/api.php",
-    contact: Annotated[
-        str | None, typer.Option(envvar="NEEDLEDROP_CONTACT", help="Your mail address or page, told to the wiki.")
+    wiki: Wiki = WIKIPEDIA_API,
+    contact: Contact = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Read at most this many new pages.", rich_help_panel=FILMS)
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Read at most this many new pages.")] = None,
     requests_per_minute: Annotated[
-        float, typer.Option(min=1, help="The pace. Wikimedia lets 200 through for a client that names a contact.")
+        float,
+        typer.Option(
+            min=1, help="The pace. Wikimedia lets 200 through for a client that names a contact.", rich_help_panel=FILMS
+        ),
     ] = 150,
-    lake: Annotated[str, typer.Option(help="Root of the lake: a folder, or s3://bucket/prefix.")] = "lake",
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's own log lines.")] = False,
+    lake: LakeRoot = "lake",
+    verbose: Verbose = False,
 ) -> None:
     """Collect films: their plot, tags, year and picture. Only what is new or changed is fetched.
 

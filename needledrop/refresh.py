@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import typer
 
+from needledrop import options
 from needledrop.embedded import embedded
-from needledrop.soundtracks import CREATIVE_COMMONS, DOWNLOADS, RECHECK_DAYS, RECHECKS, REQUESTS, URLS
-from needledrop.summary import print_summary
-
-LAKE = typer.Option(
-    "lake", "--lake", envvar="NEEDLEDROP_LAKE", help="Root of the lake: a folder, or s3://bucket/prefix."
+from needledrop.options import (
+    WIKIPEDIA_API,
+    Contact,
+    CreativeCommonsOnly,
+    DailyDownloads,
+    DailyRequests,
+    DaskAddress,
+    Epochs,
+    Images,
+    LakeRoot,
+    MostRechecks,
+    MusicLists,
+    Preset,
+    RecheckDays,
+    Right,
+    Runner,
+    Seeds,
+    Systems,
+    TestFrom,
+    TrainUntil,
+    Urls,
+    Verbose,
+    Wiki,
+    Workers,
+    Youtube,
 )
+from needledrop.summary import print_summary
 
 
 def register(app: typer.Typer) -> None:
@@ -22,42 +44,47 @@ def register(app: typer.Typer) -> None:
 
 
 def refresh_command(
-    lake: str = LAKE,
-    films: Path = typer.Option(None, help="MediaWiki XML export or dump: .xml, .xml.bz2, .xml.gz."),
-    images: Path = typer.Option(None, help="Folder with the pictures that the export names."),
-    years: list[int] = typer.Option(None, "--year", help="Release year to collect from the wiki; may be repeated."),
-    wiki: str = typer.Option("https://en.wikipedia.org/w/api.php", help="Address of the wiki's api.php."),
-    contact: str = typer.Option(None, envvar="NEEDLEDROP_CONTACT", help="Your mail or page, told to the wiki."),
-    music: list[Path] = typer.Option(
-        None, help="Music folder, or CSV list of film,path,title,artist,licence; may be repeated."
+    lake: LakeRoot = "lake",
+    films: Path = typer.Option(
+        None, help="MediaWiki XML export or dump: .xml, .xml.bz2, .xml.gz.", rich_help_panel=options.FILMS
     ),
-    urls: list[Path] = URLS,
-    youtube: bool = typer.Option(False, help="Also look for soundtracks on YouTube."),
-    right: bool = typer.Option(
-        False,
-        "--i-have-the-right-to-collect",
-        help="Your statement that you may collect this audio; kept with the run.",
+    images: Images = None,
+    years: list[int] = typer.Option(
+        None,
+        "--year",
+        help="Release year to collect from the wiki; may be repeated.",
+        rich_help_panel=options.FILMS,
     ),
-    creative_commons_only: bool = CREATIVE_COMMONS,
-    daily_requests: int = REQUESTS,
-    daily_downloads: int = DOWNLOADS,
-    recheck_days: int = RECHECK_DAYS,
-    most_rechecks: int = RECHECKS,
+    wiki: Wiki = WIKIPEDIA_API,
+    contact: Contact = None,
     limit: int = typer.Option(None, min=1, help="At most this many new pages and this many films' music."),
-    workers: int = typer.Option(2, min=1, max=64, help="Processes that decode audio side by side."),
-    runner: Literal["workers", "processes", "dask"] = typer.Option(
-        "workers", help="Where they run: workers, processes or dask; needledrop soundtracks --help says more."
+    music: MusicLists = None,
+    urls: Urls = None,
+    youtube: Youtube = False,
+    right: Right = False,
+    creative_commons_only: CreativeCommonsOnly = False,
+    daily_requests: DailyRequests = 20_000,
+    daily_downloads: DailyDownloads = 2_500,
+    recheck_days: RecheckDays = 90,
+    most_rechecks: MostRechecks = 200,
+    workers: Workers = 2,
+    runner: Runner = "workers",
+    dask_address: DaskAddress = None,
+    train_until: TrainUntil = 2021,
+    test_from: TestFrom = 2023,
+    thumbnails: bool = typer.Option(
+        True, help="Leave films without a picture out of the version.", rich_help_panel=options.DATASET
     ),
-    dask_address: str = typer.Option(None, help="A running Dask scheduler (tcp://host:8786) for --runner dask."),
-    train_until: int = typer.Option(2021, help="Last release year of the training split."),
-    test_from: int = typer.Option(2023, help="First release year of the test split; years between validate."),
-    thumbnails: bool = typer.Option(True, help="Leave films without a picture out of the version."),
-    train: str = typer.Option("when_new", help="when_new, always or never."),
-    system: list[str] = typer.Option(["All"], help="System to train, such as All, Plo, TaPlo; may be repeated."),
-    preset: str = typer.Option("small", help="small (CPU-sized), paper or released."),
-    seeds: int = typer.Option(1, min=1, help="How many seeds: 0, 1, 2, …."),
-    epochs: int = typer.Option(None, min=1, help="At most this many epochs."),
-    verbose: bool = typer.Option(False, "--verbose", "-v", help="Show Prefect's own log lines."),
+    train: str = typer.Option(
+        "when_new",
+        help="when_new (a version that has no run yet), always or never.",
+        rich_help_panel=options.TRAINING,
+    ),
+    system: Systems = None,
+    preset: Preset = "small",
+    seeds: Seeds = 1,
+    epochs: Epochs = None,
+    verbose: Verbose = False,
 ) -> None:
     """Walk the whole road: films → soundtracks → data-set version → model → metrics.
 
@@ -89,7 +116,7 @@ def refresh_command(
         "test_from": test_from,
         "require_thumbnail": thumbnails,
         "train": train,
-        "systems": system,
+        "systems": system or ["All"],
         "preset": preset,
         "seeds": list(range(seeds)),
         "epochs": epochs,

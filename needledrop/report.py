@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from needledrop.opening import open_existing
-from needledrop.refresh import LAKE
+from needledrop.options import LakeRoot
 from storage.errors import InputError
 
 
@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 
 
 def report_command(
-    lake: str = LAKE,
+    lake: LakeRoot = "lake",
     dataset: str = typer.Option(None, help="The data-set version; by default the one measured last."),
     output: Path = typer.Option(Path("needledrop-report.html"), "--output", "-o", help="The page to write."),
 ) -> None:

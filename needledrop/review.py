@@ -8,13 +8,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from needledrop.options import LakeRoot
 from storage.errors import InputError
 from storage.lake import Lake
 
 PAIR_PARTS = 2
-LAKE = typer.Option(
-    "lake", "--lake", envvar="NEEDLEDROP_LAKE", help="Root of the lake: a folder, or s3://bucket/prefix."
-)
 
 
 def register(app: typer.Typer) -> None:
@@ -23,7 +21,7 @@ def register(app: typer.Typer) -> None:
 
 
 def review_command(
-    lake: str = LAKE,
+    lake: LakeRoot = "lake",
     yes: list[str] = typer.Option(None, help="A pair FILM_ID/TRACK_ID that belongs together; may be repeated."),
     no: list[str] = typer.Option(None, help="A pair FILM_ID/TRACK_ID that does not; may be repeated."),
     note: str = typer.Option("", help="Why, for the record."),

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from needledrop.opening import open_existing
-from needledrop.refresh import LAKE
+from needledrop.options import LakeRoot
 from needledrop.sql import answer
 from storage.errors import InputError
 
@@ -30,7 +30,7 @@ def search_command(
     all_tracks: bool = typer.Option(
         False, "--all-tracks", help="Search every track of the version, not only the test films'; slow the first time."
     ),
-    lake: str = LAKE,
+    lake: LakeRoot = "lake",
 ) -> None:
     """Find existing music for a new film, from its plot, tags and picture, or any of them.
 

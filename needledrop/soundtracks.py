@@ -2,57 +2,35 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from needledrop import review
+from needledrop import options, review
 from needledrop.embedded import embedded
+from needledrop.options import (
+    CreativeCommonsOnly,
+    DailyDownloads,
+    DailyRequests,
+    DaskAddress,
+    Encoding,
+    KeepAudio,
+    LakeRoot,
+    MostRechecks,
+    MusicLists,
+    Pace,
+    RecheckDays,
+    Right,
+    Runner,
+    ShortTracks,
+    Urls,
+    Verbose,
+    Workers,
+    Youtube,
+)
 from storage.errors import InputError, SourcePaused
-
-ExtractionRunner = Literal["workers", "processes", "dask"]
-ShortTracks = Literal["pad", "refuse"]
-Encoding = Literal["uint8", "float16"]
-
-LAKE = typer.Option(
-    "lake", "--lake", envvar="NEEDLEDROP_LAKE", help="Root of the lake: a folder, or s3://bucket/prefix."
-)
-MUSIC = typer.Option(None, help="Music folder, or CSV list of film,path,title,artist,licence; may be repeated.")
-URLS = typer.Option(None, help="List of addresses or RSS feeds: one a line, or a CSV with film,url; may be repeated.")
-YOUTUBE = typer.Option(False, help="Look for each film's album on YouTube, then search.")
-ORDER = typer.Option(None, help="Source to ask first: music, urls or youtube; repeat for the second and third.")
-RIGHT = typer.Option(
-    False, "--i-have-the-right-to-collect", help="Your statement that you may collect this audio; kept with the run."
-)
-CREATIVE_COMMONS = typer.Option(False, help="From the network, take only what states a Creative Commons licence.")
-KEEP_AUDIO = typer.Option(False, help="Keep downloads in the lake; deleted once their mels are committed otherwise.")
-REQUESTS = typer.Option(20_000, min=1, help="Requests a day to each source, over all runs and workers.")
-DOWNLOADS = typer.Option(2_500, min=1, help="Downloads a day from each source, over all runs and workers.")
-RECHECK_DAYS = typer.Option(90, min=0, help="Ask after so many days whether a track is still there; 0 never.")
-RECHECKS = typer.Option(200, min=1, help="At most this many such questions in one run; two hundred take an hour.")
-PACE = typer.Option(1.0, min=0.0, max=10.0, help="Multiplies every wait; below 1 only for servers of your own.")
-WORKERS = typer.Option(2, min=1, max=64, help="Processes that decode audio side by side.")
-RUNNER = typer.Option(
-    "workers",
-    help="Where they run: workers (here, at the least cost), processes (Prefect's process runner, a task run for each "
-    "16 films) or dask (the same on Dask, also on other machines; pip install 'needledrop\\[dask]'). For big batches.",
-)
-DASK_ADDRESS = typer.Option(
-    None,
-    help="A running Dask scheduler (tcp://host:8786); without it one is started here. Lake and audio must be shared.",
-)
-SHORT_TRACKS = typer.Option(
-    "refuse", help="What becomes of a recording shorter than a segment (9.92 s): refuse, or pad with silence."
-)
-ENCODING = typer.Option(
-    None,
-    help="uint8 (steps of 0.31 dB) or float16 (decibels, twice the bytes); by default the lake's own, "
-    "and uint8 in a new lake.",
-)
-VERBOSE = typer.Option(False, "--verbose", "-v", help="Show Prefect's own log lines.")
 
 
 def register(app: typer.Typer) -> None:
@@ -64,27 +42,31 @@ def register(app: typer.Typer) -> None:
 
 
 def soundtracks_command(
-    lake: str = LAKE,
-    music: list[Path] = MUSIC,
-    urls: list[Path] = URLS,
-    youtube: bool = YOUTUBE,
-    order: list[str] = ORDER,
-    right: bool = RIGHT,
-    creative_commons_only: bool = CREATIVE_COMMONS,
-    keep_audio: bool = KEEP_AUDIO,
+    lake: LakeRoot = "lake",
+    music: MusicLists = None,
+    urls: Urls = None,
+    youtube: Youtube = False,
+    order: list[str] = typer.Option(
+        None,
+        help="Source to ask first: music, urls or youtube; repeat for the second and third.",
+        rich_help_panel=options.MUSIC,
+    ),
+    right: Right = False,
+    creative_commons_only: CreativeCommonsOnly = False,
+    keep_audio: KeepAudio = False,
     film: list[str] = typer.Option(None, help="Only this film: id, page id or title; may be repeated."),
     limit: int = typer.Option(None, min=1, help="At most this many films."),
-    daily_requests: int = REQUESTS,
-    daily_downloads: int = DOWNLOADS,
-    recheck_days: int = RECHECK_DAYS,
-    most_rechecks: int = RECHECKS,
-    pace: float = PACE,
-    workers: int = WORKERS,
-    runner: ExtractionRunner = RUNNER,
-    dask_address: str = DASK_ADDRESS,
-    short_tracks: ShortTracks = SHORT_TRACKS,
-    encoding: Encoding = ENCODING,
-    verbose: bool = VERBOSE,
+    daily_requests: DailyRequests = 20_000,
+    daily_downloads: DailyDownloads = 2_500,
+    recheck_days: RecheckDays = 90,
+    most_rechecks: MostRechecks = 200,
+    pace: Pace = 1.0,
+    workers: Workers = 2,
+    runner: Runner = "workers",
+    dask_address: DaskAddress = None,
+    short_tracks: ShortTracks = "refuse",
+    encoding: Encoding = None,
+    verbose: Verbose = False,
 ) -> None:
     """Collect the music of every film in the lake that has none yet.
 
@@ -122,23 +104,23 @@ def soundtracks_command(
 
 
 def retry_command(
-    lake: str = LAKE,
+    lake: LakeRoot = "lake",
     reason: list[str] = typer.Option(None, help="Reason of the failures to try again; may be repeated."),
-    music: list[Path] = MUSIC,
-    urls: list[Path] = URLS,
-    youtube: bool = YOUTUBE,
-    right: bool = RIGHT,
-    creative_commons_only: bool = CREATIVE_COMMONS,
-    keep_audio: bool = KEEP_AUDIO,
-    daily_requests: int = REQUESTS,
-    daily_downloads: int = DOWNLOADS,
-    pace: float = PACE,
-    workers: int = WORKERS,
-    runner: ExtractionRunner = RUNNER,
-    dask_address: str = DASK_ADDRESS,
-    short_tracks: ShortTracks = SHORT_TRACKS,
-    encoding: Encoding = ENCODING,
-    verbose: bool = VERBOSE,
+    music: MusicLists = None,
+    urls: Urls = None,
+    youtube: Youtube = False,
+    right: Right = False,
+    creative_commons_only: CreativeCommonsOnly = False,
+    keep_audio: KeepAudio = False,
+    daily_requests: DailyRequests = 20_000,
+    daily_downloads: DailyDownloads = 2_500,
+    pace: Pace = 1.0,
+    workers: Workers = 2,
+    runner: Runner = "workers",
+    dask_address: DaskAddress = None,
+    short_tracks: ShortTracks = "refuse",
+    encoding: Encoding = None,
+    verbose: Verbose = False,
 ) -> None:
     """Try failures of some reasons again, and nothing else: also those that were given up or are not due yet.
 
@@ -185,7 +167,7 @@ def _run(parameters: dict[str, Any], *, verbose: bool) -> None:
 
 def takedown_command(
     item: str = typer.Argument(help="A film id (enwiki-123), a track id (youtube:ID) or a channel (channel:ID)."),
-    lake: str = LAKE,
+    lake: LakeRoot = "lake",
     because: str = typer.Option("", help="Why, for the record."),
     undo: bool = typer.Option(False, help="Take the item off the list; what was removed stays removed."),
 ) -> None:

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from needledrop.opening import open_existing
-from needledrop.refresh import LAKE
+from needledrop.options import LakeRoot
 from storage.errors import InputError
 from storage.lake import Lake
 
@@ -41,7 +41,7 @@ def register(app: typer.Typer) -> None:
 
 def sql_command(
     query: str = typer.Argument(None, help="A query; without one, a shell opens."),
-    lake: str = LAKE,
+    lake: LakeRoot = "lake",
 ) -> None:
     """Ask the lake in SQL (DuckDB, read-only): runs, epochs, ranks, the metrics, and everything collected.
 

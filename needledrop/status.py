@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from needledrop.opening import open_existing
-from needledrop.refresh import LAKE
+from needledrop.options import LakeRoot
 from storage.status import Status, read_status, seconds_left
 
 FAILURES_SHOWN = 12
@@ -25,7 +25,7 @@ def register(app: typer.Typer) -> None:
     app.command("status")(status_command)
 
 
-def status_command(lake: str = LAKE) -> None:
+def status_command(lake: LakeRoot = "lake") -> None:
     """Show what is collected, what waits, what failed and why, what is paused, and how long it will take.
 
     The same in SQL: the views progress, waiting, failures, pace, missing, version_history, run_counts.

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from needledrop.embedded import embedded
+from needledrop.options import TRAINING, Epochs, LakeRoot, Preset, Seeds, Systems, Verbose
 
 
 def register(app: typer.Typer) -> None:
@@ -16,33 +17,50 @@ def register(app: typer.Typer) -> None:
 
 
 def train_command(
-    system: Annotated[
-        list[str] | None,
+    system: Systems = None,
+    preset: Preset = "small",
+    seeds: Seeds = 1,
+    dataset: Annotated[
+        str | None, typer.Option(help="Version to train on; the newest by default.", rich_help_panel=TRAINING)
+    ] = None,
+    epochs: Epochs = None,
+    batch: Annotated[
+        int | None, typer.Option(min=2, help="Tracks a batch, over all GPUs together.", rich_help_panel=TRAINING)
+    ] = None,
+    micro_batch: Annotated[
+        int | None,
         typer.Option(
-            help="All, Im, Plo, Ta, ImPlo, ImTa, TaPlo, AVCA (frozen towers), AVCA-tuned; repeatable. all: these nine."
+            min=1,
+            help="Encode so many at once: large batches on a small GPU, a third slower.",
+            rich_help_panel=TRAINING,
         ),
     ] = None,
-    preset: Annotated[str, typer.Option(help="small (towers for a CPU), paper (its text) or released.")] = "small",
-    seeds: Annotated[int, typer.Option(min=1, help="How many seeds: 0, 1, 2, ….")] = 1,
-    dataset: Annotated[str | None, typer.Option(help="Version to train on; the newest by default.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="At most this many epochs.")] = None,
-    batch: Annotated[int | None, typer.Option(min=2, help="Tracks a batch, over all GPUs together.")] = None,
-    micro_batch: Annotated[
-        int | None, typer.Option(min=1, help="Encode so many at once: large batches on a small GPU, a third slower.")
+    learning_rate: Annotated[
+        float | None, typer.Option(help="The highest learning rate.", rich_help_panel=TRAINING)
     ] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="The highest learning rate.")] = None,
-    patience: Annotated[int | None, typer.Option(min=1, help="Epochs without improvement before stopping.")] = None,
+    patience: Annotated[
+        int | None, typer.Option(min=1, help="Epochs without improvement before stopping.", rich_help_panel=TRAINING)
+    ] = None,
     eval_segments: Annotated[
-        int | None, typer.Option(min=1, help="Segments a track is embedded from; measured with one as well.")
+        int | None,
+        typer.Option(
+            min=1, help="Segments a track is embedded from; measured with one as well.", rich_help_panel=TRAINING
+        ),
     ] = None,
-    text_model: Annotated[str | None, typer.Option(help="Hub name or folder of pretrained BERT weights.")] = None,
-    image_model: Annotated[str | None, typer.Option(help="Hub name or folder of pretrained ViT weights.")] = None,
-    compiled: Annotated[bool, typer.Option("--compile", help="Use torch.compile; pays on long GPU runs.")] = False,
-    again: Annotated[bool, typer.Option("--again", help="Train anew also what is finished.")] = False,
-    lake: Annotated[
-        str, typer.Option(envvar="NEEDLEDROP_LAKE", help="Root of the lake: a folder, or s3://bucket/prefix.")
-    ] = "lake",
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's own log lines.")] = False,
+    text_model: Annotated[
+        str | None, typer.Option(help="Hub name or folder of pretrained BERT weights.", rich_help_panel=TRAINING)
+    ] = None,
+    image_model: Annotated[
+        str | None, typer.Option(help="Hub name or folder of pretrained ViT weights.", rich_help_panel=TRAINING)
+    ] = None,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Use torch.compile; pays on long GPU runs.", rich_help_panel=TRAINING)
+    ] = False,
+    again: Annotated[
+        bool, typer.Option("--again", help="Train anew also what is finished.", rich_help_panel=TRAINING)
+    ] = False,
+    lake: LakeRoot = "lake",
+    verbose: Verbose = False,
 ) -> None:
     """Train systems and measure them on the held-out years.
 

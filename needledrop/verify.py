@@ -8,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from needledrop.opening import open_existing
-from needledrop.refresh import LAKE
+from needledrop.options import LakeRoot
 from storage.errors import LakeError
 from storage.verify import Damage, file_count, verify
 
@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
 
 
 def verify_command(
-    lake: str = LAKE,
+    lake: LakeRoot = "lake",
     deep: bool = typer.Option(False, help="Also read every page and compare its checksum: reads the whole lake."),
 ) -> None:
     """Look for damage: files cut short or changed, mels without tracks, versions that name what is gone.
