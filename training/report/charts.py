@@ -146,15 +146,18 @@ def _line(line: Line, x: Scale, y: Scale) -> str:
 
 
 def _end_labels(lines: Sequence[Line], y: Scale) -> list[str]:
-    """The names of the lines at the right, each as near its line's end as the others let it be."""
+    """The names of the lines at the right, each as near its line's end as the others let it be and tied to it."""
     order = sorted(lines, key=lambda line: y(line.points[-1][1]))
     placed: list[float] = []
     for line in order:
         natural = y(line.points[-1][1])
         placed.append(max(natural, placed[-1] + _LABEL_PIXELS) if placed else natural)
     overflow = max(0.0, placed[-1] - (_HEIGHT - _BOTTOM))
+    end, begin = _WIDTH - _RIGHT, _WIDTH - _RIGHT + 14
     return [
-        f'<text x="{_WIDTH - _RIGHT + 10}" y="{place - overflow + 4:.1f}" style="fill:{line.colour};font-weight:600">'
+        f'<line x1="{end + 2}" x2="{begin - 3}" y1="{y(line.points[-1][1]):.1f}" y2="{place - overflow:.1f}" '
+        f'stroke="{line.colour}" opacity=".6"/>'
+        f'<text x="{begin}" y="{place - overflow + 4:.1f}" style="fill:{line.colour};font-weight:600">'
         f"{escape(line.label)}</text>"
         for line, place in zip(order, placed, strict=True)
     ]

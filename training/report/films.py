@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from html import escape
 
-from training.report.data import Film, Report, Row
+from training.report.data import Report
+from training.report.film_data import Film
+from training.report.rows import Row
 from training.report.table import rank_number
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from storage.metrics_schema import RECALL_AT
 from training.bootstrap import CONFIDENCE, DRAWS
 from training.report.charts import COLOURS, QUIET, Line, histogram, interval_chart, loss_chart, recall_chart
-from training.report.data import Report, Row, System
+from training.report.data import Report, System
+from training.report.rows import Row
 from training.report.table import number, rank_number
 
 BINS = 20
@@ -35,7 +36,7 @@ def curves_section(report: Report) -> str:
     spoken = "; ".join(f"{line.label}: {line.points[-1][1]:.1f} % at {last}" for line in lines)
     curves = recall_chart([line for line in lines if line.points], f"Recall over K. {spoken}")
     rows = [(s.label, s.row["r_at_10"], s.intervals.get("r_at_10"), colour_of(report, s)) for s in report.systems]
-    rows += [(row["system"], row["r_at_10"], _bounds_of(row), QUIET) for row in report.controls]
+    rows += [(c.row["system"], c.row["r_at_10"], c.intervals.get("r_at_10"), QUIET) for c in report.controls]
     dots = interval_chart(rows, [(report.chance["r_at_10"], "chance")], " %")
     return _wide(
         "Recall over K",
@@ -48,10 +49,6 @@ def curves_section(report: Report) -> str:
         "R@10 with its 95 % interval over films. Grey: controls. The language oracle knows the language tag of every "
         "track's film and nothing else.",
     )
-
-
-def _bounds_of(row: Row) -> tuple[float, float] | None:
-    return None if row["r_at_10_low"] is None else (row["r_at_10_low"], row["r_at_10_high"])
 
 
 def _wide(name: str, chart: str, caption: str) -> str:
@@ -182,7 +179,7 @@ def _slice_order(kind: str, row: Row) -> tuple[float, str]:
 def runs_section(report: Report) -> str:
     """What was run, how long it took, and how numbers were made."""
     lines = [_run_row(system, run) for system in report.systems for run in system.runs]
-    heads = _heads("System", "Seed", "Epochs", "Seconds", "Items/s", "Waiting for data", "MFU", "Code")
+    heads = _heads("System", "Seed", "Epochs", "Seconds", "Items/s", "Waiting for data", "Best MFU", "Code")
     notes = [
         f"Tracks were embedded as <em>{escape(report.policy)}</em>: the mean of that many evenly spaced "
         "segments of 9.92 s.",

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from html import escape
 
 from storage.metrics_schema import RECALL_AT
-from training.report.data import Report, Row, System
+from training.report.data import Intervals, Report, System
+from training.report.rows import Row
 
 RECALLS = tuple(f"r_at_{k}" for k in RECALL_AT)
 TABLE_1 = (*RECALLS, "medr")
@@ -58,11 +59,12 @@ def table_section(report: Report) -> str:
     best = {m: (min if m == "medr" else max)(s.row[m] for s in report.systems) for m in TABLE_1}
     body = [line for system in report.systems for line in _system_rows(system, report.paper, best)]
     body.append(_group("Controls and bounds on the same films"))
-    body += [_plain_row(row["system"], row, "ours") for row in (*report.controls, report.chance, report.ceiling)]
+    body += [_plain_row(c.row["system"], c.row, "ours", c.intervals) for c in report.controls]
+    body += [_plain_row(row["system"], row, "ours", {}) for row in (report.chance, report.ceiling)]
     absent = [name for name in report.paper if name not in {s.row["system"] for s in report.systems}]
     if absent:
         body.append(_group("The paper's systems that were not trained here"))
-        body += [_plain_row(name, report.paper[name], "paper") for name in absent]
+        body += [_plain_row(name, report.paper[name], "paper", {}) for name in absent]
     caption = (
         "Share of test tracks among the first K for their film, in percent, and the median rank. Small: 95 % interval "
         "by bootstrap over films. Grey: the paper's Table 1, measured on 207 other films and 1,964 tracks, where "
@@ -81,17 +83,10 @@ def table_section(report: Report) -> str:
 def by_film_section(report: Report) -> str:
     """What somebody sees who looks for one film: the share of films with a hit, and how early it comes."""
     best = {metric: max(system.row[metric] for system in report.systems) for metric in BY_FILM}
-    lines = []
-    for system in report.systems:
-        cells = "".join(
-            _cell(_by_film(m, system.row[m]), _film_ends(m, system.intervals.get(m)), system.row[m] == best[m])
-            for m in BY_FILM
-        )
-        lines.append(f'<tr><th scope="row">{escape(system.label)}</th>{cells}</tr>')
+    lines = [_film_row(system.label, system.row, system.intervals, best) for system in report.systems]
     lines.append(_group("Controls and bounds on the same films", len(BY_FILM) + 1))
-    for row in (*report.controls, report.chance, report.ceiling):
-        cells = "".join(f"<td>{_by_film(metric, row[metric])}</td>" for metric in BY_FILM)
-        lines.append(f'<tr><th scope="row">{escape(row["system"])}</th>{cells}</tr>')
+    lines += [_film_row(control.row["system"], control.row, control.intervals, {}) for control in report.controls]
+    lines += [_film_row(row["system"], row, {}, {}) for row in (report.chance, report.ceiling)]
     caption = (
         "Means over films. Hit@K: films of which at least one track is among the first K, in percent. MRR: one over "
         "the rank of the first own track. mAP and nDCG: how early all own tracks come, 1 at best. Small: 95 % interval."
@@ -101,6 +96,11 @@ def by_film_section(report: Report) -> str:
         f'<div class="scroll" tabindex="0" role="region" aria-label="By film"><table><caption>{caption}</caption>'
         f'<thead><tr><th scope="col">System</th>{heads}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
     )
+
+
+def _film_row(name: str, row: Row, intervals: Intervals, best: dict[str, float]) -> str:
+    cells = "".join(_cell(_by_film(m, row[m]), _film_ends(m, intervals.get(m)), row[m] == best.get(m)) for m in BY_FILM)
+    return f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>'
 
 
 def _by_film(metric: str, value: float) -> str:
@@ -118,25 +118,25 @@ def _system_rows(system: System, paper: dict[str, Row], best: dict[str, float]) 
         for metric in TABLE_1
     ]
     seeds = f"<small>{row['seeds']} seeds, R@10 ± {number(row['r_at_10_sd'])}</small>" if row["seeds"] > 1 else ""
-    times = (
-        f"<td>{number(row['r_at_10'] / (100 * 10 / row['candidates']), 1)}</td>"
-        if row["candidates"] > 10
-        else "<td>–</td>"
-    )
     kind = "ours has-paper" if theirs or system.parity else "ours"
-    lines = [f'<tr class="{kind}"><th scope="row">{escape(system.label)}{seeds}</th>{"".join(cells)}{times}</tr>']
+    head = f'<th scope="row">{escape(system.label)}{seeds}</th>'
+    lines = [f'<tr class="{kind}">{head}{"".join(cells)}{_times_chance(row)}</tr>']
     if system.parity:
-        lines.append(_plain_row("one segment a track", system.parity, "paper"))
+        lines.append(_plain_row("one segment a track", system.parity, "paper", {}))
     if theirs:
-        lines.append(_plain_row("paper", theirs, "paper"))
+        lines.append(_plain_row("paper", theirs, "paper", {}))
     return lines
 
 
-def _plain_row(name: str, row: Row, kind: str) -> str:
-    cells = "".join(f"<td>{_figure(metric, row[metric])}</td>" for metric in TABLE_1)
-    times = number(row["r_at_10"] / (100 * min(10, row["candidates"]) / row["candidates"]), 1)
+def _plain_row(name: str, row: Row, kind: str, intervals: Intervals) -> str:
+    cells = "".join(_cell(_figure(m, row[m]), _ends(m, intervals.get(m)), is_best=False) for m in TABLE_1)
     seeds = f"<small>{row['seeds']} seeds</small>" if (row.get("seeds") or 0) > 1 else ""
-    return f'<tr class="{kind}"><th scope="row">{escape(name)}{seeds}</th>{cells}<td>{times}</td></tr>'
+    return f'<tr class="{kind}"><th scope="row">{escape(name)}{seeds}</th>{cells}{_times_chance(row)}</tr>'
+
+
+def _times_chance(row: Row) -> str:
+    chance = 100 * min(10, row["candidates"]) / row["candidates"]
+    return f"<td>{number(row['r_at_10'] / chance, 1)}</td>"
 
 
 def _group(title: str, columns: int = len(TABLE_1) + 2) -> str:
