@@ -21,7 +21,7 @@ class Decision(StrEnum):
     REJECTED = "rejected"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Film:
     """What matching knows of a film. `title` is the page's, with any disambiguation in brackets."""
 

@@ -26,20 +26,20 @@ class Catalogue:
 
     def __init__(self, films: Iterable[Film]) -> None:
         self.films: dict[str, Film] = {film.film_id: film for film in films}
-        self._by_phrase: dict[str, set[str]] = defaultdict(set)
-        self._by_word: dict[str, set[str]] = defaultdict(set)
-        self._by_title: dict[str, set[str]] = defaultdict(set)
+        # Lists, not sets: most have one entry, and an empty set takes 216 bytes.
+        self._by_phrase: dict[str, list[str]] = defaultdict(list)
+        self._by_word: dict[str, list[str]] = defaultdict(list)
+        self._by_title: dict[str, list[str]] = defaultdict(list)
         for film in self.films.values():
             words = title_words(film.title)
-            for phrase in {words, without_article(words)}:
-                self._by_phrase["".join(phrase)].add(film.film_id)
-            for name in film.names:
-                self._by_phrase["".join(title_words(name))].add(film.film_id)
+            phrases = {words, without_article(words), *(title_words(name) for name in film.names)}
+            for phrase in {"".join(phrase) for phrase in phrases}:
+                self._by_phrase[phrase].append(film.film_id)
             if len(words) >= _COVERED_WORDS:
                 for word in set(words):
-                    self._by_word[word].add(film.film_id)
-            for name in {film.title, plain_title(film.title)}:
-                self._by_title[name.casefold()].add(film.film_id)
+                    self._by_word[word].append(film.film_id)
+            for name in {film.title.casefold(), plain_title(film.title).casefold()}:
+                self._by_title[name].append(film.film_id)
 
     def named_in(self, candidate: Candidate) -> list[Film]:
         """The films whose titles stand in a candidate's texts, as a phrase or by most of their words."""
@@ -49,10 +49,10 @@ class Catalogue:
             words = words_of(text).words
             for start in range(len(words)):
                 for end in range(start + 1, min(len(words), start + LONGEST_TITLE_WORDS) + 1):
-                    found |= self._by_phrase.get("".join(words[start:end]), set())
+                    found.update(self._by_phrase.get("".join(words[start:end]), ()))
             if text is not description:
                 found |= self._mostly_named(words)
-            found |= self._by_title.get(text.split(" (")[0].casefold(), set())
+            found.update(self._by_title.get(text.split(" (")[0].casefold(), ()))
         return [self.films[film_id] for film_id in sorted(found)]
 
     def rivals(self, film: Film, candidate: Candidate) -> list[Film]:
@@ -64,7 +64,7 @@ class Catalogue:
         wanted = name.strip()
         if wanted in self.films:
             return [self.films[wanted]]
-        by_title = self._by_title.get(wanted.replace("_", " ").casefold(), set())
+        by_title = set(self._by_title.get(wanted.replace("_", " ").casefold(), ()))
         exact = {f for f in by_title if self.films[f].title.casefold() == wanted.replace("_", " ").casefold()}
         by_page = {f for f in self.films if f.rsplit("-", 1)[-1] == wanted} if wanted.isdigit() else set()
         return [self.films[film_id] for film_id in sorted(exact or by_title or by_page)]
