@@ -17,6 +17,9 @@ import av
 import numpy as np
 import pytest
 
+from storage import tables
+from storage.lake import Lake
+
 TYPES = {"webm": "audio/webm", "opus": "audio/ogg", "m4a": "audio/mp4", "mp3": "audio/mpeg", "aac": "audio/aac"}
 CODECS = {"webm": "libopus", "opus": "libopus", "m4a": "aac", "mp3": "libmp3lame", "aac": "aac"}
 FORMATS = {"opus": "ogg", "m4a": "ipod", "aac": "adts"}
@@ -180,3 +183,13 @@ def server(media_folder: Path) -> Iterator[MediaServer]:
     threading.Thread(target=made.serve_forever, daemon=True).start()
     yield made
     made.shutdown()
+
+
+@pytest.fixture
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    """An empty lake with its own cache; no proxy stands between it and the server."""
+    monkeypatch.setenv("NEEDLEDROP_CACHE", str(tmp_path / "cache"))
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    return tables.open_tables(str(tmp_path / "lake"))

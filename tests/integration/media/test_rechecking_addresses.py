@@ -27,14 +27,6 @@ LONG_AGO = datetime.now(UTC) - timedelta(days=100)
 
 
 @pytest.fixture
-def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
-    monkeypatch.setenv("NEEDLEDROP_CACHE", str(tmp_path / "cache"))
-    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    return tables.open_tables(str(tmp_path / "lake"))
-
-
-@pytest.fixture
 def source(lake: Lake, tmp_path: Path) -> Iterator[UrlSource]:
     gate = Gate(lake, "url_list", "test", "1", {"requests": 1000, "downloads": 100})
     fetcher = Fetcher(tmp_path / "cache", Pace(0.0), gate.count_request, 3.0, socket_timeout_seconds=1.0)

@@ -25,13 +25,9 @@ FILM = Film("enwiki-1", "Slow Water", 2016)
 
 
 @pytest.fixture
-def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
-    monkeypatch.setenv("NEEDLEDROP_CACHE", str(tmp_path / "cache"))
-    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    made = tables.open_tables(str(tmp_path / "lake"))
-    tables.append(made, FILMS, [{"film_id": "enwiki-1", "title": "Slow Water", "year": 2016, "state": "present"}], "t")
-    return made
+def lake(lake: Lake) -> Lake:
+    tables.append(lake, FILMS, [{"film_id": "enwiki-1", "title": "Slow Water", "year": 2016, "state": "present"}], "t")
+    return lake
 
 
 @pytest.fixture

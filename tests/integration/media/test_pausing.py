@@ -1,0 +1,50 @@
+"""A server that asks for a pause in the middle of a run ends it as paused, whoever decodes the audio."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from flows.collect_soundtracks import collect_soundtracks
+from storage import tables
+from storage.lake import Lake
+from storage.schemas import FILMS
+
+pytestmark = pytest.mark.integration
+ADDRESSES = ["one.mp3", "two.m4a", "status-429/three.webm", "four.opus"]
+
+
+@pytest.mark.parametrize("runner", ["workers", "processes", "dask"])
+def test_what_came_before_the_pause_stays_and_nothing_is_asked_after_it(
+    lake: Lake, server: Any, tmp_path: Any, runner: str, prefect_server: None
+) -> None:
+    if runner == "dask":
+        pytest.importorskip("prefect_dask")
+    films = [
+        {"film_id": f"enwiki-{n}", "page_id": n, "title": f"Film {n}", "year": 2010 + n, "state": "present"}
+        for n in range(4)
+    ]
+    tables.append(lake, FILMS, films, "test")
+    listing = tmp_path / "urls.csv"
+    listing.write_text("film,url\n" + "".join(f"enwiki-{n},{server.url}/{a}\n" for n, a in enumerate(ADDRESSES)))
+
+    def run() -> Any:
+        return collect_soundtracks(
+            lake=lake.root,
+            urls=[str(listing)],
+            i_have_the_right_to_collect=True,
+            pace=0.0,
+            workers=1,
+            runner=runner,
+            return_state=True,
+        )
+
+    state = run()
+    assert state.name == "Paused"
+    assert (state.result()["films"], len(lake.list("mels"))) == (2, 2)
+    assert not lake.list("claims")
+    assert not any("four" in path for _method, path, _range in server.log)
+    asked = len(server.log)
+    assert run().name == "Paused"
+    assert len(server.log) == asked
