@@ -22,6 +22,7 @@ from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 from storage.errors import InputError
 from storage.lake import Lake
 from storage.mel_settings import MelSettings
+from tasks.interrupts import starting_deaf
 from tasks.soundtracks.collecting import Collector
 from tasks.soundtracks.extraction import Extraction, FilmJob, FilmResult, extract_films
 from tasks.soundtracks.line import Extracting
@@ -100,6 +101,7 @@ class _Submitted:
         """
         for start in range(0, len(jobs), FILMS_A_TASK_RUN):
             parameters = {**self._common, "jobs": list(jobs[start : start + FILMS_A_TASK_RUN])}
-            self._submitted.append(self._runner.submit(extract_batch, parameters))
+            with starting_deaf():  # a process that dies of Ctrl-C leaves its task run, and the flow, waiting for ever
+                self._submitted.append(self._runner.submit(extract_batch, parameters))
         while len(self._submitted) > (0 if to_the_end else self._ahead):
             yield from self._submitted.popleft().result()

@@ -9,17 +9,23 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
+from rich.console import Console
+
 from storage.errors import NeedledropError
+from tasks.interrupts import starting_deaf
 
 
 class _SentenceInsteadOfTraceback(logging.Filter):
-    """Prefect logs every exception twice, once with its traceback; the command prints ours as one sentence."""
+    """Prefect logs every exception twice, once with its traceback; the command says ours and Ctrl-C in a sentence."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None
-        return not isinstance(error, NeedledropError) and not str(record.msg).startswith("Finished in state")
+        message = record.getMessage()
+        said_already = isinstance(error, NeedledropError) or "aborted by an interrupt signal" in message
+        return not said_already and not message.startswith("Finished in state")
 
 
 @contextmanager
@@ -30,6 +36,7 @@ def embedded(*, verbose: bool = False) -> Iterator[None]:
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")  # migrations of a new database
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if verbose else "WARNING")
     os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "WARNING")
+    os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "info" if verbose else "error")
 
     from prefect.settings import (
         PREFECT_API_URL,
@@ -41,6 +48,25 @@ def embedded(*, verbose: bool = False) -> Iterator[None]:
         logging.getLogger(name).addFilter(_SentenceInsteadOfTraceback())
     # A heartbeat tells a real server that the run still lives; nobody listens to it on an embedded one,
     # and joining its thread costs a second a flow.
-    updates = {} if PREFECT_API_URL.value() else {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
-    with temporary_settings(updates):
-        yield
+    is_embedded = not PREFECT_API_URL.value()
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} if is_embedded else {}):
+        if is_embedded:
+            with ThreadPoolExecutor(1) as aside:
+                aside.submit(_start_deaf_server).result()
+        try:
+            yield
+        except KeyboardInterrupt:
+            Console(stderr=True).print("Stopped. What is committed stays; the same command goes on from there.")
+            raise
+
+
+def _start_deaf_server() -> None:
+    """Start Prefect's own embedded server so that Ctrl-C in the terminal does not reach it.
+
+    It would end at once, and the flow could not say any more how it ended. This runs in a thread of its own, so
+    that Ctrl-C still ends the command while the server starts. Prefect ends the server at exit.
+    """
+    from prefect.server.api.server import SubprocessASGIServer
+
+    with starting_deaf():
+        SubprocessASGIServer().start()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -117,6 +119,37 @@ def test_a_crash_while_batches_overlap_loses_nothing_and_does_nothing_twice(lake
     with tables.connect(lake) as connection:
         ended = f"SELECT item FROM {tables.rows_sql(lake, OUTCOMES)} WHERE stage = 'soundtrack' AND status = 'ok'"
         assert len(items := connection.execute(ended).fetchall()) == len(set(items)) == 19
+
+
+@pytest.mark.parametrize("runner", ["workers", "processes"])
+def test_ctrl_c_ends_the_command_in_order_and_it_goes_on_from_there(lake, music, runner, tmp_path) -> None:
+    for recording in tmp_path.glob("*.wav"):
+        wave = 0.3 * np.sin(np.arange(90 * 8_000) * (0.05 + int(recording.stem) / 100))
+        soundfile.write(str(recording), wave, 8_000)
+    embedded = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
+    command = [sys.executable, "-m", "needledrop", "soundtracks", "--lake", lake.root, "--music", music]
+    stopped = subprocess.Popen(
+        [*command, "--runner", runner],
+        env={**embedded, "PREFECT_HOME": str(tmp_path / "prefect")},
+        cwd=Path(__file__).parents[2],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    until = time.monotonic() + 120
+    while not lake.list("mels") and time.monotonic() < until:
+        time.sleep(0.02)
+    os.killpg(stopped.pid, signal.SIGINT)  # as a terminal does: to every process there
+    _, said = stopped.communicate(timeout=60)
+    assert stopped.returncode == 130, said
+    assert "the same command goes on from there" in said
+    assert "Connection refused" not in said
+    assert not lake.list("claims")
+    done = collect_soundtracks(lake=lake.root, music=[music], workers=2)
+    assert done["recovered"] + done["films"] > 0
+    assert len(lake.list("mels")) == 20
+    left = subprocess.run(["ps", "-o", "stat=", "-s", str(stopped.pid)], capture_output=True, text=True, check=False)
+    assert not [state for state in left.stdout.split() if not state.startswith("Z")]  # Z: ended, not yet collected
 
 
 def test_a_lake_keeps_to_one_encoding_and_says_so_before_any_work(lake: Lake, music: str) -> None:
