@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 
@@ -48,11 +49,9 @@ def embedded(*, verbose: bool = False) -> Iterator[None]:
         logging.getLogger(name).addFilter(_SentenceInsteadOfTraceback())
     # A heartbeat tells a real server that the run still lives; nobody listens to it on an embedded one,
     # and joining its thread costs a second a flow.
-    is_embedded = not PREFECT_API_URL.value()
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} if is_embedded else {}):
-        if is_embedded:
-            with ThreadPoolExecutor(1) as aside:
-                aside.submit(_start_deaf_server).result()
+    updates = {} if PREFECT_API_URL.value() else {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+    _use_deaf_server()
+    with temporary_settings(updates):
         try:
             yield
         except KeyboardInterrupt:
@@ -60,13 +59,17 @@ def embedded(*, verbose: bool = False) -> Iterator[None]:
             raise
 
 
-def _start_deaf_server() -> None:
-    """Start Prefect's own embedded server so that Ctrl-C in the terminal does not reach it.
+def _use_deaf_server() -> None:
+    """Have Prefect start its embedded server, if it needs one, so that Ctrl-C in the terminal does not reach it.
 
-    It would end at once, and the flow could not say any more how it ended. This runs in a thread of its own, so
-    that Ctrl-C still ends the command while the server starts. Prefect ends the server at exit.
+    The server would end at once, and the flow could not say any more how it ended. Prefect keeps one object for
+    the server of a process, whichever part of it asks first, and ends the server at exit.
     """
     from prefect.server.api.server import SubprocessASGIServer
 
-    with starting_deaf():
-        SubprocessASGIServer().start()
+    class DeafServer(SubprocessASGIServer):
+        def _run_uvicorn_command(self) -> subprocess.Popen[Any]:
+            with starting_deaf():
+                return super()._run_uvicorn_command()
+
+    DeafServer()
