@@ -49,9 +49,10 @@ def embedded(*, verbose: bool = False) -> Iterator[None]:
         logging.getLogger(name).addFilter(_SentenceInsteadOfTraceback())
     # A heartbeat tells a real server that the run still lives; nobody listens to it on an embedded one,
     # and joining its thread costs a second a flow.
-    updates = {} if PREFECT_API_URL.value() else {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
-    _use_deaf_server()
-    with temporary_settings(updates):
+    is_embedded = not PREFECT_API_URL.value()
+    if is_embedded:
+        _use_deaf_server()
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} if is_embedded else {}):
         try:
             yield
         except KeyboardInterrupt:
@@ -60,7 +61,7 @@ def embedded(*, verbose: bool = False) -> Iterator[None]:
 
 
 def _use_deaf_server() -> None:
-    """Have Prefect start its embedded server, if it needs one, so that Ctrl-C in the terminal does not reach it.
+    """Have Prefect start its embedded server so that Ctrl-C in the terminal does not reach it.
 
     The server would end at once, and the flow could not say any more how it ended. Prefect keeps one object for
     the server of a process, whichever part of it asks first, and ends the server at exit.
