@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import httpx
 from prefect.automations import Automation
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate, WorkPoolCreate
@@ -31,15 +32,19 @@ AUTOMATION = "crash-zombies"
 def set_up_server() -> str:
     """Make what is missing on the server that PREFECT_API_URL names; returns a sentence of what stands there.
 
-    Raises `InputError` where no server is named.
+    Raises `InputError` where no server is named or none answers.
     """
     if not PREFECT_API_URL.value():
         raise InputError("No Prefect server is named; start one and set PREFECT_API_URL=http://127.0.0.1:4200/api")
-    with get_client(sync_client=True) as client:
-        _create_pool(client)
-        for name, slots in LIMITS.items():
-            _create_limit(client, name, slots)
-    _create_automation()
+    try:
+        with get_client(sync_client=True) as client:
+            _create_pool(client)
+            for name, slots in LIMITS.items():
+                _create_limit(client, name, slots)
+        _create_automation()
+    except httpx.ConnectError as error:
+        message = f"No Prefect server answers at {PREFECT_API_URL.value()}; start it, or wait until it is up"
+        raise InputError(message) from error
     return f"Work pool {POOL}, limits {', '.join(LIMITS)} and automation {AUTOMATION} are in place"
 
 

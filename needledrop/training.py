@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from needledrop.embedded import embedded
+from needledrop.opening import open_existing
 from needledrop.options import TRAINING, Epochs, LakeRoot, Preset, Seeds, Systems, Verbose
 
 
@@ -74,7 +75,7 @@ def train_command(
     torchrun --no-python --nproc-per-node 4 needledrop train --system All --preset paper
     """
     parameters: dict[str, Any] = {
-        "lake": lake,
+        "lake": open_existing(lake).root,
         "dataset": dataset,
         "systems": system or ["All"],
         "preset": preset,

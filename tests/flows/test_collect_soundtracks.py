@@ -41,6 +41,13 @@ Collector.commit, flow.LOCAL_FILMS_TOGETHER = counted, 4
 flow.collect_soundtracks(lake=sys.argv[1], music=[sys.argv[2]], workers=2)
 """
 
+IN_A_TERMINAL = """
+import signal
+from needledrop.main import run
+signal.signal(signal.SIGINT, signal.default_int_handler)  # these tests may run in the background, which ignores it
+run()
+"""
+
 
 @pytest.fixture
 def lake(tmp_path: Path, prefect_server: None, monkeypatch: pytest.MonkeyPatch) -> Lake:
@@ -127,7 +134,7 @@ def test_ctrl_c_ends_the_command_in_order_and_it_goes_on_from_there(lake, music,
         wave = 0.3 * np.sin(np.arange(90 * 8_000) * (0.05 + int(recording.stem) / 100))
         soundfile.write(str(recording), wave, 8_000)
     embedded = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"}
-    command = [sys.executable, "-m", "needledrop", "soundtracks", "--lake", lake.root, "--music", music]
+    command = [sys.executable, "-c", IN_A_TERMINAL, "soundtracks", "--lake", lake.root, "--music", music]
     stopped = subprocess.Popen(
         [*command, "--runner", runner],
         env={**embedded, "PREFECT_HOME": str(tmp_path / "prefect")},
