@@ -103,13 +103,14 @@ class Wiki:
         file, seen = self.work / "requests.jsonl", None
         while (now := file.read_text() if file.exists() else "") != seen:
             seen = now
-            time.sleep(0.05)
+            time.sleep(0.25)
         return [json.loads(line) for line in now.splitlines()]
 
     def api_requests(self) -> list[dict[str, Any]]:
         return [r for r in self.requests() if r["uri"].startswith("/w/api.php")]
 
     def clear_log(self) -> None:
+        self.requests()  # a line of the test before may still be on its way
         (self.work / "requests.jsonl").unlink(missing_ok=True)
 
     def _batch(self, script: str, line: str) -> None:
