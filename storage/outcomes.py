@@ -49,7 +49,7 @@ class Status(StrEnum):
 FETCH_REASONS = frozenset(
     """age bad_audio copyright deadline drm extractor geo http_403 http_416 http_4xx http_5xx http_auth http_gone
     live members needs_login no_format not_wanted paid private reload removed restricted timeout too_large transport
-    truncated unavailable unknown unsupported""".split()  # noqa: SIM905  # one list literal of thirty lines says no more
+    truncated unavailable unknown unsupported youtube_4xx""".split()  # noqa: SIM905  # one list literal of thirty lines says no more
 )
 """How a search or a download can fail; `tasks/soundtracks/failure_rules.py` says what is done about each."""
 

@@ -33,6 +33,8 @@ LOCAL_FILMS_TOGETHER = 64
 """About half a minute of two cores: enough for the workers' start to vanish, little to repeat after a crash."""
 RUNS_UNTIL_GIVEN_UP = 3
 """A recording that failed in so many runs is not asked for again, except by `needledrop retry`."""
+NEVER_GIVEN_UP = frozenset({"youtube_4xx"})
+"""Failures that say nothing about the recording: its film no longer waits for it then, but it may be asked for."""
 
 
 @dataclass
@@ -51,12 +53,14 @@ class Gathered:
     recordings: list[Recording] = field(default_factory=list)
     judged: list[Judged] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
+    overdue: set[str] = field(default_factory=set)
+    """Items of recordings that failed in so many runs that the film waits for them no longer."""
 
     @property
     def is_waiting(self) -> bool:
         """Whether a recording that the film has room for may still come: then its shard is not made yet."""
-        failed = any(one.stage is Stage.TRACK and one.retry is not Retry.NEVER for one in self.outcomes)
-        return failed and len(self.recordings) < TRACKS_A_FILM
+        failed = {o.item for o in self.outcomes if o.stage is Stage.TRACK and o.retry is not Retry.NEVER}
+        return bool(failed - self.overdue) and len(self.recordings) < TRACKS_A_FILM
 
     @property
     def job(self) -> FilmJob:
@@ -144,7 +148,7 @@ class Collector:
             try:
                 candidates = in_order(source.find(film))
             except ItemError as error:
-                gathered.outcomes.append(self._failed(Stage.SOUNDTRACK, film.film_id, error))
+                gathered.outcomes.append(from_error(Stage.SOUNDTRACK, film.film_id, error))
                 continue
             for judged in candidates:
                 gathered.judged.append(self._take(gathered, source, judged))
@@ -165,7 +169,7 @@ class Collector:
         try:
             fetched = source.fetch(judged, gathered.film)
         except ItemError as error:
-            gathered.outcomes.append(self._failed(Stage.TRACK, judged.item, error))
+            gathered.outcomes.append(self._failed(gathered, judged.item, error))
             return decided(judged, Decision.REJECTED, error.reason)
         if fetched.recording is not None:
             gathered.recordings.append(fetched.recording)
@@ -173,11 +177,14 @@ class Collector:
             self.supply.judging.owners.setdefault(fetched.recording.track_id, gathered.film.film_id)
         return fetched.judged
 
-    def _failed(self, stage: Stage, item: str, error: ItemError) -> Outcome:
-        """The outcome of a failure; what failed in three runs is given up."""
-        if stage is Stage.TRACK and self.planned.attempts.get((str(stage), item), 0) + 1 >= RUNS_UNTIL_GIVEN_UP:
-            error = ItemError(error.reason, f"{error} (given up after {RUNS_UNTIL_GIVEN_UP} runs)", Retry.NEVER)
-        return from_error(stage, item, error)
+    def _failed(self, gathered: Gathered, item: str, error: ItemError) -> Outcome:
+        """Return the outcome of a recording's failure; the film stops waiting for what failed in three runs."""
+        if self.planned.attempts.get((str(Stage.TRACK), item), 0) + 1 >= RUNS_UNTIL_GIVEN_UP:
+            gathered.overdue.add(item)
+            retry = Retry.LATER if error.reason in NEVER_GIVEN_UP else Retry.NEVER
+            ending = "given up" if retry is Retry.NEVER else "no longer waited for"
+            error = ItemError(error.reason, f"{error} ({ending} after {RUNS_UNTIL_GIVEN_UP} runs)", retry)
+        return from_error(Stage.TRACK, item, error)
 
     def commit(self, batch: Batch, results: Sequence[FilmResult]) -> Counter[str]:
         """Record what became of a batch: the rows, the outcomes, and only then the audio goes."""

@@ -80,7 +80,8 @@ RULES: dict[str, Rule] = {
         r"certificate[_ ]verif|self[- ]signed certificate|certificate has expired", 2 * _MINUTE, 30 * _MINUTE
     ),
     "dns": _pause(
-        r"failed to resolve|name resolution|name or service not known|nodename nor servname|getaddrinfo"
+        r"failed to resolve(?! (?:url|album)\b)|name resolution|name or service not known"
+        r"|nodename nor servname|getaddrinfo"
         r"|network is (?:unreachable|down)|no route to host|no address associated",
         2 * _MINUTE,
         30 * _MINUTE,
@@ -198,6 +199,7 @@ RULES: dict[str, Rule] = {
         r"|gateway time",
     ),
     "http_4xx": Rule(Action.NEVER, r"HTTP Error 4\d\d"),
+    "youtube_4xx": Rule(Action.SOON, is_suspect=True),
     "transport": Rule(
         Action.SOON,
         r"connection (?:was )?(?:refused|reset|aborted|closed|broken|lost)"

@@ -4,6 +4,9 @@ yt-dlp tells the truth in three places, none of them complete: the chain of exce
 and 5xx), the message, and the warnings of the same call (where statuses of the player API end up). The
 responses that our own client saw are a fourth. They are read in this order; the first that says something
 specific decides. The rules are data (`failure_rules.py`), so that a new message is a new line there.
+
+An error status says something about a recording only where its address is the recording's own. YouTube answers
+searches, lists and the player with 400 and 404 when its API has changed, so there a status is never a verdict.
 """
 
 from __future__ import annotations
@@ -15,6 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from urllib.parse import urlparse
 
 from yt_dlp.networking import exceptions as network
 from yt_dlp.utils import (
@@ -31,6 +35,8 @@ from tasks.soundtracks.failure_rules import BY_MESSAGE, RULES, Action
 
 _DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE}
 _UNREACHABLE_ERRNOS = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN}
+_STATUS_REASONS = {"http_4xx", "http_auth", "http_gone"}
+_YOUTUBE_DOMAINS = ("youtube.com", "youtube-nocookie.com", "youtubei.googleapis.com", "googlevideo.com")
 _SHOWN_CHARACTERS = 300
 LONGEST_WAIT_SECONDS = 30 * 86_400.0
 """A longer Retry-After is a mistake of whoever wrote it."""
@@ -91,6 +97,8 @@ def classify(error: BaseException | str, log_lines: Sequence[str] = (), answers:
         if answers:
             message = f"{answers[-1].host} answered {answers[-1].status}; {message}"
     reason = reason or _by_status(chain) or "unknown"
+    if reason in _STATUS_REASONS and _is_from_youtube(message, chain, answers):
+        reason = "youtube_4xx"
     return Failure(reason, RULES[reason].action, message, _retry_after(chain, answers))
 
 
@@ -180,6 +188,15 @@ def _by_answers(answers: Sequence[Answered]) -> str | None:
 
 def _by_status(chain: Iterable[BaseException]) -> str | None:
     return next((status_reason(one.status) for one in chain if isinstance(one, network.HTTPError)), None)
+
+
+def _is_from_youtube(message: str, chain: Iterable[BaseException], answers: Sequence[Answered]) -> bool:
+    """Whether a status came from YouTube: by the failing response, else the last one, else the extractor's name."""
+    hosts = [urlparse(one.response.url).hostname or "" for one in chain if isinstance(one, network.HTTPError)]
+    hosts += [answer.host for answer in reversed(answers)]
+    if not hosts:
+        return message.startswith("[youtube")
+    return any(hosts[0] == domain or hosts[0].endswith(f".{domain}") for domain in _YOUTUBE_DOMAINS)
 
 
 def status_reason(status: int) -> str | None:

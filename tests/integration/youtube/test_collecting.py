@@ -116,6 +116,45 @@ def test_what_fails_in_three_runs_is_given_up_and_retried_by_reason(
     assert len(taken(lake)) == 1
 
 
+@pytest.mark.parametrize(("path", "status"), [("/youtubei/v1/search", 400), ("/playlist", 404), ("/player", 400)])
+def test_an_error_status_of_the_api_is_forgotten_when_it_works_again(
+    lake: Lake, world: Any, add_films: Any, collect: Any, path: str, status: int
+) -> None:
+    world.add_film("Night Ferry", 2015, 2)
+    world.faults.append({"path": path, "status": status})
+    world.save()
+    add_films(lake, [NIGHT])
+    for _run in range(3):
+        collect()
+        assert "never" not in {row["retry"] for row in tables.latest(lake, OUTCOMES).to_pylist()}
+    world.faults.clear()
+    world.save()
+    collect(retry_reasons=("no_usable_track", "youtube_4xx"))
+    assert len(taken(lake)) == 2
+
+
+def test_a_film_does_not_wait_for_ever_for_a_track_that_youtube_answers_with_an_error_status(
+    lake: Lake, world: Any, add_films: Any, collect: Any
+) -> None:
+    ids = world.add_film("Night Ferry", 2015, 3)
+    world.faults.append({"path": "/videoplayback", "video": ids[1], "status": 404})
+    world.save()
+    add_films(lake, [NIGHT])
+    for _run in range(3):
+        collect()
+    assert [row["media_id"] for row in taken(lake)] == [ids[0], ids[2]]
+    assert reasons(lake, Stage.TRACK)[f"enwiki-1/youtube:{ids[1]}"] == ("youtube_4xx", "later", 3)
+
+
+def test_an_api_that_answers_every_film_with_400_pauses_the_source(
+    lake: Lake, world: Any, add_films: Any, collect: Any
+) -> None:
+    world.faults.append({"path": "/youtubei/v1/search", "status": 400})
+    world.save()
+    add_films(lake, [(f"Night Ferry {name}", 2015) for name in ("Alpha", "Beta", "Gamma", "Delta", "Omega", "Sigma")])
+    assert collect().paused.reason == "outdated_extractor"
+
+
 def test_too_many_requests_pause_the_source_and_blame_no_item(
     lake: Lake, world: Any, add_films: Any, collect: Any
 ) -> None:

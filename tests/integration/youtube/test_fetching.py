@@ -88,7 +88,7 @@ FAULTS = {
     "trickle": ({"kind": "trickle"}, ("deadline", "soon")),
     "reset": ({"kind": "reset"}, ("transport", "soon")),
     "403": ({"status": 403}, ("http_403", "soon")),
-    "404": ({"status": 404}, ("http_gone", "never")),
+    "404": ({"status": 404}, ("youtube_4xx", "soon")),
     "429": ({"status": 429}, ("rate_limit", "pause")),
     "500": ({"status": 500}, ("http_5xx", "soon")),
     "503": ({"status": 503}, ("http_5xx", "soon")),
@@ -141,6 +141,8 @@ def test_a_refusal_of_the_player_has_its_name(
         ({"path": "/player", "status": 429, "headers": {"Retry-After": "90"}}, "rate_limit"),
         ({"path": "/player", "status": 403}, "blocked"),
         ({"path": "/player", "status": 500}, "http_5xx"),
+        ({"path": "/player", "status": 400}, "youtube_4xx"),
+        ({"path": "/player", "status": 404}, "youtube_4xx"),
     ],
 )
 def test_a_status_that_yt_dlp_swallows_is_still_seen(

@@ -134,7 +134,7 @@ def test_a_bot_check_pauses_and_marks_nothing(lake: Lake, world: Any, ids: list[
     assert (report.paused.reason, said(lake)) == ("bot", {})
 
 
-@pytest.mark.parametrize("fault", [{"status": 500}, {"kind": "reset"}])
+@pytest.mark.parametrize("fault", [{"status": 400}, {"status": 404}, {"status": 500}, {"kind": "reset"}])
 def test_a_bad_moment_marks_nothing_and_is_asked_about_tomorrow(
     lake: Lake, world: Any, ids: list[str], fault: dict[str, Any]
 ) -> None:

@@ -11,6 +11,7 @@ from yt_dlp.networking import Response
 from yt_dlp.networking.exceptions import CertificateVerifyError, HTTPError, TransportError
 from yt_dlp.utils import DownloadError, ExtractorError, GeoRestrictedError, UserNotLive
 
+from storage.errors import Retry
 from storage.outcomes import FETCH_REASONS
 from tasks.soundtracks.failure_rules import RULES, Action
 from tasks.soundtracks.failures import Answered, classify
@@ -56,8 +57,9 @@ MESSAGES = [
     ("No video formats found!", "extractor"),
     ("Unsupported URL: https://example.invalid/", "unsupported"),
     ("unable to download video data: HTTP Error 403: Forbidden", "http_403"),
-    ("Unable to download webpage: HTTP Error 404: Not Found", "http_gone"),
-    ("HTTP Error 410: Gone", "http_gone"),
+    ("Unable to download webpage: HTTP Error 404: Not Found", "youtube_4xx"),
+    ("Unable to download API page: HTTP Error 400: Bad Request", "youtube_4xx"),
+    ("HTTP Error 410: Gone", "youtube_4xx"),
     ("HTTP Error 503: Service Unavailable", "http_5xx"),
     ("Got error: HTTP Error 500: Internal Server Error. Giving up after 3 retries", "http_5xx"),
     ("Got error: 200000 bytes read, 300000 more expected. Giving up after 3 retries", "truncated"),
@@ -65,6 +67,8 @@ MESSAGES = [
     ("fragment 1 not found, unable to continue", "truncated"),
     ("The read operation timed out", "timeout"),
     ("<urlopen error [Errno -3] Temporary failure in name resolution>", "dns"),
+    ("Failed to resolve 'www.youtube.com' ([Errno -2] Name or service not known)", "dns"),
+    ("Failed to resolve url (does the playlist exist?)", "unknown"),
     ("[Errno 101] Network is unreachable", "dns"),
     ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate", "tls"),
     ("('Connection aborted.', RemoteDisconnected('Remote end closed connection without response'))", "transport"),
@@ -98,8 +102,8 @@ def test_a_message_has_its_reason(message: str, reason: str) -> None:
     assert classify(f"ERROR: [youtube] abcdefghijk: {message}").reason == reason
 
 
-def http_error(status: int, headers: dict[str, str] | None = None) -> HTTPError:
-    return HTTPError(Response(io.BytesIO(b""), "https://example.invalid/", headers or {}, status=status))
+def http_error(status: int, headers: dict[str, str] | None = None, url: str = "https://example.invalid/") -> HTTPError:
+    return HTTPError(Response(io.BytesIO(b""), url, headers or {}, status=status))
 
 
 def wrapped(cause: Exception) -> DownloadError:
@@ -139,6 +143,24 @@ def test_the_calls_own_lines_tell_what_the_exception_lost() -> None:
 def test_a_refused_player_is_a_block_and_a_refused_stream_is_not() -> None:
     assert classify("No video formats found!", (), [Answered(403, "www.youtube.com")]).reason == "blocked"
     assert classify("x", (), [Answered(403, "rr1---sn-x.googlevideo.com")]).reason == "http_403"
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 410, 418])
+@pytest.mark.parametrize("host", ["www.youtube.com", "youtubei.googleapis.com", "rr1---sn-x.googlevideo.com"])
+def test_an_error_status_of_youtube_is_no_verdict_about_an_item(status: int, host: str) -> None:
+    raised = classify(wrapped(http_error(status, url=f"https://{host}/youtubei/v1/search")))
+    swallowed = classify("No video formats found!", (), [Answered(status, host)])
+    for failure in (raised, swallowed):
+        assert (failure.reason, failure.retry, failure.is_suspect) == ("youtube_4xx", Retry.SOON, True)
+
+
+def test_the_players_own_words_stand_against_an_error_status() -> None:
+    assert classify("Private video", (), [Answered(404, "www.youtube.com")]).retry is Retry.NEVER
+
+
+@pytest.mark.parametrize("host", ["example.invalid", "notyoutube.com"])
+def test_a_listed_address_that_is_gone_is_given_up(host: str) -> None:
+    assert classify("HTTP Error 404: Not Found", (), [Answered(404, host)]).retry is Retry.NEVER
 
 
 @pytest.mark.parametrize("value", ["30", "Wed, 21 Oct 2099 07:28:00 GMT"])
