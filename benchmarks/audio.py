@@ -21,7 +21,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from tasks.soundtracks.workers import WORKER_ENVIRONMENT
+from tasks.soundtracks.extraction.process_pool import WORKER_ENVIRONMENT
 
 if __name__ == "__main__" and any(os.environ.get(name) != value for name, value in WORKER_ENVIRONMENT.items()):
     # Libraries and the allocator read these when a process begins, so it begins again.
@@ -33,10 +33,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from storage.lake import Lake
-from storage.mel_settings import MelSettings
-from storage.tables import open_tables
-from tasks.soundtracks.extraction import FilmJob, Recording, extract_film
+from storage.lake.lake import Lake
+from storage.mels.settings import MelSettings
+from storage.tables.tables import open_tables
+from tasks.soundtracks.extraction.film import FilmJob, Recording, extract_film
 
 SETTINGS = MelSettings()
 CODECS = {"webm": ("libopus", 48_000, 128_000), "m4a": ("aac", 44_100, 128_000), "mp3": ("libmp3lame", 44_100, 192_000)}

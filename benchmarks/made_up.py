@@ -17,12 +17,12 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
-from storage import datasets
-from storage.lake import Lake
-from storage.mel_settings import MelSettings
-from storage.mel_shards import TrackMels, write_shard
-from storage.mels import shard_path
-from storage.tables import open_tables
+from storage.datasets import versions as datasets
+from storage.lake.lake import Lake
+from storage.mels.reader import shard_path
+from storage.mels.settings import MelSettings
+from storage.mels.writer import TrackMels, write_shard
+from storage.tables.tables import open_tables
 
 YEARS = {"train": 2020, "valid": 2022, "test": 2024}
 WORDS = np.array([f"{a}{b}{c}" for a in ("ba", "ko", "mi", "ru") for b in "lmnrst" for c in ("an", "el", "or", "u")])

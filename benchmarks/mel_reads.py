@@ -26,13 +26,13 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from storage.lake import Lake
-from storage.mel_settings import MelSettings
-from storage.mel_shards import TrackMels, write_shard
-from storage.mels import MelReader, shard_path
-from storage.tables import open_tables
-from tasks.soundtracks.audio import AudioFile
-from tasks.soundtracks.melspectrogram import segment_mels
+from storage.lake.lake import Lake
+from storage.mels.reader import MelReader, shard_path
+from storage.mels.settings import MelSettings
+from storage.mels.writer import TrackMels, write_shard
+from storage.tables.tables import open_tables
+from tasks.soundtracks.audio.decode import AudioFile
+from tasks.soundtracks.audio.melspectrogram import segment_mels
 
 SETTINGS = MelSettings()
 BATCH = 64

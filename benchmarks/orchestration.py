@@ -26,10 +26,10 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.audio import made_up_files
-from needledrop.embedded import embedded
-from storage import tables
-from storage.lake import Lake
-from storage.schemas import FILMS, OUTCOMES
+from needledrop.cli.run_flow import embedded
+from storage.lake.lake import Lake
+from storage.tables import tables
+from storage.tables.schemas import FILMS, OUTCOMES
 
 TRACKS_A_FILM = 9
 

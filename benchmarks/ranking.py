@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 DIMENSIONS = 64
-HISTOGRAM = Path(__file__).parent.parent / "tests" / "storage" / "tracks_per_film.json"
+HISTOGRAM = Path(__file__).parent.parent / "tests" / "storage" / "metrics" / "tracks_per_film.json"
 
 
 def main() -> None:
@@ -74,8 +74,8 @@ def _embeddings(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _ours(sizes: np.ndarray, device: str) -> dict:
-    from training.embeddings import Embeddings
-    from training.ranking import rank_tracks
+    from training.evaluation.embeddings import Embeddings
+    from training.evaluation.ranking import rank_tracks
 
     films, tracks, owner = _embeddings(sizes)
     queries = Embeddings(tuple(f"f{i}" for i in range(len(films))), films)

@@ -20,15 +20,15 @@ from dataclasses import replace
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `training` sets it, and torch may be imported first here
 
 from benchmarks.made_up import made_up_lake
-from storage.lake import Lake
-from training.batches import FilmInputs
-from training.build import build_model
-from training.checkpoint import Job, LoopState
-from training.data import load_split, newest_version
-from training.device import Machine, open_machine
-from training.experiment import SYSTEMS, chosen_settings
-from training.objective import Task
-from training.train import EpochReport, Loop
+from storage.lake.lake import Lake
+from training.config import SYSTEMS, chosen_settings
+from training.data.batches import FilmInputs
+from training.data.splits import load_split, newest_version
+from training.loop.checkpoint import Job, LoopState
+from training.loop.device import Machine, open_machine
+from training.loop.train import EpochReport, Loop
+from training.model.factory import build_model
+from training.model.objective import Task
 
 
 def main() -> None:

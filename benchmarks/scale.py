@@ -23,17 +23,18 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from storage import status, tables
-from storage.compaction import compact
-from storage.lake import Lake
-from storage.parts import stored_parts
-from storage.schemas import FILMS, OUTCOMES, THUMBNAILS, TRACKS, Table
+from storage.lake.lake import Lake
+from storage.tables import tables
+from storage.tables.compaction import compact
+from storage.tables.parts import stored_parts
+from storage.tables.schemas import FILMS, OUTCOMES, THUMBNAILS, TRACKS, Table
+from storage.views import status
 from tasks.curation.curate import curate
 from tasks.curation.settings import CurationSettings
-from tasks.soundtracks.planning import plan
-from tasks.soundtracks.recovery import recover
-from tasks.soundtracks.settings import SoundtrackSettings
-from tasks.soundtracks.supply import Supply, read_judge
+from tasks.soundtracks.runs.context import Supply, read_judge
+from tasks.soundtracks.runs.plan import plan
+from tasks.soundtracks.runs.reconcile import recover
+from tasks.soundtracks.runs.settings import SoundtrackSettings
 
 FILM_COUNT, TRACK_COUNT, SEGMENT_COUNT = 7_771, 70_215, 1_260_000
 FILMS_A_PART = 500

@@ -29,16 +29,16 @@ from PIL import Image
 from tokenizers import Tokenizer
 
 from benchmarks.made_up import made_up_lake
-from storage.lake import Lake
-from training.batches import Batch, FilmInputs, Films, Tracks, prefetched
-from training.build import build_model
-from training.checkpoint import Job
-from training.data import load_split, newest_version
-from training.device import Machine, open_machine
-from training.experiment import SYSTEMS, chosen_settings
-from training.objective import Task
-from training.text import pad_tokens, query_text, tag_words
-from training.train import Loop
+from storage.lake.lake import Lake
+from training.config import SYSTEMS, chosen_settings
+from training.data.batches import Batch, FilmInputs, Films, Tracks, prefetched
+from training.data.splits import load_split, newest_version
+from training.data.text import pad_tokens, query_text, tag_words
+from training.loop.checkpoint import Job
+from training.loop.device import Machine, open_machine
+from training.loop.train import Loop
+from training.model.factory import build_model
+from training.model.objective import Task
 
 Samples = npt.NDArray[np.float32]
 SAMPLE_RATE_HZ, SEGMENT_SAMPLES = 22_050, 218_736

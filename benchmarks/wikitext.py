@@ -22,8 +22,8 @@ from xml.sax.saxutils import escape
 
 import mwparserfromhell
 
-from tasks.films.export import read_export
-from tasks.films.wikitext import read_article
+from tasks.films.dump.reader import read_export
+from tasks.films.parsing.article import read_article
 
 REAL = Path(__file__).parents[2] / "shared" / "data" / "wikitext"
 SMALL_DUMP_PAGES = 500
@@ -59,7 +59,7 @@ def _articles() -> Articles:
             (path.stem.replace("_", " ").strip(), path.read_text(encoding="utf-8")) for path in REAL.rglob("*.wikitext")
         ]
     else:
-        from flows.demo.corpus import write_corpus
+        from needledrop.demo.corpus import write_corpus
 
         with tempfile.TemporaryDirectory() as folder:
             corpus = write_corpus(Path(folder))

@@ -15,19 +15,19 @@ from prefect.runtime import flow_run
 from pydantic import Field
 
 from storage.errors import InputError
-from storage.flow_runs import record_flow_run
-from storage.lake import Lake
-from storage.tables import open_tables
-from tasks.films import steps
-from tasks.films.articles import Site
-from tasks.films.from_export import PAGES_PER_BATCH, export_size_bytes, new_pages
-from tasks.films.from_wiki import FLOW, plan
-from tasks.films.pictures import wanted_pictures
-from tasks.films.politeness import user_agent
-from tasks.films.store import stale_pages
-from tasks.films.thumbnails import ImageFolder
-from tasks.films.turns import turn
-from tasks.films.wikipedia import Wikipedia
+from storage.lake.lake import Lake
+from storage.records.flow_runs import record_flow_run
+from storage.tables.tables import open_tables
+from tasks.films import tasks as steps
+from tasks.films.commit import stale_pages
+from tasks.films.dump.new_pages import PAGES_PER_BATCH, export_size_bytes, new_pages
+from tasks.films.images.collect import wanted_pictures
+from tasks.films.images.thumbnails import ImageFolder
+from tasks.films.wiki.articles import Site
+from tasks.films.wiki.client import Wikipedia
+from tasks.films.wiki.concurrency import turn
+from tasks.films.wiki.plan import FLOW, plan
+from tasks.films.wiki.rate_limit import user_agent
 from tasks.progress import Bars, bars
 
 PICTURES_PER_BATCH = 100

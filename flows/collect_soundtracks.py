@@ -19,20 +19,20 @@ from prefect.states import Completed
 from prefect.utilities.annotations import quote
 from pydantic import Field
 
-from flows.extraction_runners import open_extraction
-from storage.flow_runs import record_flow_run
-from storage.tables import open_tables
+from storage.records.flow_runs import record_flow_run
+from storage.tables.tables import open_tables
 from tasks.progress import bars
-from tasks.soundtracks.candidates import Film
-from tasks.soundtracks.claiming import HeldClaims
-from tasks.soundtracks.collecting import LOCAL_FILMS_TOGETHER, Collector, Report
-from tasks.soundtracks.line import Line
-from tasks.soundtracks.planning import Reopened, plan
-from tasks.soundtracks.rechecking import Rechecker
-from tasks.soundtracks.recovery import recover
-from tasks.soundtracks.reopening import Reopener
-from tasks.soundtracks.settings import SoundtrackSettings
-from tasks.soundtracks.supply import Supply, open_supply
+from tasks.soundtracks.models import Film
+from tasks.soundtracks.runs.availability import Rechecker
+from tasks.soundtracks.runs.backfill import Reopener
+from tasks.soundtracks.runs.collect import LOCAL_FILMS_TOGETHER, Collector, Report
+from tasks.soundtracks.runs.context import Supply, open_supply
+from tasks.soundtracks.runs.lease_keeper import HeldClaims
+from tasks.soundtracks.runs.pipeline import Line
+from tasks.soundtracks.runs.plan import Reopened, plan
+from tasks.soundtracks.runs.reconcile import recover
+from tasks.soundtracks.runs.runners import open_extraction
+from tasks.soundtracks.runs.settings import SoundtrackSettings
 
 REMOTE_FILMS_PER_BATCH = 8
 """A film takes minutes to fetch politely; each is committed by itself inside the batch."""

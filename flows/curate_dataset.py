@@ -10,9 +10,9 @@ from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 from pydantic import Field
 
-from storage.dataset_changes import Change, compare, counted
-from storage.lake import Lake
-from storage.tables import open_tables
+from storage.datasets.diff import Change, compare, counted
+from storage.lake.lake import Lake
+from storage.tables.tables import open_tables
 from tasks.curation.curate import Curation, curate
 from tasks.curation.settings import CurationSettings
 

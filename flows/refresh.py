@@ -23,14 +23,14 @@ from flows.collect_soundtracks import collect_soundtracks
 from flows.curate_dataset import curate_dataset
 from flows.refresh_report import as_markdown
 from flows.train_and_evaluate import train_and_evaluate
-from storage import datasets
-from storage.claims import held
-from storage.dataset_changes import compare, counted
+from storage.coordination.leases import held
+from storage.datasets import versions as datasets
+from storage.datasets.diff import compare, counted
 from storage.errors import LakeError
-from storage.flow_runs import record_flow_run, run_counts
-from storage.lake import Lake
-from storage.run_changes import changes_since, not_done_since
-from storage.tables import open_tables
+from storage.lake.lake import Lake
+from storage.records.flow_runs import record_flow_run, run_counts
+from storage.tables.tables import open_tables
+from storage.views.run_changes import changes_since, not_done_since
 
 NAME = "refresh"
 Training = Literal["when_new", "always", "never"]

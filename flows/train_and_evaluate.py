@@ -14,16 +14,16 @@ from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed
 from pydantic import Field
 
-from storage.lake import Lake
-from storage.tables import open_tables
+from storage.lake.lake import Lake
+from storage.tables.tables import open_tables
 from tasks.progress import Bars, bars
-from training.checkpoint import Job
-from training.confidence import lacks_confidence, record_confidence
-from training.controls import record_controls
-from training.data import newest_version
-from training.device import Machine, open_machine
-from training.evaluate import anew, is_done, load_data, plan_jobs, run_experiment
-from training.experiment import chosen_settings, chosen_systems
+from training.config import chosen_settings, chosen_systems
+from training.data.splits import newest_version
+from training.evaluation.baselines import record_controls
+from training.evaluation.confidence import lacks_confidence, record_confidence
+from training.experiments import anew, is_done, load_data, plan_jobs, run_experiment
+from training.loop.checkpoint import Job
+from training.loop.device import Machine, open_machine
 
 
 @flow(name="train-and-evaluate", flow_run_name="train-and-evaluate-in-{lake}")

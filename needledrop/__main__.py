@@ -1,5 +1,5 @@
 """`python -m needledrop` is the same as `needledrop`."""
 
-from needledrop.main import run
+from needledrop.cli.main import run
 
 run()

@@ -58,7 +58,7 @@ class SourcePaused(NeedledropError):
 class ItemError(NeedledropError):
     """One film or track could not be processed.
 
-    `reason` is one of `storage.outcomes.REASONS` for its stage; `retry` says when to try again.
+    `reason` is one of `storage.records.outcomes.REASONS` for its stage; `retry` says when to try again.
     """
 
     def __init__(self, reason: str, message: str, retry: Retry = Retry.NEVER) -> None:

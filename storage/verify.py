@@ -15,20 +15,14 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage import datasets, tables
+from storage.datasets import versions as datasets
 from storage.errors import LakeError
-from storage.lake import Lake
-from storage.metrics_file import FILE, is_locked, metrics_path
-from storage.parts import stored_parts
-from storage.schemas import TABLES, VERSIONS, Table
-from storage.shard_verification import (
-    EXTRACT_AGAIN,
-    STANDING,
-    Row,
-    recorded_tracks,
-    shard_damage,
-    standing_tracks,
-)
+from storage.lake.lake import Lake
+from storage.mels.verify import EXTRACT_AGAIN, STANDING, Row, recorded_tracks, shard_damage, standing_tracks
+from storage.metrics.database import FILE, is_locked, metrics_path
+from storage.tables import tables
+from storage.tables.parts import stored_parts
+from storage.tables.schemas import TABLES, VERSIONS, Table
 
 
 @dataclass(frozen=True)

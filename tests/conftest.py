@@ -39,8 +39,8 @@ class Walk:
 @pytest.fixture(scope="session")
 def walk(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Walk:
     """The whole road over a third of the demo's films."""
-    from flows.demo.corpus import write_corpus
     from flows.refresh import refresh
+    from needledrop.demo.corpus import write_corpus
 
     corpus = write_corpus(tmp_path_factory.mktemp("corpus"), films_per_year=4)
     parameters = {

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from storage import metrics, tables
+from storage.metrics import records as metrics
+from storage.tables import tables
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -141,7 +141,7 @@ class Settings:
     clip_norm: float = 1.0
     batch: int = 16
     micro_batch: int | None = None
-    """Films or tracks encoded at once where the batch is too large for memory (`training.gradient_cache`)."""
+    """Films or tracks encoded at once where the batch is too large for memory (`training.loop.gradient_cache`)."""
     epochs: int = 100
     patience: int = 3
     """Epochs without a lower validation loss before training stops."""

@@ -15,11 +15,15 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from storage import metrics
-from storage.lake import Lake
-from training.batches import FilmInputs
-from training.build import Built, build_model
-from training.checkpoint import (
+from storage.lake.lake import Lake
+from storage.metrics import records as metrics
+from training.config import Settings, System
+from training.data.batches import FilmInputs
+from training.data.splits import Split, load_split
+from training.evaluation.embed import embed_films, embed_tracks, track_owners
+from training.evaluation.embeddings import FILMS_FILE, PARITY_TRACKS_FILE, TRACKS_FILE, YEARS_FILE, save_embeddings
+from training.evaluation.ranking import rank_tracks
+from training.loop.checkpoint import (
     CONFIG,
     FOLDER,
     Job,
@@ -29,20 +33,10 @@ from training.checkpoint import (
     read_state,
     save_config,
 )
-from training.data import Split, load_split
-from training.device import Machine
-from training.embed import embed_films, embed_tracks, track_owners
-from training.embeddings import (
-    FILMS_FILE,
-    PARITY_TRACKS_FILE,
-    TRACKS_FILE,
-    YEARS_FILE,
-    save_embeddings,
-)
-from training.experiment import Settings, System
-from training.objective import Task
-from training.ranking import rank_tracks
-from training.train import EpochReport, train
+from training.loop.device import Machine
+from training.loop.train import EpochReport, train
+from training.model.factory import Built, build_model
+from training.model.objective import Task
 
 OnProgress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is."""

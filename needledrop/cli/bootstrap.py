@@ -19,6 +19,6 @@ def bootstrap_command() -> None:
     [bold]Example[/]: PREFECT_API_URL=http://127.0.0.1:4200/api needledrop bootstrap
     """
     os.environ.setdefault("DO_NOT_TRACK", "1")
-    from needledrop.server import set_up_server
+    from needledrop.cli.prefect_server import set_up_server
 
     Console().print(set_up_server())

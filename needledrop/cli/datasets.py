@@ -10,9 +10,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from needledrop.embedded import embedded
-from needledrop.opening import open_existing
-from needledrop.options import DATASET, LakeRoot, TestFrom, TrainUntil, Verbose
+from needledrop.cli.opening import open_existing
+from needledrop.cli.options import DATASET, LakeRoot, TestFrom, TrainUntil, Verbose
+from needledrop.cli.run_flow import embedded
 from storage.errors import InputError
 
 SHOWN_CHANGES = 40
@@ -81,7 +81,8 @@ def list_command(lake: LakeRoot = "lake") -> None:
 
     [bold]Example[/]: needledrop datasets list
     """
-    from storage import dataset_changes, datasets
+    from storage.datasets import diff as dataset_changes
+    from storage.datasets import versions as datasets
 
     opened = open_existing(lake)
     needed = dataset_changes.referenced(opened)
@@ -106,7 +107,8 @@ def compare_command(
 
     [bold]Example[/]: needledrop datasets compare v0a1b2c3d4e5f
     """
-    from storage import dataset_changes, datasets
+    from storage.datasets import diff as dataset_changes
+    from storage.datasets import versions as datasets
 
     opened = open_existing(lake)
     later = new or datasets.current(opened)
@@ -135,7 +137,8 @@ def delete_command(
 
     [bold]Example[/]: needledrop datasets delete
     """
-    from storage import dataset_changes, datasets
+    from storage.datasets import diff as dataset_changes
+    from storage.datasets import versions as datasets
 
     opened = open_existing(lake)
     needed = dataset_changes.referenced(opened)
@@ -169,8 +172,8 @@ def export_command(
 
     [bold]Example[/]: needledrop datasets export out --format webdataset
     """
-    from storage import datasets
-    from storage.dataset_export import export
+    from storage.datasets import versions as datasets
+    from storage.datasets.export import export
 
     opened = open_existing(lake)
     chosen = version or datasets.current(opened)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import typer
 
-from needledrop.options import Verbose
-from needledrop.refresh import run_refresh
+from needledrop.cli.options import Verbose
+from needledrop.cli.refresh import run_refresh
 
 
 def register(app: typer.Typer) -> None:
@@ -24,7 +24,7 @@ def demo_command(
 
     A second run does no work twice. Remove demo-lake and demo-corpus to start over.
     """
-    from flows.demo.corpus import write_corpus
+    from needledrop.demo.corpus import write_corpus
     from tasks.progress import bars
 
     with bars() as progress:

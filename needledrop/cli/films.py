@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from needledrop.embedded import embedded
-from needledrop.options import FILMS, WIKIPEDIA_API, Contact, Images, LakeRoot, Verbose, Wiki
+from needledrop.cli.options import FILMS, WIKIPEDIA_API, Contact, Images, LakeRoot, Verbose, Wiki
+from needledrop.cli.run_flow import embedded
 from storage.errors import InputError
 
 

@@ -12,22 +12,10 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from needledrop import (
-    __version__,
-    bootstrap,
-    datasets,
-    demo,
-    films,
-    refresh,
-    report,
-    review,
-    search,
-    soundtracks,
-    sql,
-    status,
-    training,
-    verify,
-)
+from needledrop import __version__
+from needledrop.cli import bootstrap, datasets, demo, films, refresh, report, review, search, soundtracks
+from needledrop.cli import train as training
+from needledrop.cli.inspect import sql, status, verify
 from storage.errors import NeedledropError
 
 app = typer.Typer(

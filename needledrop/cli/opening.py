@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from storage import tables
 from storage.errors import InputError
-from storage.lake import VERSION_FILE, Lake
+from storage.lake.lake import VERSION_FILE, Lake
+from storage.tables import tables
 
 
 def open_existing(root: str) -> Lake:

@@ -7,9 +7,8 @@ from typing import Any
 
 import typer
 
-from needledrop import options
-from needledrop.embedded import embedded
-from needledrop.options import (
+from needledrop.cli import options
+from needledrop.cli.options import (
     WIKIPEDIA_API,
     Contact,
     CreativeCommonsOnly,
@@ -35,7 +34,8 @@ from needledrop.options import (
     Workers,
     Youtube,
 )
-from needledrop.summary import print_summary
+from needledrop.cli.run_flow import embedded
+from needledrop.cli.summary import print_summary
 
 
 def register(app: typer.Typer) -> None:

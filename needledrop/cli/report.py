@@ -7,8 +7,8 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from needledrop.opening import open_existing
-from needledrop.options import LakeRoot
+from needledrop.cli.opening import open_existing
+from needledrop.cli.options import LakeRoot
 from storage.errors import InputError
 
 
@@ -28,7 +28,7 @@ def report_command(
 
     [bold]Example[/]: needledrop report --lake lake -o report.html
     """
-    from training.report.page import write_report
+    from needledrop.report.page import write_report
 
     opened = open_existing(lake)
     try:

@@ -8,9 +8,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from needledrop.options import LakeRoot
+from needledrop.cli.options import LakeRoot
 from storage.errors import InputError
-from storage.lake import Lake
+from storage.lake.lake import Lake
 
 PAIR_PARTS = 2
 
@@ -31,8 +31,8 @@ def review_command(
 
     [bold]Example[/]: needledrop review --yes enwiki-123/youtube:dQw4w9WgXcQ --no enwiki-123/youtube:aaaaaaaaaaa
     """
-    from storage.reviews import record_review
-    from storage.tables import open_tables
+    from storage.records.reviews import record_review
+    from storage.tables.tables import open_tables
 
     store = open_tables(lake)
     known = _candidates(store)
@@ -50,8 +50,8 @@ def review_command(
 
 
 def _candidates(lake: Lake) -> set[str]:
-    from storage import tables
-    from storage.schemas import TRACKS
+    from storage.tables import tables
+    from storage.tables.schemas import TRACKS
 
     rows = tables.latest(lake, TRACKS, ["film_id", "track_id"]).to_pylist()
     return {f"{row['film_id']}/{row['track_id']}" for row in rows}
@@ -69,8 +69,8 @@ def _show(lake: Lake, limit: int) -> None:
 
 def _doubtful(lake: Lake, limit: int) -> tuple[list[tuple[Any, ...]], int]:
     """The pairs that wait for an answer, best first."""
-    from storage import tables
-    from storage.schemas import FILMS, REVIEWS, TRACKS
+    from storage.tables import tables
+    from storage.tables.schemas import FILMS, REVIEWS, TRACKS
 
     source = (
         f"FROM {tables.latest_sql(lake, TRACKS)} AS tracks "

@@ -10,9 +10,9 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from needledrop.opening import open_existing
-from needledrop.options import LakeRoot
-from needledrop.sql import answer
+from needledrop.cli.inspect.sql import answer
+from needledrop.cli.opening import open_existing
+from needledrop.cli.options import LakeRoot
 from storage.errors import InputError
 
 
@@ -37,8 +37,8 @@ def search_command(
     [bold]Examples[/]: needledrop search --plot "A detective hunts a killer through the rain." --tags "Thriller films"
     · needledrop search --plot @plot.txt --image poster.jpg --all-tracks
     """
-    from training.device import open_machine
-    from training.search import FilmQuery, choose_run, search
+    from training.loop.device import open_machine
+    from training.retrieval.search import FilmQuery, choose_run, search
 
     query = FilmQuery(_paragraphs(plot), tuple(t.strip() for t in (tags or "").split(",") if t.strip()), _read(image))
     opened = open_existing(lake)

@@ -8,9 +8,8 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from needledrop import options, review
-from needledrop.embedded import embedded
-from needledrop.options import (
+from needledrop.cli import options, review
+from needledrop.cli.options import (
     CreativeCommonsOnly,
     DailyDownloads,
     DailyRequests,
@@ -30,6 +29,7 @@ from needledrop.options import (
     Workers,
     Youtube,
 )
+from needledrop.cli.run_flow import embedded
 from storage.errors import InputError, SourcePaused
 
 
@@ -175,9 +175,9 @@ def takedown_command(
 
     [bold]Example[/]: needledrop takedown youtube:dQw4w9WgXcQ --because "asked by the label"
     """
-    from storage.tables import open_tables
-    from storage.takedowns import record_takedown
-    from tasks.soundtracks.purging import take_down
+    from storage.records.takedown_list import record_takedown
+    from storage.tables.tables import open_tables
+    from tasks.soundtracks.runs.takedown import take_down
 
     store = open_tables(lake)
     if undo:

@@ -8,8 +8,8 @@ from duckdb import DuckDBPyConnection
 from rich.console import Console
 from rich.table import Table
 
-from storage.lake import Lake
-from storage.metrics_schema import RECALL_AT
+from storage.lake.lake import Lake
+from storage.metrics.schema import RECALL_AT
 
 QUERIES = (
     "SELECT * FROM leaderboard",
@@ -20,7 +20,8 @@ QUERIES = (
 
 def print_summary(root: str, done: dict[str, Any]) -> None:
     """Print what a refresh did and where the lake stands; `done` is what the flow returned."""
-    from storage import metrics, tables
+    from storage.metrics import records as metrics
+    from storage.tables import tables
 
     console = Console()
     lake = tables.open_tables(root)

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from needledrop.embedded import embedded
-from needledrop.opening import open_existing
-from needledrop.options import TRAINING, Epochs, LakeRoot, Preset, Seeds, Systems, Verbose
+from needledrop.cli.opening import open_existing
+from needledrop.cli.options import TRAINING, Epochs, LakeRoot, Preset, Seeds, Systems, Verbose
+from needledrop.cli.run_flow import embedded
 
 
 def register(app: typer.Typer) -> None:
@@ -100,6 +100,6 @@ def train_command(
         else:
             done = train_and_evaluate(**parameters)
     if int(os.environ.get("RANK", "0")) == 0:
-        from needledrop.training_table import print_training
+        from needledrop.cli.training_table import print_training
 
         print_training(lake, done)

@@ -13,8 +13,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from storage import tables
-from storage.metrics import connect_metrics
+from storage.metrics.records import connect_metrics
+from storage.tables import tables
 
 Row = dict[str, Any]
 

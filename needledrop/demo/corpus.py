@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from flows.demo.export import write_export
-from flows.demo.films import Film, invent_films
-from flows.demo.posters import save_poster
-from flows.demo.soundtracks import Track, make_track, plan_tracks
-from flows.demo.strays import WITHOUT_POSTER, article, plotless_films, stray_pages
+from needledrop.demo.films import Film, invent_films
+from needledrop.demo.music.tracks import Track, make_track, plan_tracks
+from needledrop.demo.posters.poster import save_poster
+from needledrop.demo.wiki.distractors import WITHOUT_POSTER, article, plotless_films, stray_pages
+from needledrop.demo.wiki.export import write_export
 from storage.errors import InputError
 
 OnProgress = Callable[[str, int, int], None]

@@ -6,12 +6,12 @@ import random
 import re
 from dataclasses import dataclass
 
-from flows.demo import plots
-from flows.demo.moods import BY_LIGHT, MOODS, Mood
-from flows.demo.people import COUNTRIES, Country
-from flows.demo.seeds import stream
-from flows.demo.settings_indoors import INDOORS
-from flows.demo.settings_outdoors import OUTDOORS, Setting
+from needledrop.demo import story as plots
+from needledrop.demo.moods import BY_LIGHT, MOODS, Mood
+from needledrop.demo.people import COUNTRIES, Country
+from needledrop.demo.rng import stream
+from needledrop.demo.settings_indoors import INDOORS
+from needledrop.demo.settings_outdoors import OUTDOORS, Setting
 
 FIRST_YEAR, LAST_YEAR = 2014, 2024
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flows.demo.sound_and_look import (
+from needledrop.demo.sound_and_look import (
     DORIAN,
     HARMONIC_MINOR,
     LYDIAN,

@@ -5,7 +5,7 @@ In the texts `[a|b]` is a choice and `{name}` a person, place or pronoun of the 
 
 from __future__ import annotations
 
-from flows.demo.plot_lines_dark import Lines
+from needledrop.demo.plot_lines_dark import Lines
 
 BRIGHT: dict[str, Lines] = {
     "tenderness": Lines(

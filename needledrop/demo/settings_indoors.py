@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flows.demo.settings_outdoors import Setting
+from needledrop.demo.settings_outdoors import Setting
 
 INDOORS: tuple[Setting, ...] = (
     Setting(

@@ -11,9 +11,9 @@ import random
 import re
 from collections.abc import Sequence
 
-from flows.demo.plot_lines_bright import BRIGHT
-from flows.demo.plot_lines_dark import DARK, Lines
-from flows.demo.settings_outdoors import Setting
+from needledrop.demo.plot_lines_bright import BRIGHT
+from needledrop.demo.plot_lines_dark import DARK, Lines
+from needledrop.demo.settings_outdoors import Setting
 
 LINES: dict[str, Lines] = {**DARK, **BRIGHT}
 

@@ -8,14 +8,14 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 
+from needledrop.report.film_data import Film, films_best_and_worst
+from needledrop.report.rows import Row, rows
 from storage.errors import InputError
-from storage.lake import Lake
-from storage.metrics import connect_metrics, refresh_views
-from storage.metrics_schema import RECALL_AT
-from training.confidence import REFERENCE
-from training.embeddings import PARITY_POLICY
-from training.report.film_data import Film, films_best_and_worst
-from training.report.rows import Row, rows
+from storage.lake.lake import Lake
+from storage.metrics.records import connect_metrics, refresh_views
+from storage.metrics.schema import RECALL_AT
+from training.evaluation.confidence import REFERENCE
+from training.evaluation.embeddings import PARITY_POLICY
 
 Intervals = dict[str, tuple[float, float]]
 """Metric -> both ends of its 95 % interval over films."""

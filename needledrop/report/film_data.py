@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import duckdb
 
-from storage.lake import Lake
-from training.embeddings import FILMS_FILE, TRACKS_FILE, load_embeddings
-from training.ranking import top_tracks
-from training.report.rows import Row, rows
+from needledrop.report.rows import Row, rows
+from storage.lake.lake import Lake
+from training.evaluation.embeddings import FILMS_FILE, TRACKS_FILE, load_embeddings
+from training.evaluation.ranking import top_tracks
 
 FILMS_SHOWN = 10
 TRACKS_SHOWN = 5

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from html import escape
 
-from training.report.data import Report
-from training.report.film_data import Film
-from training.report.rows import Row
-from training.report.table import rank_number
+from needledrop.report.data import Report
+from needledrop.report.film_data import Film
+from needledrop.report.rows import Row
+from needledrop.report.table import rank_number
 
 
 def films_section(report: Report) -> str:

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-from storage.lake import Lake
-from training.report.data import Report, gather
-from training.report.films import films_section
-from training.report.sections import (
+from needledrop.report.data import Report, gather
+from needledrop.report.films import films_section
+from needledrop.report.sections import (
     curves_section,
     differences_section,
     histograms_section,
@@ -20,8 +19,9 @@ from training.report.sections import (
     slices_section,
     training_section,
 )
-from training.report.style import STYLE
-from training.report.table import by_film_section, headline, table_section
+from needledrop.report.style import STYLE
+from needledrop.report.table import by_film_section, headline, table_section
+from storage.lake.lake import Lake
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 """Told to the browser: load nothing, from nowhere."""

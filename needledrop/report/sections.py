@@ -6,12 +6,12 @@ from html import escape
 
 import numpy as np
 
-from storage.metrics_schema import RECALL_AT
-from training.bootstrap import CONFIDENCE, DRAWS
-from training.report.charts import COLOURS, QUIET, Line, histogram, interval_chart, loss_chart, recall_chart
-from training.report.data import Report, System
-from training.report.rows import Row
-from training.report.table import number, rank_number
+from needledrop.report.charts import COLOURS, QUIET, Line, histogram, interval_chart, loss_chart, recall_chart
+from needledrop.report.data import Report, System
+from needledrop.report.rows import Row
+from needledrop.report.table import number, rank_number
+from storage.metrics.schema import RECALL_AT
+from training.evaluation.resampling import CONFIDENCE, DRAWS
 
 BINS = 20
 _COMPARED = {"r_at_10": "R@10, points", "medr": "Median rank", "map": "mAP"}

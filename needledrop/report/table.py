@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from storage.metrics_schema import RECALL_AT
-from training.report.data import Intervals, Report, System
-from training.report.rows import Row
+from needledrop.report.data import Intervals, Report, System
+from needledrop.report.rows import Row
+from storage.metrics.schema import RECALL_AT
 
 RECALLS = tuple(f"r_at_{k}" for k in RECALL_AT)
 TABLE_1 = (*RECALLS, "medr")

@@ -11,10 +11,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from storage import tables
 from storage.errors import SourcePaused
-from storage.lake import Lake
-from storage.schemas import BREAKERS
+from storage.lake.lake import Lake
+from storage.tables import tables
+from storage.tables.schemas import BREAKERS
 
 SUSPECTS_TO_OPEN = 5
 """So many different media failing alike in a row are not their own fault."""

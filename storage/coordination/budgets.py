@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from storage.errors import SourcePaused
-from storage.lake import Lake
+from storage.lake.lake import Lake
 
 FOLDER = "budgets"
 REASON = "daily_budget"

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import Any
 
 from storage.errors import LakeError
-from storage.lake import Lake, explained
-from storage.object_stores import reached
-from storage.temporary_files import temporary_name
+from storage.lake.atomic import temporary_name
+from storage.lake.lake import Lake, explained
+from storage.lake.object_store import reached
 
 FOLDER = "claims"
 LEASE = timedelta(minutes=45)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from storage import datasets, tables
+from storage.datasets import versions as datasets
 from storage.errors import InputError
-from storage.lake import Lake
-from storage.metrics import connect_metrics
+from storage.lake.lake import Lake
+from storage.metrics.records import connect_metrics
+from storage.tables import tables
 
 _FILM_ASPECTS = ("title", "year", "split", "plot", "tags", "thumbnail_sha256", "licence")
 _TRACK_ASPECTS = ("split", "title", "artist", "album", "licence", "duration_seconds", "segments")

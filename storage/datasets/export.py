@@ -20,11 +20,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from storage import datasets, tables
+from storage.datasets import versions as datasets
 from storage.errors import InputError
-from storage.lake import Lake
-from storage.mel_settings import MelSettings, settings_of
-from storage.mels import MelReader
+from storage.lake.lake import Lake
+from storage.mels.reader import MelReader
+from storage.mels.settings import MelSettings, settings_of
+from storage.tables import tables
 
 TRACKS_AT_ONCE = 64
 """About 150 MB of mels for tracks of three minutes."""

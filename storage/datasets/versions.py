@@ -22,12 +22,12 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage import tables
-from storage.claims import FOLDER as CLAIMS
-from storage.claims import held
+from storage.coordination.leases import FOLDER as CLAIMS
+from storage.coordination.leases import held
 from storage.errors import InputError, LakeError
-from storage.lake import Lake
-from storage.schemas import VERSIONS
+from storage.lake.lake import Lake
+from storage.tables import tables
+from storage.tables.schemas import VERSIONS
 
 FORMAT = 1
 """Raised when the folder's layout changes; a part of every version's name."""

@@ -24,9 +24,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.errors import InputError, LakeError
-from storage.object_copies import current_copy
-from storage.object_stores import reached
-from storage.temporary_files import TEMPORARY_PREFIX, files_below, sweep_temporary_files, temporary_name
+from storage.lake.atomic import TEMPORARY_PREFIX, files_below, sweep_temporary_files, temporary_name
+from storage.lake.object_cache import current_copy
+from storage.lake.object_store import reached
 
 LAKE_VERSION = 1
 """Raised when a layout or a schema changes in a way that older code cannot read."""

@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from storage.temporary_files import temporary_name
+from storage.lake.atomic import temporary_name
 
 _MARKS = ("ETag", "etag", "md5Hash", "content_md5")
 _TIMES = ("LastModified", "last_modified", "updated", "mtime", "created", "size")

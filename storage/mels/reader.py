@@ -21,9 +21,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from storage.errors import LakeError
-from storage.lake import Lake
-from storage.mel_settings import MelSettings, check_settings
-from storage.shard_seal import check_seal
+from storage.lake.lake import Lake
+from storage.mels.checksums import check_seal
+from storage.mels.settings import MelSettings, check_settings
 
 MEL_COLUMN = "mel"
 PAGE_HEADER_LIMIT_BYTES = 60

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.errors import LakeError
-from storage.lake import Lake
-from storage.mel_settings import MelSettings, settings_of
-from storage.mel_shards import TrackMels, read_tracks, write_shard
-from storage.mels import MEL_COLUMN
+from storage.lake.lake import Lake
+from storage.mels.reader import MEL_COLUMN
+from storage.mels.settings import MelSettings, settings_of
+from storage.mels.writer import TrackMels, read_tracks, write_shard
 
 Tracks = list[tuple[str, TrackMels]]
 

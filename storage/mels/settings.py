@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from storage.errors import InputError, LakeError
-from storage.lake import Lake
+from storage.lake.lake import Lake
 
 SETTINGS_KEY = b"needledrop.mel_settings"
 

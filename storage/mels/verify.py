@@ -14,14 +14,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from storage import tables
 from storage.errors import LakeError
-from storage.lake import Lake
-from storage.mel_settings import check_settings, settings_of
-from storage.mel_shards import COLUMNS, columns, read_tracks
-from storage.mels import row_offsets
-from storage.schemas import TRACKS
-from storage.shard_seal import check_seal
+from storage.lake.lake import Lake
+from storage.mels.checksums import check_seal
+from storage.mels.reader import row_offsets
+from storage.mels.settings import check_settings, settings_of
+from storage.mels.writer import COLUMNS, columns, read_tracks
+from storage.tables import tables
+from storage.tables.schemas import TRACKS
 
 Row = Mapping[str, Any]
 EXTRACT_AGAIN = "delete it and collect soundtracks again"

@@ -21,10 +21,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from storage.errors import LakeError
-from storage.lake import Lake
-from storage.mel_settings import SETTINGS_KEY, MelSettings
-from storage.mels import MEL_COLUMN, shard_path
-from storage.shard_seal import check_seal, seal
+from storage.lake.lake import Lake
+from storage.mels.checksums import check_seal, seal
+from storage.mels.reader import MEL_COLUMN, shard_path
+from storage.mels.settings import SETTINGS_KEY, MelSettings
 
 TRACKS_KEY = b"needledrop.tracks"
 ROW_GROUP_ROWS = 256

@@ -24,12 +24,12 @@ from pathlib import Path
 import duckdb
 
 from storage.errors import LakeError
-from storage.lake import INBOX, METRICS, Lake, explained
-from storage.metrics_schema import MIGRATIONS, VIEWS
-from storage.object_copies import fetch
-from storage.tables import lake_errors
-from storage.temporary_files import temporary_name
-from storage.views import define_lake_views
+from storage.lake.atomic import temporary_name
+from storage.lake.lake import INBOX, METRICS, Lake, explained
+from storage.lake.object_cache import fetch
+from storage.metrics.schema import MIGRATIONS, VIEWS
+from storage.tables.tables import lake_errors
+from storage.views.lake_views import define_lake_views
 
 FILE = "needledrop.duckdb"
 PATIENCE_SECONDS = 60.0

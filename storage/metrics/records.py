@@ -1,6 +1,6 @@
 """What the runs measured: records of runs, epochs, ranks and confidence; every metric is a view over them.
 
-Each record is one short transaction on the lake's DuckDB file (see `storage.metrics_file`), and replaces what
+Each record is one short transaction on the lake's DuckDB file (see `storage.metrics.database`), and replaces what
 was written before under the same key, so repeating one changes nothing.
 """
 
@@ -16,9 +16,9 @@ import duckdb
 import pyarrow as pa
 
 from storage.errors import LakeError
-from storage.lake import Lake
-from storage.metrics_file import connect_metrics, metrics_path, publish
-from storage.views import define_lake_views, define_mel_view
+from storage.lake.lake import Lake
+from storage.metrics.database import connect_metrics, metrics_path, publish
+from storage.views.lake_views import define_lake_views, define_mel_view
 
 __all__ = [
     "RANKS_SCHEMA",

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from storage import tables
-from storage.lake import Lake
-from storage.schemas import FLOW_RUNS
-from storage.views import define_lake_views
+from storage.lake.lake import Lake
+from storage.tables import tables
+from storage.tables.schemas import FLOW_RUNS
+from storage.views.lake_views import define_lake_views
 
 
 def record_flow_run(

@@ -14,10 +14,10 @@ from typing import Any
 
 import pyarrow as pa
 
-from storage import tables
 from storage.errors import ItemError, NeedledropError, Retry
-from storage.lake import Lake
-from storage.schemas import OUTCOMES
+from storage.lake.lake import Lake
+from storage.tables import tables
+from storage.tables.schemas import OUTCOMES
 
 LATER = timedelta(hours=20)
 """`later` means the next daily refresh; twenty hours, so that one that starts early still retries."""
@@ -51,7 +51,7 @@ FETCH_REASONS = frozenset(
     live members needs_login no_format not_wanted paid private reload removed restricted timeout too_large transport
     truncated unavailable unknown unsupported youtube_4xx""".split()  # noqa: SIM905  # one list literal of thirty lines says no more
 )
-"""How a search or a download can fail; `tasks/soundtracks/failure_rules.py` says what is done about each."""
+"""How a search or a download can fail; `tasks/soundtracks/download/error_rules.py` says what is done about each."""
 
 REASONS: dict[Stage, frozenset[str]] = {
     Stage.FILM: frozenset({"ok", "no_plot", "not_a_film", "redirect", "no_year", "missing", "damaged_page"}),

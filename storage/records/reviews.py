@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from storage import tables
-from storage.lake import Lake
-from storage.schemas import REVIEWS
+from storage.lake.lake import Lake
+from storage.tables import tables
+from storage.tables.schemas import REVIEWS
 
 
 def record_review(lake: Lake, film_id: str, track_id: str, *, is_match: bool, note: str, run_id: str) -> None:

@@ -1,14 +1,14 @@
 """What must not be collected: films, recordings and channels that somebody asked to leave out.
 
-The list is read before any request is made for an item, and `tasks/soundtracks/purging.py` removes what
+The list is read before any request is made for an item, and `tasks/soundtracks/runs/takedown.py` removes what
 was kept. Taking an entry back (`active` false) is a newer row.
 """
 
 from __future__ import annotations
 
-from storage import tables
-from storage.lake import Lake
-from storage.schemas import TAKEDOWNS
+from storage.lake.lake import Lake
+from storage.tables import tables
+from storage.tables.schemas import TAKEDOWNS
 
 
 def record_takedown(lake: Lake, item: str, because: str, run_id: str, *, is_active: bool = True) -> None:

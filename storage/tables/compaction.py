@@ -14,9 +14,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.errors import LakeError
-from storage.lake import Lake
-from storage.parts import REPLACES_KEY, Part, live_parts, replaced_by, stored_parts
-from storage.schemas import Table
+from storage.lake.lake import Lake
+from storage.tables.parts import REPLACES_KEY, Part, live_parts, replaced_by, stored_parts
+from storage.tables.schemas import Table
 
 MERGE_AT = 128
 """Small parts that are merged at once: reading so many takes DuckDB a twentieth of a second."""

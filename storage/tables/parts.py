@@ -12,8 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.errors import LakeError
-from storage.lake import Lake
-from storage.schemas import Table
+from storage.lake.lake import Lake
+from storage.tables.schemas import Table
 
 REPLACES_KEY = b"needledrop.replaces"
 _PART = re.compile(r"part-(\d{9})-(?:[0-9a-f]{4}|from-\d{9})\.parquet$")

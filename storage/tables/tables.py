@@ -2,7 +2,7 @@
 
 A part is named by its number, `part-000000012-1f3a.parquet`, one above the highest that stands there,
 and rows of one part count in their order, so "newest" never depends on a clock. Parts are never edited; a
-correction is a newer row. When many small parts have gathered, they are merged (`storage/compaction.py`).
+correction is a newer row. When many small parts have gathered, they are merged (`storage/tables/compaction.py`).
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from storage.compaction import compact
 from storage.errors import LakeError
-from storage.lake import Lake, open_lake
-from storage.parts import live_parts, stored_parts
-from storage.schemas import TABLES, Table
+from storage.lake.lake import Lake, open_lake
+from storage.tables.compaction import compact
+from storage.tables.parts import live_parts, stored_parts
+from storage.tables.schemas import TABLES, Table
 
 MEMORY_LIMIT = "1GB"
 """For a DuckDB connection; beyond it, it spills to a temporary folder. Leaves room for Arrow's writers."""
@@ -45,7 +45,7 @@ def append(lake: Lake, table: Table, rows: Sequence[Mapping[str, Any]], run_id: 
     names = set(table.schema.names)
     unknown = {name for row in rows for name in row} - names
     if unknown:
-        raise LakeError(f"{table.name} has no column {', '.join(sorted(unknown))}; see storage/schemas.py")
+        raise LakeError(f"{table.name} has no column {', '.join(sorted(unknown))}; see storage/tables/schemas.py")
     now = datetime.now(UTC)
     filled = [{**row, "run_id": run_id, "recorded_at": row.get("recorded_at", now)} for row in rows]
     data = pa.Table.from_pylist(filled, schema=table.schema)

@@ -1,7 +1,7 @@
 """SQL views over the lake's Parquet, beside the metrics: films, tracks, outcomes, segments, versions.
 
 A view over no file cannot be made in DuckDB, so what does not exist yet is an empty view with its columns. A view
-names the parts of the moment it was defined, so `storage.metrics.refresh_views` is called after each step.
+names the parts of the moment it was defined, so `storage.metrics.records.refresh_views` is called after each step.
 Pictures and fingerprints are left out: SQL wants the plain columns beside them.
 """
 
@@ -10,12 +10,13 @@ from __future__ import annotations
 import duckdb
 import pyarrow as pa
 
-from storage import datasets, tables
-from storage.lake import Lake
-from storage.mel_shards import COLUMNS
-from storage.schemas import TABLES
-from storage.shard_verification import shard_damage
-from storage.status_views import STATUS_VIEWS
+from storage.datasets import versions as datasets
+from storage.lake.lake import Lake
+from storage.mels.verify import shard_damage
+from storage.mels.writer import COLUMNS
+from storage.tables import tables
+from storage.tables.schemas import TABLES
+from storage.views.status_views import STATUS_VIEWS
 
 VERSION_VIEWS = {
     "dataset_films": datasets.FILMS_FILE,

@@ -10,10 +10,10 @@ from datetime import datetime
 
 from duckdb import DuckDBPyConnection
 
-from storage import tables
-from storage.lake import Lake
-from storage.outcomes import Stage
-from storage.schemas import FILMS, OUTCOMES, TRACKS
+from storage.lake.lake import Lake
+from storage.records.outcomes import Stage
+from storage.tables import tables
+from storage.tables.schemas import FILMS, OUTCOMES, TRACKS
 
 _BEFORE_AND_AFTER = """
 WITH stated AS (

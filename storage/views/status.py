@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from storage import budgets, datasets, tables
-from storage.lake import Lake
-from storage.views import define_lake_views
+from storage.coordination import budgets
+from storage.datasets import versions as datasets
+from storage.lake.lake import Lake
+from storage.tables import tables
+from storage.views.lake_views import define_lake_views
 
 _LAST_COLLECTION = (
     "SELECT parameters FROM flow_runs WHERE flow = 'collect-soundtracks' ORDER BY recorded_at DESC LIMIT 1"

@@ -1,6 +1,6 @@
 """Where the lake stands, as SQL: what is collected, what waits, what failed and why, what is missing, what runs did.
 
-These are views over the views of the tables (`storage/views.py` defines both), so `needledrop sql` and the
+These are views over the views of the tables (`storage/views/lake_views.py` defines both), so `needledrop sql` and the
 status screen ask the same questions. `waiting` also estimates: items that wait, times the seconds that the
 newest items of that stage took, one after another.
 """

@@ -13,10 +13,10 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from storage.lake import Lake
-from storage.schemas import FILMS, OUTCOMES, THUMBNAILS, TRACKS
-from storage.tables import latest_sql
-from storage.takedowns import read_takedowns
+from storage.lake.lake import Lake
+from storage.records.takedown_list import read_takedowns
+from storage.tables.schemas import FILMS, OUTCOMES, THUMBNAILS, TRACKS
+from storage.tables.tables import latest_sql
 
 _FILMS = """
 CREATE TABLE candidate_films AS

@@ -12,7 +12,7 @@ from typing import Any
 
 import duckdb
 
-from storage import datasets
+from storage.datasets import versions as datasets
 
 MAIN_LISTED = 15
 """Tags and languages in a table of the card; all of them are in films.parquet."""

@@ -16,9 +16,9 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from storage.errors import LakeError
-from storage.lake import Lake
-from storage.mel_settings import decibels, settings_in
-from storage.mels import MelReader
+from storage.lake.lake import Lake
+from storage.mels.reader import MelReader
+from storage.mels.settings import decibels, settings_in
 
 SIDES = {"train": "#4477aa", "valid": "#ccbb44", "test": "#ee6677"}
 """Colours that the colour-blind tell apart (Paul Tol's bright scheme)."""

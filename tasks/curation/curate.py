@@ -16,15 +16,16 @@ from typing import Any
 
 import duckdb
 
-from storage import datasets, tables
-from storage.lake import Lake
-from storage.mel_settings import MelSettings
+from storage.datasets import versions as datasets
+from storage.lake.lake import Lake
+from storage.mels.settings import MelSettings
+from storage.tables import tables
 from tasks.curation import duplicates, tags
 from tasks.curation.candidates import Snapshot, digest_of, load_candidates, take_snapshot
 from tasks.curation.card import write_card
+from tasks.curation.charts import draw_plots
 from tasks.curation.exclusions import drop_films, exclude_candidates, exclude_tracks_without_film
 from tasks.curation.manifest import summarise
-from tasks.curation.plots import draw_plots
 from tasks.curation.recordings import find_recordings
 from tasks.curation.settings import CurationSettings
 from tasks.curation.splits import check_sides, split_sql

@@ -1,6 +1,6 @@
 """Which tracks are one recording: the same bytes, the same upload, or a re-encoding of the same sound.
 
-Re-encodings are found by the fingerprints of their mels (`tasks/soundtracks/fingerprint.py`: one 32-bit word
+Re-encodings are found by the fingerprints of their mels (`tasks/soundtracks/audio/fingerprint.py`: one 32-bit word
 each half second). Measured on 14 pieces in six encodings each: two encodings of one recording share
 2 to 90 % of their words at the same place, unrelated music none, and of all their bits 86 to 99 % agree
 (Opus at 32 kb/s is the worst), unrelated music half. So tracks that share a word at a place are

@@ -15,12 +15,13 @@ from typing import Any
 
 from mwparserfromhell.parser import ParserError
 
-from storage import outcomes, tables
-from storage.lake import Lake
-from storage.outcomes import Outcome, Stage, Status
-from storage.schemas import FILMS, OUTCOMES, PAGES, Table
-from tasks.films.pages import Page
-from tasks.films.wikitext import PARSER_VERSION, Article, read_article
+from storage.lake.lake import Lake
+from storage.records import outcomes
+from storage.records.outcomes import Outcome, Stage, Status
+from storage.tables import tables
+from storage.tables.schemas import FILMS, OUTCOMES, PAGES, Table
+from tasks.films.models import Page
+from tasks.films.parsing.article import PARSER_VERSION, Article, read_article
 
 PRESENT = "present"
 GONE = "gone"

@@ -8,17 +8,17 @@ from collections.abc import Sequence
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from storage import outcomes
 from storage.errors import ItemError, Retry
-from storage.lake import Lake
-from storage.outcomes import Outcome, Stage, Status
-from tasks.films import store
-from tasks.films.articles import Site, fetch_articles
-from tasks.films.from_export import ExportBatch
-from tasks.films.pages import Page, film_id
-from tasks.films.pictures import Wanted, commit_pictures, read_picture
-from tasks.films.thumbnails import ImageFolder
-from tasks.films.wikipedia import Wikipedia
+from storage.lake.lake import Lake
+from storage.records import outcomes
+from storage.records.outcomes import Outcome, Stage, Status
+from tasks.films import commit as store
+from tasks.films.dump.new_pages import ExportBatch
+from tasks.films.images.collect import Wanted, commit_pictures, read_picture
+from tasks.films.images.thumbnails import ImageFolder
+from tasks.films.models import Page, film_id
+from tasks.films.wiki.articles import Site, fetch_articles
+from tasks.films.wiki.client import Wikipedia
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)

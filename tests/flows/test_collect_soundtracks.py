@@ -21,18 +21,18 @@ from prefect.settings import PREFECT_API_URL
 from prefect.task_runners import ProcessPoolTaskRunner
 
 from flows.collect_soundtracks import collect_soundtracks
-from storage import tables
 from storage.errors import InputError, LakeError
-from storage.lake import Lake
-from storage.mel_settings import settings_of
-from storage.schemas import BREAKERS, FILMS, FLOW_RUNS, OUTCOMES, TRACKS
-from tasks.soundtracks import settings
-from tasks.soundtracks.extraction import Extraction
+from storage.lake.lake import Lake
+from storage.mels.settings import settings_of
+from storage.tables import tables
+from storage.tables.schemas import BREAKERS, FILMS, FLOW_RUNS, OUTCOMES, TRACKS
+from tasks.soundtracks.extraction.film import Extraction
+from tasks.soundtracks.runs import settings
 
 DIE_AT_THE_THIRD_COMMIT = """
 import os, sys
 from flows import collect_soundtracks as flow
-from tasks.soundtracks.collecting import Collector
+from tasks.soundtracks.runs.collect import Collector
 commit, commits = Collector.commit, []
 def counted(*what):
     commits.append(what)
@@ -43,7 +43,7 @@ flow.collect_soundtracks(lake=sys.argv[1], music=[sys.argv[2]], workers=2)
 
 IN_A_TERMINAL = """
 import signal
-from needledrop.main import run
+from needledrop.cli.main import run
 signal.signal(signal.SIGINT, signal.default_int_handler)  # these tests may run in the background, which ignores it
 run()
 """

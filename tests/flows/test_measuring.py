@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from storage import metrics, tables
-from training.report.page import write_report
+from needledrop.report.page import write_report
+from storage.metrics import records as metrics
+from storage.tables import tables
 
 
 def test_training_ends_with_controls_intervals_and_differences(walked_lake: str) -> None:

@@ -11,13 +11,15 @@ from typing import Any
 import pytest
 from prefect.artifacts import Artifact
 
-from needledrop.main import run
-from storage import datasets, metrics, tables
-from storage.claims import held
-from storage.lake import Lake
-from storage.schemas import FILMS, FLOW_RUNS, TRACKS, Table
+from needledrop.cli.main import run
+from storage.coordination.leases import held
+from storage.datasets import versions as datasets
+from storage.lake.lake import Lake
+from storage.metrics import records as metrics
+from storage.tables import tables
+from storage.tables.schemas import FILMS, FLOW_RUNS, TRACKS, Table
 from storage.verify import verify
-from storage.views import define_lake_views
+from storage.views.lake_views import define_lake_views
 
 
 def _files(root: str) -> set[str]:

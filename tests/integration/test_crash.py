@@ -18,8 +18,8 @@ from typing import Any
 
 import pytest
 
-from storage import tables
-from storage.schemas import FILMS, OUTCOMES, TRACKS
+from storage.tables import tables
+from storage.tables.schemas import FILMS, OUTCOMES, TRACKS
 
 CRASHES = int(os.environ.get("NEEDLEDROP_CRASHES", "3"))
 KILLS_A_LAKE = 4
@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(120 + 60 * CRASHES)]
 @pytest.fixture(scope="module")
 def command(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """A refresh of a small corpus, without the lake's name."""
-    from flows.demo.corpus import write_corpus
+    from needledrop.demo.corpus import write_corpus
 
     corpus = write_corpus(tmp_path_factory.mktemp("crash-corpus"), films_per_year=2)
     inputs = ["--films", str(corpus.export), "--images", str(corpus.images), "--music", str(corpus.music)]

@@ -10,15 +10,15 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from storage import datasets
-from storage.lake import Lake
-from storage.mel_settings import MelSettings, decibels
-from storage.mel_shards import TrackMels, write_shard
-from storage.mels import shard_path
-from storage.tables import open_tables
-from training.device import Machine, open_machine
-from training.evaluate import Data, load_data
-from training.experiment import AudioSettings, ImageSettings, Settings, TextSettings, chosen_settings
+from storage.datasets import versions as datasets
+from storage.lake.lake import Lake
+from storage.mels.reader import shard_path
+from storage.mels.settings import MelSettings, decibels
+from storage.mels.writer import TrackMels, write_shard
+from storage.tables.tables import open_tables
+from training.config import AudioSettings, ImageSettings, Settings, TextSettings, chosen_settings
+from training.experiments import Data, load_data
+from training.loop.device import Machine, open_machine
 
 MOODS = {
     "dread": ("fear shadow cellar scream knife", "horror thriller", (40, 10, 60), 20.0, 5),

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from storage.errors import InputError
-from training.experiment import PRESETS, SYSTEMS, chosen_settings, chosen_systems, settings_from_json
+from training.config import PRESETS, SYSTEMS, chosen_settings, chosen_systems, settings_from_json
 
 
 def test_all_in_small_letters_is_the_whole_table_and_capitalised_one_row():

@@ -8,11 +8,11 @@ import pytest
 
 from flows.train_and_evaluate import train_and_evaluate
 from storage.errors import InputError
-from storage.metrics import connect_metrics
-from storage.tables import open_tables
-from training.data import newest_version
-from training.evaluate import load_data, run_experiment
-from training.model import Retriever
+from storage.metrics.records import connect_metrics
+from storage.tables.tables import open_tables
+from training.data.splits import newest_version
+from training.experiments import load_data, run_experiment
+from training.model.retriever import Retriever
 
 
 def test_every_system_and_seed_is_trained_once_and_again_only_if_asked(prefect_server, lake, write_version):

@@ -19,10 +19,10 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from storage.errors import InputError
-from training.data import Split
-from training.experiment import Settings, System
-from training.pictures import Pictures
-from training.text import encode_texts, pad_tokens, query_text, tag_words
+from training.config import Settings, System
+from training.data.images import Pictures
+from training.data.splits import Split
+from training.data.text import encode_texts, pad_tokens, query_text, tag_words
 
 PREFETCHED_BATCHES = 4
 LARGEST_TAG_OVERLAP = 0.7

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from storage.errors import InputError
-from training.towers import IMAGE_PIXELS
+from training.model.towers import IMAGE_PIXELS
 
 NEUTRAL_GREY = 127
 LONGEST_SIDE = 4 * IMAGE_PIXELS

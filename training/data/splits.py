@@ -16,11 +16,11 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from storage import datasets
+from storage.datasets import versions as datasets
 from storage.errors import InputError
-from storage.lake import Lake
-from storage.mel_settings import settings_in
-from storage.mels import MelReader
+from storage.lake.lake import Lake
+from storage.mels.reader import MelReader
+from storage.mels.settings import settings_in
 
 SPLITS = ("train", "valid", "test")
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from training.experiment import PLOT_MARKER, TAG_MARKER, System
+from training.config import PLOT_MARKER, TAG_MARKER, System
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 LENGTH_BUCKETS = (16, 32, 64, 96, 128, 192, 256, 384, 512)

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.embeddings import Embeddings
-from training.ranking import Floats, Ranks, rank_tracks
-from training.text import tag_words
+from training.data.text import tag_words
+from training.evaluation.embeddings import Embeddings
+from training.evaluation.ranking import Floats, Ranks, rank_tracks
 
 _DIMENSIONS = 32
 """Random directions in 32 dimensions; any number from 3 on gives every order of a query's candidates."""

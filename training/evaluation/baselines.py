@@ -18,9 +18,9 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from storage.lake import Lake
-from storage.metrics import Run, connect_metrics, record_measured, refresh_views
-from training.control_orders import (
+from storage.lake.lake import Lake
+from storage.metrics.records import Run, connect_metrics, record_measured, refresh_views
+from training.evaluation.baseline_rankings import (
     HeldOut,
     language_oracle,
     languages_of_nearest,
@@ -28,7 +28,7 @@ from training.control_orders import (
     nearest_tags,
     random_order,
 )
-from training.embeddings import (
+from training.evaluation.embeddings import (
     FILMS_FILE,
     PARITY_POLICY,
     PARITY_TRACKS_FILE,
@@ -36,7 +36,7 @@ from training.embeddings import (
     YEARS_FILE,
     load_embeddings,
 )
-from training.ranking import Ranks, rank_tracks
+from training.evaluation.ranking import Ranks, rank_tracks
 
 SEEDS = range(10)
 """Random orders vary: the mean of ten lies within a third of one order's spread of what chance gives."""

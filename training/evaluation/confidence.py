@@ -13,11 +13,11 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
-from storage.lake import Lake
-from storage.metrics import connect_metrics, record_comparisons, record_intervals, refresh_views
-from storage.metrics_schema import RECALL_AT
-from training.bootstrap import DRAWS, FilmResults, differences, holm, intervals
-from training.controls import PRESET
+from storage.lake.lake import Lake
+from storage.metrics.records import connect_metrics, record_comparisons, record_intervals, refresh_views
+from storage.metrics.schema import RECALL_AT
+from training.evaluation.baselines import PRESET
+from training.evaluation.resampling import DRAWS, FilmResults, differences, holm, intervals
 
 REFERENCE = "All"
 """Every other system is compared with this one, as the paper's text does."""

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from training.batches import CENTRE, FilmInputs, gather_mels
-from training.build import Model
-from training.data import Split
-from training.device import Machine, at_most_that_fits
-from training.embeddings import Embeddings
+from training.data.batches import CENTRE, FilmInputs, gather_mels
+from training.data.splits import Split
+from training.evaluation.embeddings import Embeddings
+from training.loop.device import Machine, at_most_that_fits
+from training.model.factory import Model
 
 FILMS_AT_ONCE = 32
 SEGMENTS_AT_ONCE = 64

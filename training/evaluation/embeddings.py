@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.errors import LakeError, NeedledropError
-from storage.lake import Lake
+from storage.lake.lake import Lake
 
 FILMS_FILE, TRACKS_FILE = "test-films.parquet", "test-tracks.parquet"
 """Embeddings of the test split in a model folder, tracks from as many segments as the run's settings say."""

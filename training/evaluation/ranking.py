@@ -21,7 +21,7 @@ import pyarrow as pa
 from threadpoolctl import threadpool_limits
 
 from storage.errors import NeedledropError
-from training.embeddings import Embeddings
+from training.evaluation.embeddings import Embeddings
 
 FILMS_PER_BLOCK = 64
 """64 films x 70,215 tracks of float64 scores are 36 MB: large enough for a full-speed matrix product."""
@@ -51,7 +51,7 @@ class Ranks:
         return len(self.film_ids)
 
     def to_arrow(self, policy: str) -> pa.Table:
-        """The table that `storage.metrics.record_ranks` takes; `policy` says how tracks were embedded."""
+        """The table that `storage.metrics.records.record_ranks` takes; `policy` says how tracks were embedded."""
         count = len(self)
         return pa.table(
             {
@@ -95,7 +95,7 @@ def rank_tracks(
         return _ranks(films, tracks, pairs, *_count_on_cpu(*given, on_progress))
     from torch import OutOfMemoryError  # noqa: PLC0415 - torch takes seconds to load
 
-    from training.ranking_cuda import count_on_device  # noqa: PLC0415
+    from training.evaluation.ranking_cuda import count_on_device  # noqa: PLC0415
 
     try:
         counted = count_on_device(*given, device, on_progress)

@@ -1,4 +1,4 @@
-"""The same counts as `training.ranking`, on a GPU: exact scores, so the same ranks to the last bit.
+"""The same counts as `training.evaluation.ranking`, on a GPU: exact scores, so the same ranks to the last bit.
 
 Apart from the other file so that ranking on a CPU does not load torch.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from training.ranking import FILMS_PER_BLOCK, Floats, Ints, OnProgress
+from training.evaluation.ranking import FILMS_PER_BLOCK, Floats, Ints, OnProgress
 
 PAIRS_AT_ONCE = 256
 """256 rows of 70,215 float64 scores are 144 MB."""
@@ -18,7 +18,7 @@ def count_on_device(
 ) -> tuple[Ints, Ints, Floats]:
     """For each (film, own track): the candidates above it, those level with it, and its score.
 
-    `queries` [films, d] and `candidates` [tracks, d] lie on the grid of `training.ranking`; film f owns
+    `queries` [films, d] and `candidates` [tracks, d] lie on the grid of `training.evaluation.ranking`; film f owns
     `tracks[starts[f] : starts[f + 1]]`. float64 products know no TF32.
     """
     query, candidate = (torch.from_numpy(vectors).to(device) for vectors in (queries, candidates))

@@ -23,10 +23,10 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from storage.errors import InputError, LakeError
-from storage.lake import Lake
-from training.build import Built, rebuild_model
-from training.experiment import SYSTEMS, Settings, System, settings_from_json
-from training.optimisation import Stopping
+from storage.lake.lake import Lake
+from training.config import SYSTEMS, Settings, System, settings_from_json
+from training.loop.optimiser import Stopping
+from training.model.factory import Built, rebuild_model
 
 FOLDER = "models"
 CONFIG, TOKENIZER, BEST, LAST = "config.json", "tokenizer.json", "best.safetensors", "last.safetensors"

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from storage.errors import InputError
-from training.batches import Batch, pieces_of
-from training.experiment import Settings
+from training.config import Settings
+from training.data.batches import Batch, pieces_of
 
 PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "4090": 165e12}
 """Dense bfloat16 operations a second by the makers' data sheets; a device not named here has no MFU."""

@@ -20,10 +20,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from training.batches import Batch, Tracks, pieces_of
-from training.build import Model
-from training.device import Machine
-from training.model import Encoded
+from training.data.batches import Batch, Tracks, pieces_of
+from training.loop.device import Machine
+from training.model.factory import Model
+from training.model.retriever import Encoded
 
 Encode = Callable[[Any], Tensor]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from training.experiment import Settings
+from training.config import Settings
 
 SMALLEST_SHARE = 0.02
 """Of the peak rate, where the cosine ends: a last epoch at zero would be wasted."""

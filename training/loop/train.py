@@ -19,15 +19,15 @@ import torch
 from torch import Tensor, nn
 
 from storage.errors import InputError
-from storage.lake import Lake
-from training.batches import Batch, TrainingBatches, prefetched
-from training.build import Model
-from training.checkpoint import LoopState, load_last, read_state, save_best, save_last
-from training.device import Machine, explained_memory, training_flops
-from training.gradient_cache import backward_in_pieces
-from training.objective import Task, batch_loss, validation_loss
-from training.optimisation import build_optimiser, learning_rate_at, set_learning_rate
-from training.signals import signals_after_step
+from storage.lake.lake import Lake
+from training.data.batches import Batch, TrainingBatches, prefetched
+from training.loop.checkpoint import LoopState, load_last, read_state, save_best, save_last
+from training.loop.device import Machine, explained_memory, training_flops
+from training.loop.gradient_cache import backward_in_pieces
+from training.loop.interrupts import signals_after_step
+from training.loop.optimiser import build_optimiser, learning_rate_at, set_learning_rate
+from training.model.factory import Model
+from training.model.objective import Task, batch_loss, validation_loss
 
 SAVE_SECONDS = 600.0
 """The most work a kill can cost within a long epoch."""

@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.batches import Batch, Films, Tracks
-from training.experiment import Settings
-from training.model import Encoded, FilmEncoder, embedding_net
-from training.towers import AudioTower
+from training.config import Settings
+from training.data.batches import Batch, Films, Tracks
+from training.model.retriever import Encoded, FilmEncoder, embedding_net
+from training.model.towers import AudioTower
 
 AVCA_DROPOUT = 0.2
 

@@ -9,13 +9,13 @@ import torch
 from tokenizers import Tokenizer
 from transformers import BertConfig, ViTConfig
 
-from training.avca import AVCA
-from training.batches import film_texts
-from training.data import Split
-from training.experiment import Settings, System
-from training.model import FilmEncoder, Retriever
-from training.text import build_tokenizer
-from training.towers import image_tower, image_tower_from, pretrained_tokenizer, text_tower, text_tower_from
+from training.config import Settings, System
+from training.data.batches import film_texts
+from training.data.splits import Split
+from training.data.text import build_tokenizer
+from training.model.avca import AVCA
+from training.model.retriever import FilmEncoder, Retriever
+from training.model.towers import image_tower, image_tower_from, pretrained_tokenizer, text_tower, text_tower_from
 
 Model = Retriever | AVCA
 

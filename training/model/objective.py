@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from training.batches import Batch, FilmInputs, validation_batches
-from training.build import Model
-from training.checkpoint import Job
-from training.data import Split
-from training.device import Machine
-from training.gradient_cache import encode_in_pieces
-from training.losses import avca_triplets, info_nce, same_film
-from training.model import Encoded, Retriever
+from training.data.batches import Batch, FilmInputs, validation_batches
+from training.data.splits import Split
+from training.loop.checkpoint import Job
+from training.loop.device import Machine
+from training.loop.gradient_cache import encode_in_pieces
+from training.model.factory import Model
+from training.model.losses import avca_triplets, info_nce, same_film
+from training.model.retriever import Encoded, Retriever
 
 
 @dataclass(frozen=True)

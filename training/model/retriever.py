@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 from transformers import BertModel, ViTModel
 
-from training.batches import Batch, Films, Tracks
-from training.experiment import HeadSettings, Settings, System
-from training.losses import INITIAL_LOG_SCALE
-from training.towers import AttentionLayer, AudioTower
+from training.config import HeadSettings, Settings, System
+from training.data.batches import Batch, Films, Tracks
+from training.model.losses import INITIAL_LOG_SCALE
+from training.model.towers import AttentionLayer, AudioTower
 
 FUSION_HEADS, FUSION_HEAD_WIDTH, FUSION_MLP = 3, 100, 64
 """Of the attention block between modalities (Mercea et al. 2022)."""

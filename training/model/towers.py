@@ -23,8 +23,8 @@ from transformers import AutoTokenizer, BertConfig, BertModel, ViTConfig, ViTMod
 from transformers.utils.logging import disable_progress_bar
 
 from storage.errors import InputError
-from training.experiment import AudioSettings, ImageSettings, TextSettings
-from training.text import with_markers
+from training.config import AudioSettings, ImageSettings, TextSettings
+from training.data.text import with_markers
 
 MEL_BANDS, MEL_FRAMES = 128, 995
 MEL_SPAN_DB = 80.0

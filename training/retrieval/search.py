@@ -14,19 +14,19 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from storage.errors import InputError
-from storage.lake import Lake
-from storage.mel_settings import MelSettings
-from storage.mels import MelReader
-from storage.metrics import connect_metrics
-from training.batches import FilmInputs
-from training.build import Built
-from training.checkpoint import FOLDER, Job, load_model
-from training.data import SPLITS, Split, load_split
-from training.device import Machine
-from training.embed import embed_films, embed_tracks
-from training.embeddings import TRACKS_FILE, Embeddings, load_embeddings, save_embeddings
-from training.experiment import SYSTEMS, System
-from training.ranking import top_tracks
+from storage.lake.lake import Lake
+from storage.mels.reader import MelReader
+from storage.mels.settings import MelSettings
+from storage.metrics.records import connect_metrics
+from training.config import SYSTEMS, System
+from training.data.batches import FilmInputs
+from training.data.splits import SPLITS, Split, load_split
+from training.evaluation.embed import embed_films, embed_tracks
+from training.evaluation.embeddings import TRACKS_FILE, Embeddings, load_embeddings, save_embeddings
+from training.evaluation.ranking import top_tracks
+from training.loop.checkpoint import FOLDER, Job, load_model
+from training.loop.device import Machine
+from training.model.factory import Built
 
 ALL_TRACKS_FILE = "all-tracks.parquet"
 """In the model folder: the tracks of all three splits, embedded when they are first searched."""

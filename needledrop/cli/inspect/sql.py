@@ -16,10 +16,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from needledrop.opening import open_existing
-from needledrop.options import LakeRoot
+from needledrop.cli.opening import open_existing
+from needledrop.cli.options import LakeRoot
 from storage.errors import InputError
-from storage.lake import Lake
+from storage.lake.lake import Lake
 
 ROWS_SHOWN = 1000
 """More than anyone reads in a terminal; a file or a pipe gets every row."""
@@ -70,8 +70,8 @@ def answer(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 def ask(lake: Lake, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
     """The columns and rows that answer a query. Raises `InputError` with DuckDB's own words for a wrong one."""
-    from storage.metrics import connect_metrics
-    from storage.views import define_lake_views, define_mel_view
+    from storage.metrics.records import connect_metrics
+    from storage.views.lake_views import define_lake_views, define_mel_view
 
     with connect_metrics(lake) as connection:
         define_lake_views(connection, lake, temporary=True)

@@ -11,9 +11,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from needledrop.opening import open_existing
-from needledrop.options import LakeRoot
-from storage.status import Status, read_status, seconds_left
+from needledrop.cli.opening import open_existing
+from needledrop.cli.options import LakeRoot
+from storage.views.status import Status, read_status, seconds_left
 
 FAILURES_SHOWN = 12
 OTHER_COLUMNS = 58

@@ -7,8 +7,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from needledrop.opening import open_existing
-from needledrop.options import LakeRoot
+from needledrop.cli.opening import open_existing
+from needledrop.cli.options import LakeRoot
 from storage.errors import LakeError
 from storage.verify import Damage, file_count, verify
 

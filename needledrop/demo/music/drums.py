@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from flows.demo.voices import NOISE_LOOP, Samples, noise, note
+from needledrop.demo.music.voices import NOISE_LOOP, Samples, noise, note
 
 
 def _time(seconds: float, rate_hz: int) -> Samples:

@@ -10,7 +10,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from flows.demo.voices import Samples
+from needledrop.demo.music.voices import Samples
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from flows.demo.drums import drum, texture
-from flows.demo.score import Score
-from flows.demo.voices import Samples, note
+from needledrop.demo.music.drums import drum, texture
+from needledrop.demo.music.score import Score
+from needledrop.demo.music.voices import Samples, note
 
 COMBS_MS = ((29.7, 37.1, 41.1), (31.3, 35.9, 43.7))
 """Delays of the reverberation, left and right: Schroeder's comb filters, mutually prime in spirit."""

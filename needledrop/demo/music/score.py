@@ -11,9 +11,9 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from flows.demo.moods import Mood
-from flows.demo.seeds import stream
-from flows.demo.sound_and_look import Sound
+from needledrop.demo.moods import Mood
+from needledrop.demo.rng import stream
+from needledrop.demo.sound_and_look import Sound
 
 Figure = list[tuple[float, float, int, float]]
 """What one bar of an accompaniment plays: (beat, length in beats, MIDI pitch, gain)."""

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 
-from flows.demo.encoding import M4A, MP3, OPUS, ROTATION, Format, encode
-from flows.demo.films import Film, safe_name
-from flows.demo.music import perform
-from flows.demo.score import compose
-from flows.demo.seeds import stream
+from needledrop.demo.films import Film, safe_name
+from needledrop.demo.music.encoding import M4A, MP3, OPUS, ROTATION, Format, encode
+from needledrop.demo.music.perform import perform
+from needledrop.demo.music.score import compose
+from needledrop.demo.rng import stream
 
 TRACK_TITLES: tuple[str, ...] = (
     "Main Title",

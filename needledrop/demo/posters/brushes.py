@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from PIL import ImageDraw
 
-from flows.demo.sound_and_look import Colour, Look
+from needledrop.demo.sound_and_look import Colour, Look
 
 Draw = ImageDraw.ImageDraw
 Motif = Callable[[Draw, Look, random.Random, int, int], None]

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import random
 
-from flows.demo.brushes import Draw, branch, disc, glow, hat, hills, person
-from flows.demo.sound_and_look import Look
+from needledrop.demo.posters.brushes import Draw, branch, disc, glow, hat, hills, person
+from needledrop.demo.sound_and_look import Look
 
 
 def doorway(draw: Draw, look: Look, rng: random.Random, width: int, height: int) -> None:

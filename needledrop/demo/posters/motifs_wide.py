@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import random
 
-from flows.demo.brushes import Draw, disc, glow, hills, person
-from flows.demo.sound_and_look import Look
+from needledrop.demo.posters.brushes import Draw, disc, glow, hills, person
+from needledrop.demo.sound_and_look import Look
 
 
 def speed(draw: Draw, look: Look, rng: random.Random, width: int, height: int) -> None:

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from flows.demo import motifs_close, motifs_wide
-from flows.demo.brushes import Motif
-from flows.demo.films import Film
-from flows.demo.seeds import stream
-from flows.demo.sound_and_look import Colour, Look
+from needledrop.demo.films import Film
+from needledrop.demo.posters import motifs_close, motifs_wide
+from needledrop.demo.posters.brushes import Motif
+from needledrop.demo.rng import stream
+from needledrop.demo.sound_and_look import Colour, Look
 
 MOTIFS: dict[str, Motif] = {
     "doorway": motifs_close.doorway,

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from flows.demo.export import Page, film_page
-from flows.demo.films import Film
+from needledrop.demo.films import Film
+from needledrop.demo.wiki.export import Page, film_page
 
 PLOTLESS: tuple[tuple[str, int, str], ...] = (
     ("The Unfinished Reel", 2015, ""),

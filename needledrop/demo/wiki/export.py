@@ -14,9 +14,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows.demo.films import Film
-from flows.demo.seeds import stream
-from flows.demo.wikitext import categories, infobox, plot_section
+from needledrop.demo.films import Film
+from needledrop.demo.rng import stream
+from needledrop.demo.wiki.wikitext import categories, infobox, plot_section
 
 HEAD = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" \
 xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" \

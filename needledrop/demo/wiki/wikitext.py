@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 
-from flows.demo.films import Film
+from needledrop.demo.films import Film
 
 
 def infobox(film: Film) -> str:

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from storage.errors import InputError
-from storage.lake import Lake
-from storage.outcomes import Outcome
-from tasks.films.export import ExportedPage, read_export
-from tasks.films.pages import Page
-from tasks.films.store import PRESENT, Known, known_pages, listed_items, other_page
-from tasks.films.wikitext import looks_like_film
+from storage.lake.lake import Lake
+from storage.records.outcomes import Outcome
+from tasks.films.commit import PRESENT, Known, known_pages, listed_items, other_page
+from tasks.films.dump.reader import ExportedPage, read_export
+from tasks.films.models import Page
+from tasks.films.parsing.article import looks_like_film
 
 PAGES_PER_BATCH = 500
 """About 8 MB of text, which parses in well under a second: the time goes into reading the dump."""

@@ -21,7 +21,7 @@ from defusedxml.common import DefusedXmlException
 from defusedxml.ElementTree import iterparse
 
 from storage.errors import InputError
-from tasks.films.pages import Page, page_url, text_licence, wiki_name
+from tasks.films.models import Page, page_url, text_licence, wiki_name
 
 _GZIP_MAGIC = b"\x1f\x8b"
 _BZIP2_MAGIC = b"BZh"

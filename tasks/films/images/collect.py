@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from storage import outcomes, tables
 from storage.errors import ItemError, Retry
-from storage.lake import Lake
-from storage.outcomes import Outcome, Stage, Status
-from storage.schemas import FILMS, OUTCOMES, THUMBNAILS
-from tasks.films.store import PRESENT
-from tasks.films.thumbnails import MAXIMUM_BYTES, ImageFolder, make_thumbnail
-from tasks.films.wikipedia import Wikipedia
+from storage.lake.lake import Lake
+from storage.records import outcomes
+from storage.records.outcomes import Outcome, Stage, Status
+from storage.tables import tables
+from storage.tables.schemas import FILMS, OUTCOMES, THUMBNAILS
+from tasks.films.commit import PRESENT
+from tasks.films.images.thumbnails import MAXIMUM_BYTES, ImageFolder, make_thumbnail
+from tasks.films.wiki.client import Wikipedia
 
 _NOT_WANTED = frozenset({"no_image", "no_folder", "foreign_host"})
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from tasks.films.markup import without_references
+from tasks.films.parsing.plain_text import without_references
 
 MOST_NAMES = 6
 OPENING_CHARACTERS = 1_500

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from tasks.films.infobox import Infobox, find_infobox
-from tasks.films.markup import without_comments
-from tasks.films.names import other_names
-from tasks.films.plots import plot_paragraphs
+from tasks.films.parsing.alternative_titles import other_names
+from tasks.films.parsing.infobox import Infobox, find_infobox
+from tasks.films.parsing.plain_text import without_comments
+from tasks.films.parsing.plot import plot_paragraphs
 
 PARSER_VERSION = 3
 """Raised whenever a reading changes: kept pages of an older version are then read again, without a fetch."""

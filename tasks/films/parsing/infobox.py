@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from tasks.films.markup import FILE_NAMESPACES, without_references
+from tasks.films.parsing.plain_text import FILE_NAMESPACES, without_references
 
 BOX = re.compile(
     r"\{\{\s*(?:[Tt]emplate:\s*)?([Ii]nfobox[ _][^|}\n<]*|[Ff]ilm(?=\s*\|)|[Ff]icha de [^|}\n]*|INFOBOX[ _][^|}\n<]*)"

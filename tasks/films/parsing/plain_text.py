@@ -16,7 +16,7 @@ from typing import Any
 import mwparserfromhell
 from mwparserfromhell import nodes
 
-from tasks.films.templates import words
+from tasks.films.parsing.templates import words
 
 _DROPPED_TAGS = (
     "gallery|table|math|chem|ce|score|timeline|imagemap|syntaxhighlight|source|pre|references|templatedata|hiero|graph|"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
-from tasks.films.markup import paragraphs, plain
+from tasks.films.parsing.plain_text import paragraphs, plain
 
 _HEADING = re.compile(r"\n(=+)[ \t]*(?!=)([^\n]*?[^=\n])[ \t]*(=+)[ \t]*(?=\n)")
 _HTML_HEADING = re.compile(r"<[hH]([1-6])\b[^<>]*>(.*?)</[hH]\1\s*>", re.DOTALL)

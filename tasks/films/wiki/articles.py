@@ -12,8 +12,8 @@ from datetime import datetime
 from urllib.parse import unquote, urlsplit
 
 from storage.errors import InputError
-from tasks.films.pages import UNKNOWN_LICENCE, Page, page_url, wiki_name
-from tasks.films.wikipedia import Answer, Wikipedia, merge_pages
+from tasks.films.models import UNKNOWN_LICENCE, Page, page_url, wiki_name
+from tasks.films.wiki.client import Answer, Wikipedia, merge_pages
 
 IDS_PER_QUERY = 50
 THUMBNAIL_PIXELS = 480

@@ -11,9 +11,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from tasks.films.articles import IDS_PER_QUERY, PageState, fetch_categories, page_states
-from tasks.films.store import PRESENT, Known
-from tasks.films.wikipedia import Wikipedia
+from tasks.films.commit import PRESENT, Known
+from tasks.films.wiki.articles import IDS_PER_QUERY, PageState, fetch_categories, page_states
+from tasks.films.wiki.client import Wikipedia
 
 RECENT = timedelta(days=25)
 """A wiki keeps its recent changes for 30 days; five are left for clocks and pauses."""

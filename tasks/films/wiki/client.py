@@ -17,7 +17,7 @@ from urllib.parse import urlencode, urlsplit
 import requests
 
 from storage.errors import InputError, ItemError, NeedledropError, Retry, SourcePaused
-from tasks.films.politeness import TokenBucket, backoff_seconds, retry_after_seconds, user_agent
+from tasks.films.wiki.rate_limit import TokenBucket, backoff_seconds, retry_after_seconds, user_agent
 
 Answer = dict[str, Any]
 T = TypeVar("T")

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Sequence
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from storage.errors import InputError
-from tasks.films.articles import IDS_PER_QUERY, Site, titles_to_ids
-from tasks.films.wikipedia import Wikipedia
+from tasks.films.wiki.articles import IDS_PER_QUERY, Site, titles_to_ids
+from tasks.films.wiki.client import Wikipedia
 
 DEEPEST = 3
 """Categories below "2022 films": by genre, by country and genre, and one more. Deeper ones leave the subject."""

@@ -7,17 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from storage import outcomes, tables
 from storage.errors import ItemError, Retry
-from storage.lake import Lake
-from storage.outcomes import Outcome, Stage, Status
-from storage.schemas import FLOW_RUNS
-from tasks.films.articles import Site, describe_site
-from tasks.films.discovery import articles_named, films_of_years
-from tasks.films.pages import film_id
-from tasks.films.refresh import find_changes
-from tasks.films.store import PRESENT, known_pages
-from tasks.films.wikipedia import Wikipedia
+from storage.lake.lake import Lake
+from storage.records import outcomes
+from storage.records.outcomes import Outcome, Stage, Status
+from storage.tables import tables
+from storage.tables.schemas import FLOW_RUNS
+from tasks.films.commit import PRESENT, known_pages
+from tasks.films.models import film_id
+from tasks.films.wiki.articles import Site, describe_site
+from tasks.films.wiki.changes import find_changes
+from tasks.films.wiki.client import Wikipedia
+from tasks.films.wiki.discovery import articles_named, films_of_years
 
 FLOW = "collect-films"
 ARTICLES_PER_BATCH = 200

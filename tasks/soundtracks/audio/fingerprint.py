@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.mel_shards import TrackMels
+from storage.mels.writer import TrackMels
 
 MOMENTS_A_SEGMENT = 20
 """A moment is 0.496 s; encoders shift a recording by up to 0.05 s."""

@@ -16,9 +16,9 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from storage.errors import ItemError
-from storage.mel_settings import MelSettings
-from storage.mel_shards import TrackMels
-from tasks.soundtracks.spectrum import LANES, mel_power
+from storage.mels.settings import MelSettings
+from storage.mels.writer import TrackMels
+from tasks.soundtracks.audio.stft import LANES, mel_power
 
 Samples = NDArray[np.float32]
 

@@ -16,13 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from storage.claims import is_held
+from storage.coordination.leases import is_held
 from storage.errors import ItemError
-from storage.lake import Lake
-from tasks.soundtracks.failure_rules import Action
-from tasks.soundtracks.fetching import CallFailed, Fetcher, Wanted
-from tasks.soundtracks.gate import Gate
-from tasks.soundtracks.verification import verify_audio
+from storage.lake.lake import Lake
+from tasks.soundtracks.download.error_rules import Action
+from tasks.soundtracks.download.integrity import verify_audio
+from tasks.soundtracks.download.throttle import Gate
+from tasks.soundtracks.download.ytdlp import CallFailed, Fetcher, Wanted
 
 SOON_ATTEMPTS = 3
 """Attempts in one run for a failure that may pass at once."""

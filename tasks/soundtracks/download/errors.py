@@ -31,7 +31,7 @@ from yt_dlp.utils import (
 from yt_dlp.utils import RegexNotFoundError as LayoutChanged
 
 from storage.errors import Retry
-from tasks.soundtracks.failure_rules import BY_MESSAGE, RULES, Action
+from tasks.soundtracks.download.error_rules import BY_MESSAGE, RULES, Action
 
 _DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE}
 _UNREACHABLE_ERRNOS = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN}

@@ -12,10 +12,10 @@ import av
 from av.error import FFmpegError
 
 from storage.errors import ItemError
-from tasks.soundtracks.audio import AudioFile
-from tasks.soundtracks.failure_rules import RULES
-from tasks.soundtracks.failures import Failure
-from tasks.soundtracks.fetching import CallFailed
+from tasks.soundtracks.audio.decode import AudioFile
+from tasks.soundtracks.download.error_rules import RULES
+from tasks.soundtracks.download.errors import Failure
+from tasks.soundtracks.download.ytdlp import CallFailed
 
 TOLERATED_SECONDS, TOLERATED_SHARE = 2.0, 0.03
 """A file may differ by this much, whichever is more, from the length that its source states."""

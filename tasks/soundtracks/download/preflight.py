@@ -10,7 +10,7 @@ from yt_dlp.dependencies import yt_dlp_ejs
 from yt_dlp.version import __version__ as yt_dlp_version
 
 from storage.errors import InputError
-from tasks.soundtracks.fetching import keep_plugins_out
+from tasks.soundtracks.download.ytdlp import keep_plugins_out
 
 OLD_DAYS = 45
 """The site changes every few weeks; an older release is the usual cause of refusals."""

@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from storage.breakers import Breaker, Pause, note_success, note_suspect, open_breaker, read_breaker
-from storage.budgets import Budget
-from storage.claims import Claim, claim
+from storage.coordination.breakers import Breaker, Pause, note_success, note_suspect, open_breaker, read_breaker
+from storage.coordination.budgets import Budget
+from storage.coordination.leases import Claim, claim
 from storage.errors import LakeError, SourcePaused
-from storage.lake import Lake
-from tasks.soundtracks.failure_rules import RULES, Action
-from tasks.soundtracks.failures import Failure
+from storage.lake.lake import Lake
+from tasks.soundtracks.download.error_rules import RULES, Action
+from tasks.soundtracks.download.errors import Failure
 
 REQUESTS_RESERVED = 10
 """Requests are reserved by the handful: one write to the lake for about three videos."""

@@ -21,7 +21,7 @@ from yt_dlp import YoutubeDL
 from yt_dlp.networking.exceptions import HTTPError
 
 from storage.errors import SourcePaused
-from tasks.soundtracks.failures import Answered, Cancelled, Failure, classify, retry_after_seconds
+from tasks.soundtracks.download.errors import Answered, Cancelled, Failure, classify, retry_after_seconds
 
 LARGEST_BYTES = 64 << 20
 """Fifteen minutes at ten times the bit rate of a music stream: anything larger is something else."""

@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storage.errors import ItemError, LakeError, Retry
-from storage.lake import Lake
-from storage.mel_settings import MelSettings
-from storage.mel_shards import ShardWriter, TrackMels, write_shard
-from storage.mels import shard_path
-from storage.outcomes import Outcome, Stage, from_error, ok
-from tasks.soundtracks.audio import AudioFile
-from tasks.soundtracks.fingerprint import fingerprint
-from tasks.soundtracks.melspectrogram import segment_mels
-from tasks.soundtracks.workers import WorkerDied, Workers
+from storage.lake.lake import Lake
+from storage.mels.reader import shard_path
+from storage.mels.settings import MelSettings
+from storage.mels.writer import ShardWriter, TrackMels, write_shard
+from storage.records.outcomes import Outcome, Stage, from_error, ok
+from tasks.soundtracks.audio.decode import AudioFile
+from tasks.soundtracks.audio.fingerprint import fingerprint
+from tasks.soundtracks.audio.melspectrogram import segment_mels
+from tasks.soundtracks.extraction.process_pool import WorkerDied, Workers
 
 if TYPE_CHECKING:
     from types import TracebackType

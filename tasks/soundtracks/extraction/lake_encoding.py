@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.errors import LakeError
-from storage.lake import Lake
-from storage.mel_settings import settings_of
-from storage.shard_seal import check_seal
+from storage.lake.lake import Lake
+from storage.mels.checksums import check_seal
+from storage.mels.settings import settings_of
 
 SHARDS_ASKED = 5
 """One is enough; the others are for a lake whose first ones are damaged, which `needledrop verify` reports."""

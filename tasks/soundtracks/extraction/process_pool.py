@@ -22,13 +22,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from storage.errors import ItemError, LakeError, Retry
-from storage.lake import Lake
-from storage.mel_settings import MelSettings
+from storage.lake.lake import Lake
+from storage.mels.settings import MelSettings
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from tasks.soundtracks.extraction import FilmJob, FilmResult
+    from tasks.soundtracks.extraction.film import FilmJob, FilmResult
 
 KILL_SECONDS = 58.0
 """A recording's CPU time before its worker is killed: eight seconds after it should have given up."""
@@ -169,7 +169,7 @@ class Workers:
     def _start(self) -> _Worker:
         ours, theirs = Pipe()
         environment = {**os.environ, **WORKER_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        command = [sys.executable, "-m", "tasks.soundtracks.worker", str(theirs.fileno())]
+        command = [sys.executable, "-m", "tasks.soundtracks.extraction.worker", str(theirs.fileno())]
         process = subprocess.Popen(  # noqa: S603
             command, env=environment, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
         )

@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from storage.errors import LakeError
-from tasks.soundtracks.extraction import extract_film
+from tasks.soundtracks.extraction.film import extract_film
 
 MEMORY_LIMIT_BYTES = 1 << 30
 """Private memory of a worker; a three-hour film score needs a quarter of it. Linux only."""

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Set
 
-from tasks.soundtracks.titles import (
+from tasks.soundtracks.matching.keywords import NEUTRAL_WORDS, SOUNDTRACK, plain
+from tasks.soundtracks.matching.titles import (
     ARTICLES,
     Words,
     is_sequel_mark,
@@ -20,7 +21,6 @@ from tasks.soundtracks.titles import (
     without_article,
     words_of,
 )
-from tasks.soundtracks.vocabulary import NEUTRAL_WORDS, SOUNDTRACK, plain
 
 NEAR_YEARS = 1
 A_LATER_RELEASE_YEARS = 10

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from tasks.soundtracks import vocabulary
-from tasks.soundtracks.candidates import Candidate
-from tasks.soundtracks.titles import words_of
+from tasks.soundtracks.matching import keywords as vocabulary
+from tasks.soundtracks.matching.titles import words_of
+from tasks.soundtracks.models import Candidate
 
 DESCRIPTION_CHARACTERS = 600
 """How much of a description is read: further down stand links to other films' albums."""

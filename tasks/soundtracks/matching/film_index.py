@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
-from storage import tables
-from storage.lake import Lake
-from storage.schemas import FILMS
-from tasks.soundtracks.candidates import Candidate, Film
-from tasks.soundtracks.evidence import DESCRIPTION_CHARACTERS
-from tasks.soundtracks.titles import plain_title, title_words, without_article, words_of
+from storage.lake.lake import Lake
+from storage.tables import tables
+from storage.tables.schemas import FILMS
+from tasks.soundtracks.matching.evidence import DESCRIPTION_CHARACTERS
+from tasks.soundtracks.matching.titles import plain_title, title_words, without_article, words_of
+from tasks.soundtracks.models import Candidate, Film
 
 LONGEST_TITLE_WORDS = 25
 _COVERED_WORDS = 3

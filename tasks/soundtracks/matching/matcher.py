@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from tasks.soundtracks.candidates import Candidate, Decision, Film, Judged, Verdict
-from tasks.soundtracks.catalogue import Catalogue
-from tasks.soundtracks.choosing import judge_everywhere, with_reviews
-from tasks.soundtracks.matching import judge
+from tasks.soundtracks.matching.film_index import Catalogue
+from tasks.soundtracks.matching.rule import judge
+from tasks.soundtracks.matching.selection import judge_everywhere, with_reviews
+from tasks.soundtracks.models import Candidate, Decision, Film, Judged, Verdict
 
 
 @dataclass(frozen=True)

@@ -15,12 +15,12 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from tasks.soundtracks import vocabulary
-from tasks.soundtracks.candidates import Candidate, Decision, Film, Verdict
-from tasks.soundtracks.evidence import Evidence
-from tasks.soundtracks.other_names import may_be_another_name
-from tasks.soundtracks.titles import Naming, is_one_word, naming, title_words, words_of
-from tasks.soundtracks.vocabulary import plain
+from tasks.soundtracks.matching import keywords as vocabulary
+from tasks.soundtracks.matching.alternative_titles import may_be_another_name
+from tasks.soundtracks.matching.evidence import Evidence
+from tasks.soundtracks.matching.keywords import plain
+from tasks.soundtracks.matching.titles import Naming, is_one_word, naming, title_words, words_of
+from tasks.soundtracks.models import Candidate, Decision, Film, Verdict
 
 RULE_VERSION = 3
 WEIGHTS = {"names_film": 0.45, "official": 0.20, "soundtrack_words": 0.15, "year": 0.10, "duration": 0.10}

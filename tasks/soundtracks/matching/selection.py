@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from tasks.soundtracks.candidates import Candidate, Decision, Judged, Verdict
-from tasks.soundtracks.catalogue import Catalogue
-from tasks.soundtracks.matching import judge
-from tasks.soundtracks.titles import words_of
+from tasks.soundtracks.matching.film_index import Catalogue
+from tasks.soundtracks.matching.rule import judge
+from tasks.soundtracks.matching.titles import words_of
+from tasks.soundtracks.models import Candidate, Decision, Judged, Verdict
 
 TRACKS_A_FILM = 9
 """The most that one film may have: the paper's mean, so that no film dominates training."""

@@ -15,17 +15,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlparse
 
-from storage import outcomes, tables
-from storage.claims import held
+from storage.coordination.leases import held
 from storage.errors import ItemError, Retry, SourcePaused
-from storage.lake import Lake
-from storage.outcomes import LATER, Outcome, Stage, Status
-from storage.schemas import OUTCOMES, TRACKS
-from storage.takedowns import read_takedowns
-from tasks.soundtracks.collecting import Report
-from tasks.soundtracks.supply import Supply
-from tasks.soundtracks.url_list import UrlSource
-from tasks.soundtracks.youtube import YouTubeSource
+from storage.lake.lake import Lake
+from storage.records import outcomes
+from storage.records.outcomes import LATER, Outcome, Stage, Status
+from storage.records.takedown_list import read_takedowns
+from storage.tables import tables
+from storage.tables.schemas import OUTCOMES, TRACKS
+from tasks.soundtracks.runs.collect import Report
+from tasks.soundtracks.runs.context import Supply
+from tasks.soundtracks.sources.url_list import UrlSource
+from tasks.soundtracks.sources.youtube import YouTubeSource
 
 GONE = frozenset({"age", "copyright", "drm", "geo", "http_gone", "members", "paid", "private", "removed"})
 """Answers about the recording itself, after which nobody can collect it again from here."""

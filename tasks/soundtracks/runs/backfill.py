@@ -11,22 +11,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from storage import outcomes, tables
-from storage.claims import held
+from storage.coordination.leases import held
 from storage.errors import ItemError, SourcePaused
-from storage.lake import Lake
-from storage.mel_shards import read_tracks
-from storage.outcomes import Outcome, Stage, from_error, ok
-from storage.schemas import TRACKS
-from storage.shard_rewriting import add_tracks, read_mels
-from tasks.soundtracks.candidates import Candidate, Decision, Film, Judged, Verdict, track_row
-from tasks.soundtracks.choosing import TRACKS_A_FILM
-from tasks.soundtracks.collecting import Report
-from tasks.soundtracks.extraction import FilmJob, FilmResult, Recording, extract_film
-from tasks.soundtracks.matching import RULE_VERSION
-from tasks.soundtracks.planning import Reopened
-from tasks.soundtracks.remote import let_go
-from tasks.soundtracks.supply import Supply
+from storage.lake.lake import Lake
+from storage.mels.rewrite import add_tracks, read_mels
+from storage.mels.writer import read_tracks
+from storage.records import outcomes
+from storage.records.outcomes import Outcome, Stage, from_error, ok
+from storage.tables import tables
+from storage.tables.schemas import TRACKS
+from tasks.soundtracks.download.downloader import let_go
+from tasks.soundtracks.extraction.film import FilmJob, FilmResult, Recording, extract_film
+from tasks.soundtracks.matching.rule import RULE_VERSION
+from tasks.soundtracks.matching.selection import TRACKS_A_FILM
+from tasks.soundtracks.models import Candidate, Decision, Film, Judged, Verdict, track_row
+from tasks.soundtracks.runs.collect import Report
+from tasks.soundtracks.runs.context import Supply
+from tasks.soundtracks.runs.plan import Reopened
 
 _FROM_ROW = """
 source media_id url title artist album uploader channel_id release_year duration_seconds licence query position

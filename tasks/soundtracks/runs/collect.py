@@ -13,21 +13,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from storage import outcomes, tables
 from storage.errors import ItemError, Retry, SourcePaused
-from storage.lake import Lake
-from storage.mels import shard_path
-from storage.outcomes import Outcome, Stage, Status, from_error
-from storage.schemas import TRACKS
-from tasks.soundtracks.candidates import Decision, Film, Judged, track_row
-from tasks.soundtracks.choosing import TRACKS_A_FILM, decided, in_order
-from tasks.soundtracks.claiming import HeldClaims
-from tasks.soundtracks.extraction import FilmJob, FilmResult, Recording, extract_films
-from tasks.soundtracks.matching import RULE_VERSION
-from tasks.soundtracks.planning import Plan
-from tasks.soundtracks.remote import let_go
-from tasks.soundtracks.sources import Source
-from tasks.soundtracks.supply import Supply
+from storage.lake.lake import Lake
+from storage.mels.reader import shard_path
+from storage.records import outcomes
+from storage.records.outcomes import Outcome, Stage, Status, from_error
+from storage.tables import tables
+from storage.tables.schemas import TRACKS
+from tasks.soundtracks.download.downloader import let_go
+from tasks.soundtracks.extraction.film import FilmJob, FilmResult, Recording, extract_films
+from tasks.soundtracks.matching.rule import RULE_VERSION
+from tasks.soundtracks.matching.selection import TRACKS_A_FILM, decided, in_order
+from tasks.soundtracks.models import Decision, Film, Judged, track_row
+from tasks.soundtracks.runs.context import Supply
+from tasks.soundtracks.runs.lease_keeper import HeldClaims
+from tasks.soundtracks.runs.plan import Plan
+from tasks.soundtracks.sources.base import Source
 
 LOCAL_FILMS_TOGETHER = 64
 """About half a minute of two cores: enough for the workers' start to vanish, little to repeat after a crash."""

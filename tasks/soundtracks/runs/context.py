@@ -8,25 +8,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from sys import intern
 
-from storage import tables
 from storage.errors import SourcePaused
-from storage.lake import Lake
-from storage.outcomes import Stage, from_error
-from storage.reviews import read_reviews
-from storage.schemas import TRACKS
-from storage.takedowns import read_takedowns
-from tasks.soundtracks.catalogue import read_catalogue
-from tasks.soundtracks.fetching import Fetcher, Pace
-from tasks.soundtracks.gate import Gate
-from tasks.soundtracks.judging import Judge
-from tasks.soundtracks.music_folder import read_music
-from tasks.soundtracks.preflight import check_readiness
-from tasks.soundtracks.recovery import record_changes
-from tasks.soundtracks.remote import Remote
-from tasks.soundtracks.settings import SoundtrackSettings
-from tasks.soundtracks.sources import Assigned, MusicSource, Source
-from tasks.soundtracks.url_list import UrlSource, open_listed, read_url_lists
-from tasks.soundtracks.youtube import YouTubeSource
+from storage.lake.lake import Lake
+from storage.records.outcomes import Stage, from_error
+from storage.records.reviews import read_reviews
+from storage.records.takedown_list import read_takedowns
+from storage.tables import tables
+from storage.tables.schemas import TRACKS
+from tasks.soundtracks.download.downloader import Remote
+from tasks.soundtracks.download.preflight import check_readiness
+from tasks.soundtracks.download.throttle import Gate
+from tasks.soundtracks.download.ytdlp import Fetcher, Pace
+from tasks.soundtracks.matching.film_index import read_catalogue
+from tasks.soundtracks.matching.matcher import Judge
+from tasks.soundtracks.runs.reconcile import record_changes
+from tasks.soundtracks.runs.settings import SoundtrackSettings
+from tasks.soundtracks.sources.base import Assigned, MusicSource, Source
+from tasks.soundtracks.sources.music_folder import read_music
+from tasks.soundtracks.sources.url_list import UrlSource, open_listed, read_url_lists
+from tasks.soundtracks.sources.youtube import YouTubeSource
 
 Progress = Callable[[str, int, int], None]
 

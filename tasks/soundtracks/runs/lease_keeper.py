@@ -11,10 +11,10 @@ from collections.abc import Iterable
 from contextlib import suppress
 from types import TracebackType
 
-from storage import claims
-from storage.claims import Claim
+from storage.coordination import leases as claims
+from storage.coordination.leases import Claim
 from storage.errors import LakeError
-from storage.lake import Lake
+from storage.lake.lake import Lake
 
 
 class HeldClaims:

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from tasks.soundtracks.candidates import Film
-from tasks.soundtracks.claiming import HeldClaims
-from tasks.soundtracks.collecting import Batch, Collector, Report
-from tasks.soundtracks.extraction import FilmJob, FilmResult
+from tasks.soundtracks.extraction.film import FilmJob, FilmResult
+from tasks.soundtracks.models import Film
+from tasks.soundtracks.runs.collect import Batch, Collector, Report
+from tasks.soundtracks.runs.lease_keeper import HeldClaims
 
 
 class Extracting(Protocol):

@@ -13,19 +13,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from storage import tables
-from storage.claims import forget_claims
+from storage.coordination.leases import forget_claims
 from storage.errors import ItemError, Retry
-from storage.lake import Lake
-from storage.outcomes import Outcome, Stage, Status, attempts, from_error, settled
-from storage.schemas import OUTCOMES, TRACKS
-from tasks.soundtracks.candidates import Decision, Film, Judged, track_row
-from tasks.soundtracks.choosing import decided
-from tasks.soundtracks.matching import RULE_VERSION
-from tasks.soundtracks.recovery import done_films, record_changes
-from tasks.soundtracks.remote import sweep_staging
-from tasks.soundtracks.sources import Assigned
-from tasks.soundtracks.supply import Supply
+from storage.lake.lake import Lake
+from storage.records.outcomes import Outcome, Stage, Status, attempts, from_error, settled
+from storage.tables import tables
+from storage.tables.schemas import OUTCOMES, TRACKS
+from tasks.soundtracks.download.downloader import sweep_staging
+from tasks.soundtracks.matching.rule import RULE_VERSION
+from tasks.soundtracks.matching.selection import decided
+from tasks.soundtracks.models import Decision, Film, Judged, track_row
+from tasks.soundtracks.runs.context import Supply
+from tasks.soundtracks.runs.reconcile import done_films, record_changes
+from tasks.soundtracks.sources.base import Assigned
 
 
 @dataclass(frozen=True)

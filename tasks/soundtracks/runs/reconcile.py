@@ -12,12 +12,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from storage import outcomes, tables
-from storage.claims import is_held
-from storage.lake import Lake
-from storage.mel_shards import read_tracks
-from storage.outcomes import REASONS, Outcome, Stage, Status, ok
-from storage.schemas import OUTCOMES, TRACKS
+from storage.coordination.leases import is_held
+from storage.lake.lake import Lake
+from storage.mels.writer import read_tracks
+from storage.records import outcomes
+from storage.records.outcomes import REASONS, Outcome, Stage, Status, ok
+from storage.tables import tables
+from storage.tables.schemas import OUTCOMES, TRACKS
 
 
 def done_films(lake: Lake) -> dict[str, str]:

@@ -20,13 +20,13 @@ from prefect.futures import PrefectFuture
 from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 
 from storage.errors import InputError
-from storage.lake import Lake
-from storage.mel_settings import MelSettings
+from storage.lake.lake import Lake
+from storage.mels.settings import MelSettings
 from tasks.interrupts import starting_deaf
-from tasks.soundtracks.collecting import Collector
-from tasks.soundtracks.extraction import Extraction, FilmJob, FilmResult, extract_films
-from tasks.soundtracks.line import Extracting
-from tasks.soundtracks.settings import SoundtrackSettings
+from tasks.soundtracks.extraction.film import Extraction, FilmJob, FilmResult, extract_films
+from tasks.soundtracks.runs.collect import Collector
+from tasks.soundtracks.runs.pipeline import Extracting
+from tasks.soundtracks.runs.settings import SoundtrackSettings
 
 FILMS_A_TASK_RUN = 16
 """Half a minute of one core, at nine recordings of three minutes a film."""

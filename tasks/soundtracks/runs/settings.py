@@ -8,14 +8,14 @@ from importlib.util import find_spec
 from typing import Any, Literal
 
 from storage.errors import InputError
-from storage.lake import Lake
-from storage.mel_settings import MelSettings
-from storage.outcomes import REASONS, Stage
-from tasks.soundtracks.candidates import Film
-from tasks.soundtracks.catalogue import Catalogue
-from tasks.soundtracks.encodings import encoding_of
-from tasks.soundtracks.music_folder import check_music
-from tasks.soundtracks.url_list import read_url_lists
+from storage.lake.lake import Lake
+from storage.mels.settings import MelSettings
+from storage.records.outcomes import REASONS, Stage
+from tasks.soundtracks.extraction.lake_encoding import encoding_of
+from tasks.soundtracks.matching.film_index import Catalogue
+from tasks.soundtracks.models import Film
+from tasks.soundtracks.sources.music_folder import check_music
+from tasks.soundtracks.sources.url_list import read_url_lists
 
 
 @dataclass(frozen=True)

@@ -10,15 +10,16 @@ import shutil
 from dataclasses import dataclass
 from typing import Any
 
-from storage import outcomes, tables
 from storage.errors import InputError, ItemError
-from storage.lake import Lake
-from storage.outcomes import Stage, Status, from_error
-from storage.schemas import FILMS, TRACKS
-from storage.shard_rewriting import blank_track
-from storage.takedowns import record_takedown
-from tasks.soundtracks.recovery import done_films
-from tasks.soundtracks.remote import staging_folder
+from storage.lake.lake import Lake
+from storage.mels.rewrite import blank_track
+from storage.records import outcomes
+from storage.records.outcomes import Stage, Status, from_error
+from storage.records.takedown_list import record_takedown
+from storage.tables import tables
+from storage.tables.schemas import FILMS, TRACKS
+from tasks.soundtracks.download.downloader import staging_folder
+from tasks.soundtracks.runs.reconcile import done_films
 
 
 @dataclass(frozen=True)

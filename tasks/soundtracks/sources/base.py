@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from storage.errors import ItemError, Retry
-from tasks.soundtracks.candidates import Candidate, Film, Judged
-from tasks.soundtracks.choosing import judge_everywhere, most_promising
-from tasks.soundtracks.extraction import Recording
-from tasks.soundtracks.judging import Judge
+from tasks.soundtracks.extraction.film import Recording
+from tasks.soundtracks.matching.matcher import Judge
+from tasks.soundtracks.matching.selection import judge_everywhere, most_promising
+from tasks.soundtracks.models import Candidate, Film, Judged
 
 
 @dataclass(frozen=True)

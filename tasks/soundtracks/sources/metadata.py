@@ -8,8 +8,8 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
-from tasks.soundtracks.candidates import Candidate
-from tasks.soundtracks.vocabulary import plain
+from tasks.soundtracks.matching.keywords import plain
+from tasks.soundtracks.models import Candidate
 
 _TOPIC = re.compile(r"\s+-\s+Topic$")
 _ALBUM_PREFIX = re.compile(r"^Album\s+-\s+")

@@ -19,7 +19,7 @@ import av
 from av.error import FFmpegError
 
 from storage.errors import InputError
-from tasks.soundtracks.candidates import Candidate
+from tasks.soundtracks.models import Candidate
 
 SOURCE = "music_folder"
 _SUFFIXES = """

@@ -17,14 +17,14 @@ from urllib.parse import urlparse
 from yt_dlp.utils import unsmuggle_url
 
 from storage.errors import InputError, ItemError
-from tasks.soundtracks.candidates import Candidate, Decision, Film, Judged
-from tasks.soundtracks.choosing import decided
-from tasks.soundtracks.extraction import Recording
-from tasks.soundtracks.fetching import NotWanted
-from tasks.soundtracks.judging import Judge
-from tasks.soundtracks.listed_media import from_info, is_creative_commons
-from tasks.soundtracks.remote import Remote
-from tasks.soundtracks.sources import Assigned, Fetched
+from tasks.soundtracks.download.downloader import Remote
+from tasks.soundtracks.download.ytdlp import NotWanted
+from tasks.soundtracks.extraction.film import Recording
+from tasks.soundtracks.matching.matcher import Judge
+from tasks.soundtracks.matching.selection import decided
+from tasks.soundtracks.models import Candidate, Decision, Film, Judged
+from tasks.soundtracks.sources.base import Assigned, Fetched
+from tasks.soundtracks.sources.metadata import from_info, is_creative_commons
 
 NAME = "url_list"
 

@@ -12,16 +12,16 @@ from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import quote_plus
 
-from tasks.soundtracks.candidates import Candidate, Decision, Film, Judged, Verdict
-from tasks.soundtracks.choosing import TRACKS_A_FILM, decided
-from tasks.soundtracks.extraction import Recording
-from tasks.soundtracks.fetching import NotWanted
-from tasks.soundtracks.judging import Judge
-from tasks.soundtracks.listed_media import album_title, candidate_from_entry, from_info, is_creative_commons
-from tasks.soundtracks.matching import is_delivered
-from tasks.soundtracks.remote import Remote
-from tasks.soundtracks.sources import Fetched
-from tasks.soundtracks.titles import plain_title
+from tasks.soundtracks.download.downloader import Remote
+from tasks.soundtracks.download.ytdlp import NotWanted
+from tasks.soundtracks.extraction.film import Recording
+from tasks.soundtracks.matching.matcher import Judge
+from tasks.soundtracks.matching.rule import is_delivered
+from tasks.soundtracks.matching.selection import TRACKS_A_FILM, decided
+from tasks.soundtracks.matching.titles import plain_title
+from tasks.soundtracks.models import Candidate, Decision, Film, Judged, Verdict
+from tasks.soundtracks.sources.base import Fetched
+from tasks.soundtracks.sources.metadata import album_title, candidate_from_entry, from_info, is_creative_commons
 
 NAME = "youtube"
 SEARCH_HITS = 20

@@ -17,8 +17,8 @@ import av
 import numpy as np
 import pytest
 
-from storage import tables
-from storage.lake import Lake
+from storage.lake.lake import Lake
+from storage.tables import tables
 
 TYPES = {"webm": "audio/webm", "opus": "audio/ogg", "m4a": "audio/mp4", "mp3": "audio/mpeg", "aac": "audio/aac"}
 CODECS = {"webm": "libopus", "opus": "libopus", "m4a": "aac", "mp3": "libmp3lame", "aac": "aac"}

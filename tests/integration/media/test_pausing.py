@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from flows.collect_soundtracks import collect_soundtracks
-from storage import tables
-from storage.lake import Lake
-from storage.schemas import FILMS
+from storage.lake.lake import Lake
+from storage.tables import tables
+from storage.tables.schemas import FILMS
 
 pytestmark = pytest.mark.integration
 ADDRESSES = ["one.mp3", "two.m4a", "status-429/three.webm", "four.opus"]

@@ -9,18 +9,18 @@ from typing import Any
 
 import pytest
 
-from storage import tables
-from storage.lake import Lake
-from storage.outcomes import Outcome, Stage, Status, record
-from storage.schemas import OUTCOMES, TRACKS
-from tasks.soundtracks.collecting import Report
-from tasks.soundtracks.fetching import Fetcher, Pace
-from tasks.soundtracks.gate import Gate
-from tasks.soundtracks.rechecking import Rechecker
-from tasks.soundtracks.remote import Remote
-from tasks.soundtracks.settings import SoundtrackSettings
-from tasks.soundtracks.supply import Supply, read_judge
-from tasks.soundtracks.url_list import UrlSource, media_id
+from storage.lake.lake import Lake
+from storage.records.outcomes import Outcome, Stage, Status, record
+from storage.tables import tables
+from storage.tables.schemas import OUTCOMES, TRACKS
+from tasks.soundtracks.download.downloader import Remote
+from tasks.soundtracks.download.throttle import Gate
+from tasks.soundtracks.download.ytdlp import Fetcher, Pace
+from tasks.soundtracks.runs.availability import Rechecker
+from tasks.soundtracks.runs.collect import Report
+from tasks.soundtracks.runs.context import Supply, read_judge
+from tasks.soundtracks.runs.settings import SoundtrackSettings
+from tasks.soundtracks.sources.url_list import UrlSource, media_id
 
 pytestmark = pytest.mark.integration
 LONG_AGO = datetime.now(UTC) - timedelta(days=100)

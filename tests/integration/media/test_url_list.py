@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from storage import tables
 from storage.errors import InputError, ItemError, SourcePaused
-from storage.lake import Lake
-from storage.schemas import FILMS
-from tasks.soundtracks import fetching
-from tasks.soundtracks.candidates import Decision, Film
-from tasks.soundtracks.fetching import Fetcher, Pace
-from tasks.soundtracks.gate import Gate
-from tasks.soundtracks.remote import Remote
-from tasks.soundtracks.supply import read_judge
-from tasks.soundtracks.url_list import UrlSource, open_listed, read_url_lists
+from storage.lake.lake import Lake
+from storage.tables import tables
+from storage.tables.schemas import FILMS
+from tasks.soundtracks.download import ytdlp as fetching
+from tasks.soundtracks.download.downloader import Remote
+from tasks.soundtracks.download.throttle import Gate
+from tasks.soundtracks.download.ytdlp import Fetcher, Pace
+from tasks.soundtracks.models import Decision, Film
+from tasks.soundtracks.runs.context import read_judge
+from tasks.soundtracks.sources.url_list import UrlSource, open_listed, read_url_lists
 
 pytestmark = pytest.mark.integration
 FILM = Film("enwiki-1", "Slow Water", 2016)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from storage import tables
-from storage.schemas import FILMS, FLOW_RUNS, OUTCOMES
+from storage.tables import tables
+from storage.tables.schemas import FILMS, FLOW_RUNS, OUTCOMES
 
 
 @pytest.fixture
@@ -104,7 +104,7 @@ def test_an_old_last_run_leads_to_a_sweep(films: Any, collect: Any, wiki: Any) -
 def test_pages_read_by_an_older_parser_are_read_again_from_what_was_kept(
     films: Any, collect: Any, wiki: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.films.store.PARSER_VERSION", 99)
+    monkeypatch.setattr("tasks.films.commit.PARSER_VERSION", 99)
     counts = collect(years=[2021])
     assert counts["read_again"] == len(films())
     assert {row["parser_version"] for row in films().values()} == {99}

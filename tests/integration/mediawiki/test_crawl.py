@@ -8,9 +8,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from storage import tables
 from storage.errors import InputError
-from storage.schemas import FILMS, OUTCOMES, PAGES, THUMBNAILS
+from storage.tables import tables
+from storage.tables.schemas import FILMS, OUTCOMES, PAGES, THUMBNAILS
 
 
 def _rows(lake: Any, table: Any) -> dict[str, dict[str, Any]]:

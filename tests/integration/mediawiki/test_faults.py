@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from storage import tables
 from storage.errors import InputError, ItemError, SourcePaused
-from storage.schemas import FILMS, OUTCOMES
-from tasks.films.articles import describe_site, fetch_articles, titles_to_ids
-from tasks.films.wikipedia import ApiError, Wikipedia
+from storage.tables import tables
+from storage.tables.schemas import FILMS, OUTCOMES
+from tasks.films.wiki.articles import describe_site, fetch_articles, titles_to_ids
+from tasks.films.wiki.client import ApiError, Wikipedia
 
 
 @pytest.fixture

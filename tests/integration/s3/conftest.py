@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from storage import tables
-from storage.lake import Lake
+from storage.lake.lake import Lake
+from storage.tables import tables
 
 
 @pytest.fixture(scope="package")

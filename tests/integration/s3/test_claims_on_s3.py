@@ -9,23 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from storage import claims
-from storage.claims import LEASE, claim, held
-from storage.lake import Lake
+from storage.coordination import leases as claims
+from storage.coordination.leases import LEASE, claim, held
+from storage.lake.lake import Lake
 
 pytestmark = pytest.mark.integration
 
 CLAIM_AND_DIE = """
 import os, sys
-from storage.claims import claim
-from storage.lake import Lake
+from storage.coordination.leases import claim
+from storage.lake.lake import Lake
 assert claim(Lake(sys.argv[1]), "film")
 os._exit(9)
 """
 CLAIM_AND_SAY = """
 import sys
-from storage.claims import claim
-from storage.lake import Lake
+from storage.coordination.leases import claim
+from storage.lake.lake import Lake
 mine = claim(Lake(sys.argv[1]), "film")
 print("held" if mine else "free for another", flush=True)
 sys.stdin.read()

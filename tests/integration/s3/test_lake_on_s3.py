@@ -7,15 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from storage import compaction, datasets, outcomes, tables
+from storage.datasets import versions as datasets
 from storage.errors import InputError, LakeError
-from storage.lake import Lake, open_lake
-from storage.mel_settings import MelSettings
-from storage.mel_shards import TrackMels, read_tracks, write_shard
-from storage.mels import MelReader
-from storage.outcomes import Stage
-from storage.schemas import FILMS, THUMBNAILS, TRACKS
-from storage.shard_rewriting import blank_track
+from storage.lake.lake import Lake, open_lake
+from storage.mels.reader import MelReader
+from storage.mels.rewrite import blank_track
+from storage.mels.settings import MelSettings
+from storage.mels.writer import TrackMels, read_tracks, write_shard
+from storage.records import outcomes
+from storage.records.outcomes import Stage
+from storage.tables import compaction, tables
+from storage.tables.schemas import FILMS, THUMBNAILS, TRACKS
 from storage.verify import verify
 from tasks.curation.curate import curate
 from tasks.curation.settings import CurationSettings
@@ -145,7 +147,7 @@ def test_what_is_removed_from_the_lake_leaves_no_copy_here(lake, tmp_path):
 def test_a_process_killed_while_fetching_or_sending_leaves_nothing_once_the_lake_is_opened(lake, tmp_path):
     fill(lake)
     die = (
-        "import os, pathlib, sys; from storage.lake import Lake\n"
+        "import os, pathlib, sys; from storage.lake.lake import Lake\n"
         "lake, shard = Lake(sys.argv[1]), sys.argv[2]\n"
         "kill = lambda *_: os._exit(9)\n"
         "pathlib.Path.replace = kill\n"

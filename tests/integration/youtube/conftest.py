@@ -16,9 +16,9 @@ import av
 import numpy as np
 import pytest
 
-from storage import tables
-from storage.lake import Lake
-from storage.schemas import FILMS
+from storage.lake.lake import Lake
+from storage.tables import tables
+from storage.tables.schemas import FILMS
 
 PLUGIN_FOLDER = Path(__file__).parent / "plugin"
 TRACK_SECONDS = 31
@@ -164,19 +164,19 @@ def collect(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Any:
 
     Mels are made in this process: starting workers for every film of these tests would cost most of their time.
     """
-    from tasks.soundtracks import collecting
-    from tasks.soundtracks.extraction import extract_film
+    from tasks.soundtracks.extraction.film import extract_film
+    from tasks.soundtracks.runs import collect as collecting
 
     def in_this_process(lake: Lake, jobs: Any, settings: Any, run_id: str, **_how: Any) -> list[Any]:
         return [extract_film(lake, job, settings, run_id) for job in jobs]
 
     monkeypatch.setattr(collecting, "extract_films", in_this_process)
-    from tasks.soundtracks.collecting import Collector, Report
-    from tasks.soundtracks.planning import plan
-    from tasks.soundtracks.recovery import recover
-    from tasks.soundtracks.reopening import Reopener
-    from tasks.soundtracks.settings import SoundtrackSettings
-    from tasks.soundtracks.supply import open_supply
+    from tasks.soundtracks.runs.backfill import Reopener
+    from tasks.soundtracks.runs.collect import Collector, Report
+    from tasks.soundtracks.runs.context import open_supply
+    from tasks.soundtracks.runs.plan import plan
+    from tasks.soundtracks.runs.reconcile import recover
+    from tasks.soundtracks.runs.settings import SoundtrackSettings
 
     def run(into: Lake = lake, **chosen: Any) -> Report:
         settings = SoundtrackSettings(**{"youtube": True, "has_consent": True, "pace": 0.0, "workers": 1, **chosen})

@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from storage import tables
-from storage.breakers import read_breaker
-from storage.claims import claim
-from storage.lake import Lake
-from storage.outcomes import Stage
-from storage.reviews import record_review
-from storage.schemas import BREAKERS, OUTCOMES, TRACKS
-from tasks.soundtracks.purging import take_down
-from tasks.soundtracks.recovery import done_films
+from storage.coordination.breakers import read_breaker
+from storage.coordination.leases import claim
+from storage.lake.lake import Lake
+from storage.records.outcomes import Stage
+from storage.records.reviews import record_review
+from storage.tables import tables
+from storage.tables.schemas import BREAKERS, OUTCOMES, TRACKS
+from tasks.soundtracks.runs.reconcile import done_films
+from tasks.soundtracks.runs.takedown import take_down
 
 pytestmark = pytest.mark.integration
 NIGHT = ("Night Ferry (2015 film)", 2015)
@@ -242,7 +242,7 @@ def test_what_was_taken_down_is_never_asked_for(lake: Lake, world: Any, add_film
 def test_a_takedown_purges_the_mels_and_leaves_the_others_in_place(
     lake: Lake, world: Any, add_films: Any, collect: Any
 ) -> None:
-    from storage.shard_rewriting import read_mels
+    from storage.mels.rewrite import read_mels
 
     ids = world.add_film("Night Ferry", 2015, 3)
     world.save()

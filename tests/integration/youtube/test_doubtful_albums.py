@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from storage import tables
-from storage.lake import Lake
-from storage.reviews import record_review
-from storage.schemas import TRACKS
+from storage.lake.lake import Lake
+from storage.records.reviews import record_review
+from storage.tables import tables
+from storage.tables.schemas import TRACKS
 
 pytestmark = pytest.mark.integration
 TWO_OF_A_TITLE = [("Night Ferry (1950 film)", 1950), ("Night Ferry (2015 film)", 2015)]

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tasks.soundtracks import fetching
-from tasks.soundtracks.fetching import CallFailed, Fetcher, NotWanted, Pace
-from tasks.soundtracks.verification import verify_audio
+from tasks.soundtracks.download import ytdlp as fetching
+from tasks.soundtracks.download.integrity import verify_audio
+from tasks.soundtracks.download.ytdlp import CallFailed, Fetcher, NotWanted, Pace
 
 pytestmark = pytest.mark.integration
 WATCH = "https://www.youtube.com/watch?v="

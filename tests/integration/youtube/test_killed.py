@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from storage import tables
-from storage.lake import Lake
-from storage.schemas import OUTCOMES, TRACKS, Table
-from storage.shard_rewriting import read_mels
-from tasks.soundtracks.recovery import done_films
+from storage.lake.lake import Lake
+from storage.mels.rewrite import read_mels
+from storage.tables import tables
+from storage.tables.schemas import OUTCOMES, TRACKS, Table
+from tasks.soundtracks.runs.reconcile import done_films
 
 pytestmark = pytest.mark.integration
 FILMS = [("Night Ferry (2015 film)", 2015), ("Slow Water", 2016)]
@@ -36,12 +36,12 @@ ALWAYS = ("before the second download", "between shard and rows", "before the au
 
 DRIVER = """
 import os, signal, sys
-from tasks.soundtracks import collecting, remote
-from tasks.soundtracks.planning import plan
-from tasks.soundtracks.recovery import recover
-from tasks.soundtracks.settings import SoundtrackSettings
-from tasks.soundtracks.supply import open_supply
-from storage.tables import open_tables
+from tasks.soundtracks.runs import collect as collecting; from tasks.soundtracks.download import downloader as remote
+from tasks.soundtracks.runs.plan import plan
+from tasks.soundtracks.runs.reconcile import recover
+from tasks.soundtracks.runs.settings import SoundtrackSettings
+from tasks.soundtracks.runs.context import open_supply
+from storage.tables.tables import open_tables
 
 root, name, when, count = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 *path, last = name.split(".")

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from storage import tables
-from storage.lake import Lake
-from storage.schemas import TRACKS
+from storage.lake.lake import Lake
+from storage.tables import tables
+from storage.tables.schemas import TRACKS
 
 pytestmark = pytest.mark.integration
 SLOW = ("Slow Water", 2016)

@@ -10,16 +10,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from storage import tables
-from storage.lake import Lake
-from storage.outcomes import Outcome, Stage, Status, record
-from storage.schemas import OUTCOMES, TRACKS
-from storage.views import define_lake_views
-from tasks.soundtracks.collecting import Report
-from tasks.soundtracks.purging import take_down
-from tasks.soundtracks.rechecking import Rechecker, due_tracks
-from tasks.soundtracks.settings import SoundtrackSettings
-from tasks.soundtracks.supply import open_supply
+from storage.lake.lake import Lake
+from storage.records.outcomes import Outcome, Stage, Status, record
+from storage.tables import tables
+from storage.tables.schemas import OUTCOMES, TRACKS
+from storage.views.lake_views import define_lake_views
+from tasks.soundtracks.runs.availability import Rechecker, due_tracks
+from tasks.soundtracks.runs.collect import Report
+from tasks.soundtracks.runs.context import open_supply
+from tasks.soundtracks.runs.settings import SoundtrackSettings
+from tasks.soundtracks.runs.takedown import take_down
 
 pytestmark = pytest.mark.integration
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from needledrop.main import run
-from storage import tables
-from storage.lake import Lake
-from storage.schemas import FLOW_RUNS, TRACKS
+from needledrop.cli.main import run
+from storage.lake.lake import Lake
+from storage.tables import tables
+from storage.tables.schemas import FLOW_RUNS, TRACKS
 
 pytestmark = pytest.mark.integration
 NETWORK = ["--youtube", "--i-have-the-right-to-collect", "--pace", "0", "--workers", "1"]

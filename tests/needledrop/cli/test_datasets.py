@@ -7,10 +7,11 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from needledrop import datasets, status, verify
-from storage import datasets as versions
+from needledrop.cli import datasets
+from needledrop.cli.inspect import status, verify
+from storage.datasets import versions
 from storage.errors import InputError, LakeError
-from storage.lake import Lake
+from storage.lake.lake import Lake
 
 
 def run(*arguments, **options):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from needledrop.films import parse_titles, parse_years
+from needledrop.cli.films import parse_titles, parse_years
 from storage.errors import InputError
 
 

@@ -3,7 +3,7 @@
 import typer.main
 from typer.core import TyperGroup
 
-from needledrop.main import app
+from needledrop.cli.main import app
 
 OWN_LAKE = {"demo"}
 

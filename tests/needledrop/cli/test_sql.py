@@ -7,11 +7,11 @@ import typer
 from rich.console import Console
 from typer.testing import CliRunner
 
-from needledrop import sql
+from needledrop.cli.inspect import sql
 from storage.errors import InputError
-from storage.metrics import Run, record_run
-from storage.schemas import FILMS
-from storage.tables import append, open_tables
+from storage.metrics.records import Run, record_run
+from storage.tables.schemas import FILMS
+from storage.tables.tables import append, open_tables
 
 
 @pytest.fixture

@@ -14,16 +14,16 @@ import pytest
 from defusedxml import ElementTree
 from PIL import Image
 
-from flows.demo.corpus import MANIFEST, Corpus, write_corpus
-from flows.demo.encoding import M4A, MP3, OGG, OPUS
-from flows.demo.export import write_export
-from flows.demo.films import CHOSEN_TITLES, FIRST_YEAR, LAST_YEAR, Film, invent_films
-from flows.demo.moods import MOODS
-from flows.demo.music import perform
-from flows.demo.posters import draw_poster, save_poster
-from flows.demo.score import compose
-from flows.demo.soundtracks import TROUBLE, make_track, plan_tracks
-from flows.demo.strays import PLOTLESS, article, plotless_films, stray_pages
+from needledrop.demo.corpus import MANIFEST, Corpus, write_corpus
+from needledrop.demo.films import CHOSEN_TITLES, FIRST_YEAR, LAST_YEAR, Film, invent_films
+from needledrop.demo.moods import MOODS
+from needledrop.demo.music.encoding import M4A, MP3, OGG, OPUS
+from needledrop.demo.music.perform import perform
+from needledrop.demo.music.score import compose
+from needledrop.demo.music.tracks import TROUBLE, make_track, plan_tracks
+from needledrop.demo.posters.poster import draw_poster, save_poster
+from needledrop.demo.wiki.distractors import PLOTLESS, article, plotless_films, stray_pages
+from needledrop.demo.wiki.export import write_export
 from storage.errors import InputError
 
 YEARS = LAST_YEAR - FIRST_YEAR + 1

@@ -7,9 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from storage import tables
-from storage.breakers import SUSPECTS_TO_OPEN, Pause, note_success, note_suspect, open_breaker, read_breaker
-from storage.lake import Lake
+from storage.coordination.breakers import (
+    SUSPECTS_TO_OPEN,
+    Pause,
+    note_success,
+    note_suspect,
+    open_breaker,
+    read_breaker,
+)
+from storage.lake.lake import Lake
+from storage.tables import tables
 
 HOUR = timedelta(hours=1)
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from storage import tables
-from storage.budgets import Budget
+from storage.coordination.budgets import Budget
 from storage.errors import SourcePaused
-from storage.lake import Lake
+from storage.lake.lake import Lake
+from storage.tables import tables
 
 
 @pytest.fixture

@@ -13,16 +13,17 @@ from typing import Any
 
 import pytest
 
-from storage import claims, tables
-from storage.claims import LEASE, claim, forget_claims, held
+from storage.coordination import leases as claims
+from storage.coordination.leases import LEASE, claim, forget_claims, held
 from storage.errors import LakeError
-from storage.lake import Lake
-from storage.temporary_files import TEMPORARY_PREFIX
+from storage.lake.atomic import TEMPORARY_PREFIX
+from storage.lake.lake import Lake
+from storage.tables import tables
 
 CLAIM_AND_DIE = """
 import os, sys
-from storage.claims import claim
-from storage.lake import Lake
+from storage.coordination.leases import claim
+from storage.lake.lake import Lake
 assert claim(Lake(sys.argv[1]), "f-1")
 os._exit(9)
 """
@@ -30,8 +31,8 @@ os._exit(9)
 
 DIE_WHILE_CLAIMING = """
 import os, sys
-from storage.claims import claim
-from storage.lake import Lake
+from storage.coordination.leases import claim
+from storage.lake.lake import Lake
 os.link = lambda source, target: os._exit(9)
 claim(Lake(sys.argv[1]), "f-1")
 """
@@ -57,7 +58,7 @@ def test_what_was_released_can_be_claimed_again(lake: Lake) -> None:
 
 
 def test_the_claim_of_a_killed_process_is_taken_over_at_once(lake: Lake) -> None:
-    subprocess.run([sys.executable, "-c", CLAIM_AND_DIE, lake.root], cwd=Path(__file__).parents[2], check=False)
+    subprocess.run([sys.executable, "-c", CLAIM_AND_DIE, lake.root], cwd=Path(__file__).parents[3], check=False)
     assert lake.list("claims")
     with ThreadPoolExecutor(8) as pool:
         got = [one for one in pool.map(lambda _n: claim(lake, "f-1"), range(16)) if one]
@@ -65,7 +66,7 @@ def test_the_claim_of_a_killed_process_is_taken_over_at_once(lake: Lake) -> None
 
 
 def test_a_process_killed_while_claiming_leaves_nothing_once_the_lake_is_opened(lake: Lake) -> None:
-    subprocess.run([sys.executable, "-c", DIE_WHILE_CLAIMING, lake.root], cwd=Path(__file__).parents[2], check=False)
+    subprocess.run([sys.executable, "-c", DIE_WHILE_CLAIMING, lake.root], cwd=Path(__file__).parents[3], check=False)
     assert list(Path(lake.root).rglob(".tmp-*"))
     tables.open_tables(lake.root)
     assert not list(Path(lake.root).rglob(".tmp-*"))
@@ -132,14 +133,14 @@ def test_a_renewal_that_fails_is_tried_again(lake: Lake, monkeypatch: pytest.Mon
 
 
 def test_only_dead_claims_on_what_is_done_are_forgotten(lake: Lake) -> None:
-    subprocess.run([sys.executable, "-c", CLAIM_AND_DIE, lake.root], cwd=Path(__file__).parents[2], check=False)
+    subprocess.run([sys.executable, "-c", CLAIM_AND_DIE, lake.root], cwd=Path(__file__).parents[3], check=False)
     assert claim(lake, "f-2") is not None
     forget_claims(lake, {"f-1", "f-2"})
     assert [name.split("/")[1] for name in lake.list("claims")] == ["f-2"]
 
 
 def test_a_clock_that_steps_back_keeps_no_dead_claim(lake: Lake) -> None:
-    subprocess.run([sys.executable, "-c", CLAIM_AND_DIE, lake.root], cwd=Path(__file__).parents[2], check=False)
+    subprocess.run([sys.executable, "-c", CLAIM_AND_DIE, lake.root], cwd=Path(__file__).parents[3], check=False)
     assert claim(lake, "f-1", now=datetime.now(UTC) - timedelta(days=1)) is not None
 
 

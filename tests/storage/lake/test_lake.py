@@ -10,11 +10,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from storage import tables
 from storage.errors import InputError, LakeError
-from storage.lake import LAKE_VERSION, Lake, open_lake
-from storage.schemas import FILMS
-from storage.temporary_files import TEMPORARY_PREFIX
+from storage.lake.atomic import TEMPORARY_PREFIX
+from storage.lake.lake import LAKE_VERSION, Lake, open_lake
+from storage.tables import tables
+from storage.tables.schemas import FILMS
 
 
 def temporary_files(root) -> list[Path]:
@@ -45,7 +45,7 @@ def test_a_write_that_fails_leaves_neither_the_file_nor_a_temporary_one(tmp_path
 
 def test_a_process_killed_half_way_leaves_no_file_and_its_rest_is_swept(tmp_path):
     script = (
-        "import os, signal; from storage.lake import open_lake\n"
+        "import os, signal; from storage.lake.lake import open_lake\n"
         f"with open_lake({str(tmp_path / 'lake')!r}).staged('notes', 'a.txt') as path:\n"
         "    path.write_text('half'); os.kill(os.getpid(), signal.SIGKILL)"
     )
@@ -75,7 +75,7 @@ def test_a_full_disk_is_said_and_what_was_committed_stays(small_disk):
 
 def test_a_file_size_limit_is_said_too(tmp_path):
     script = (
-        "import resource, signal; from storage.lake import open_lake; from storage.errors import LakeError\n"
+        "import resource, signal; from storage.lake.lake import open_lake; from storage.errors import LakeError\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         f"lake = open_lake({str(tmp_path / 'lake')!r})\n"
         "try: lake.write_bytes(b'x' * 5000, 'notes', 'a.bin')\n"

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from storage.errors import LakeError
-from storage.tables import open_tables
+from storage.tables.tables import open_tables
 
 s3fs = pytest.importorskip("s3fs")
 

@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from storage import tables
 from storage.errors import InputError, LakeError
-from storage.mel_settings import MelSettings, decibels
-from storage.mel_shards import TrackMels, read_tracks, write_shard
-from storage.mels import MelReader, shard_path
-from storage.schemas import TRACKS
-from storage.shard_verification import recorded_tracks, shard_damage
+from storage.mels.reader import MelReader, shard_path
+from storage.mels.settings import MelSettings, decibels
+from storage.mels.verify import recorded_tracks, shard_damage
+from storage.mels.writer import TrackMels, read_tracks, write_shard
+from storage.tables import tables
+from storage.tables.schemas import TRACKS
 
 SETTINGS = MelSettings()
 
@@ -174,8 +174,8 @@ def test_more_shards_than_a_process_may_open_at_first(lake):
     shards = [write(lake, f"enwiki-{number}", tracks=(1,))[0] for number in range(1, 4)]
     program = (
         "from resource import *; setrlimit(RLIMIT_NOFILE, (64, getrlimit(RLIMIT_NOFILE)[1]))\n"
-        "from storage.lake import Lake; from storage.mel_settings import MelSettings\n"
-        "from storage.mels import MelReader\n"
+        "from storage.lake.lake import Lake; from storage.mels.settings import MelSettings\n"
+        "from storage.mels.reader import MelReader\n"
         f"print(len(MelReader(Lake({lake.root!r}), {shards!r} * 40, MelSettings())))"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

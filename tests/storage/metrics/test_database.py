@@ -8,11 +8,11 @@ import time
 import fsspec
 import pytest
 
-from storage import metrics_file
 from storage.errors import LakeError
-from storage.metrics import Run, connect_metrics, metrics_path, record_run, refresh_views
-from storage.schemas import FILMS
-from storage.tables import append, open_tables
+from storage.metrics import database as metrics_file
+from storage.metrics.records import Run, connect_metrics, metrics_path, record_run, refresh_views
+from storage.tables.schemas import FILMS
+from storage.tables.tables import append, open_tables
 
 RUN = Run("run", "All", "small", 0, "v1", state="completed")
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from storage.errors import LakeError
-from storage.metrics import (
+from storage.metrics.records import (
     RANKS_SCHEMA,
     Epoch,
     Run,
@@ -20,8 +20,8 @@ from storage.metrics import (
     record_ranks,
     record_run,
 )
-from storage.metrics_schema import MIGRATIONS
-from storage.tables import open_tables
+from storage.metrics.schema import MIGRATIONS
+from storage.tables.tables import open_tables
 
 # The number of test tracks of each of the 207 films in the release that the paper's Table 1 was made with.
 TRACKS_PER_FILM = json.loads((Path(__file__).parent / "tracks_per_film.json").read_text())

@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from storage import outcomes, tables
 from storage.errors import ItemError, NeedledropError, Retry
-from storage.outcomes import Outcome, Stage, Status
+from storage.records import outcomes
+from storage.records.outcomes import Outcome, Stage, Status
+from storage.tables import tables
 
 
 @pytest.fixture

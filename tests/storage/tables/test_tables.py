@@ -6,10 +6,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from storage import compaction, tables
 from storage.errors import LakeError
-from storage.parts import live_parts, stored_parts
-from storage.schemas import FILMS, OUTCOMES
+from storage.tables import compaction, tables
+from storage.tables.parts import live_parts, stored_parts
+from storage.tables.schemas import FILMS, OUTCOMES
 
 
 @pytest.fixture

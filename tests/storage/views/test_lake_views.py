@@ -7,15 +7,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from needledrop.sql import ask
-from storage import datasets
-from storage.mel_settings import MelSettings
-from storage.mel_shards import TrackMels, write_shard
-from storage.mels import shard_path
-from storage.metrics import connect_metrics, refresh_views
-from storage.schemas import FILMS, THUMBNAILS
-from storage.status import read_status
-from storage.tables import append, open_tables
+from needledrop.cli.inspect.sql import ask
+from storage.datasets import versions as datasets
+from storage.mels.reader import shard_path
+from storage.mels.settings import MelSettings
+from storage.mels.writer import TrackMels, write_shard
+from storage.metrics.records import connect_metrics, refresh_views
+from storage.tables.schemas import FILMS, THUMBNAILS
+from storage.tables.tables import append, open_tables
+from storage.views.status import read_status
 
 
 @pytest.fixture

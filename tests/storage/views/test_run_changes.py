@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from storage import outcomes, tables
 from storage.errors import ItemError, Retry
-from storage.lake import Lake
-from storage.outcomes import Outcome, Stage, Status
-from storage.run_changes import changes_since, not_done_since
-from storage.schemas import FILMS, TRACKS
+from storage.lake.lake import Lake
+from storage.records import outcomes
+from storage.records.outcomes import Outcome, Stage, Status
+from storage.tables import tables
+from storage.tables.schemas import FILMS, TRACKS
+from storage.views.run_changes import changes_since, not_done_since
 
 
 @pytest.fixture

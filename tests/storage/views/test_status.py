@@ -6,15 +6,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from rich.console import Console
 
-from needledrop.status import as_screen
-from storage import outcomes, tables
-from storage.budgets import Budget
+from needledrop.cli.inspect.status import as_screen
+from storage.coordination.budgets import Budget
 from storage.errors import ItemError, Retry
-from storage.flow_runs import record_flow_run, run_counts
-from storage.outcomes import Stage, Status
-from storage.schemas import FILMS, THUMBNAILS, TRACKS
-from storage.status import read_status, seconds_left
-from storage.views import define_lake_views
+from storage.records import outcomes
+from storage.records.flow_runs import record_flow_run, run_counts
+from storage.records.outcomes import Stage, Status
+from storage.tables import tables
+from storage.tables.schemas import FILMS, THUMBNAILS, TRACKS
+from storage.views.lake_views import define_lake_views
+from storage.views.status import read_status, seconds_left
 
 
 @pytest.fixture

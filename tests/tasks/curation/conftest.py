@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from storage import tables
-from storage.lake import Lake
-from storage.mel_settings import MelSettings
-from storage.mel_shards import TrackMels, write_shard
-from storage.schemas import FILMS, THUMBNAILS, TRACKS
+from storage.lake.lake import Lake
+from storage.mels.settings import MelSettings
+from storage.mels.writer import TrackMels, write_shard
+from storage.tables import tables
+from storage.tables.schemas import FILMS, THUMBNAILS, TRACKS
 
 
 def _jpeg() -> bytes:

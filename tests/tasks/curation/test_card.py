@@ -6,7 +6,7 @@ import pytest
 import yaml
 from PIL import Image
 
-from storage import datasets
+from storage.datasets import versions as datasets
 from tasks.curation.curate import curate
 from tasks.curation.settings import CurationSettings
 

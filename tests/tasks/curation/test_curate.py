@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from storage import datasets, tables
+from storage.datasets import versions as datasets
 from storage.errors import InputError
-from storage.schemas import FILMS, VERSIONS
-from storage.takedowns import record_takedown
+from storage.records.takedown_list import record_takedown
+from storage.tables import tables
+from storage.tables.schemas import FILMS, VERSIONS
 from tasks.curation.curate import curate
 from tasks.curation.settings import CurationSettings
 

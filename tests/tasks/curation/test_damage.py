@@ -6,14 +6,15 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from storage import datasets, tables
-from storage.compaction import MERGE_AT
+from storage.datasets import versions as datasets
 from storage.errors import LakeError
-from storage.metrics import connect_metrics, record_ranks
-from storage.metrics_file import FILE
-from storage.parts import replaced_by
-from storage.schemas import REVIEWS, TRACKS
-from storage.shard_rewriting import blank_track
+from storage.mels.rewrite import blank_track
+from storage.metrics.database import FILE
+from storage.metrics.records import connect_metrics, record_ranks
+from storage.tables import tables
+from storage.tables.compaction import MERGE_AT
+from storage.tables.parts import replaced_by
+from storage.tables.schemas import REVIEWS, TRACKS
 from storage.verify import file_count, verify
 from tasks.curation.curate import curate
 from tasks.curation.settings import CurationSettings

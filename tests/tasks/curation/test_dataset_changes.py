@@ -2,11 +2,14 @@
 
 import pytest
 
-from storage import dataset_changes, datasets, metrics, tables
-from storage.dataset_changes import Change
+from storage.datasets import diff as dataset_changes
+from storage.datasets import versions as datasets
+from storage.datasets.diff import Change
 from storage.errors import InputError
-from storage.metrics import Run
-from storage.schemas import FILMS
+from storage.metrics import records as metrics
+from storage.metrics.records import Run
+from storage.tables import tables
+from storage.tables.schemas import FILMS
 from tasks.curation.curate import curate
 from tasks.curation.settings import CurationSettings
 

@@ -6,7 +6,7 @@ import duckdb
 import numpy as np
 import pytest
 
-from storage.dataset_export import export
+from storage.datasets.export import export
 from storage.errors import InputError
 from tasks.curation.curate import curate
 from tasks.curation.settings import CurationSettings

@@ -6,17 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from storage import datasets, tables
-from storage.claims import claim
+from storage.coordination.leases import claim
+from storage.datasets import versions as datasets
 from storage.errors import LakeError
+from storage.tables import tables
 from tasks.curation.curate import curate
 from tasks.curation.settings import CurationSettings
 
 DEFAULT = CurationSettings()
 CURATE_AND_DIE = """
 import os, sys
-from storage import datasets
-from storage.lake import Lake
+from storage.datasets import versions as datasets
+from storage.lake.lake import Lake
 from tasks.curation.curate import curate
 from tasks.curation.settings import CurationSettings
 write = Lake.write_json

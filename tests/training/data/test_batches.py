@@ -9,11 +9,11 @@ import torch
 from PIL import Image
 
 from storage.errors import InputError
-from training.batches import FilmInputs, TrainingBatches, prefetched, validation_batches
-from training.data import load_split, newest_version
-from training.evaluate import load_data
-from training.experiment import SYSTEMS
-from training.text import build_tokenizer
+from training.config import SYSTEMS
+from training.data.batches import FilmInputs, TrainingBatches, prefetched, validation_batches
+from training.data.splits import load_split, newest_version
+from training.data.text import build_tokenizer
+from training.experiments import load_data
 
 ALL = SYSTEMS["All"]
 TOKENIZER = build_tokenizer(["fear shadow wedding chase rain"] * 3, 200)

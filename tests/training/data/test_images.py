@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from storage.errors import InputError
-from training.pictures import LONGEST_SIDE, NEUTRAL_GREY, Pictures, shorter_side_224
+from training.data.images import LONGEST_SIDE, NEUTRAL_GREY, Pictures, shorter_side_224
 
 
 def _bytes(picture: Image.Image, kind: str = "JPEG") -> bytes:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.experiment import SYSTEMS
-from training.text import build_tokenizer, encode_texts, pad_tokens, query_text, tag_words
+from training.config import SYSTEMS
+from training.data.text import build_tokenizer, encode_texts, pad_tokens, query_text, tag_words
 
 TEXTS = ["The cellar was dark and the house was silent.", "A wedding in the house, then a chase!"] * 3
 
@@ -27,10 +27,10 @@ def test_an_unseen_word_is_spelled_and_an_unseen_character_is_unknown():
 
 def test_the_vocabulary_is_the_same_in_another_process_and_keeps_its_size():
     program = (
-        "from training.text import build_tokenizer\n"
+        "from training.data.text import build_tokenizer\n"
         f"print(build_tokenizer({TEXTS!r}, 80).to_str())"
     )  # fmt: skip
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     found = {
         subprocess.run(
             [sys.executable, "-c", program], env={"PYTHONHASHSEED": seed}, cwd=root, capture_output=True, check=True

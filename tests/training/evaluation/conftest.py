@@ -4,14 +4,14 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from storage import datasets
-from storage.metrics import Epoch, Run, record_epoch, record_ranks, record_run
-from storage.tables import open_tables
-from training.confidence import record_confidence
-from training.control_orders import HeldOut
-from training.controls import record_controls
-from training.embeddings import Embeddings, save_embeddings
-from training.ranking import rank_tracks
+from storage.datasets import versions as datasets
+from storage.metrics.records import Epoch, Run, record_epoch, record_ranks, record_run
+from storage.tables.tables import open_tables
+from training.evaluation.baseline_rankings import HeldOut
+from training.evaluation.baselines import record_controls
+from training.evaluation.confidence import record_confidence
+from training.evaluation.embeddings import Embeddings, save_embeddings
+from training.evaluation.ranking import rank_tracks
 
 FILMS, TRACKS_EACH = 24, 4
 LANGUAGES = ("Tamil", "Hindi", "English")

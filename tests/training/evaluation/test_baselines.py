@@ -6,12 +6,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from storage.metrics import Run, connect_metrics, record_run
-from storage.tables import open_tables
-from training.confidence import record_confidence
-from training.control_orders import language_oracle, languages_of_nearest, mean_query, nearest_tags, random_order
-from training.controls import record_controls
-from training.embeddings import Embeddings, load_embeddings, save_embeddings
+from storage.metrics.records import Run, connect_metrics, record_run
+from storage.tables.tables import open_tables
+from training.evaluation.baseline_rankings import (
+    language_oracle,
+    languages_of_nearest,
+    mean_query,
+    nearest_tags,
+    random_order,
+)
+from training.evaluation.baselines import record_controls
+from training.evaluation.confidence import record_confidence
+from training.evaluation.embeddings import Embeddings, load_embeddings, save_embeddings
 
 
 def rows(lake, sql):

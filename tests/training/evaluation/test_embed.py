@@ -7,16 +7,16 @@ import pytest
 import torch
 
 from storage.errors import InputError, LakeError, NeedledropError
-from storage.metrics import connect_metrics
-from storage.tables import open_tables
-from training.batches import FilmInputs
-from training.build import build_model
-from training.checkpoint import load_model
-from training.device import Machine
-from training.embed import embed_films, embed_tracks, track_owners
-from training.embeddings import load_embeddings
-from training.evaluate import anew, is_done, load_data, plan_jobs, run_experiment
-from training.experiment import SYSTEMS
+from storage.metrics.records import connect_metrics
+from storage.tables.tables import open_tables
+from training.config import SYSTEMS
+from training.data.batches import FilmInputs
+from training.evaluation.embed import embed_films, embed_tracks, track_owners
+from training.evaluation.embeddings import load_embeddings
+from training.experiments import anew, is_done, load_data, plan_jobs, run_experiment
+from training.loop.checkpoint import load_model
+from training.loop.device import Machine
+from training.model.factory import build_model
 
 
 @pytest.fixture

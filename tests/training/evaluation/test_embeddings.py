@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from storage.errors import LakeError, NeedledropError
-from storage.tables import open_tables
-from training.embeddings import Embeddings, load_embeddings, save_embeddings
+from storage.tables.tables import open_tables
+from training.evaluation.embeddings import Embeddings, load_embeddings, save_embeddings
 
 
 def test_nan_is_an_error_and_names_the_item():

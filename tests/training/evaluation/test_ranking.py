@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from storage.errors import NeedledropError
-from storage.metrics import RANKS_SCHEMA
-from training import ranking, ranking_cuda
-from training.embeddings import Embeddings
-from training.ranking import rank_tracks, top_tracks
-from training.ranking_cuda import count_on_device
+from storage.metrics.records import RANKS_SCHEMA
+from training.evaluation import ranking, ranking_cuda
+from training.evaluation.embeddings import Embeddings
+from training.evaluation.ranking import rank_tracks, top_tracks
+from training.evaluation.ranking_cuda import count_on_device
 
 
 def named(prefix, vectors):

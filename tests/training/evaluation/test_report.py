@@ -13,12 +13,12 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from needledrop import report as command
+from needledrop.cli import report as command
+from needledrop.report.charts import COLOURS, QUIET, Line, loss_chart, recall_chart
+from needledrop.report.page import page, write_report
+from needledrop.report.sections import histograms_section
 from storage.errors import InputError
-from storage.tables import open_tables
-from training.report.charts import COLOURS, QUIET, Line, loss_chart, recall_chart
-from training.report.page import page, write_report
-from training.report.sections import histograms_section
+from storage.tables.tables import open_tables
 
 BROWSER = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed here")

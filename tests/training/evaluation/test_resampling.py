@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.bootstrap import FilmResults, _medians, differences, holm, intervals
+from training.evaluation.resampling import FilmResults, _medians, differences, holm, intervals
 
 
 def results(ranks_by_film):

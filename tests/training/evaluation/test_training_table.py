@@ -5,8 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from needledrop.training_table import measured_rows, training_table
-from storage.metrics import connect_metrics
+from needledrop.cli.training_table import measured_rows, training_table
+from storage.metrics.records import connect_metrics
 
 
 @pytest.fixture

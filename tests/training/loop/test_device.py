@@ -1,9 +1,9 @@
 """The machine: counting what a step costs changes nothing of the step."""
 
-from training.batches import FilmInputs, TrainingBatches
-from training.build import build_model
-from training.device import training_flops
-from training.experiment import SYSTEMS
+from training.config import SYSTEMS
+from training.data.batches import FilmInputs, TrainingBatches
+from training.loop.device import training_flops
+from training.model.factory import build_model
 
 
 def test_counting_operations_leaves_a_compiled_model_compiled(shared, quick):

@@ -10,25 +10,25 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from training.batches import FilmInputs, TrainingBatches
-from training.build import build_model
-from training.checkpoint import FOLDER, LAST, Job, read_state, save_config
-from training.experiment import SYSTEMS
-from training.objective import Task, batch_loss
+from training.config import SYSTEMS
+from training.data.batches import FilmInputs, TrainingBatches
+from training.loop.checkpoint import FOLDER, LAST, Job, read_state, save_config
+from training.model.factory import build_model
+from training.model.objective import Task, batch_loss
 
 PROGRAM = """
 import sys
 from pathlib import Path
 import torch
 from safetensors.torch import save_file
-from storage.lake import Lake
-from training.batches import FilmInputs, TrainingBatches
-from training.checkpoint import load_config
-from training.data import load_split
-from training.device import open_machine
-from training.gradient_cache import backward_in_pieces
-from training.objective import Task, batch_loss
-from training.train import train
+from storage.lake.lake import Lake
+from training.data.batches import FilmInputs, TrainingBatches
+from training.loop.checkpoint import load_config
+from training.data.splits import load_split
+from training.loop.device import open_machine
+from training.loop.gradient_cache import backward_in_pieces
+from training.model.objective import Task, batch_loss
+from training.loop.train import train
 root, run_id, out = sys.argv[1:]
 lake = Lake(root)
 job, built = load_config(lake, run_id)
@@ -67,7 +67,7 @@ def test_two_ranks_have_the_loss_and_gradients_of_one(name, micro_batch, shared,
     save_config(lake, job, built)
     torch.save(built.model.state_dict(), tmp_path / "grads.weights")
     program = tmp_path / "rank.py"
-    program.write_text(f"import sys; sys.path.insert(0, {str(Path(__file__).parents[2])!r})\n" + PROGRAM)
+    program.write_text(f"import sys; sys.path.insert(0, {str(Path(__file__).parents[3])!r})\n" + PROGRAM)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", program]
     done = subprocess.run(
         [*command, lake.root, job.run_id, tmp_path / "grads"], capture_output=True, text=True, check=False

@@ -5,12 +5,12 @@ import dataclasses
 import pytest
 import torch
 
-from training.batches import FilmInputs, TrainingBatches, pieces_of, validation_batches
-from training.build import build_model
-from training.checkpoint import Job
-from training.experiment import SYSTEMS
-from training.gradient_cache import backward_in_pieces, encode_in_pieces
-from training.objective import Task, batch_loss, validation_loss
+from training.config import SYSTEMS
+from training.data.batches import FilmInputs, TrainingBatches, pieces_of, validation_batches
+from training.loop.checkpoint import Job
+from training.loop.gradient_cache import backward_in_pieces, encode_in_pieces
+from training.model.factory import build_model
+from training.model.objective import Task, batch_loss, validation_loss
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from training.experiment import PRESETS
-from training.optimisation import Stopping, build_optimiser, learning_rate_at
+from training.config import PRESETS
+from training.loop.optimiser import Stopping, build_optimiser, learning_rate_at
 
 SMALL = dataclasses.replace(PRESETS["small"], learning_rate=1.0, warm_up_share=0.1)
 

@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from training.batches import FilmInputs
-from training.build import build_model
-from training.checkpoint import Job, save_config
-from training.data import Split, load_split
-from training.embed import embed_films, embed_tracks, track_owners
-from training.experiment import SYSTEMS, chosen_settings
-from training.objective import Task
-from training.ranking import rank_tracks
-from training.train import train
+from training.config import SYSTEMS, chosen_settings
+from training.data.batches import FilmInputs
+from training.data.splits import Split, load_split
+from training.evaluation.embed import embed_films, embed_tracks, track_owners
+from training.evaluation.ranking import rank_tracks
+from training.loop.checkpoint import Job, save_config
+from training.loop.train import train
+from training.model.factory import build_model
+from training.model.objective import Task
 
 FILMS = 32
 CHOSEN = SYSTEMS if os.environ.get("NEEDLEDROP_OVERFIT") == "all" else ("All", "AVCA-tuned")

@@ -15,13 +15,23 @@ import torch
 from safetensors.torch import load_file
 
 from storage.errors import InputError, LakeError
-from training.batches import FilmInputs
-from training.build import build_model
-from training.checkpoint import BEST, CONFIG, FOLDER, LAST, Job, check_same_job, load_model, read_state, save_config
-from training.device import Machine, explained_memory
-from training.experiment import SYSTEMS, chosen_settings
-from training.objective import Task
-from training.train import train
+from training.config import SYSTEMS, chosen_settings
+from training.data.batches import FilmInputs
+from training.loop.checkpoint import (
+    BEST,
+    CONFIG,
+    FOLDER,
+    LAST,
+    Job,
+    check_same_job,
+    load_model,
+    read_state,
+    save_config,
+)
+from training.loop.device import Machine, explained_memory
+from training.loop.train import train
+from training.model.factory import build_model
+from training.model.objective import Task
 
 
 @pytest.fixture
@@ -87,11 +97,11 @@ def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_bits(number, system, micro_
 
 RUN = """
 import json, sys
-from storage.lake import Lake
-from training.checkpoint import Job
-from training.device import open_machine
-from training.evaluate import load_data, run_experiment
-from training.experiment import SYSTEMS, settings_from_json
+from storage.lake.lake import Lake
+from training.loop.checkpoint import Job
+from training.loop.device import open_machine
+from training.experiments import load_data, run_experiment
+from training.config import SYSTEMS, settings_from_json
 root, version, settings = sys.argv[1:]
 job = Job("killed", SYSTEMS["All"], settings_from_json(json.loads(settings)), 0, version)
 with open_machine() as machine:
@@ -102,7 +112,7 @@ with open_machine() as machine:
 def test_a_run_killed_at_some_moment_goes_on_to_the_same_bits(start, shared, quick):
     (lake, data), settings = shared, dataclasses.replace(quick, epochs=12)
     arguments = [lake.root, data.version, json.dumps(dataclasses.asdict(settings))]
-    with subprocess.Popen([sys.executable, "-c", RUN, *arguments], cwd=Path(__file__).parents[2]) as process:
+    with subprocess.Popen([sys.executable, "-c", RUN, *arguments], cwd=Path(__file__).parents[3]) as process:
         while (state := read_state(lake, "killed")) is None or state.epoch < 2:
             time.sleep(0.01)
         process.kill()

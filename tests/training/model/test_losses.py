@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from training.losses import INITIAL_LOG_SCALE, LARGEST_SCALE, avca_triplets, info_nce, same_film
+from training.model.losses import INITIAL_LOG_SCALE, LARGEST_SCALE, avca_triplets, info_nce, same_film
 
 SCALE = torch.tensor(INITIAL_LOG_SCALE)
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from training.batches import FilmInputs, TrainingBatches
-from training.build import build_model
-from training.checkpoint import Job
-from training.experiment import PRESETS, SYSTEMS
-from training.losses import INITIAL_LOG_SCALE
-from training.objective import Task, batch_loss
+from training.config import PRESETS, SYSTEMS
+from training.data.batches import FilmInputs, TrainingBatches
+from training.loop.checkpoint import Job
+from training.model.factory import build_model
+from training.model.losses import INITIAL_LOG_SCALE
+from training.model.objective import Task, batch_loss
 
 
 def _first_batch(data, settings, system, built, seed=0):

@@ -10,11 +10,11 @@ import torch.nn.functional as F
 from transformers import BertConfig, BertModel, ViTConfig, ViTModel
 
 from storage.errors import InputError
-from storage.mel_settings import MelSettings
-from storage.mel_settings import decibels as stored_decibels
-from training import towers
-from training.experiment import PRESETS, ImageSettings, TextSettings
-from training.towers import AudioTower, decibels, image_tower, resampled_kernel, text_tower
+from storage.mels.settings import MelSettings
+from storage.mels.settings import decibels as stored_decibels
+from training.config import PRESETS, ImageSettings, TextSettings
+from training.model import towers
+from training.model.towers import AudioTower, decibels, image_tower, resampled_kernel, text_tower
 
 
 def test_the_device_reads_the_same_decibels_as_storage():

@@ -8,12 +8,12 @@ import typer
 from PIL import Image
 from typer.testing import CliRunner
 
-from needledrop import search as command
-from storage import metrics
+from needledrop.cli import search as command
 from storage.errors import InputError
-from training.evaluate import load_data, plan_jobs, run_experiment
-from training.experiment import SYSTEMS, chosen_settings
-from training.search import FilmQuery, choose_run, search
+from storage.metrics import records as metrics
+from training.config import SYSTEMS, chosen_settings
+from training.experiments import load_data, plan_jobs, run_experiment
+from training.retrieval.search import FilmQuery, choose_run, search
 
 
 @pytest.fixture

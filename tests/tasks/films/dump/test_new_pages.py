@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from storage import tables
 from storage.errors import InputError
-from storage.lake import Lake
-from storage.schemas import FILMS, OUTCOMES, PAGES, THUMBNAILS
-from tasks.films import steps, store
-from tasks.films.from_export import new_pages
-from tasks.films.pictures import wanted_pictures
-from tasks.films.thumbnails import ImageFolder
+from storage.lake.lake import Lake
+from storage.tables import tables
+from storage.tables.schemas import FILMS, OUTCOMES, PAGES, THUMBNAILS
+from tasks.films import commit as store
+from tasks.films import tasks as steps
+from tasks.films.dump.new_pages import new_pages
+from tasks.films.images.collect import wanted_pictures
+from tasks.films.images.thumbnails import ImageFolder
 
 Write = Callable[..., Path]
 
@@ -93,7 +94,7 @@ def test_an_export_without_a_film_is_bad_input(lake: Lake, write_export: Write, 
 def test_what_stood_before_the_cut_stays(
     lake: Lake, write_export: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tasks.films.from_export.PAGES_PER_BATCH", 2)
+    monkeypatch.setattr("tasks.films.dump.new_pages.PAGES_PER_BATCH", 2)
     data = write_export("A", "B", "C", "D", "E").read_bytes()
     (tmp_path / "cut.xml").write_bytes(data[: data.index(b"<title>E")])
     with pytest.raises(InputError, match="truncated"):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from storage.errors import InputError
-from tasks.films.export import read_export
+from tasks.films.dump.reader import read_export
 
 Write = Callable[..., Path]
 

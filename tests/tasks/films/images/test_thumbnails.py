@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from storage.errors import InputError, ItemError
-from tasks.films import thumbnails
-from tasks.films.thumbnails import ImageFolder, make_thumbnail
+from tasks.films.images import thumbnails
+from tasks.films.images.thumbnails import ImageFolder, make_thumbnail
 
 
 def _bytes(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:

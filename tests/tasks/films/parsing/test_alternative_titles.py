@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.films.names import other_names
-from tasks.films.wikitext import read_article
+from tasks.films.parsing.alternative_titles import other_names
+from tasks.films.parsing.article import read_article
 
 SENTENCES = {
     "'''''Life Is Beautiful''''' ({{langx|it|La vita è bella}}) is a 1997 film.": ("La vita è bella",),

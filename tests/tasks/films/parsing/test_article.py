@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.films.wikitext import looks_like_film, read_article
+from tasks.films.parsing.article import looks_like_film, read_article
 
 BOX = "{{Infobox film\n| name = X\n%s}}\n'''X''' is a film.\n"
 

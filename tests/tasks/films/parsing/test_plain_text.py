@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.films.markup import paragraphs
+from tasks.films.parsing.plain_text import paragraphs
 
 CASES = {
     "links": ("[[Paris]], [[Paris|the city]], [[Foo (film)|]] and [[#Cast|them]].", ["Paris, the city, Foo and them."]),

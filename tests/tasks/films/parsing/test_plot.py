@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.films.plots import plot_paragraphs
-from tasks.films.wikitext import read_article
+from tasks.films.parsing.article import read_article
+from tasks.films.parsing.plot import plot_paragraphs
 
 TALE = "A tale of at least five words."
 MORE = "A second part that follows the first."

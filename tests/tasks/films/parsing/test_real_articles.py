@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.films.plots import PLOT
-from tasks.films.wikitext import Article, read_article
+from tasks.films.parsing.article import Article, read_article
+from tasks.films.parsing.plot import PLOT
 
 BY_HAND = list(csv.DictReader((Path(__file__).parent / "read_by_hand.tsv").open(encoding="utf-8"), delimiter="\t"))
 MARKUP = re.compile(r"\{\{|\}\}|\[\[|\]\]|\|thumb\||<ref|''|</?[a-z]+>|&[a-z]+;|\(\s*\)| ,|\s{2}")

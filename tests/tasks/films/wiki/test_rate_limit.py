@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from storage.errors import InputError
-from tasks.films.politeness import TokenBucket, backoff_seconds, retry_after_seconds, user_agent
-from tasks.films.wikipedia import Wikipedia, merge_pages
+from tasks.films.wiki.client import Wikipedia, merge_pages
+from tasks.films.wiki.rate_limit import TokenBucket, backoff_seconds, retry_after_seconds, user_agent
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

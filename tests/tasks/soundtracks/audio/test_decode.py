@@ -12,8 +12,8 @@ import pytest
 import soundfile
 
 from storage.errors import ItemError
-from tasks.soundtracks import audio
-from tasks.soundtracks.audio import AudioFile
+from tasks.soundtracks.audio import decode as audio
+from tasks.soundtracks.audio.decode import AudioFile
 
 RATE = 22_050
 
@@ -161,7 +161,7 @@ def test_an_hour_needs_little_memory(write_audio, music, tmp_path):
     minute = Path(write_audio("a.mp3", music(60, 44_100), 44_100, "libmp3lame")).read_bytes()
     (tmp_path / "hour.mp3").write_bytes(minute * 60)
     code = (
-        "import sys; from tasks.soundtracks.audio import AudioFile\n"
+        "import sys; from tasks.soundtracks.audio.decode import AudioFile\n"
         "seconds = sum(map(len, AudioFile(sys.argv[1], 22050).blocks())) / 22050\n"
         "assert 3590 < seconds < 3610, seconds\n"
         "print(next(l.split()[1] for l in open('/proc/self/status') if l.startswith('VmHWM')))"

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from storage.errors import ItemError
-from storage.mel_settings import MelSettings, decibels
-from tasks.soundtracks.audio import AudioFile
-from tasks.soundtracks.fingerprint import fingerprint, similarity
-from tasks.soundtracks.melspectrogram import _filter_bank, melspectrogram_db, segment_mels
+from storage.mels.settings import MelSettings, decibels
+from tasks.soundtracks.audio.decode import AudioFile
+from tasks.soundtracks.audio.fingerprint import fingerprint, similarity
+from tasks.soundtracks.audio.melspectrogram import _filter_bank, melspectrogram_db, segment_mels
 
 SETTINGS = MelSettings()
 SEGMENT = SETTINGS.segment_samples

@@ -12,9 +12,9 @@ from yt_dlp.networking.exceptions import CertificateVerifyError, HTTPError, Tran
 from yt_dlp.utils import DownloadError, ExtractorError, GeoRestrictedError, UserNotLive
 
 from storage.errors import Retry
-from storage.outcomes import FETCH_REASONS
-from tasks.soundtracks.failure_rules import RULES, Action
-from tasks.soundtracks.failures import Answered, classify
+from storage.records.outcomes import FETCH_REASONS
+from tasks.soundtracks.download.error_rules import RULES, Action
+from tasks.soundtracks.download.errors import Answered, classify
 
 MESSAGES = [
     ("Sign in to confirm you’re not a bot. Use --cookies-from-browser or --cookies for the authentication", "bot"),

@@ -10,15 +10,16 @@ import av
 import numpy as np
 import pytest
 
-from storage import mel_shards
 from storage.errors import LakeError
-from storage.lake import Lake
-from storage.mel_settings import MelSettings
-from storage.mel_shards import ShardWriter, read_tracks
-from storage.mels import MelReader
-from storage.tables import open_tables
-from tasks.soundtracks import extraction, workers
-from tasks.soundtracks.extraction import Extraction, FilmJob, Recording, extract_film, extract_films
+from storage.lake.lake import Lake
+from storage.mels import writer as mel_shards
+from storage.mels.reader import MelReader
+from storage.mels.settings import MelSettings
+from storage.mels.writer import ShardWriter, read_tracks
+from storage.tables.tables import open_tables
+from tasks.soundtracks.extraction import film as extraction
+from tasks.soundtracks.extraction import process_pool as workers
+from tasks.soundtracks.extraction.film import Extraction, FilmJob, Recording, extract_film, extract_films
 
 
 def write_tone(path: Path, seconds: float, hz: float = 440.0, rate: int = 22_050, codec: str = "pcm_s16le") -> Path:

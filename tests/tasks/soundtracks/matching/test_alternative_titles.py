@@ -7,14 +7,14 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from storage import tables
-from storage.lake import open_lake
-from storage.schemas import FILMS
-from storage.tables import lay_out
-from tasks.soundtracks.candidates import Candidate, Decision, Film
-from tasks.soundtracks.catalogue import Catalogue, read_catalogue
-from tasks.soundtracks.choosing import judge_everywhere, most_promising
-from tasks.soundtracks.matching import judge
+from storage.lake.lake import open_lake
+from storage.tables import tables
+from storage.tables.schemas import FILMS
+from storage.tables.tables import lay_out
+from tasks.soundtracks.matching.film_index import Catalogue, read_catalogue
+from tasks.soundtracks.matching.rule import judge
+from tasks.soundtracks.matching.selection import judge_everywhere, most_promising
+from tasks.soundtracks.models import Candidate, Decision, Film
 
 
 def delivered(album: str, year: int) -> Candidate:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tasks.soundtracks.candidates import Candidate, Decision, Film
-from tasks.soundtracks.catalogue import Catalogue
-from tasks.soundtracks.choosing import in_order, judge_everywhere, most_promising
-from tasks.soundtracks.matching import WEIGHTS, judge
+from tasks.soundtracks.matching.film_index import Catalogue
+from tasks.soundtracks.matching.rule import WEIGHTS, judge
+from tasks.soundtracks.matching.selection import in_order, judge_everywhere, most_promising
+from tasks.soundtracks.models import Candidate, Decision, Film
 
 FILMS = [
     ("Inception", 2010),

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from storage import claims
-from storage.claims import claim
-from storage.lake import Lake
-from storage.tables import open_tables
-from tasks.soundtracks.claiming import HeldClaims
+from storage.coordination import leases as claims
+from storage.coordination.leases import claim
+from storage.lake.lake import Lake
+from storage.tables.tables import open_tables
+from tasks.soundtracks.runs.lease_keeper import HeldClaims
 
 
 @pytest.fixture

@@ -10,21 +10,21 @@ import av
 import numpy as np
 import pytest
 
-from storage import tables
 from storage.errors import InputError
-from storage.lake import Lake
-from storage.outcomes import Stage
-from storage.schemas import FILMS, OUTCOMES, TRACKS
+from storage.lake.lake import Lake
+from storage.records.outcomes import Stage
+from storage.tables import tables
+from storage.tables.schemas import FILMS, OUTCOMES, TRACKS
 from storage.verify import verify
-from tasks.soundtracks import collecting
-from tasks.soundtracks.collecting import Collector, Report
-from tasks.soundtracks.extraction import extract_film
-from tasks.soundtracks.music_folder import content_id, read_music, read_tags
-from tasks.soundtracks.planning import plan
-from tasks.soundtracks.purging import take_down
-from tasks.soundtracks.recovery import recover
-from tasks.soundtracks.settings import SoundtrackSettings
-from tasks.soundtracks.supply import open_supply
+from tasks.soundtracks.extraction.film import extract_film
+from tasks.soundtracks.runs import collect as collecting
+from tasks.soundtracks.runs.collect import Collector, Report
+from tasks.soundtracks.runs.context import open_supply
+from tasks.soundtracks.runs.plan import plan
+from tasks.soundtracks.runs.reconcile import recover
+from tasks.soundtracks.runs.settings import SoundtrackSettings
+from tasks.soundtracks.runs.takedown import take_down
+from tasks.soundtracks.sources.music_folder import content_id, read_music, read_tags
 
 ALBUM = "Slow Water (Original Motion Picture Soundtrack)"
 

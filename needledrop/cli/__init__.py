@@ -1,0 +1,1 @@
+"""The `needledrop` command: one typer app, one module per command."""

@@ -1,0 +1,1 @@
+"""Compose, perform and encode the invented music."""

@@ -1,0 +1,1 @@
+"""Write the invented films as a MediaWiki XML export."""

@@ -1,0 +1,1 @@
+"""State that processes and machines share: leases, circuit breakers, daily budgets."""

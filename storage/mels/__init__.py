@@ -1,0 +1,1 @@
+"""Mel shards: settings, writer, reader, rewriting, checksums, verification."""

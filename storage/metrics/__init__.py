@@ -1,0 +1,1 @@
+"""`needledrop.duckdb`: its file, schema, views and records."""

@@ -1,0 +1,1 @@
+"""What is written into the lake's tables: outcomes, reviews, the takedown list, flow runs."""

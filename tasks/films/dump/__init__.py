@@ -1,0 +1,1 @@
+"""Films from a MediaWiki XML export."""

@@ -1,0 +1,1 @@
+"""Film images: which are missing, download, decode."""

@@ -1,0 +1,1 @@
+"""From wikitext to plot, tags, year, image and names."""

@@ -1,0 +1,1 @@
+"""Decode audio and compute mel-spectrograms and fingerprints."""

@@ -1,0 +1,1 @@
+"""Download recordings: yt-dlp, errors, throttle, staging, integrity."""

@@ -1,0 +1,1 @@
+"""Turn a film's recordings into a mel shard in worker processes."""

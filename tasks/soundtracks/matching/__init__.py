@@ -1,0 +1,1 @@
+"""Decide which recordings belong to which film; pure text."""

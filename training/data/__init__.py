@@ -1,0 +1,1 @@
+"""Splits, batches, text and images as training reads them."""

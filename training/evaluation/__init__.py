@@ -1,0 +1,1 @@
+"""Embeddings, ranks, confidence and baselines."""

@@ -1,0 +1,1 @@
+"""Towers, models and losses."""

@@ -1,0 +1,1 @@
+"""Search the tracks of a run for a film."""
