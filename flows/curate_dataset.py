@@ -76,7 +76,7 @@ def curate_dataset(
 @task(cache_policy=NO_CACHE, persist_result=False)
 def make_version(lake: Lake, settings: CurationSettings, run_id: str, *, plots: bool) -> Curation:
     """Curate in one task: DuckDB uses all cores by itself."""
-    return curate(lake, settings, run_id, plots=plots)
+    return curate(lake, settings, run_id, charts=plots)
 
 
 def _show_changes(made: Curation, changes: list[Change]) -> None:

@@ -1,8 +1,8 @@
-"""What a version may be made of: the newest films and tracks of the lake, as tables of one DuckDB connection.
+"""Load the candidates of a version: the newest films and tracks of the lake, as tables of one DuckDB connection.
 
-Every later step of curation is SQL over three tables made here: `candidate_films` and `candidate_tracks` with
-what the rules look at, and `exclusions`, which the steps fill. Plots and pictures stay in their files until
-the version is written, so the tables are small; `Snapshot` makes sure that the same parts are read then.
+Every later step of curation is SQL over `candidate_films` and `candidate_tracks`, which hold what the rules test.
+Plots and images stay in their files until the version is written, so the tables are small; a `Snapshot` names the
+parts that are read, so that both readings see the same rows.
 """
 
 from __future__ import annotations
@@ -56,14 +56,14 @@ class Snapshot:
 
 
 def take_snapshot(lake: Lake) -> Snapshot:
-    """Fix what is read: whatever is committed after this moment waits for the next version."""
+    """Return the newest rows as of now: whatever is committed later waits for the next version."""
     films, thumbnails, tracks, outcomes = (latest_sql(lake, t) for t in (FILMS, THUMBNAILS, TRACKS, OUTCOMES))
     shards = tuple(lake.list("mels", suffix=".parquet"))
     return Snapshot(films, thumbnails, tracks, outcomes, shards, read_takedowns(lake))
 
 
 def load_candidates(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
-    """Read the newest state of the lake into the connection."""
+    """Create `candidate_films`, `candidate_tracks` and `searches` in the connection."""
     connection.register("committed_shards", pa.table({"shard": pa.array(snapshot.shards, pa.string())}))
     connection.execute(_FILMS.format(films=snapshot.films, thumbnails=snapshot.thumbnails))
     connection.execute(_TRACKS.format(tracks=snapshot.tracks))
@@ -72,7 +72,7 @@ def load_candidates(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -
 
 
 def digest_of(connection: duckdb.DuckDBPyConnection, columns: str, source: str, key: str) -> dict[str, Any]:
-    """Number of rows and one SHA-256 of these columns of a table, whatever files and order they came from.
+    """Return the number of rows and one SHA-256 of these columns, independent of files and order.
 
     `key` orders the rows and is among the columns.
     """

@@ -1,7 +1,7 @@
-"""The data-set card: what a person should know before they use a version, written from its own numbers.
+"""Write the data-set card (README.md of a version) from the version's numbers.
 
-The front matter is what a hub of data sets reads. Statements about biases are those that the numbers of this
-version show, beside those that hold for any version because of how it is collected.
+The front matter follows the format of the Hugging Face Hub. Biases are those that the numbers of this version show,
+and those that hold for every version because of how it is collected.
 """
 
 from __future__ import annotations
@@ -14,44 +14,44 @@ import duckdb
 
 from storage.datasets import versions as datasets
 
-MAIN_LISTED = 15
+MOST_FREQUENT = 15
 """Tags and languages in a table of the card; all of them are in films.parquet."""
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10**12, "n>1M"))
 
 _RULES = {
     "gone": "the page was deleted, merged or turned into a redirect",
-    "asked_out": "someone asked for it to be left out",
-    "no_year": "no release year is known, so it has no side of the split",
+    "asked_out": "it was excluded by setting or taken down",
+    "no_year": "no release year is known, so it belongs to no split",
     "no_plot": "its page has no plot",
-    "no_thumbnail": "it has no picture",
+    "no_thumbnail": "it has no image",
     "no_track": "no recording of its music could be used",
     "only_duplicates": "all its recordings belong to earlier films",
-    "only_rare_tags": "every tag it has is rare",
+    "only_rare_tags": "all its tags are rare",
     "not_taken": "the matching rule did not take the candidate",
     "no_mels": "taken, but its audio could not be used",
-    "silent": "nothing can be heard in it",
+    "silent": "it is silent",
     "shard_missing": "its mels are not in the lake",
     "film_excluded": "its film is not in the version",
     "same_audio": "the same file belongs to an earlier film or track",
     "same_track": "the same upload belongs to an earlier film",
     "same_sound": "it is a re-encoding of a recording of an earlier film or track",
-    "rare": "fewer films carry it than the threshold",
+    "rare": "fewer films have it than the threshold",
 }
 
 
-def write_card(connection: duckdb.DuckDBPyConnection, manifest: Mapping[str, Any], plots: Mapping[str, str]) -> str:
-    """The text of README.md. `plots` maps file names beside it to what they show."""
+def write_card(connection: duckdb.DuckDBPyConnection, manifest: Mapping[str, Any], charts: Mapping[str, str]) -> str:
+    """Return the text of README.md. `charts` maps the file names of its charts to their captions."""
     sections = [
         _front_matter(connection, manifest),
         _introduction(manifest),
         _splits(manifest),
         _files(manifest),
-        _words(connection),
+        _tags_and_languages(connection),
         _missing(connection, manifest),
         _licences(manifest),
         _biases(connection, manifest),
         _citing(manifest),
-        *([_pictures(plots)] if plots else []),
+        *([_charts(charts)] if charts else []),
     ]
     return "\n\n".join(sections) + "\n"
 
@@ -91,9 +91,9 @@ def _introduction(manifest: Mapping[str, Any]) -> str:
     counts = manifest["counts"]
     return (
         f"# Needledrop, version {manifest['version']}\n\n"
-        f"Films and their soundtracks: {counts['films']:,} films with plot, picture and {counts['tags']:,} tags from "
+        f"Films and their soundtracks: {counts['films']:,} films with plot, image and {counts['tags']:,} tags from "
         f"Wikipedia, and {counts['tracks']:,} recordings ({counts['hours']:,.1f} hours) as {counts['segments']:,} "
-        "mel-spectrogram segments of 9.92 s. Made to train and measure models that find music for a film.\n\n"
+        "mel-spectrogram segments of 9.92 s. Made to train and evaluate models that retrieve music for a film.\n\n"
         "A version is written once and never edited. Its name is a hash of its content and rules, and "
         "`manifest.json` holds the hashes of its files and inputs."
     )
@@ -102,17 +102,17 @@ def _introduction(manifest: Mapping[str, Any]) -> str:
 def _splits(manifest: Mapping[str, Any]) -> str:
     rows = [
         [
-            side,
+            split,
             f"{s['first_year']}–{s['last_year']}",
             *(f"{s[k]:,}" for k in ("films", "tracks", "segments")),
             f"{s['hours']:,.1f}",
         ]
-        for side, s in manifest["splits"].items()
+        for split, s in manifest["splits"].items()
     ]
     table = _table(["split", "years", "films", "tracks", "segments", "hours"], rows)
     return (
-        "## Splits\n\nChronological, by release year and by whole films, so no film, and no recording, "
-        "stands on two sides.\n\n" + table
+        "## Splits\n\nChronological, by release year and by film, so no film and no recording "
+        "is in two splits.\n\n" + table
     )
 
 
@@ -123,22 +123,22 @@ def _files(manifest: Mapping[str, Any]) -> str:
     ]
     return (
         "## Files\n\n" + _table(["file", "rows", "columns"], rows) + "\n\n"
-        "`segments.parquet` says in which shard of the lake, and at which row, each segment's mel-spectrogram stands. "
-        "`exclusions.parquet` says for every film, recording and tag that is not here which rule left it out."
+        "`segments.parquet` has the shard of the lake and the row of each segment's mel-spectrogram. "
+        "`exclusions.parquet` has one row, with its rule, for every film, recording and tag that is not here."
     )
 
 
-def _words(connection: duckdb.DuckDBPyConnection) -> str:
+def _tags_and_languages(connection: duckdb.DuckDBPyConnection) -> str:
     tags = (
         "SELECT tag, count(*) AS films FROM (SELECT unnest(tags) AS tag FROM films) {where} "
         "GROUP BY tag ORDER BY films DESC, tag"
     )
     every = connection.execute(tags.format(where="")).fetchall()
     spoken = connection.execute(tags.format(where="WHERE tag ILIKE '%-language films'")).fetchall()
-    languages = [[tag[: -len("-language films")], f"{films:,}"] for tag, films in spoken[:MAIN_LISTED]]
-    frequent = [[tag, f"{films:,}"] for tag, films in every[:MAIN_LISTED]]
+    languages = [[tag[: -len("-language films")], f"{films:,}"] for tag, films in spoken[:MOST_FREQUENT]]
+    frequent = [[tag, f"{films:,}"] for tag, films in every[:MOST_FREQUENT]]
     return (
-        f"## Tags and languages\n\n{len(every):,} tags are carried by films of this version. The most frequent:\n\n"
+        f"## Tags and languages\n\n{len(every):,} tags occur in this version. The most frequent:\n\n"
         + _table(["tag", "films"], frequent)
         + f"\n\nLanguages spoken, from {len(spoken)} tags of the form “X-language films”:\n\n"
         + (_table(["language", "films"], languages) if languages else "No film has such a tag.")
@@ -151,7 +151,7 @@ def _missing(connection: duckdb.DuckDBPyConnection, manifest: Mapping[str, Any])
         "count(*) FILTER (film_id NOT IN (SELECT film_id FROM usable_tracks)) FROM candidate_films"
     ).fetchall()
     shares = [
-        [what, f"{n:,}", f"{n / films:.1%}"] for what, n in zip(("plot", "picture", "recording"), lacking, strict=True)
+        [what, f"{n:,}", f"{n / films:.1%}"] for what, n in zip(("plot", "image", "recording"), lacking, strict=True)
     ]
     rules = [
         [kind, f"`{rule}`", f"{count:,}", _RULES.get(rule, "")]
@@ -159,10 +159,10 @@ def _missing(connection: duckdb.DuckDBPyConnection, manifest: Mapping[str, Any])
         for rule, count in sorted(counts.items(), key=lambda pair: -pair[1])
     ]
     return (
-        f"## What is missing\n\nOf {films:,} films that were collected, some lack something:\n\n"
+        f"## What is missing\n\nOf {films:,} films that were collected, some lack a part:\n\n"
         + _table(["without", "films", "share"], shares)
-        + "\n\nWhy films, tracks and tags were left out, each by the first rule that applies:\n\n"
-        + (_table(["kind", "rule", "count", "meaning"], rules) if rules else "Nothing was left out.")
+        + "\n\nWhy films, tracks and tags were excluded, each by the first rule that applies:\n\n"
+        + (_table(["kind", "rule", "count", "meaning"], rules) if rules else "Nothing was excluded.")
     )
 
 
@@ -172,7 +172,7 @@ def _licences(manifest: Mapping[str, Any]) -> str:
         "## Licences\n\n" + _table(["of", "licence", "count"], rows) + "\n\n"
         "Plots and tags are by Wikipedia's authors; each film's `url` and `revision_id` name the page they are from. "
         "Most film posters and recordings are protected by copyright: their licence is that of their owners, and "
-        "`unknown` does not mean free. Pass on identifiers and code, not pictures or audio, unless you hold the rights."
+        "`unknown` does not mean free. Pass on identifiers and code, not images or audio, unless you hold the rights."
     )
 
 
@@ -184,16 +184,16 @@ def _biases(connection: duckdb.DuckDBPyConnection, manifest: Mapping[str, Any]) 
     lost = manifest["counts"]["candidate_films"] - manifest["counts"]["films"]
     share = lost / max(1, manifest["counts"]["candidate_films"])
     own = [
-        f"Half of the films are from {median_year:.0f} or later; the test asks about a later time than training knew.",
+        f"Half of the films are from {median_year:.0f} or later; the test split is later than all training data.",
         f"One film owns {most:,} of {of_all:,} recordings, so a metric over tracks weighs films unequally.",
-        f"{share:.1%} of the collected films are left out, and those are not a random part: "
-        "what few people wrote about or published music of is more often without a plot or a recording.",
+        f"{share:.1%} of the collected films are excluded, and not at random: "
+        "films that few people wrote about more often lack a plot or a recording.",
     ]
     general = [
         "Wikipedia writes more about popular and English-language films, and its categories are set by hand.",
         "Music is matched to a film by titles and albums; a wrong match is possible and keeps its score in the lake.",
         "A recording that several films use belongs here to the earliest of them.",
-        "Tags include the release year and country, from which a model may guess an era's sound without its story.",
+        "Tags include the release year and country, from which a model may infer the sound of an era alone.",
     ]
     return "## Known biases\n\n" + "\n".join(f"- {line}" for line in [*own, *general])
 
@@ -209,14 +209,14 @@ def _citing(manifest: Mapping[str, Any]) -> str:
         "@misc{wang_soundtrack_retrieval,\n  title = {Soundtrack Retrieval for Film Production},\n"
         "  author = {Wang, Bill and Kim, Haven and Chen, Leduo and Kim, Minje and McAuley, Julian}\n}\n```\n\n"
         "## How to have something taken down\n\nWrite to whoever runs the lake, and name the film, the recording or "
-        "the channel. They record a takedown; from then on it is not collected again and is in no new version. "
+        "the channel. They record a takedown (`needledrop takedown`): it is in no later version and never collected. "
         "`needledrop datasets delete` then removes the versions that hold it."
     )
 
 
-def _pictures(plots: Mapping[str, str]) -> str:
-    return "## Plots\n\n" + "\n\n".join(
-        f"![{said}](plots/{name})\n\n*{said.capitalize()}.*" for name, said in plots.items()
+def _charts(charts: Mapping[str, str]) -> str:
+    return "## Charts\n\n" + "\n\n".join(
+        f"![{caption}](plots/{name})\n\n*{caption.capitalize()}.*" for name, caption in charts.items()
     )
 
 

@@ -1,4 +1,4 @@
-"""The pictures of a data-set card: how many films, tags, tracks and seconds there are, and what mels look like.
+"""Draw the charts of a data-set card: films, tags, tracks, durations, and a sheet of mel-spectrograms.
 
 Drawn without a display and without dates, so the same version gives the same bytes.
 """
@@ -20,7 +20,7 @@ from storage.lake.lake import Lake
 from storage.mels.reader import MelReader
 from storage.mels.settings import decibels, settings_in
 
-SIDES = {"train": "#4477aa", "valid": "#ccbb44", "test": "#ee6677"}
+SPLIT_COLOURS = {"train": "#4477aa", "valid": "#ccbb44", "test": "#ee6677"}
 """Colours that the colour-blind tell apart (Paul Tol's bright scheme)."""
 BEFORE, AFTER = "#bbbbbb", "#228833"
 MELS_ACROSS, MELS_DOWN = 4, 6
@@ -28,32 +28,32 @@ FAINTEST_DB = -20.0
 """Fainter mels are drawn dark, so that silence looks like silence."""
 
 
-def draw_plots(connection: duckdb.DuckDBPyConnection, lake: Lake, folder: Path) -> dict[str, str]:
-    """Draw every plot into a folder; returns file name -> what it shows, those that could be drawn."""
+def draw_charts(connection: duckdb.DuckDBPyConnection, lake: Lake, folder: Path) -> dict[str, str]:
+    """Draw every chart into a folder; return file name -> caption of those that could be drawn."""
     drawn = {}
-    for name, (said, draw) in _PLOTS.items():
+    for name, (caption, draw) in _CHARTS.items():
         figure = Figure(figsize=(8, 3.6), layout="constrained")
         FigureCanvasAgg(figure)
         draw(connection, figure.subplots())
         figure.savefig(folder / name, dpi=110)
-        drawn[name] = said
+        drawn[name] = caption
     if _draw_mels(connection, lake, folder / "mels.png"):
         drawn["mels.png"] = "mel-spectrograms of tracks spread over the version, 9.92 s each, 0 to 11,025 Hz upwards"
     return drawn
 
 
 def _draw_years(connection: duckdb.DuckDBPyConnection, axes: Axes) -> None:
-    for side, colour in SIDES.items():
+    for split, colour in SPLIT_COLOURS.items():
         rows = connection.execute(
-            "SELECT year, count(*) FROM split_films WHERE split = ? GROUP BY year ORDER BY year", [side]
+            "SELECT year, count(*) FROM split_films WHERE split = ? GROUP BY year ORDER BY year", [split]
         ).fetchall()
-        axes.bar([year for year, _ in rows], [count for _, count in rows], color=colour, label=side, width=0.9)
+        axes.bar([year for year, _ in rows], [count for _, count in rows], color=colour, label=split, width=0.9)
     axes.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     _label(axes, "release year", "films")
 
 
 def _draw_tags(connection: duckdb.DuckDBPyConnection, axes: Axes) -> None:
-    """Films a tag, tags ordered by it: what the rare-tag rule cut off."""
+    """Draw films per tag in descending order, before and after the rare-tag rule."""
     before = _column(connection, "SELECT films FROM tag_counts ORDER BY films DESC")
     kept = _column(
         connection,
@@ -72,36 +72,36 @@ def _draw_tags(connection: duckdb.DuckDBPyConnection, axes: Axes) -> None:
 def _draw_tracks(connection: duckdb.DuckDBPyConnection, axes: Axes) -> None:
     counts = _column(connection, "SELECT count(*) FROM tracks GROUP BY film_id")
     highest = int(counts.max(initial=1))
-    axes.hist(counts, bins=[count + 0.5 for count in range(highest + 1)], color=SIDES["train"], rwidth=0.9)
-    _label(axes, f"tracks of a film (median {np.median(counts):g})", "films")
+    axes.hist(counts, bins=[count + 0.5 for count in range(highest + 1)], color=SPLIT_COLOURS["train"], rwidth=0.9)
+    _label(axes, f"tracks per film (median {np.median(counts):g})", "films")
 
 
 def _draw_durations(connection: duckdb.DuckDBPyConnection, axes: Axes) -> None:
     minutes = _column(connection, "SELECT duration_seconds / 60 FROM tracks WHERE duration_seconds IS NOT NULL")
     shown = np.minimum(minutes, 15)
-    axes.hist(shown, bins=60, color=SIDES["train"], rwidth=0.9)
+    axes.hist(shown, bins=60, color=SPLIT_COLOURS["train"], rwidth=0.9)
     longer = int((minutes > 15).sum())
-    _label(axes, f"minutes of a track (median {np.median(minutes):.1f}, {longer} longer than 15)", "tracks")
+    _label(axes, f"minutes per track (median {np.median(minutes):.1f}, {longer} longer than 15)", "tracks")
 
 
-_PLOTS: dict[str, tuple[str, Callable[[duckdb.DuckDBPyConnection, Axes], None]]] = {
-    "years.png": ("films a release year, by split", _draw_years),
-    "tags.png": ("films a tag, before and after rare tags were left out", _draw_tags),
-    "tracks.png": ("tracks a film", _draw_tracks),
+_CHARTS: dict[str, tuple[str, Callable[[duckdb.DuckDBPyConnection, Axes], None]]] = {
+    "years.png": ("films per release year, by split", _draw_years),
+    "tags.png": ("films per tag, before and after rare tags were excluded", _draw_tags),
+    "tracks.png": ("tracks per film", _draw_tracks),
     "durations.png": ("duration of the tracks", _draw_durations),
 }
 
 
 def _draw_mels(connection: duckdb.DuckDBPyConnection, lake: Lake, path: Path) -> bool:
-    """A wall of mels; False when the version has none or they cannot be read, which `verify` explains."""
+    """Draw a sheet of mels; return False if the version has none or they cannot be read, which `verify` explains."""
     rows = connection.execute(
         f"""
         SELECT shard, first_row + segments // 2, title, film FROM (
-            SELECT t.*, f.title AS film, row_number() OVER (ORDER BY t.film_id, t.track_id) AS place,
+            SELECT t.*, f.title AS film, row_number() OVER (ORDER BY t.film_id, t.track_id) AS position,
                    count(*) OVER () AS total
             FROM tracks t JOIN films f USING (film_id))
-        WHERE place % greatest(1, total // {MELS_ACROSS * MELS_DOWN}) = 0
-        ORDER BY place LIMIT {MELS_ACROSS * MELS_DOWN}
+        WHERE position % greatest(1, total // {MELS_ACROSS * MELS_DOWN}) = 0
+        ORDER BY position LIMIT {MELS_ACROSS * MELS_DOWN}
         """
     ).fetchall()
     if not rows:
@@ -114,7 +114,7 @@ def _draw_mels(connection: duckdb.DuckDBPyConnection, lake: Lake, path: Path) ->
         return False
     stored = np.empty((len(rows), *settings.shape), settings.dtype)
     reader.gather(positions, stored)
-    _save_wall(
+    _save_mel_sheet(
         decibels(stored, reader.ref_db[positions], settings),
         [f"{film}: {title or ''}" for *_, title, film in rows],
         path,
@@ -122,7 +122,7 @@ def _draw_mels(connection: duckdb.DuckDBPyConnection, lake: Lake, path: Path) ->
     return True
 
 
-def _save_wall(mels: NDArray[np.float32], titles: list[str], path: Path) -> None:
+def _save_mel_sheet(mels: NDArray[np.float32], titles: list[str], path: Path) -> None:
     figure = Figure(figsize=(12, 1.5 * -(-len(mels) // MELS_ACROSS)), layout="constrained")
     FigureCanvasAgg(figure)
     for axes in figure.subplots(-(-len(mels) // MELS_ACROSS), MELS_ACROSS, squeeze=False).flat:

@@ -1,7 +1,7 @@
-"""Make one version of the data set from what the lake holds now; the same lake gives the same bytes.
+"""Make one version of the data set from the current lake; the same lake gives the same bytes.
 
-All of it is SQL over Parquet in one DuckDB connection with bounded memory, not loops over rows; docs/benchmarks.md
-says what the paper's size and twenty times it take.
+All of it is SQL over Parquet in one DuckDB connection with bounded memory, not loops over rows; docs/benchmarks.md has
+the time and memory at the paper's size and at twenty times it.
 """
 
 from __future__ import annotations
@@ -23,15 +23,14 @@ from storage.tables import tables
 from tasks.curation import duplicates, tags
 from tasks.curation.candidates import Snapshot, digest_of, load_candidates, take_snapshot
 from tasks.curation.card import write_card
-from tasks.curation.charts import draw_plots
+from tasks.curation.charts import draw_charts
 from tasks.curation.exclusions import drop_films, exclude_candidates, exclude_tracks_without_film
 from tasks.curation.manifest import summarise
-from tasks.curation.recordings import find_recordings
 from tasks.curation.settings import CurationSettings
-from tasks.curation.splits import check_sides, split_sql
+from tasks.curation.splits import check_splits, split_sql
 
-FILMS_SORTED = 20_000
-"""About 300 MB of plots and pictures: more would not fit beside the joins."""
+FILMS_PER_SORT = 20_000
+"""About 300 MB of plots and images: more would not fit in memory together with the joins."""
 
 _FILM_CONTENT = "film_id, title, year, split, plot_sha256, tags, thumbnail_sha256, licence"
 _TRACK_CONTENT = (
@@ -41,7 +40,7 @@ _TRACK_CONTENT = (
 
 @dataclass(frozen=True)
 class Curation:
-    """What came of a curation: the version, whether it had to be written, and the one before it."""
+    """The result of a curation: the version, whether it is new, and the version that was current before."""
 
     version: str
     is_new: bool
@@ -49,57 +48,58 @@ class Curation:
     manifest: dict[str, Any]
 
 
-def curate(lake: Lake, settings: CurationSettings, run_id: str, *, plots: bool = True) -> Curation:
-    """Write the version that these settings give for the lake, unless it is there already.
+def curate(lake: Lake, settings: CurationSettings, run_id: str, *, charts: bool = True) -> Curation:
+    """Write the version that these settings give for the lake, unless it exists; make it the current one.
 
-    Without `plots` its card has tables only.
-    Raises `InputError` when a side of the split would be empty, and `LakeError` while another process writes
-    this very version.
+    Without `charts` its card has tables only.
+    Raises `InputError` if a split would be empty, and `LakeError` while another process writes the same version.
     """
     tables.sweep_spills()
     datasets.sweep_unfinished(lake)
     with tables.connect(lake) as connection:
         snapshot = take_snapshot(lake)
         load_candidates(connection, snapshot)
-        choose(connection, snapshot, settings)
+        select_films_and_tracks(connection, snapshot, settings)
         content = _content(connection, settings)
         version = datasets.name_of(content)
         is_new = not datasets.exists(lake, version)
         if is_new:
             with datasets.being_written(lake, version):
-                _write(lake, version, connection, snapshot, settings, plots=plots)
+                _write(lake, version, connection, snapshot, settings, charts=charts)
     previous = datasets.make_current(lake, version, run_id)
     return Curation(version, is_new, previous, datasets.read_manifest(lake, version))
 
 
-def choose(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, settings: CurationSettings) -> None:
-    """From the candidates make `films`, `tracks` and `exclusions`: each candidate is in one of them.
+def select_films_and_tracks(
+    connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, settings: CurationSettings
+) -> None:
+    """Divide the candidates into `films`, `tracks` and `exclusions`; each candidate is in one of them.
 
-    A film that loses its last recording or its last common tag leaves the version, which can make a further
-    tag rare or give a recording back to another film; so the steps repeat until no film leaves.
+    Excluding a film that lost its last recording or its last common tag can make another tag rare or give a recording
+    back to another film; so the steps repeat until no film is excluded.
     """
     exclude_candidates(connection, settings, snapshot.takedowns)
-    find_recordings(connection, snapshot)
+    duplicates.find_recordings(connection, snapshot)
     while True:
         duplicates.find_duplicates(connection)
         tags.count_tags(connection)
-        gone = 0
+        excluded = 0
         if settings.require_tracks:
-            gone += drop_films(connection, "only_duplicates", duplicates.FILMS_WITHOUT_TRACK)
-        if settings.require_tag and not gone:
-            gone += drop_films(connection, "only_rare_tags", tags.films_without_tag(settings))
-        if not gone:
+            excluded += drop_films(connection, "only_duplicates", duplicates.FILMS_WITHOUT_TRACK)
+        if settings.require_tag and not excluded:
+            excluded += drop_films(connection, "only_rare_tags", tags.films_without_tag(settings))
+        if not excluded:
             break
     duplicates.exclude_duplicates(connection)
     exclude_tracks_without_film(connection)
     tags.exclude_rare_tags(connection, settings)
-    check_sides(connection, settings)
+    check_splits(connection, settings)
     connection.execute(f"CREATE VIEW split_films AS SELECT *, {split_sql(settings)} AS split FROM films")
     connection.execute("CREATE VIEW split_tracks AS SELECT t.*, split FROM tracks t JOIN split_films USING (film_id)")
 
 
 def _content(connection: duckdb.DuckDBPyConnection, settings: CurationSettings) -> dict[str, Any]:
-    """What makes a version this version: its films, its tracks and the rules, not when or by which run."""
+    """Return what identifies a version: its films, its tracks and the rules, not when or by which run it was made."""
     return {
         "parameters": settings.as_parameters(),
         "films": digest_of(connection, _FILM_CONTENT, "split_films", "film_id"),
@@ -114,7 +114,7 @@ def _write(
     snapshot: Snapshot,
     settings: CurationSettings,
     *,
-    plots: bool,
+    charts: bool,
 ) -> None:
     queries = {
         datasets.SEGMENTS_FILE: f"""
@@ -135,16 +135,16 @@ def _write(
         "files": files,
         **summarise(connection),
     }
-    manifest["files"] |= _write_card(lake, version, connection, manifest, plots=plots)
+    manifest["files"] |= _write_card(lake, version, connection, manifest, charts=charts)
     lake.write_json(manifest, datasets.FOLDER, version, datasets.MANIFEST)
 
 
 def _films(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> list[duckdb.DuckDBPyRelation]:
-    """The films with their plots and pictures, in order, each relation small enough to be sorted in memory."""
+    """Return the films with plots and images in order, as relations small enough to be sorted in memory."""
     ranges = connection.execute(
         "SELECT min(film_id), max(film_id) "
-        "FROM (SELECT film_id, row_number() OVER (ORDER BY film_id) AS place FROM films) "
-        f"GROUP BY (place - 1) // {FILMS_SORTED} ORDER BY 1"
+        "FROM (SELECT film_id, row_number() OVER (ORDER BY film_id) AS position FROM films) "
+        f"GROUP BY (position - 1) // {FILMS_PER_SORT} ORDER BY 1"
     ).fetchall()
     query = """
         SELECT c.*, f.plot, t.jpeg AS thumbnail
@@ -162,11 +162,11 @@ def _films(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> list[du
 
 
 def _write_card(
-    lake: Lake, version: str, connection: duckdb.DuckDBPyConnection, manifest: dict[str, Any], *, plots: bool
+    lake: Lake, version: str, connection: duckdb.DuckDBPyConnection, manifest: dict[str, Any], *, charts: bool
 ) -> dict[str, Any]:
-    """Commit the card and its plots; returns bytes and sha256 of each, as for the other files."""
+    """Commit the card and its charts; return bytes and sha256 of each, as for the other files."""
     with tempfile.TemporaryDirectory(prefix=f"{tables.SPILL_PREFIX}{os.getpid()}-") as folder:
-        drawn = draw_plots(connection, lake, Path(folder)) if plots else {}
+        drawn = draw_charts(connection, lake, Path(folder)) if charts else {}
         contents = {f"plots/{name}": Path(folder, name).read_bytes() for name in drawn}
     contents["README.md"] = write_card(connection, manifest, drawn).encode()
     for name, content in contents.items():

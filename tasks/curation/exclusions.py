@@ -1,7 +1,7 @@
-"""Why a film or a track is not in a version: each rule is a row of a table, each exclusion a row of another.
+"""Exclude films and tracks by rules: the rules are rows of a table here, each exclusion is a row of the version.
 
-A film or track is excluded by the first rule that applies to it, so every candidate is either in the
-version or in `exclusions` exactly once, and the numbers add up.
+A film or track is excluded by the first rule that applies, so every candidate is either in the version or in
+`exclusions` exactly once, and the numbers add up.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _COLUMNS = "kind VARCHAR, item VARCHAR, rule VARCHAR, value VARCHAR"
 _ITEM = "film_id || '/' || track_id"
 
 FILM_RULES: tuple[tuple[str, str, str | None, str], ...] = (
-    # rule, when it applies, the setting that switches it (None: always on), the value that is kept
+    # rule, condition, the setting that switches it (None: always on), the value that is recorded
     ("gone", "state = 'gone'", None, "title"),
     ("asked_out", "list_contains($leave_out, film_id)", None, "title"),
     ("no_year", "year IS NULL", None, "title"),
@@ -24,7 +24,7 @@ FILM_RULES: tuple[tuple[str, str, str | None, str], ...] = (
 )
 
 TRACK_RULES: tuple[tuple[str, str, str], ...] = (
-    # rule, when it applies, the value that is kept
+    # rule, condition, the value that is recorded
     (
         "asked_out",
         f"list_has_any($leave_out, [track_id, {_ITEM}, 'channel:' || channel_id])",
@@ -40,7 +40,7 @@ TRACK_RULES: tuple[tuple[str, str, str], ...] = (
 def exclude_candidates(
     connection: duckdb.DuckDBPyConnection, settings: CurationSettings, takedowns: frozenset[str]
 ) -> None:
-    """Make `usable_tracks`, `films` (those that satisfy every rule) and `exclusions` with the rest."""
+    """Create `usable_tracks` and `films` (those that satisfy every rule) and `exclusions` (the rest)."""
     leave_out = {"leave_out": sorted({*settings.leave_out, *takedowns})}
     connection.execute(f"CREATE TABLE exclusions ({_COLUMNS})")
     cases = " ".join(f"WHEN {condition} THEN '{rule}'" for rule, condition, _ in TRACK_RULES)
@@ -82,12 +82,12 @@ def _exclude_films(
     connection.execute("DROP TABLE judged_films")
 
 
-def drop_films(connection: duckdb.DuckDBPyConnection, rule: str, which: str) -> int:
-    """Move films that a later step gave up from `films` to `exclusions`; returns how many.
+def drop_films(connection: duckdb.DuckDBPyConnection, rule: str, query: str) -> int:
+    """Move the films that a later step rejects from `films` to `exclusions`; return how many.
 
-    `which` is a SELECT of (film_id, value).
+    `query` is a SELECT of (film_id, value).
     """
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE dropped AS {which}")
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE dropped AS {query}")
     connection.execute("INSERT INTO exclusions SELECT 'film', film_id, ?, value FROM dropped", [rule])
     connection.execute("DELETE FROM films WHERE film_id IN (SELECT film_id FROM dropped)")
     [(count,)] = connection.execute("SELECT count(*) FROM dropped").fetchall()
@@ -95,7 +95,7 @@ def drop_films(connection: duckdb.DuckDBPyConnection, rule: str, which: str) -> 
 
 
 def exclude_tracks_without_film(connection: duckdb.DuckDBPyConnection) -> None:
-    """Give every usable track of an excluded film its row: it is out because its film is."""
+    """Insert an exclusion for every usable track whose film is excluded."""
     connection.execute(
         f"""
         INSERT INTO exclusions

@@ -1,4 +1,4 @@
-"""What a version's manifest says beside its files: hashes of the inputs, counts, shares, licences."""
+"""Summarise a version for its manifest: checksums of the inputs, counts, shares, licences."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _INPUTS = {
         "shard, first_row, audio_sha256",
     ),
 }
-"""Input -> (columns, source, key). A shard is known by the audio it was made from and where each track stands."""
+"""Input -> (columns, source, key). A shard is identified by the audio it was made from and the row of each track."""
 
 _SPLITS = """
 SELECT split, count(*) AS films, min(year) AS first_year, max(year) AS last_year, sum(tracks) AS tracks,
@@ -45,7 +45,7 @@ SELECT (SELECT count(*) FROM films) AS films, (SELECT count(*) FROM tracks) AS t
 
 
 def summarise(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    """Inputs, counts, splits, exclusions by rule, licences and missing shares of the version in the connection."""
+    """Return inputs, counts, splits, exclusions by rule, licences and sources of the version in the connection."""
     return {
         "inputs": {name: digest_of(connection, *query) for name, query in _INPUTS.items()},
         "counts": _rounded(_rows(connection, _COUNTS)[0]),
@@ -77,5 +77,5 @@ def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, A
 
 
 def _rounded(row: dict[str, Any]) -> dict[str, Any]:
-    """Whole numbers as integers and hours to a thousandth: sums in another order must not change the bytes."""
+    """Return counts as integers and hours to a thousandth: the order of summing must not change the bytes."""
     return {name: round(float(value or 0), 3) if name == "hours" else int(value or 0) for name, value in row.items()}

@@ -1,4 +1,4 @@
-"""What a person may decide about a version of the data set, and the bounds of each decision."""
+"""The rules that a user may set for a version of the data set, and their bounds."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ class CurationSettings:
     """The rules of one version. They are part of its identity: other rules, another version."""
 
     train_until: int = 2021
-    """Last release year of the training side."""
+    """Last release year of the training split."""
     test_from: int = 2023
-    """First release year of the test side; the years between are the validation side."""
+    """First release year of the test split; the years between are for validation."""
     require_plot: bool = True
     require_thumbnail: bool = True
     require_tracks: bool = True
     require_tag: bool = True
-    """Leave out a film of which no tag is common enough: there is nothing to say about it in words."""
+    """Exclude a film all of whose tags are rare: no tag would be left to query with."""
     min_films_per_tag: int = 2
-    """A tag is kept when at least this many distinct films of the version carry it."""
+    """A tag is kept when at least this many distinct films of the version have it."""
     leave_out: tuple[str, ...] = ()
-    """Films, tracks or FILM/TRACK pairs whose owners asked to be left out."""
+    """Films, tracks, FILM/TRACK pairs or channel:ID to exclude."""
 
     def __post_init__(self) -> None:
-        """Refuse rules that no set of films could satisfy."""
+        """Raise `InputError` for rules that no set of films could satisfy."""
         if self.test_from <= self.train_until:
             raise InputError(
                 f"test_from={self.test_from} must be later than train_until={self.train_until}, "
@@ -37,5 +37,5 @@ class CurationSettings:
             raise InputError(f"min_films_per_tag={self.min_films_per_tag} must be at least 1")
 
     def as_parameters(self) -> dict[str, Any]:
-        """The settings as they stand in a manifest."""
+        """Return the settings as the manifest records them."""
         return {**asdict(self), "leave_out": sorted(self.leave_out)}

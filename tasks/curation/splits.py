@@ -1,6 +1,6 @@
-"""The chronological split: a model is tested on films released after everything it was trained on.
+"""Split films chronologically: a model is tested on films released after everything it was trained on.
 
-By film, never by track: the tracks of one film sound alike, so they must stand on one side.
+By film, never by track: the tracks of one film sound alike, so all of them must be in one split.
 """
 
 from __future__ import annotations
@@ -10,45 +10,42 @@ import duckdb
 from storage.errors import InputError
 from tasks.curation.settings import CurationSettings
 
-SIDES = ("train", "valid", "test")
+SPLITS = ("train", "valid", "test")
 
 
 def split_sql(settings: CurationSettings) -> str:
-    """The side of a film, as an SQL expression over its `year`."""
+    """Return the split of a film as an SQL expression over its `year`."""
     return (
         f"CASE WHEN year <= {settings.train_until} THEN 'train' "
         f"WHEN year >= {settings.test_from} THEN 'test' ELSE 'valid' END"
     )
 
 
-def check_sides(connection: duckdb.DuckDBPyConnection, settings: CurationSettings) -> None:
-    """Refuse a split that leaves a side empty.
-
-    Raises `InputError` that names the side, the years that there are and the parameter to change.
-    """
+def check_splits(connection: duckdb.DuckDBPyConnection, settings: CurationSettings) -> None:
+    """Raise `InputError` if a split is empty, naming it, the years of the films and the parameter to change."""
     [(films,)] = connection.execute("SELECT count(*) FROM films").fetchall()
     if not films:
         raise InputError(f"No film can be in a version: {_why_empty(connection)}")
-    present = {side for (side,) in connection.execute(f"SELECT DISTINCT {split_sql(settings)} FROM films").fetchall()}
-    for side in SIDES:
-        if side not in present:
+    present = {split for (split,) in connection.execute(f"SELECT DISTINCT {split_sql(settings)} FROM films").fetchall()}
+    for split in SPLITS:
+        if split not in present:
             raise InputError(
-                f"The {side} side is empty: the {films} films of this version are of {_listed(connection)}, "
-                f"and {_wanted(side, settings)}"
+                f"The {split} split is empty: the {films} films of this version are of {_list_years(connection)}, "
+                f"and {_how_to_fill(split, settings)}"
             )
 
 
-def _wanted(side: str, settings: CurationSettings) -> str:
+def _how_to_fill(split: str, settings: CurationSettings) -> str:
     return {
         "train": f"train takes years up to train_until={settings.train_until}; raise train_until",
         "valid": f"valid takes the years after train_until={settings.train_until} and before "
         f"test_from={settings.test_from}; lower train_until or raise test_from",
         "test": f"test takes years from test_from={settings.test_from}; lower test_from",
-    }[side]
+    }[split]
 
 
-def _listed(connection: duckdb.DuckDBPyConnection) -> str:
-    """The years of the films, few of them each, many as a range."""
+def _list_years(connection: duckdb.DuckDBPyConnection) -> str:
+    """Return the years of the films: each if they are few, else as a range."""
     years = [year for (year,) in connection.execute("SELECT DISTINCT year FROM films ORDER BY year").fetchall()]
     return ", ".join(map(str, years)) if len(years) <= 12 else f"{years[0]} to {years[-1]}"
 
@@ -60,4 +57,4 @@ def _why_empty(connection: duckdb.DuckDBPyConnection) -> str:
     if not rules:
         return "the lake has no films yet; collect films first"
     reasons = ", ".join(f"{rule} {count}" for rule, count in rules)
-    return f"every film was left out ({reasons}); collect what is missing or relax the requirement"
+    return f"every film was excluded ({reasons}); collect what is missing or relax the requirement"

@@ -1,7 +1,7 @@
-"""Rare tags: a tag that one film carries names that film and teaches nothing about others.
+"""Exclude rare tags: a tag that only one film has identifies that film and does not generalise.
 
-Counted by distinct films of the version, after every other filter, as the Jamendo data set counts
-artists and not tracks.
+Counted by distinct films of the version, after every other filter, as the MTG-Jamendo data set counts artists and
+not tracks.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from tasks.curation.settings import CurationSettings
 
 
 def count_tags(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make `tag_counts` (tag, films): how many distinct films of the version carry each tag."""
+    """Create `tag_counts` (tag, films): how many distinct films of the version have each tag."""
     connection.execute(
         """
         CREATE OR REPLACE TABLE tag_counts AS
@@ -23,7 +23,7 @@ def count_tags(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def films_without_tag(settings: CurationSettings) -> str:
-    """A SELECT of the films none of whose tags is common enough, with how many tags they had."""
+    """Return a SELECT of the films all of whose tags are rare, with how many tags they had."""
     return f"""
         SELECT film_id, len(tags) || ' tags, all rare' AS value FROM films
         WHERE film_id NOT IN (
@@ -33,10 +33,7 @@ def films_without_tag(settings: CurationSettings) -> str:
 
 
 def exclude_rare_tags(connection: duckdb.DuckDBPyConnection, settings: CurationSettings) -> None:
-    """Leave only the common tags in `films`, each once and in the page's order; the rest become exclusions.
-
-    `tags_before` keeps the counts before, for the card's plot.
-    """
+    """Keep only the common tags in `films`, each once and in the page's order; insert exclusions for the rest."""
     rare = f"films < {settings.min_films_per_tag}"
     connection.execute(f"INSERT INTO exclusions SELECT 'tag', tag, 'rare', films::VARCHAR FROM tag_counts WHERE {rare}")
     connection.execute(

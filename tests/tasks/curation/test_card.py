@@ -21,17 +21,17 @@ def folder(lake_with_mels) -> Path:
     return Path(lake.root, "datasets", version)
 
 
-def test_the_card_says_what_is_in_the_version_and_what_is_not(folder):
+def test_the_card_says_what_is_in_the_version_and_what_is_not(folder: Path) -> None:
     card = (folder / "README.md").read_text()
     assert "11 films with plot" in card
     assert "| film | `no_plot` | 1 |" in card
     assert "| Tamil | 2 |" in card
     assert "| tracks | unknown | 22 |" in card
-    for heading in ("Splits", "Files", "Known biases", "How to cite", "How to have something taken down", "Plots"):
+    for heading in ("Splits", "Files", "Known biases", "How to cite", "How to have something taken down", "Charts"):
         assert f"## {heading}" in card
 
 
-def test_the_front_matter_is_what_the_hub_expects(folder):
+def test_the_front_matter_is_what_the_hub_expects(folder: Path) -> None:
     front = yaml.safe_load((folder / "README.md").read_text().split("---\n")[1])
     assert front["license"] == "other"
     assert front["language"] == ["en"]
@@ -40,16 +40,16 @@ def test_the_front_matter_is_what_the_hub_expects(folder):
         assert (folder / config["data_files"][0]["path"]).is_file()
 
 
-def test_every_picture_that_the_card_shows_is_there_and_in_the_manifest(folder):
+def test_every_chart_of_the_card_exists_and_in_the_manifest(folder: Path) -> None:
     shown = {part.split(")")[0] for part in (folder / "README.md").read_text().split("](plots/")[1:]}
     assert shown == {"years.png", "tags.png", "tracks.png", "durations.png", "mels.png"}
     for name in shown:
-        with Image.open(folder / "plots" / name) as picture:
-            assert picture.width > 500
-            assert len(picture.convert("L").getcolors(256)) > 5
+        with Image.open(folder / "plots" / name) as chart:
+            assert chart.width > 500
+            assert len(chart.convert("L").getcolors(256)) > 5
 
 
-def test_the_manifest_has_the_hash_of_every_file(folder):
+def test_the_manifest_has_the_hash_of_every_file(folder: Path) -> None:
     import json
 
     files = json.loads((folder / "manifest.json").read_text())["files"]

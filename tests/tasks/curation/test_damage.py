@@ -25,7 +25,7 @@ DEFAULT = CurationSettings()
 @pytest.fixture
 def lake(lake_with_mels):
     lake = lake_with_mels.committed()
-    curate(lake, DEFAULT, "run", plots=False)
+    curate(lake, DEFAULT, "run", charts=False)
     return lake
 
 
@@ -151,7 +151,7 @@ def test_curation_names_a_damaged_part_and_loses_nothing(lake_with_mels):
         curate(lake, DEFAULT, "run")
     assert datasets.names(lake) == []
     Path(lake.root, part).write_bytes(whole)
-    assert curate(lake, DEFAULT, "run", plots=False).is_new
+    assert curate(lake, DEFAULT, "run", charts=False).is_new
 
 
 def extract_again(lake_with_mels, film: str, *, first: str) -> str:
@@ -169,10 +169,10 @@ def extract_again(lake_with_mels, film: str, *, first: str) -> str:
 
 def test_a_shard_that_was_extracted_again_since_a_version_names_its_rows_is_told(lake_with_mels):
     lake = lake_with_mels.committed()
-    old = curate(lake, DEFAULT, "run", plots=False).version
+    old = curate(lake, DEFAULT, "run", charts=False).version
     shard = extract_again(lake_with_mels, "wiki-03", first="folder:new")
     lake_with_mels.committed("second")
-    new = curate(lake, DEFAULT, "run", plots=False).version
+    new = curate(lake, DEFAULT, "run", charts=False).version
     [told] = verify(lake)
     assert told.path == shard
     assert f"2 tracks where version {old}" in told.what
@@ -182,7 +182,7 @@ def test_a_shard_that_was_extracted_again_since_a_version_names_its_rows_is_told
 
 def test_a_track_that_was_taken_down_leaves_every_version_whole(lake_with_mels):
     lake = lake_with_mels.committed()
-    curate(lake, DEFAULT, "run", plots=False)
+    curate(lake, DEFAULT, "run", charts=False)
     shard = lake_with_mels.tracks["wiki-03", "folder:3-0"]["shard"]
     blank_track(lake, "wiki-03", 2018, shard, "folder:3-0")
     lake_with_mels.tracks["wiki-03", "folder:3-0"] |= {"decision": "rejected", "segments": None}

@@ -20,12 +20,12 @@ DEFAULT = CurationSettings()
 def two_versions(small_lake):
     """A lake with two versions: in the second a film was renamed, one came, and one lost a recording."""
     lake = small_lake.committed()
-    old = curate(lake, DEFAULT, "old", plots=False).version
+    old = curate(lake, DEFAULT, "old", charts=False).version
     small_lake.films["wiki-03"]["title"] = "Renamed"
     small_lake.add_film("wiki-99", 2019)
     small_lake.tracks["wiki-05", "folder:5-1"]["decision"] = "rejected"
     small_lake.films["wiki-06"]["state"] = "gone"
-    return small_lake.committed("second"), old, curate(lake, DEFAULT, "new", plots=False).version
+    return small_lake.committed("second"), old, curate(lake, DEFAULT, "new", charts=False).version
 
 
 def test_what_came_went_and_changed_is_named(two_versions):

@@ -15,7 +15,7 @@ from tasks.curation.settings import CurationSettings
 @pytest.fixture
 def version(lake_with_mels):
     lake = lake_with_mels.committed()
-    return lake, curate(lake, CurationSettings(), "run", plots=False).version
+    return lake, curate(lake, CurationSettings(), "run", charts=False).version
 
 
 def test_parquet_loads_with_datasets(version, tmp_path):

@@ -24,7 +24,7 @@ write = Lake.write_json
 def write_or_die(lake, value, *parts):
     os._exit(9) if parts[-1] == "manifest.json" else write(lake, value, *parts)
 Lake.write_json = write_or_die
-curate(Lake(sys.argv[1]), CurationSettings(), "killed", plots=False)
+curate(Lake(sys.argv[1]), CurationSettings(), "killed", charts=False)
 """
 
 
@@ -41,7 +41,7 @@ def half_written(small_lake):
 def test_a_version_that_was_never_finished_is_removed_by_the_next_curation(half_written):
     [left] = datasets.unfinished(half_written)
     assert len(half_written.list("datasets", left)) > 3
-    version = curate(half_written, DEFAULT, "run", plots=False).version
+    version = curate(half_written, DEFAULT, "run", charts=False).version
     assert version != left
     assert {path.split("/")[1] for path in half_written.list("datasets")} == {version}
     assert half_written.list("claims") == []
@@ -50,7 +50,7 @@ def test_a_version_that_was_never_finished_is_removed_by_the_next_curation(half_
 def test_a_version_that_a_living_process_writes_is_left_alone(half_written):
     [left] = datasets.unfinished(half_written)
     writing = claim(half_written, f"dataset-{left}")
-    curate(half_written, DEFAULT, "run", plots=False)
+    curate(half_written, DEFAULT, "run", charts=False)
     assert half_written.list("datasets", left)
     writing.release()
     assert datasets.sweep_unfinished(half_written) == [left]
@@ -58,23 +58,23 @@ def test_a_version_that_a_living_process_writes_is_left_alone(half_written):
 
 def test_two_curations_of_one_version_do_not_write_it_at_once(small_lake):
     lake = small_lake.committed()
-    version = curate(lake, DEFAULT, "run", plots=False).version
+    version = curate(lake, DEFAULT, "run", charts=False).version
     lake.remove("datasets", version)
     with (
         datasets.being_written(lake, version),
         pytest.raises(LakeError, match="wait until it ends"),
     ):
-        curate(lake, DEFAULT, "other", plots=False)
-    assert curate(lake, DEFAULT, "run", plots=False).is_new
+        curate(lake, DEFAULT, "other", charts=False)
+    assert curate(lake, DEFAULT, "run", charts=False).is_new
 
 
 def test_a_version_half_deleted_is_removed_by_the_next_curation(small_lake):
     lake = small_lake.committed()
-    old = curate(lake, DEFAULT, "run", plots=False).version
+    old = curate(lake, DEFAULT, "run", charts=False).version
     small_lake.films["wiki-03"]["title"] = "Renamed"
     small_lake.committed("second")
     lake.remove("datasets", old, datasets.MANIFEST)
-    version = curate(lake, DEFAULT, "run", plots=False).version
+    version = curate(lake, DEFAULT, "run", charts=False).version
     assert lake.list("datasets", old) == []
     assert datasets.names(lake) == [version]
 

@@ -30,7 +30,7 @@ def rule_of(small_lake, exclusions):
             row.update(fingerprint=words.astype("<u4").tobytes(), decoded_seconds=seconds)
         lake = small_lake.committed()
         last = len(fingerprints) - 1
-        out = exclusions(lake, curate(lake, DEFAULT, "run", plots=False).version)
+        out = exclusions(lake, curate(lake, DEFAULT, "run", charts=False).version)
         return out.get(("track", f"wiki-{last:02d}/folder:{last}-0"), (None,))[0]
 
     return find
