@@ -1,1 +1,7 @@
-"""Compose, perform and encode the invented music."""
+"""Compose, perform and encode the invented music.
+
+score         compose a track from the mood of its film: notes and drum hits
+instruments   synthesise one note, one hit, one background noise
+perform       play a score into stereo samples
+tracks        plan the music folder, defective files included, and encode its files
+"""

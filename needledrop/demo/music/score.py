@@ -1,7 +1,7 @@
-"""The composer: from a mood to the notes and hits of one track.
+"""Compose one track of a film: from its mood to the notes and drum hits of a score.
 
-A track is a walk of a motif over a chord progression in the mood's mode, with an accompaniment, a bass
-and drums in the mood's manner. The motif belongs to the film and comes back in all of its tracks; the
+A track moves a motif over a chord progression in the scale of the mood, with an accompaniment, a bass
+and drums in the style of the mood. The motif belongs to the film and returns in all of its tracks; the
 answering instrument belongs to the film's country.
 """
 
@@ -11,16 +11,26 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from needledrop.demo.moods import Mood
-from needledrop.demo.rng import stream
-from needledrop.demo.sound_and_look import Sound
+from needledrop.demo.films import Film
+from needledrop.demo.moods import Sound
 
 Figure = list[tuple[float, float, int, float]]
-"""What one bar of an accompaniment plays: (beat, length in beats, MIDI pitch, gain)."""
+"""One bar of an accompaniment: (beat, length in beats, MIDI pitch, gain)."""
 
 BEATS_PER_BAR = 4
 ROOT_MIDI = 45
-"""A2: the lowest root; the film's key lies up to an octave above."""
+"""A2: the lowest root; the film's key is up to an octave above."""
+SCALES: dict[str, tuple[int, ...]] = {
+    "major": (0, 2, 4, 5, 7, 9, 11),
+    "minor": (0, 2, 3, 5, 7, 8, 10),
+    "harmonic_minor": (0, 2, 3, 5, 7, 8, 11),
+    "dorian": (0, 2, 3, 5, 7, 9, 10),
+    "phrygian": (0, 1, 3, 5, 7, 8, 10),
+    "lydian": (0, 2, 4, 6, 7, 9, 11),
+    "mixolydian": (0, 2, 4, 5, 7, 9, 10),
+    "minor_pentatonic": (0, 3, 5, 7, 10),
+}
+"""Semitones above the root, one octave."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +48,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Hit:
-    """One stroke of one drum."""
+    """One hit of one drum."""
 
     drum: str
     start_seconds: float
@@ -60,7 +70,7 @@ class Score:
 
 
 def pitch(scale: tuple[int, ...], degree: int) -> int:
-    """Semitones above the root of a scale degree, which may leave the octave."""
+    """Return the semitones above the root of a scale degree, which may lie outside the octave."""
     octave, step = divmod(degree, len(scale))
     return 12 * octave + scale[step]
 
@@ -103,27 +113,28 @@ BASS_STYLES: dict[str, Callable[[list[int]], Figure]] = {
 }
 
 
-def compose(main: Mood, second: Mood, answer_voice: str, key: int, seed: str, number: int, seconds: float) -> Score:
-    """Write track `number` of a film: `seed` names the film, `key` is 0 to 11 semitones above A2."""
-    rng = stream(seed, "track", number)
-    sound = main.sound
+def compose(film: Film, number: int, seconds: float) -> Score:
+    """Return track `number` of a film as a score of the given length."""
+    rng = film.random_stream("track", number)
+    sound, second = film.main.sound, film.second.sound
     slow, fast = sound.bpm
-    lean = 0.15 if number % 3 == 2 else 0.05
-    bpm = rng.uniform(slow, fast) * (1 - lean) + lean * sum(second.sound.bpm) / 2
+    second_share = 0.15 if number % 3 == 2 else 0.05
+    bpm = rng.uniform(slow, fast) * (1 - second_share) + second_share * sum(second.bpm) / 2
     beat = 60.0 / bpm
-    root = ROOT_MIDI + key
+    root = ROOT_MIDI + film.key
+    scale = SCALES[sound.scale]
     bars = int(seconds / (BEATS_PER_BAR * beat)) + 1
-    progression = stream(seed, "progression").choice(sound.progressions)
-    chords = [_chord(root, sound.scale, progression[bar % len(progression)]) for bar in range(bars)]
+    progression = film.random_stream("progression").choice(sound.progressions)
+    chords = [_chord(root, scale, progression[bar % len(progression)]) for bar in range(bars)]
     notes = [
         *_layer(CHORD_STYLES[sound.chords], chords, sound.chord_voice, beat, sound.swing, 0.5, 0.35),
         *_layer(BASS_STYLES[sound.bass], chords, sound.bass_voice, beat, sound.swing, 0.55, 0.0),
-        *_melody(sound, seed, rng, answer_voice, root, progression, bars, beat),
+        *_melody(film, rng, progression, bars, beat),
     ]
-    textures = [(sound.texture, 0.12), (second.sound.texture, 0.04)]
+    textures = [(sound.texture, 0.12), (second.texture, 0.04)]
     return Score(
-        tuple(one for one in notes if one.start_seconds < seconds),
-        tuple(_drumming(sound.drums, bars, beat, sound.swing, rng)),
+        tuple(note for note in notes if note.start_seconds < seconds),
+        tuple(_drumming(sound, bars, beat, rng)),
         tuple((name, gain) for name, gain in textures if name != "none"),
         seconds,
         sound.loudness_db + rng.uniform(-1.5, 1.5),
@@ -151,34 +162,27 @@ def _layer(
     return notes
 
 
-def _melody(
-    sound: Sound,
-    seed: str,
-    rng: random.Random,
-    answer_voice: str,
-    root: int,
-    progression: tuple[int, ...],
-    bars: int,
-    beat: float,
-) -> list[Note]:
-    """The film's two-bar motif, carried over the chords: the mood's voice asks, the country's answers."""
-    motif = _motif(stream(seed, "motif"), sound.lead_steps)
-    lead = stream(seed, "lead").choice(sound.lead_voices)
+def _melody(film: Film, rng: random.Random, progression: tuple[int, ...], bars: int, beat: float) -> list[Note]:
+    """Return the film's two-bar motif over the chords, played in turn by the mood's voice and the country's."""
+    sound = film.main.sound
+    motif = _motif(film.random_stream("motif"), sound.lead_steps)
+    lead = film.random_stream("lead").choice(sound.lead_voices)
+    lowest = ROOT_MIDI + film.key + 12 * sound.lead_octave + 12
     notes = []
     for bar in range(0, bars, 2):
         answering = (bar // 2) % 2 == 1
-        for place, (at, length, degree) in enumerate(motif):
-            turn = rng.choice((-1, 1, 2)) if place and rng.random() < 0.2 else 0
-            under = progression[(bar + int(at >= BEATS_PER_BAR)) % len(progression)]
-            midi = root + 12 * sound.lead_octave + 12 + pitch(sound.scale, under + degree + turn)
+        for index, (at, length, degree) in enumerate(motif):
+            variation = rng.choice((-1, 1, 2)) if index and rng.random() < 0.2 else 0
+            chord_degree = progression[(bar + int(at >= BEATS_PER_BAR)) % len(progression)]
+            midi = lowest + pitch(SCALES[sound.scale], chord_degree + degree + variation)
             start = (bar * BEATS_PER_BAR + _swung(at, sound.swing)) * beat
-            voice = answer_voice if answering else lead
+            voice = film.country.answer_voice if answering else lead
             notes.append(Note(voice, start, min(length * beat, 3.0), midi, 0.55, 0.3 if answering else -0.15))
     return notes
 
 
 def _motif(rng: random.Random, steps: float) -> list[tuple[float, float, int]]:
-    """Two bars as (beat, length in beats, degrees above the chord): starts on the beat, moves by small steps."""
+    """Return two bars as (beat, length in beats, degrees above the chord), from the first beat on in small steps."""
     onsets = [0, *(eighth for eighth in range(1, 15) if rng.random() < steps)]
     degree = rng.choice((0, 2, 4))
     motif = []
@@ -188,17 +192,17 @@ def _motif(rng: random.Random, steps: float) -> list[tuple[float, float, int]]:
     return motif
 
 
-def _drumming(drums: dict[str, str], bars: int, beat: float, swing: float, rng: random.Random) -> list[Hit]:
+def _drumming(sound: Sound, bars: int, beat: float, rng: random.Random) -> list[Hit]:
     hits = []
-    for drum, pattern in drums.items():
+    for drum, pattern in sound.drums.items():
         for bar in range(bars):
             for step, stroke in enumerate(pattern):
                 if stroke != "." and not (stroke == "o" and rng.random() < 0.1):
-                    start = (bar * BEATS_PER_BAR + _swung(step / 4, swing)) * beat
+                    start = (bar * BEATS_PER_BAR + _swung(step / 4, sound.swing)) * beat
                     hits.append(Hit(drum, start, 0.5 if stroke == "x" else 0.25))
     return hits
 
 
 def _swung(beat: float, swing: float) -> float:
-    """Where a beat falls: off-beat eighths come later."""
+    """Return when a beat is played: off-beat eighths come later."""
     return beat + swing / 2 if beat % 1.0 == 0.5 else beat

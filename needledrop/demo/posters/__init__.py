@@ -1,1 +1,6 @@
-"""Draw the invented posters."""
+"""Draw the invented posters.
+
+poster         one poster: colours, composition, title and names, paper grain
+compositions   the ten compositions, one per mood
+figures        what compositions are made of: people, hills, trees, hats, lights
+"""

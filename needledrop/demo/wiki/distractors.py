@@ -1,4 +1,4 @@
-"""Pages that are no usable film, each dropped for a reason of its own: what a real export is full of."""
+"""Write the pages that are not usable films, each to be excluded for another reason: real exports are full of them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ PLOTLESS: tuple[tuple[str, int, str], ...] = (
     ("Who Ate the Projector?", 2021, "== Plot ==\n<!-- somebody who has seen it, please write this -->\n\n"),
     ("Curtain, Please", 2023, "== Plot ==\n\n"),
 )
-"""Films without a plot: (title, year, what stands in the section's place)."""
+"""Films without a plot: (title, year, what replaces the section)."""
 
 WITHOUT_POSTER = 7
-"""The number of the film whose infobox names no image."""
+"""The index of the film whose infobox names no image."""
 
 
-def stray_pages(films: Sequence[Film]) -> list[Page]:
-    """Every page of the export besides the films' own articles; the reason each is dropped is beside it."""
+def distractor_pages(films: Sequence[Film]) -> list[Page]:
+    """Return every page of the export that is not a film's article, with the reason for its exclusion in a comment."""
     first, last = films[0], films[-1]
     spare = 100 + max(film.page_id for film in films)
     pages = [*_plotless(films, spare), _without_year(films[1], spare + 20)]  # no_plot, no_year
@@ -40,7 +40,7 @@ def stray_pages(films: Sequence[Film]) -> list[Page]:
 
 
 def article(film: Film, films: Sequence[Film]) -> Page:
-    """The film's article; one film of all has no poster."""
+    """Return the article of a film; that of one film names no poster."""
     page = film_page(film, films)
     if film is films[WITHOUT_POSTER]:
         return replace(page, text=page.text.replace(f"| image          = {film.poster}", "| image          = "))
@@ -48,7 +48,7 @@ def article(film: Film, films: Sequence[Film]) -> Page:
 
 
 def plotless_films(films: Sequence[Film]) -> list[Film]:
-    """The films that have everything but a plot."""
+    """Return the films that have everything but a plot."""
     spare = 100 + max(film.page_id for film in films)
     return [
         replace(
@@ -65,14 +65,14 @@ def plotless_films(films: Sequence[Film]) -> list[Film]:
 
 def _plotless(films: Sequence[Film], spare: int) -> list[Page]:
     pages = []
-    for film, (_, _, instead) in zip(plotless_films(films), PLOTLESS, strict=True):
+    for film, (_, _, replacement) in zip(plotless_films(films), PLOTLESS, strict=True):
         page = film_page(film, films)
-        pages.append(replace(page, text=re.sub(r"==\s?Plot\s?==\n.*?(?=== Cast)", instead, page.text, flags=re.S)))
+        pages.append(replace(page, text=re.sub(r"==\s?Plot\s?==\n.*?(?=== Cast)", replacement, page.text, flags=re.S)))
     return pages
 
 
 def _without_year(film: Film, page_id: int) -> Page:
-    """An announced film: no year in its categories, and {{TBA}} for a date."""
+    """Return an announced film: no year in its categories, and {{TBA}} for a date."""
     page = film_page(replace(film, page_id=page_id, title="Tomorrow, Perhaps", seed="announced"), [film])
     text = re.sub(r"\{\{Film date[^}]*\}\}", "{{TBA}}", page.text)
     text = re.sub(rf"\[\[Category:{film.year} [^\]]*\]\]\n?", "", text)

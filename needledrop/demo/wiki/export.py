@@ -1,8 +1,8 @@
-"""The films as a MediaWiki XML export, version 0.11, with the habits of real articles and a few traps.
+"""Write articles in wikitext and pages as a MediaWiki XML export, version 0.11.
 
-The wikitext carries what makes real articles hard: templates in sentences, references, comments, links,
-sub-sections, italics, categories that are not about films. Every page that is no film of the list, or
-a film that cannot be used, is in `stray_pages`, with the reason for which it should be dropped.
+The wikitext has what makes real articles hard to parse: templates in sentences, references, comments,
+links, sub-sections, italics, categories that are not about films. The pages that are not usable films are
+in `distractors`.
 """
 
 from __future__ import annotations
@@ -10,13 +10,14 @@ from __future__ import annotations
 import bz2
 import hashlib
 import html
+import random
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from needledrop.demo.films import Film
-from needledrop.demo.rng import stream
-from needledrop.demo.wiki.wikitext import categories, infobox, plot_section
+from needledrop.demo.words.loader import ARTICLES
 
 HEAD = """<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" \
 xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" \
@@ -55,63 +56,6 @@ def write_export(path: Path, pages: Iterable[Page]) -> None:
     path.write_bytes(bz2.compress(f"{HEAD}{body}</mediawiki>\n".encode()))
 
 
-def film_page(film: Film, films: Sequence[Film]) -> Page:
-    """The article of one film."""
-    rng = stream(film.seed, "article")
-    country = film.country
-    lead = (
-        f"'''''{film.title}''''' is a {film.year} [[Cinema of {country.name}|{country.demonym}]] "
-        f"[[{film.genre} film]] directed by [[{film.director}]] and starring [[{film.cast[0][0]}]], "
-        f"[[{film.cast[1][0]}]] and {film.cast[2][0]}. The music is by [[{film.composer}]]."
-    )
-    other = rng.choice(films)
-    score = rng.randint(12, 98)
-    reception = (
-        f"The critics were divided. ''The {film.town} Gazette'' called it "
-        f'"{rng.choice(PRAISE)}",<ref>{{{{cite news |title=At the pictures |work=The {film.town} Gazette '
-        f"|date={film.day} {MONTHS[film.month - 1]} {film.year}}}}}</ref> and {score} viewers of a hundred preferred "
-        f"''[[{other.title}]]''."
-    )
-    roles = "\n".join(f"* [[{actor}]] as {role}" for actor, role in film.cast)
-    text = "\n\n".join(
-        (
-            f"{{{{Short description|{film.year} film by {film.director}}}}}\n{infobox(film)}\n{lead}",
-            plot_section(rng, film),
-            f"== Cast ==\n{roles}",
-            f"== Reception ==\n{reception}",
-            "== References ==\n{{Reflist}}",
-            "\n".join(f"[[Category:{name}]]" for name in categories(rng, film)),
-        )
-    )
-    return Page(film.page_id, film.title, text + "\n")
-
-
-PRAISE: tuple[str, ...] = (
-    "longer than a winter, and warmer",
-    "a film one leaves humming",
-    "the best thing to come out of a projector since the projector",
-    "not without its herring",
-    "a small miracle with a large hat",
-    "two hours that pass like three",
-    "a picture for everyone who has ever waited for a ferry",
-    "sensible shoes on a tightrope",
-)
-MONTHS: tuple[str, ...] = (
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-)
-
-
 def _page_xml(page: Page) -> str:
     data = page.text.encode()
     number = int(hashlib.sha256(data).hexdigest()[:7], 16)
@@ -125,3 +69,112 @@ def _page_xml(page: Page) -> str:
         f'      <text bytes="{len(data)}" xml:space="preserve">{html.escape(page.text, quote=False)}</text>\n'
         "    </revision>\n  </page>\n"
     )
+
+
+def film_page(film: Film, films: Sequence[Film]) -> Page:
+    """Return the article of one film."""
+    rng = film.random_stream("article")
+    country = film.country
+    lead = (
+        f"'''''{film.title}''''' is a {film.year} [[Cinema of {country.name}|{country.demonym}]] "
+        f"[[{film.genre} film]] directed by [[{film.director}]] and starring [[{film.cast[0][0]}]], "
+        f"[[{film.cast[1][0]}]] and {film.cast[2][0]}. The music is by [[{film.composer}]]."
+    )
+    other = rng.choice(films)
+    score = rng.randint(12, 98)
+    reception = (
+        f"The critics were divided. ''The {film.town} Gazette'' called it "
+        f'"{rng.choice(ARTICLES.praise)}",<ref>{{{{cite news |title=At the pictures |work=The {film.town} Gazette '
+        f"|date={film.day} {ARTICLES.months[film.month - 1]} {film.year}}}}}</ref> and {score} viewers of a hundred "
+        f"preferred ''[[{other.title}]]''."
+    )
+    roles = "\n".join(f"* [[{actor}]] as {role}" for actor, role in film.cast)
+    text = "\n\n".join(
+        (
+            f"{{{{Short description|{film.year} film by {film.director}}}}}\n{_infobox(film)}\n{lead}",
+            _plot_section(rng, film),
+            f"== Cast ==\n{roles}",
+            f"== Reception ==\n{reception}",
+            "== References ==\n{{Reflist}}",
+            "\n".join(f"[[Category:{name}]]" for name in _categories(rng, film)),
+        )
+    )
+    return Page(film.page_id, film.title, text + "\n")
+
+
+def _infobox(film: Film) -> str:
+    """Return `{{Infobox film}}` as articles have it, one name per line."""
+    starring = "\n".join(f"* [[{actor}]]" for actor, _ in film.cast)
+    return (
+        "{{Infobox film\n"
+        f"| name           = {film.title}\n"
+        f"| image          = {film.poster}\n"
+        "| caption        = Theatrical release poster\n"
+        f"| director       = [[{film.director}]]\n"
+        f"| starring       = {{{{plainlist|\n{starring}\n}}}}\n"
+        f"| music          = [[{film.composer}]]\n"
+        f"| released       = {{{{Film date|df=y|{film.year}|{film.month:02}|{film.day:02}}}}}\n"
+        f"| runtime        = {film.runtime_minutes} minutes\n"
+        f"| country        = {film.country.name.removeprefix('the ')}\n"
+        f"| language       = {film.country.language}\n"
+        "}}"
+    )
+
+
+def _plot_section(rng: random.Random, film: Film) -> str:
+    """Return the plot as a section, its paragraphs with links, references, templates, comments and italics."""
+    paragraphs = [_marked_up(rng, film, paragraph) for paragraph in film.plot]
+    if len(paragraphs) > 2 and rng.random() < 0.25:
+        paragraphs[0] = f"=== {rng.choice(('First reel', 'Part one', 'The arrival'))} ===\n{paragraphs[0]}"
+        paragraphs[2] = f"=== {rng.choice(('Second reel', 'Part two', 'The reckoning'))} ===\n{paragraphs[2]}"
+    level = rng.choice(("==Plot==", "== Plot ==", "== Plot =="))
+    return f"{level}\n" + "\n\n".join(paragraphs)
+
+
+def _marked_up(rng: random.Random, film: Film, paragraph: str) -> str:
+    """Return a paragraph with three kinds of markup, chosen at random."""
+    trade = re.sub(r"^an? ", "", film.setting.work)
+    markups = (
+        (film.setting.work, film.setting.work.replace(trade, f"[[{trade}]]")),
+        (film.setting.thing, f"''{film.setting.thing}''"),
+        (film.town, f"{{{{nowrap|{film.town}}}}}"),
+        (film.town, f"[[{film.town}, {film.country.name}|{film.town}]]"),
+        (". ", ".<!-- please keep this short -->  "),
+        (
+            ". ",
+            f'.<ref name="reel{rng.randint(1, 9)}">{{{{cite web |title=Reel notes |publisher=Film office}}}}</ref> ',
+        ),
+        ("the film", "the [[film]]"),
+        (film.cast[1][1], f"'''{film.cast[1][1]}'''"),
+        (film.cast[2][1], f"{{{{lang|und|{film.cast[2][1]}}}}}"),
+    )
+    for plain, marked in rng.sample(markups, 3):
+        paragraph = paragraph.replace(plain, marked, 1)
+    return paragraph
+
+
+def _categories(rng: random.Random, film: Film) -> list[str]:
+    """Return the categories of the article: year, genre, language, places, themes, and some not about films."""
+    country, setting = film.country, film.setting
+    names = [
+        f"{film.year} films",
+        f"{film.year} {film.genre} films",
+        f"{country.language}-language films",
+        f"{country.demonym} {film.genre} films",
+        setting.tag,
+        f"Films directed by {film.director}",
+        f"Films scored by {film.composer}",
+        f"Films set in {country.name}",
+    ]
+    if rng.random() < 0.6:
+        names.append(rng.choice(film.main.tags))
+    if rng.random() < 0.2:
+        names.append(rng.choice(film.second.tags))
+    if rng.random() < 0.15:
+        names.append(f"Films shot in {film.town}")
+    if rng.random() < 0.1:
+        names.append(
+            f"{rng.choice(('Lost', 'Black-and-white', 'Silent', 'Colourised', 'Unsubtitled'))} {country.demonym} films"
+        )
+    rng.shuffle(names)
+    return [*names, f"{country.demonym} cinema", "Articles with short description", f"Culture of {film.town}"]

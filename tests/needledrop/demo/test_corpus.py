@@ -1,4 +1,4 @@
-"""The sample corpus: the same from the same seed, well-formed, decodable, and with moods that can be told apart."""
+"""The sample corpus: the same from the same seed, well-formed, decodable, and with moods that can be distinguished."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from defusedxml import ElementTree
 from PIL import Image
 
 from needledrop.demo.corpus import MANIFEST, Corpus, write_corpus
-from needledrop.demo.films import CHOSEN_TITLES, FIRST_YEAR, LAST_YEAR, Film, invent_films
+from needledrop.demo.films import FIRST_YEAR, LAST_YEAR, Film, invent_films
 from needledrop.demo.moods import MOODS
-from needledrop.demo.music.encoding import M4A, MP3, OGG, OPUS
 from needledrop.demo.music.perform import perform
 from needledrop.demo.music.score import compose
-from needledrop.demo.music.tracks import TROUBLE, make_track, plan_tracks
+from needledrop.demo.music.tracks import DEFECTS, M4A, MP3, OGG, OPUS, make_track, plan_tracks
 from needledrop.demo.posters.poster import draw_poster, save_poster
-from needledrop.demo.wiki.distractors import PLOTLESS, article, plotless_films, stray_pages
+from needledrop.demo.wiki.distractors import PLOTLESS, article, distractor_pages, plotless_films
 from needledrop.demo.wiki.export import write_export
+from needledrop.demo.words.loader import TITLES
 from storage.errors import InputError
 
 YEARS = LAST_YEAR - FIRST_YEAR + 1
@@ -43,7 +43,7 @@ def _pages(corpus: Corpus) -> dict[str, str]:
     }
 
 
-def test_export_holds_every_film_once_with_plot_year_and_poster(corpus: Corpus) -> None:
+def test_the_export_has_every_film_with_plot_year_and_infobox(corpus: Corpus) -> None:
     pages = _pages(corpus)
     for film in invent_films(2024, 1):
         text = pages[film.title]
@@ -52,7 +52,7 @@ def test_export_holds_every_film_once_with_plot_year_and_poster(corpus: Corpus) 
         assert "{{Infobox film" in text
 
 
-def test_export_holds_pages_that_must_be_dropped(corpus: Corpus) -> None:
+def test_the_export_has_pages_that_must_be_excluded(corpus: Corpus) -> None:
     pages = _pages(corpus)
     assert {title for title, _, _ in PLOTLESS} <= set(pages)
     assert pages["The Lamp (film)"].startswith("#REDIRECT")
@@ -65,17 +65,17 @@ def test_the_full_corpus_has_twelve_films_a_year_with_unique_titles() -> None:
     assert len(films) == 12 * YEARS == len({film.title for film in films}) == len({film.poster for film in films})
     tracks = plan_tracks(films, plotless_films(films))
     assert len({track.path for track in tracks}) == len(tracks)
-    assert sum(track.year >= 2023 and not track.trouble for track in tracks) >= 60
-    assert {track.trouble for track in tracks} == {"", *TROUBLE}
+    assert sum(track.year >= 2023 and not track.defect for track in tracks) >= 60
+    assert {track.defect for track in tracks} == {"", *DEFECTS}
 
 
-def test_no_title_lies_within_another_but_by_choice() -> None:
+def test_only_the_chosen_titles_contain_one_another() -> None:
     titles = [film.title.lower() for film in invent_films(2024, 12)]
     within = {one for one in titles for other in titles if one != other and one in other}
-    assert within <= {title.lower() for title in CHOSEN_TITLES}
+    assert within <= {title.lower() for title in TITLES.chosen_films}
 
 
-def test_plots_have_two_to_four_paragraphs_and_nothing_left_to_fill_in() -> None:
+def test_plots_have_two_to_four_paragraphs_without_open_placeholders() -> None:
     for film in invent_films(2024, 12):
         assert 2 <= len(film.plot) <= 4
         assert not re.search(r"[\[\]{}|]", " ".join(film.plot))
@@ -88,9 +88,9 @@ def test_plots_of_the_held_out_years_are_mostly_new_sentences() -> None:
     assert len(sentences[True] & sentences[False]) < 0.5 * len(sentences[True])
 
 
-def test_the_same_seed_gives_the_same_text_pictures_and_music_in_any_process(corpus: Corpus, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_text_posters_and_music_in_any_process(corpus: Corpus, tmp_path: Path) -> None:
     films = invent_films(2024, 1)
-    write_export(tmp_path / "again.xml.bz2", [*(article(film, films) for film in films), *stray_pages(films)])
+    write_export(tmp_path / "again.xml.bz2", [*(article(film, films) for film in films), *distractor_pages(films)])
     assert (tmp_path / "again.xml.bz2").read_bytes() == corpus.export.read_bytes()
     for film in films[:5]:
         save_poster(tmp_path / film.poster, film)
@@ -105,7 +105,7 @@ def test_another_seed_gives_other_films() -> None:
     assert not one & other
 
 
-def test_a_complete_corpus_is_found_and_a_partial_one_completed(corpus: Corpus) -> None:
+def test_a_complete_corpus_is_reused_and_a_partial_one_completed(corpus: Corpus) -> None:
     folder = corpus.export.parent
     track = next(corpus.music.rglob("*.opus"))
     written, started = track.stat().st_mtime_ns, time.monotonic()
@@ -120,7 +120,7 @@ def test_a_complete_corpus_is_found_and_a_partial_one_completed(corpus: Corpus) 
     assert track.stat().st_mtime_ns == written
 
 
-def test_a_folder_that_cannot_be_used_is_refused_with_a_sentence(corpus: Corpus, tmp_path: Path) -> None:
+def test_an_unusable_folder_is_an_input_error(corpus: Corpus, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="another seed"):
         write_corpus(corpus.export.parent, seed=7, films_per_year=1)
     (tmp_path / "file").write_text("in the way")
@@ -132,9 +132,9 @@ def test_every_format_decodes_to_its_length_and_tags(corpus: Corpus) -> None:
     films = invent_films(2024, 1)
     seen = set()
     for track in plan_tracks(films, plotless_films(films)):
-        if track.trouble or track.form in seen:
+        if track.defect or track.audio_format in seen:
             continue
-        seen.add(track.form)
+        seen.add(track.audio_format)
         with av.open(str(corpus.music / track.path)) as container:
             stream = container.streams.audio[0]
             tags = {**container.metadata, **stream.metadata}
@@ -145,8 +145,8 @@ def test_every_format_decodes_to_its_length_and_tags(corpus: Corpus) -> None:
 
 
 def test_posters_are_portraits_in_the_colours_of_the_mood_shown(corpus: Corpus) -> None:
-    with Image.open(next(corpus.images.glob("*.jpg"))) as picture:
-        assert picture.size == (400, 600)
+    with Image.open(next(corpus.images.glob("*.jpg"))) as poster:
+        assert poster.size == (400, 600)
     films = invent_films(2024, 4)
     colours = [np.asarray(draw_poster(film).resize((4, 6)), float).ravel() for film in films]
     assert _nearest_share(np.array(colours), [film.shown.name for film in films]) > 0.8
@@ -159,16 +159,15 @@ def test_music_of_one_mood_sounds_alike() -> None:
     assert _nearest_share(features, [film.main.name for film in films]) > 5 / len(MOODS)
 
 
-def test_posters_tell_the_light_of_a_mood_and_no_more() -> None:
+def test_posters_show_the_light_of_a_mood_and_no_more() -> None:
     films = invent_films(2024, 12)
     assert all(film.shown.light == film.main.light for film in films)
     assert 0.3 < np.mean([film.shown is film.main for film in films]) < 0.5
 
 
 def _profile(film: Film) -> np.ndarray:
-    """Loudness of 40 octave-spaced bands, and how much each one moves: what a mel-spectrogram would show."""
-    score = compose(film.main, film.second, film.country.answer_voice, film.key, film.seed, 1, 12.0)
-    mono = perform(score, 22_050).mean(axis=0)
+    """Return the loudness of 40 logarithmic bands and its mean change: what a mel-spectrogram would show."""
+    mono = perform(compose(film, 1, 12.0), 22_050).mean(axis=0)
     frames = mono[: len(mono) // 1024 * 1024].reshape(-1, 1024) * np.hanning(1024)
     power = np.abs(np.fft.rfft(frames)) ** 2
     edges = np.unique(np.geomspace(1, 512, 41).astype(int))
@@ -177,7 +176,7 @@ def _profile(film: Film) -> np.ndarray:
 
 
 def _nearest_share(features: np.ndarray, kinds: list[str]) -> float:
-    """Share of items whose nearest other item is of the same kind."""
+    """Return the share of items whose nearest other item is of the same kind."""
     distances = np.linalg.norm(features[:, None] - features[None], axis=-1)
     np.fill_diagonal(distances, np.inf)
     nearest = distances.argmin(axis=1)

@@ -1,35 +1,30 @@
-"""The figures that posters are composed of: people, ridges, trees, hats, lights.
-
-Coordinates are pixels of the canvas.
-"""
+"""Draw the figures that posters are composed of: people, hills, trees, hats, lights. Coordinates are pixels."""
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
 
 from PIL import ImageDraw
 
-from needledrop.demo.sound_and_look import Colour, Look
+from needledrop.demo.moods import Colour, Look
 
 Draw = ImageDraw.ImageDraw
-Motif = Callable[[Draw, Look, random.Random, int, int], None]
 
 
 def disc(draw: Draw, x: float, y: float, radius: float, fill: tuple[int, ...]) -> None:
-    """A filled circle; a fourth number in `fill` is its opacity."""
+    """Draw a filled circle; a fourth number in `fill` is its opacity."""
     draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=fill)
 
 
 def glow(draw: Draw, x: float, y: float, radius: float, colour: Colour) -> None:
-    """Light that fades outwards."""
+    """Draw a light that fades outwards."""
     for step in range(14, 0, -1):
         disc(draw, x, y, radius * (1 + step * 0.14), (*colour, 13))
 
 
 def person(draw: Draw, x: float, foot: float, tall: float, fill: Colour, lean: float = 0.0) -> None:
-    """A standing figure in a coat."""
+    """Draw a standing figure in a coat."""
     head = tall * 0.085
     top = foot - tall
     draw.polygon(
@@ -48,7 +43,7 @@ def person(draw: Draw, x: float, foot: float, tall: float, fill: Colour, lean: f
 
 
 def hills(draw: Draw, rng: random.Random, width: int, height: int, top: float, rough: float, fill: Colour) -> None:
-    """A ridge across the picture, filled to the foot."""
+    """Draw a ridge across the poster, filled down to its lower edge."""
     phases = [rng.uniform(0, math.tau) for _ in range(3)]
     ridge = []
     for step in range(81):
@@ -59,7 +54,7 @@ def hills(draw: Draw, rng: random.Random, width: int, height: int, top: float, r
 
 
 def branch(draw: Draw, rng: random.Random, x: float, y: float, angle: float, length: float, ink: Colour) -> None:
-    """A bare tree, grown from (x, y) in the direction of `angle`."""
+    """Draw a bare tree that grows from (x, y) in the direction of `angle`."""
     if length < 12:
         return
     to_x, to_y = x + math.cos(angle) * length, y + math.sin(angle) * length
@@ -69,13 +64,13 @@ def branch(draw: Draw, rng: random.Random, x: float, y: float, angle: float, len
 
 
 def hat(draw: Draw, rng: random.Random, x: float, y: float, size: float, fill: Colour, look: Look) -> None:
-    """A top hat at an angle, its band in the colour of the sky."""
-    turn = rng.uniform(-0.7, 0.7)
-    cos, sin = math.cos(turn), math.sin(turn)
+    """Draw a top hat at a random angle, its band in the colour of the sky."""
+    angle = rng.uniform(-0.7, 0.7)
+    cos, sin = math.cos(angle), math.sin(angle)
 
-    def placed(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    def rotated(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
         return [(x + size * (cos * a - sin * b), y + size * (sin * a + cos * b)) for a, b in points]
 
-    draw.polygon(placed([(-0.6, 0), (-0.66, -1.1), (0.66, -1.1), (0.6, 0)]), fill=fill)
-    draw.polygon(placed([(-0.61, -0.1), (-0.62, -0.35), (0.62, -0.35), (0.61, -0.1)]), fill=look.sky[1])
-    draw.polygon(placed([(-1.1, 0.12), (-1.1, -0.06), (1.1, -0.06), (1.1, 0.12)]), fill=fill)
+    draw.polygon(rotated([(-0.6, 0), (-0.66, -1.1), (0.66, -1.1), (0.6, 0)]), fill=fill)
+    draw.polygon(rotated([(-0.61, -0.1), (-0.62, -0.35), (0.62, -0.35), (0.61, -0.1)]), fill=look.sky[1])
+    draw.polygon(rotated([(-1.1, 0.12), (-1.1, -0.06), (1.1, -0.06), (1.1, 0.12)]), fill=fill)

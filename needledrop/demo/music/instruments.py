@@ -1,12 +1,13 @@
-"""The pitched instruments: one note of a voice.
+"""Synthesise the instruments: one note of a voice, one hit of a drum, a background noise of any length.
 
-A voice is a wavetable of harmonics, bright at the attack and duller later, under an envelope;
-bells add partials that are not harmonic. Everything is float32 and vectorised, so a note costs two
-table look-ups a sample however rich it is.
+A voice is a wavetable of harmonics, bright at the attack and duller later, under an envelope; bells add
+partials that are not harmonic. Everything is float32 and vectorised, so a note costs two table look-ups
+per sample however rich it is.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -18,14 +19,14 @@ Samples = npt.NDArray[np.float32]
 TABLE = 2048
 """Samples of one cycle: with linear decay of partials, look-up noise stays below -60 dB."""
 NOISE_LOOP = 1 << 18
-"""Samples of the loop from which all noise is cut, 5.5 s at 48 kHz: too long to be heard as a loop."""
+"""Samples of the loop from which all noise is taken, 5.5 s at 48 kHz: too long to be heard as a loop."""
 HIGHEST_HZ = 11_000.0
 """No partial above this: the mel-spectrograms end at 11,025 Hz."""
 
 
 @dataclass(frozen=True)
 class Voice:
-    """One instrument. Times in seconds."""
+    """One pitched instrument. Times in seconds."""
 
     tilt: float
     """Fall of the harmonics: amplitude n ** -tilt."""
@@ -82,10 +83,10 @@ VOICES: dict[str, Voice] = {
 
 
 def note(name: str, midi: float, seconds: float, rate_hz: int) -> Samples:
-    """One note at unit gain, `seconds` plus the voice's release long. Float32 [n]."""
+    """Return one note at unit gain, `seconds` plus the voice's release long: float32 [n]."""
     voice = VOICES[name]
     total = seconds + voice.release
-    time = np.arange(int(total * rate_hz), dtype=np.float32) / np.float32(rate_hz)
+    time = _time(total, rate_hz)
     pitch_hz = 440.0 * 2.0 ** ((midi - 69.0) / 12.0)
     sound = _struck(voice, time, pitch_hz) if voice.partials else _cycled(voice, time, pitch_hz)
     if voice.breath:
@@ -123,7 +124,7 @@ def _cycled(voice: Voice, time: Samples, pitch_hz: float) -> Samples:
 
 @lru_cache(maxsize=1024)
 def _cycle(tilt: float, evens: float, harmonics: int) -> Samples:
-    """One cycle with the given harmonics, at unit RMS; phases are spread so that peaks stay low."""
+    """Return one cycle with the given harmonics at unit RMS; phases are spread so that peaks stay low."""
     numbers = np.arange(1, harmonics + 1)
     amplitudes = numbers**-tilt * np.where(numbers % 2 == 0, evens, 1.0)
     spectrum = np.zeros(TABLE // 2 + 1, np.complex128)
@@ -133,7 +134,7 @@ def _cycle(tilt: float, evens: float, harmonics: int) -> Samples:
 
 
 def noise(samples: int, seed: int) -> Samples:
-    """White noise, cut from one loop at a place that the seed decides. Float32 [samples]."""
+    """Return white noise, taken from one loop at an offset that the seed decides: float32 [samples]."""
     start = seed * 7919 % NOISE_LOOP
     return np.tile(_noise_loop(), (start + samples) // NOISE_LOOP + 1)[start : start + samples]
 
@@ -141,3 +142,115 @@ def noise(samples: int, seed: int) -> Samples:
 @lru_cache(maxsize=1)
 def _noise_loop() -> Samples:
     return np.random.default_rng(1).standard_normal(NOISE_LOOP, np.float32) * np.float32(0.33)
+
+
+def _time(seconds: float, rate_hz: int) -> Samples:
+    return np.arange(int(seconds * rate_hz), dtype=np.float32) / np.float32(rate_hz)
+
+
+def _skin(low_hz: float, drop_hz: float, decay: float) -> Callable[[int], Samples]:
+    """Return a drum whose pitch falls by `drop_hz` in the first hundredths of a second."""
+
+    def hit(rate_hz: int) -> Samples:
+        time = _time(decay * 5, rate_hz)
+        cycles = low_hz * time + drop_hz * 0.03 * (1.0 - np.exp(-time / 0.03))
+        return np.asarray(np.exp(-time / decay) * np.sin(2 * np.pi * cycles), np.float32)
+
+    return hit
+
+
+def _rattle(decay: float, edge: int, gain: float) -> Callable[[int], Samples]:
+    """Return a drum of decaying noise, differentiated `edge` times: the more often, the thinner."""
+
+    def hit(rate_hz: int) -> Samples:
+        time = _time(decay * 5, rate_hz)
+        thin = np.diff(noise(len(time), edge), n=edge, prepend=np.zeros(edge, np.float32))
+        return np.asarray(gain * np.exp(-time / decay) * thin, np.float32)
+
+    return hit
+
+
+def _snare(rate_hz: int) -> Samples:
+    time = _time(0.35, rate_hz)
+    rattle = 1.4 * noise(len(time), 3) + 0.4 * np.sin(2 * np.pi * 190 * time)
+    return np.asarray(np.exp(-time / 0.07) * rattle, np.float32)
+
+
+def _wood(rate_hz: int) -> Samples:
+    time = _time(0.12, rate_hz)
+    knock = np.sin(2 * np.pi * 1150 * time) + 0.5 * np.sin(2 * np.pi * 1870 * time)
+    return np.asarray(np.exp(-time / 0.02) * knock, np.float32)
+
+
+def _heart(rate_hz: int) -> Samples:
+    beat = _skin(42.0, 30.0, 0.09)(rate_hz)
+    return np.asarray(np.concatenate([beat, 0.7 * beat]), np.float32)
+
+
+DRUMS: dict[str, Callable[[int], Samples]] = {
+    "kick": _skin(48.0, 180.0, 0.09),
+    "tom": _skin(92.0, 60.0, 0.16),
+    "heart": _heart,
+    "snare": _snare,
+    "clap": _rattle(0.05, 1, 1.1),
+    "hat": _rattle(0.025, 2, 0.5),
+    "shaker": _rattle(0.05, 2, 0.3),
+    "tambourine": _rattle(0.06, 2, 0.45),
+    "cymbal": _rattle(0.5, 1, 0.6),
+    "wood": _wood,
+    "rim": _rattle(0.012, 1, 1.4),
+}
+
+
+@lru_cache(maxsize=64)
+def drum(name: str, rate_hz: int) -> Samples:
+    """Return one hit at unit gain: float32 [n]."""
+    return DRUMS[name](rate_hz)
+
+
+def _rain(samples: int, rate_hz: int, seed: int) -> Samples:
+    return noise(samples, seed) * np.abs(noise(samples, seed + 1))
+
+
+def _swelling(width: int, period_seconds: float) -> Callable[[int, int, int], Samples]:
+    """Return a texture of soft noise that swells and fades once per period."""
+
+    def play(samples: int, rate_hz: int, seed: int) -> Samples:
+        start = seed % NOISE_LOOP
+        soft = np.tile(_soft_noise(width), (start + samples) // NOISE_LOOP + 1)[start : start + samples]
+        swell = 0.5 - 0.5 * np.cos(2 * np.pi / period_seconds * _time(samples / rate_hz + 0.001, rate_hz)[:samples])
+        return np.asarray(soft * swell, np.float32)
+
+    return play
+
+
+@lru_cache(maxsize=2)
+def _soft_noise(width: int) -> Samples:
+    """Return the loop of noise averaged over `width` samples, at the same loudness."""
+    loop = noise(NOISE_LOOP, 0)
+    total = np.cumsum(np.concatenate([loop[-width:], loop]), dtype=np.float64)
+    return np.asarray((total[width:] - total[:-width]) / np.sqrt(width), np.float32)
+
+
+def _sparkle(samples: int, rate_hz: int, seed: int) -> Samples:
+    """Return tiny high bells at random times, three per second."""
+    rng = np.random.default_rng(seed)
+    bells = [note("celesta", 93 + 2 * step, 0.25, rate_hz) for step in range(6)]
+    sound = np.zeros(samples + len(bells[0]), np.float32)
+    for start in rng.integers(0, samples, int(3 * samples / rate_hz)):
+        bell = bells[int(rng.integers(6))]
+        sound[start : start + len(bell)] += bell * np.float32(rng.uniform(0.2, 0.7))
+    return sound[:samples]
+
+
+TEXTURES: dict[str, Callable[[int, int, int], Samples]] = {
+    "rain": _rain,
+    "wind": _swelling(40, 7.0),
+    "breath": _swelling(90, 4.4),
+    "sparkle": _sparkle,
+}
+
+
+def texture(name: str, samples: int, rate_hz: int, seed: int) -> Samples:
+    """Return a background noise for a whole track: float32 [samples]."""
+    return TEXTURES[name](samples, rate_hz, seed)
