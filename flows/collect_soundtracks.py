@@ -19,6 +19,7 @@ from prefect.states import Completed
 from prefect.utilities.annotations import quote
 from pydantic import Field
 
+from storage.coordination.leases import LeaseKeeper
 from storage.records.flow_runs import record_flow_run
 from storage.tables.tables import open_tables
 from tasks.progress import bars
@@ -27,7 +28,6 @@ from tasks.soundtracks.runs.availability import Rechecker
 from tasks.soundtracks.runs.backfill import Reopener
 from tasks.soundtracks.runs.collect import LOCAL_FILMS_TOGETHER, Collector, Report
 from tasks.soundtracks.runs.context import Supply, open_supply
-from tasks.soundtracks.runs.lease_keeper import HeldClaims
 from tasks.soundtracks.runs.pipeline import Line
 from tasks.soundtracks.runs.plan import Reopened, plan
 from tasks.soundtracks.runs.reconcile import recover
@@ -179,8 +179,8 @@ def _collect_films(collector: Collector, films: Sequence[Film]) -> Iterator[Repo
             if report.paused:
                 return
         return
-    with HeldClaims(collector.lake) as held, open_extraction(collector) as extraction:
-        line = Line(collector, extraction, held)
+    with LeaseKeeper(collector.lake) as leases, open_extraction(collector) as extraction:
+        line = Line(collector, extraction, leases)
         for batch in batches:
             collect = partial(line.collect, is_last=batch is batches[-1])
             # On a task runner the task runs are those of extraction.

@@ -23,7 +23,7 @@ from flows.collect_soundtracks import collect_soundtracks
 from flows.curate_dataset import curate_dataset
 from flows.refresh_report import as_markdown
 from flows.train_and_evaluate import train_and_evaluate
-from storage.coordination.leases import held
+from storage.coordination.leases import leased
 from storage.datasets import versions as datasets
 from storage.datasets.diff import compare, counted
 from storage.errors import LakeError
@@ -100,8 +100,8 @@ def refresh(
     parameters = dict(flow_run.parameters or {})
     store, run_id = open_tables(lake), str(flow_run.id)
     summary: dict[str, Any] = {}
-    with held(store, NAME) as claim:
-        if claim is None:
+    with leased(store, NAME) as lease:
+        if lease is None:
             raise LakeError(f"Another refresh is at work on {lake}; wait until it ends and start this one again")
         with _recorded(store, run_id, parameters, summary):
             if export or years:

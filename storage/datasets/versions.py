@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.coordination.leases import FOLDER as CLAIMS
-from storage.coordination.leases import held
+from storage.coordination.leases import leased
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
 from storage.tables import tables
@@ -127,8 +127,8 @@ def exists(lake: Lake, version: str) -> bool:
 @contextmanager
 def being_written(lake: Lake, version: str) -> Iterator[None]:
     """Hold a version alone while it is written or deleted. Raises `LakeError` when another process does."""
-    with held(lake, f"{_CLAIM_PREFIX}{version}") as mine:
-        if mine is None:
+    with leased(lake, f"{_CLAIM_PREFIX}{version}") as lease:
+        if lease is None:
             raise LakeError(f"Another process is writing version {version}; wait until it ends and run this again")
         yield
 
@@ -151,8 +151,8 @@ def unfinished(lake: Lake) -> list[str]:
 
 
 def _sweep(lake: Lake, version: str) -> bool:
-    with held(lake, f"{_CLAIM_PREFIX}{version}") as mine:
-        if mine is None or exists(lake, version):
+    with leased(lake, f"{_CLAIM_PREFIX}{version}") as lease:
+        if lease is None or exists(lake, version):
             return False
         lake.remove(FOLDER, version)
         return True

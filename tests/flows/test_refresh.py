@@ -12,7 +12,7 @@ import pytest
 from prefect.artifacts import Artifact
 
 from needledrop.cli.main import run
-from storage.coordination.leases import held
+from storage.coordination.leases import leased
 from storage.datasets import versions as datasets
 from storage.lake.lake import Lake
 from storage.metrics import records as metrics
@@ -203,7 +203,7 @@ def test_a_read_only_lake_is_said_by_a_refresh_and_can_still_be_looked_at(
 
 
 def test_a_second_refresh_waits_its_turn(walked_lake: str, capfd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    with held(tables.open_tables(walked_lake), "refresh"):
+    with leased(tables.open_tables(walked_lake), "refresh"):
         status = _refresh(monkeypatch, "--lake", walked_lake)
     assert status == 3
     assert "Another refresh is at work" in capfd.readouterr().err

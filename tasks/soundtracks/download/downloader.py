@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from storage.coordination.leases import is_held
+from storage.coordination.leases import is_leased
 from storage.errors import ItemError
 from storage.lake.lake import Lake
 from tasks.soundtracks.download.error_rules import Action
@@ -50,7 +50,7 @@ def sweep_staging(lake: Lake, done: Collection[str], *, keep_audio: bool) -> Non
     """Let go of what a crash left lying between a film's commit and the end of its work."""
     staging = staging_folder(lake)
     for folder in staging.iterdir() if staging.is_dir() else ():
-        if folder.name in done and not is_held(lake, folder.name):  # else somebody adds recordings to the film
+        if folder.name in done and not is_leased(lake, folder.name):  # else somebody adds recordings to the film
             let_go(lake, folder.name, keep_audio=keep_audio)
 
 

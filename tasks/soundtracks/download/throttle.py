@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from storage.coordination.breakers import Breaker, Pause, note_success, note_suspect, open_breaker, read_breaker
 from storage.coordination.budgets import Budget
-from storage.coordination.leases import Claim, claim
+from storage.coordination.leases import Lease, acquire_lease
 from storage.errors import LakeError, SourcePaused
 from storage.lake.lake import Lake
 from tasks.soundtracks.download.error_rules import RULES, Action
@@ -32,7 +32,7 @@ class Gate:
     requests: int = 0
     """Requests made through this door, for the run's summary."""
     _allowance: int = 0
-    _canary: Claim | None = None
+    _canary: Lease | None = None
     _breaker: Breaker = field(default_factory=lambda: Breaker(""))
 
     @property
@@ -46,7 +46,7 @@ class Gate:
         if self._breaker.is_open(self.tool_version):
             raise self._breaker.error
         if self._breaker.state == "open" and self._canary is None:
-            self._canary = claim(self.lake, f"canary-{self.source}")
+            self._canary = acquire_lease(self.lake, f"canary-{self.source}")
             if self._canary is None:
                 raise self._breaker.error  # another worker is trying the first call after the pause
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlparse
 
-from storage.coordination.leases import held
+from storage.coordination.leases import leased
 from storage.errors import ItemError, Retry, SourcePaused
 from storage.lake.lake import Lake
 from storage.records import outcomes
@@ -73,8 +73,8 @@ class Rechecker:
             if not isinstance(source, YouTubeSource | UrlSource):
                 continue
             room = settings.most_rechecks - report.counts["tracks_checked"]
-            with held(lake, f"recheck-{source.name}") as mine:
-                if mine is None or room <= 0:
+            with leased(lake, f"recheck-{source.name}") as lease:
+                if lease is None or room <= 0:
                     continue
                 due = due_tracks(lake, source.name, settings.recheck_days, room)
                 try:

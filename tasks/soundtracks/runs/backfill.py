@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from storage.coordination.leases import held
+from storage.coordination.leases import leased
 from storage.errors import ItemError, SourcePaused
 from storage.lake.lake import Lake
 from storage.mels.rewrite import add_tracks, read_mels
@@ -45,8 +45,8 @@ class Reopener:
         """Fetch, extract and append what is wanted of each film, up to its nine."""
         report = Report()
         for wanted in films:
-            with held(self.supply.lake, wanted.film.film_id) as mine:
-                if mine is None:
+            with leased(self.supply.lake, wanted.film.film_id) as lease:
+                if lease is None:
                     report.counts["films_of_other_workers"] += 1
                     continue
                 try:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from storage.coordination.leases import LeaseKeeper
 from storage.errors import ItemError, Retry, SourcePaused
 from storage.lake.lake import Lake
 from storage.mels.reader import shard_path
@@ -26,7 +27,6 @@ from tasks.soundtracks.matching.rule import RULE_VERSION
 from tasks.soundtracks.matching.selection import TRACKS_A_FILM, decided, in_order
 from tasks.soundtracks.models import Decision, Film, Judged, track_row
 from tasks.soundtracks.runs.context import Supply
-from tasks.soundtracks.runs.lease_keeper import HeldClaims
 from tasks.soundtracks.runs.plan import Plan
 from tasks.soundtracks.sources.base import Source
 
@@ -85,7 +85,7 @@ class Batch:
 
     @property
     def film_ids(self) -> list[str]:
-        """The films whose claims are held until the batch is committed."""
+        """The films whose leases are held until the batch is committed."""
         return [one.film.film_id for one in self.gathered]
 
 
@@ -112,23 +112,23 @@ class Collector:
         """Do these films, and commit what came of each. Films that another worker has are left to it."""
         report = Report()
         for start in range(0, len(films), self.films_together):
-            with HeldClaims(self.lake) as held:
-                batch = self.gather(films[start : start + self.films_together], held)
+            with LeaseKeeper(self.lake) as leases:
+                batch = self.gather(films[start : start + self.films_together], leases)
                 report.counts += batch.counts + self.commit(batch, self._extract(batch.jobs))
             report.paused = batch.paused
             if report.paused:
                 break
         return report
 
-    def gather(self, films: Sequence[Film], held: HeldClaims) -> Batch:
-        """Claim these films and get hold of their recordings, until a source asks for a pause."""
+    def gather(self, films: Sequence[Film], leases: LeaseKeeper) -> Batch:
+        """Lease these films and get hold of their recordings, until a source asks for a pause."""
         batch = Batch()
         for film in films:
-            if not held.take(film.film_id):
+            if not leases.acquire(film.film_id):
                 batch.counts["films_of_other_workers"] += 1
                 continue
             if self.lake.exists(shard_path(film.film_id, film.year or 0)):
-                held.release([film.film_id])  # another worker finished it between the plan and the claim
+                leases.release([film.film_id])  # another worker finished it between the plan and the lease
                 continue
             one = Gathered(film)
             try:
@@ -137,7 +137,7 @@ class Collector:
                 # What was learned of single recordings stays; the film itself was not tried to its end.
                 batch.paused = pause
                 outcomes.record(self.lake, [o for o in one.outcomes if o.stage is Stage.TRACK], self.run_id)
-                held.release([film.film_id])
+                leases.release([film.film_id])
                 break
             batch.gathered.append(one)
         return batch

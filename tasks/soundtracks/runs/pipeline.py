@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from storage.coordination.leases import LeaseKeeper
 from tasks.soundtracks.extraction.film import FilmJob, FilmResult
 from tasks.soundtracks.models import Film
 from tasks.soundtracks.runs.collect import Batch, Collector, Report
-from tasks.soundtracks.runs.lease_keeper import HeldClaims
 
 
 class Extracting(Protocol):
@@ -25,19 +25,19 @@ class Extracting(Protocol):
 class Line:
     """The batches that were gathered and are not committed yet.
 
-    The claims on their films are the caller's, who lets go of the rest only when nobody extracts any more.
+    The leases on their films are the caller's, who lets go of the rest only when nobody extracts any more.
     """
 
-    def __init__(self, collector: Collector, extracting: Extracting, held: HeldClaims) -> None:
+    def __init__(self, collector: Collector, extracting: Extracting, leases: LeaseKeeper) -> None:
         self._collector = collector
         self._extracting = extracting
-        self._held = held
+        self._leases = leases
         self._open: list[tuple[Batch, list[str]]] = []  # with the films that are to be extracted
         self._results: dict[str, FilmResult] = {}
 
     def collect(self, films: Sequence[Film], *, is_last: bool) -> Report:
         """Gather these films and hand them out; commit every batch that is complete, and all of them if `is_last`."""
-        batch = self._collector.gather(films, self._held)
+        batch = self._collector.gather(films, self._leases)
         jobs = batch.jobs
         self._open.append((batch, [job.film_id for job in jobs]))
         report = Report(batch.counts, batch.paused)
@@ -53,5 +53,5 @@ class Line:
             if all(film_id in self._results for film_id in wanted):
                 results = [self._results.pop(film_id) for film_id in wanted]
                 report.counts += self._collector.commit(batch, results)
-                self._held.release(batch.film_ids)
+                self._leases.release(batch.film_ids)
                 self._open.remove((batch, wanted))

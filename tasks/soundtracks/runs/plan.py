@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from storage.coordination.leases import forget_claims
+from storage.coordination.leases import forget_leases
 from storage.errors import ItemError, Retry
 from storage.lake.lake import Lake
 from storage.records.outcomes import Outcome, Stage, Status, attempts, from_error, settled
@@ -58,7 +58,7 @@ def plan(lake: Lake, supply: Supply, run_id: str) -> Plan:
     retry_reasons = supply.settings.retry_reasons
     again = _failed_items(lake, retry_reasons)
     done = done_films(lake)
-    forget_claims(lake, done)
+    forget_leases(lake, done)
     sweep_staging(lake, done, keep_audio=supply.settings.keep_audio)
     lost = _lost_items(lake, done)
     tracks_settled = frozenset(settled(lake, Stage.TRACK, done_films=done)) - again - lost

@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from storage.coordination.leases import is_held
+from storage.coordination.leases import is_leased
 from storage.lake.lake import Lake
 from storage.mels.writer import read_tracks
 from storage.records import outcomes
@@ -42,7 +42,7 @@ def recover(lake: Lake, run_id: str) -> int:
         )
         lost = [film_id for (film_id,) in connection.execute(query).fetchall()]
     # A living worker that holds a film is about to write them itself.
-    lost = [film_id for film_id in lost if not is_held(lake, film_id)]
+    lost = [film_id for film_id in lost if not is_leased(lake, film_id)]
     for film_id in lost:
         shard = done[film_id]
         rows = read_tracks(lake, shard)

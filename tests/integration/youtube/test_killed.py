@@ -29,13 +29,14 @@ STEPS = {
     "between shard and rows": ("collecting.extract_films", "after", 1),
     "between rows and outcomes": ("collecting.outcomes.record", "before", 1),
     "before the audio goes": ("collecting.let_go", "before", 1),
-    "before the claim is released": ("collecting.Claim.release", "before", 1),
+    "before the lease is released": ("leases.LeaseKeeper.release", "before", 1),
 }
 ALWAYS = ("before the second download", "between shard and rows", "before the audio goes")
 """Each step costs a process; `NEEDLEDROP_LONG=1` runs them all, a commit's tests the three that differ most."""
 
 DRIVER = """
 import os, signal, sys
+from storage.coordination import leases
 from tasks.soundtracks.runs import collect as collecting; from tasks.soundtracks.download import downloader as remote
 from tasks.soundtracks.runs.plan import plan
 from tasks.soundtracks.runs.reconcile import recover
@@ -45,7 +46,7 @@ from storage.tables.tables import open_tables
 
 root, name, when, count = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
 *path, last = name.split(".")
-holder = {"remote": remote, "collecting": collecting}[path[0]]
+holder = {"leases": leases, "remote": remote, "collecting": collecting}[path[0]]
 for part in path[1:]:
     holder = getattr(holder, part)
 real, calls = getattr(holder, last), [0]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.coordination.leases import claim
+from storage.coordination.leases import acquire_lease
 from storage.datasets import versions as datasets
 from storage.errors import LakeError
 from storage.tables import tables
@@ -49,7 +49,7 @@ def test_a_version_that_was_never_finished_is_removed_by_the_next_curation(half_
 
 def test_a_version_that_a_living_process_writes_is_left_alone(half_written):
     [left] = datasets.unfinished(half_written)
-    writing = claim(half_written, f"dataset-{left}")
+    writing = acquire_lease(half_written, f"dataset-{left}")
     curate(half_written, DEFAULT, "run", charts=False)
     assert half_written.list("datasets", left)
     writing.release()
