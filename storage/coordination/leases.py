@@ -24,9 +24,9 @@ from types import TracebackType
 from typing import Any
 
 from storage.errors import LakeError
-from storage.lake.atomic import temporary_name
-from storage.lake.lake import Lake, explained
-from storage.lake.object_store import reached
+from storage.lake.atomic import create_file, temporary_file, write_error
+from storage.lake.lake import Lake
+from storage.lake.object_store import store_errors
 
 FOLDER = "claims"
 """The folder of lease files; it keeps the name that older lakes have."""
@@ -187,21 +187,18 @@ def _create(lake: Lake, item: str, number: int, duration: timedelta) -> bool:
     target = lake.uri(FOLDER, item, _file_name(number))
     try:
         if not lake.is_local:
-            with reached(lake.root):
+            with store_errors(lake.root):
                 lake.filesystem.pipe_file(target, content, mode="create")
             return True
         folder = Path(target).parent
-        temporary = folder.with_name(temporary_name("claim"))
         folder.mkdir(parents=True, exist_ok=True)
-        try:
+        with temporary_file(folder.parent, "claim") as temporary:
             temporary.write_bytes(content)
-            os.link(temporary, target)
-        finally:
-            temporary.unlink(missing_ok=True)
+            create_file(temporary, Path(target))
     except FileExistsError:
         return False
     except FileNotFoundError:
         return False  # its holder has just removed the folder; the next run finds the item free
     except OSError as error:
-        raise explained(error, target) from error
+        raise write_error(error, target) from error
     return True

@@ -1,17 +1,30 @@
-"""What an object store's client raises when it cannot be reached: an error of its own kind, said as a sentence here."""
+"""Object stores: errors of their client as `LakeError`, and local copies of their objects.
+
+A copy is kept under a tag that the store gives the object's content. A file of the lake is never edited, but it may
+be replaced by one of the same size: a takedown blanks a recording in its shard and every row keeps its number. The
+tag (an ETag, or else time and size) then differs, so the object is fetched again and the old copy is removed.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
 
 from storage.errors import LakeError
+from storage.lake.atomic import temporary_file
+
+_CONTENT_TAGS = ("ETag", "etag", "md5Hash", "content_md5")
+_CHANGE_TAGS = ("LastModified", "last_modified", "updated", "mtime", "created", "size")
+"""For a store without a tag of the content: what changes when the object is written."""
 
 
 @contextmanager
-def reached(root: str) -> Iterator[None]:
-    """Raises `LakeError` where the store of a lake at `root` does not answer, or nobody says who asks it."""
+def store_errors(root: str) -> Iterator[None]:
+    """Turn errors of the client into `LakeError`: the store does not answer, or there are no credentials."""
     try:
         yield
     except _client_errors() as error:
@@ -21,6 +34,35 @@ def reached(root: str) -> Iterator[None]:
 
 
 def _client_errors() -> tuple[type[Exception], ...]:
-    """Errors of S3's client that are no `OSError`; none unless it is in use."""
+    """Return the errors of the S3 client that are not `OSError`; none unless the client is in use."""
     client = sys.modules.get("botocore.exceptions")
     return (client.BotoCoreError,) if client else ()
+
+
+def cached_copy(filesystem: Any, address: str, folder: Path, inbox: Path) -> Path:
+    """Return a local copy of an object as it is in the store now, fetching it if needed.
+
+    `folder` holds the copies of this object only. Raises `FileNotFoundError` when the store does not have it.
+    """
+    copy = folder / f"{_tag(filesystem.info(address))}{folder.suffix}"
+    if not copy.exists():
+        fetch(filesystem, address, copy, inbox)
+        for older in folder.iterdir():
+            if older != copy:
+                with suppress(FileNotFoundError):  # another process was quicker; readers keep what they have open
+                    older.unlink()
+    return copy
+
+
+def fetch(filesystem: Any, address: str, target: Path, inbox: Path) -> None:
+    """Download an object to `target`, complete or not at all. Partial files are in `inbox`."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with temporary_file(inbox, target.name) as partial:
+        filesystem.get_file(address, str(partial))
+        partial.replace(target)
+
+
+def _tag(info: dict[str, Any]) -> str:
+    values = [str(info[name]) for name in _CONTENT_TAGS if info.get(name)]
+    values = values or [str(info.get(name)) for name in _CHANGE_TAGS]
+    return hashlib.sha256(" ".join(values).encode()).hexdigest()[:32]

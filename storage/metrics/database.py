@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import random
 import re
 import time
@@ -24,9 +23,9 @@ from pathlib import Path
 import duckdb
 
 from storage.errors import LakeError
-from storage.lake.atomic import temporary_name
-from storage.lake.lake import INBOX, METRICS, Lake, explained
-from storage.lake.object_cache import fetch
+from storage.lake.atomic import create_file, temporary_file, write_error
+from storage.lake.lake import INBOX, METRICS, Lake
+from storage.lake.object_store import fetch
 from storage.metrics.schema import MIGRATIONS, VIEWS
 from storage.tables.tables import lake_errors
 from storage.views.lake_views import define_lake_views
@@ -84,17 +83,13 @@ def _make(path: Path) -> None:
     """An empty DuckDB file beside its place, then in it: DuckDB's own way leaves half a file on a full disk."""
     if path.exists():
         return
-    temporary = path.with_name(temporary_name(path.name))
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        duckdb.connect(str(temporary)).close()
-        with suppress(FileExistsError):  # another process was quicker
-            os.link(temporary, path)
+        with temporary_file(path.parent, path.name) as temporary:
+            duckdb.connect(str(temporary)).close()
+            with suppress(FileExistsError):  # another process was quicker
+                create_file(temporary, path)
     except OSError as error:
-        raise explained(error, str(path)) from error
-    finally:
-        with suppress(OSError):
-            temporary.unlink()
+        raise write_error(error, str(path)) from error
 
 
 def _open(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
