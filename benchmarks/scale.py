@@ -25,8 +25,7 @@ import pyarrow as pa
 
 from storage.lake.lake import Lake
 from storage.tables import tables
-from storage.tables.compaction import compact
-from storage.tables.parts import stored_parts
+from storage.tables.parts import compact, stored_parts
 from storage.tables.schemas import FILMS, OUTCOMES, THUMBNAILS, TRACKS, Table
 from storage.views import status
 from tasks.curation.curate import curate
@@ -165,7 +164,7 @@ def run_step(root: Path, step: str) -> None:
     if step == "curate":  # the first time, whenever it is measured
         lake.remove("datasets")
         lake.remove("versions")
-        tables.lay_out(lake)
+        tables.create_tables(lake)
     started, worked = time.monotonic(), time.process_time()
     said = STEPS[step](lake)
     seconds, cpu = time.monotonic() - started, time.process_time() - worked

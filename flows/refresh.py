@@ -28,9 +28,9 @@ from storage.datasets import versions as datasets
 from storage.datasets.diff import compare, counted
 from storage.errors import LakeError
 from storage.lake.lake import Lake
-from storage.records.flow_runs import record_flow_run, run_counts
+from storage.records.flow_runs import record_flow_run
 from storage.tables.tables import open_tables
-from storage.views.run_changes import changes_since, not_done_since
+from storage.views.run_changes import changes_since, not_done_since, run_counts
 
 NAME = "refresh"
 Training = Literal["when_new", "always", "never"]

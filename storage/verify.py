@@ -179,7 +179,7 @@ GROUP BY named.shard ORDER BY named.shard
 
 def _check_rows(lake: Lake, version: str, standing: pa.Table) -> Iterator[Damage]:
     """Shards that were extracted again or rewritten since, so that a version names rows of something else."""
-    with tables.connect(lake, tables.LITTLE_MEMORY) as connection:
+    with tables.connect(lake, tables.SMALL_MEMORY_LIMIT) as connection:
         connection.register("standing", standing)
         segments = datasets.file_uri(lake, version, datasets.SEGMENTS_FILE.name)
         moved = connection.execute(_MOVED, [segments]).fetchall()

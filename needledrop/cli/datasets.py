@@ -10,10 +10,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from needledrop.cli.opening import open_existing
 from needledrop.cli.options import DATASET, LakeRoot, TestFrom, TrainUntil, Verbose
 from needledrop.cli.run_flow import embedded
 from storage.errors import InputError
+from storage.tables.tables import open_existing
 
 SHOWN_CHANGES = 40
 """Changes printed one by one; more are counted, and `--all` prints them."""

@@ -7,9 +7,9 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from needledrop.cli.opening import open_existing
 from needledrop.cli.options import LakeRoot
 from storage.errors import InputError
+from storage.tables.tables import open_existing
 
 
 def register(app: typer.Typer) -> None:

@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from needledrop.cli.inspect.sql import answer
-from needledrop.cli.opening import open_existing
 from needledrop.cli.options import LakeRoot
 from storage.errors import InputError
+from storage.tables.tables import open_existing
 
 
 def register(app: typer.Typer) -> None:

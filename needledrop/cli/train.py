@@ -7,9 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from needledrop.cli.opening import open_existing
 from needledrop.cli.options import TRAINING, Epochs, LakeRoot, Preset, Seeds, Systems, Verbose
 from needledrop.cli.run_flow import embedded
+from storage.tables.tables import open_existing
 
 
 def register(app: typer.Typer) -> None:

@@ -1,6 +1,7 @@
-"""Which flow ran with which parameters, for whom and how it ended: the lake's own record beside Prefect's.
+"""Flow runs: which flow ran, with which parameters and statement of rights, and how it ended.
 
-Prefect's database may be thrown away; what a person stated when audio was collected may not.
+The lake keeps them next to Prefect's own records: Prefect's database may be deleted, but what the user stated when
+audio was collected must be kept.
 """
 
 from __future__ import annotations
@@ -13,7 +14,6 @@ from typing import Any
 from storage.lake.lake import Lake
 from storage.tables import tables
 from storage.tables.schemas import FLOW_RUNS
-from storage.views.lake_views import define_lake_views
 
 
 def record_flow_run(
@@ -24,7 +24,7 @@ def record_flow_run(
     parameters: Mapping[str, Any],
     summary: Mapping[str, Any] | None = None,
 ) -> None:
-    """Keep a run's parameters and state (running, completed, failed or paused) and its counts."""
+    """Record a run's parameters, its state (running, completed, failed or paused) and its counts."""
     row = {
         "flow_run_id": flow_run_id,
         "flow": flow,
@@ -34,15 +34,6 @@ def record_flow_run(
         "code_version": _code_version(),
     }
     tables.append(lake, FLOW_RUNS, [row], flow_run_id)
-
-
-def run_counts(lake: Lake, flow_run_id: str) -> list[dict[str, Any]]:
-    """What a finished run counted, beside the run of the same flow before it: name, this_run, run_before, more."""
-    with tables.connect(lake) as connection:
-        define_lake_views(connection, lake, temporary=True)
-        columns = ("name", "this_run", "run_before", "more")
-        query = f"SELECT {', '.join(columns)} FROM run_counts WHERE flow_run_id = ? ORDER BY name"
-        return [dict(zip(columns, row, strict=True)) for row in connection.execute(query, [flow_run_id]).fetchall()]
 
 
 def _code_version() -> str:

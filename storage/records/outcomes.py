@@ -160,7 +160,7 @@ def settled(
 
 def _ask(lake: Lake, select: str, keys: str, names: Collection[str], condition: str = "true") -> list[Any]:
     """Columns of the newest outcomes whose keys satisfy a condition that may look into `names`."""
-    with tables.connect(lake, tables.LITTLE_MEMORY) as connection:
+    with tables.connect(lake, tables.SMALL_MEMORY_LIMIT) as connection:
         connection.register("names", pa.table({"name": pa.array(sorted(names), pa.string())}))
         newest = tables.latest_sql(lake, OUTCOMES, keys)
         return connection.execute(f"{select} FROM {newest} WHERE {condition}").fetchall()

@@ -1,13 +1,11 @@
-"""Append-only tables of the lake: a folder of Parquet parts, where the newest row of a key counts.
+"""Append-only tables of the lake: folders of Parquet parts, where the newest row of a key counts.
 
-A part is named by its number, `part-000000012-1f3a.parquet`, one above the highest that stands there,
-and rows of one part count in their order, so "newest" never depends on a clock. Parts are never edited; a
-correction is a newer row. When many small parts have gathered, they are merged (`storage/tables/compaction.py`).
+Parts are numbered, and the rows of one part count in their order, so "newest" never depends on a clock. Parts are
+never edited; a correction is a newer row. Many small parts are merged from time to time (`storage/tables/parts.py`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 import shutil
@@ -21,23 +19,22 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 
-from storage.errors import LakeError
-from storage.lake.lake import Lake, open_lake
-from storage.tables.compaction import compact
-from storage.tables.parts import live_parts, stored_parts
+from storage.errors import InputError, LakeError
+from storage.lake.lake import VERSION_FILE, Lake, lake_at, open_lake
+from storage.tables.parts import compact, empty_part_path, live_parts, next_part_path, stored_parts
 from storage.tables.schemas import TABLES, Table
 
 MEMORY_LIMIT = "1GB"
-"""For a DuckDB connection; beyond it, it spills to a temporary folder. Leaves room for Arrow's writers."""
-LITTLE_MEMORY = "256MB"
-"""For queries that count and look up: they must not disturb what works beside them."""
+"""For a DuckDB connection, which spills to a temporary folder beyond it. Leaves room for Arrow's writers."""
+SMALL_MEMORY_LIMIT = "256MB"
+"""For queries that count and look up while other steps work on the same machine."""
 SPILL_PREFIX = "needledrop-spill-"
 
 
 def append(lake: Lake, table: Table, rows: Sequence[Mapping[str, Any]], run_id: str) -> str | None:
     """Commit rows as one new part; returns its path, or None for no rows.
 
-    Columns that a row does not give are null; `run_id` and `recorded_at` are filled in here.
+    Columns that a row lacks are null; `run_id` and `recorded_at` are filled in.
     Raises `LakeError` for a column that the table does not have.
     """
     if not rows:
@@ -49,59 +46,59 @@ def append(lake: Lake, table: Table, rows: Sequence[Mapping[str, Any]], run_id: 
     now = datetime.now(UTC)
     filled = [{**row, "run_id": run_id, "recorded_at": row.get("recorded_at", now)} for row in rows]
     data = pa.Table.from_pylist(filled, schema=table.schema)
-    number = max((part.number for part in stored_parts(lake, table)), default=0) + 1
-    path = f"{table.name}/part-{number:09d}-{secrets.token_hex(2)}.parquet"
+    path = next_part_path(lake, table)
     lake.write_table(data, path)
     compact(lake, table)
     return path
 
 
 def parts(lake: Lake, table: Table) -> list[str]:
-    """The committed parts that count, oldest first, as paths relative to the lake."""
+    """Return the committed parts that count, oldest first, as paths relative to the lake."""
     return [part.path for part in live_parts(lake, stored_parts(lake, table))]
 
 
-def latest_sql(lake: Lake, table: Table, keys: str = "true") -> str:
-    """A SELECT of the newest row of every key, for use inside larger queries.
+ROW_ORDER = "(file_index::BIGINT << 40) | file_row_number"
+"""SQL: the position of a row of `rows_sql` among all rows ever recorded: the index of its part, then its row there."""
 
-    Which rows are newest is found from the keys alone, so that pictures and texts of older rows are never held in
-    memory; and a row's place is one number, because the names of files beside two million keys would fill it.
-    `keys` is a condition on the key's columns, looked at first: what is not asked about costs no memory at all.
+
+def latest_sql(lake: Lake, table: Table, keys: str = "true") -> str:
+    """Return a SELECT of the newest row of every key, for use inside larger queries.
+
+    `keys` is a condition on the key's columns, applied first: rows that it leaves out take no memory.
+
+    The newest rows are found from the keys alone, so that images and texts of older rows are never held in memory;
+    and a row's position is one number, because file names next to two million keys would fill the memory.
     """
     columns = ", ".join(table.schema.names)
-    placed = f"(SELECT *, {_PLACE} AS place FROM {rows_sql(lake, table)} WHERE {keys})"
-    newest = f"(SELECT max(place) AS place FROM {placed} GROUP BY {_short_key(table)})"
-    return f"(SELECT {columns} FROM {placed} SEMI JOIN {newest} USING (place))"
+    ordered = f"(SELECT *, {ROW_ORDER} AS row_order FROM {rows_sql(lake, table)} WHERE {keys})"
+    newest = f"(SELECT max(row_order) AS row_order FROM {ordered} GROUP BY {_short_key(table)})"
+    return f"(SELECT {columns} FROM {ordered} SEMI JOIN {newest} USING (row_order))"
 
 
 def _short_key(table: Table) -> str:
-    """What tells a table's keys apart in 16 bytes: two million pairs of names would take ten times as many."""
+    """Return SQL for a table's key in 16 bytes: two million pairs of names would take ten times as many."""
     return table.key[0] if len(table.key) == 1 else f"md5_number(concat_ws('/', {', '.join(table.key)}))"
 
 
 def rows_sql(lake: Lake, table: Table) -> str:
-    """Every row ever recorded, with `filename` and `file_row_number`, whose order is the order of recording."""
+    """Return SQL for every row ever recorded; `ROW_ORDER` orders them as they were recorded."""
     files = ", ".join("'" + lake.uri(name).replace("'", "''") + "'" for name in parts(lake, table))
-    return f"read_parquet([{files}], filename=true, file_row_number=true, union_by_name=true)"
-
-
-_PLACE = "(file_index::BIGINT << 40) | file_row_number"
-"""Where a row stands among all rows ever recorded: its part's place in the list of parts, then its row there."""
+    return f"read_parquet([{files}], file_row_number=true, union_by_name=true)"
 
 
 def latest(lake: Lake, table: Table, columns: Iterable[str] | None = None) -> pa.Table:
-    """The newest row of every key, ordered by key, as an Arrow table."""
-    wanted = ", ".join(columns) if columns is not None else "*"
+    """Return the newest row of every key, ordered by key, as an Arrow table."""
+    selected = ", ".join(columns) if columns is not None else "*"
     with connect(lake) as connection:
-        query = f"SELECT {wanted} FROM {latest_sql(lake, table)} ORDER BY {', '.join(table.key)}"
+        query = f"SELECT {selected} FROM {latest_sql(lake, table)} ORDER BY {', '.join(table.key)}"
         return connection.sql(query).to_arrow_table()
 
 
 @contextmanager
 def connect(lake: Lake, memory_limit: str = MEMORY_LIMIT) -> Iterator[duckdb.DuckDBPyConnection]:
-    """An in-memory DuckDB that can read the lake's Parquet, wherever the lake is, in bounded memory.
+    """Open an in-memory DuckDB that reads the lake's Parquet, wherever the lake is, in bounded memory.
 
-    Raises `LakeError` when a file of the lake turns out to be damaged, or there is no room to work in.
+    Raises `LakeError` when a file of the lake is damaged, or there is no room to spill to.
     """
     with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
@@ -114,12 +111,12 @@ def connect(lake: Lake, memory_limit: str = MEMORY_LIMIT) -> Iterator[duckdb.Duc
 
 
 def _spill_folder() -> str:
-    """Where a connection puts what does not fit; DuckDB makes it when it is needed and removes it in the end."""
+    """Return a new folder name; DuckDB creates the folder when it spills, and removes it when it closes."""
     return str(Path(tempfile.gettempdir(), f"{SPILL_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"))
 
 
 def sweep_spills() -> None:
-    """Remove what processes that were killed on this machine had spilled."""
+    """Remove the spill folders of processes that were killed on this machine."""
     for folder in Path(tempfile.gettempdir()).glob(f"{SPILL_PREFIX}*"):
         process = folder.name.removeprefix(SPILL_PREFIX).split("-")[0]
         if Path("/proc").exists() and not Path("/proc", process).exists():
@@ -131,38 +128,49 @@ _CANNOT_WRITE = ("Could not write", "No space left", "Read-only file system", "P
 
 @contextmanager
 def lake_errors() -> Iterator[None]:
-    """DuckDB's errors about files, disk and memory as `LakeError`."""
+    """Turn DuckDB's errors about files, disk and memory into `LakeError`."""
     try:
         yield
     except (duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException) as error:
-        said = str(error).splitlines()[0]
-        if any(sign in said for sign in _CANNOT_WRITE):
-            raise LakeError(f"{said}; make room or make it writable, and run the same command again") from error
-        raise LakeError(f"A file of the lake cannot be read ({said}); `needledrop verify` names the damage") from error
+        reason = str(error).splitlines()[0]
+        if any(sign in reason for sign in _CANNOT_WRITE):
+            raise LakeError(f"{reason}; make room or make it writable, and run the same command again") from error
+        raise LakeError(
+            f"A file of the lake cannot be read ({reason}); `needledrop verify` names the damage"
+        ) from error
     except duckdb.OutOfMemoryException as error:
-        said = str(error).splitlines()[0]
-        raise LakeError(f"No memory or temporary space is left ({said}); set TMPDIR to a larger disk") from error
+        reason = str(error).splitlines()[0]
+        raise LakeError(f"No memory or temporary space is left ({reason}); set TMPDIR to a larger disk") from error
     except duckdb.Error as error:
         if "Corrupt database file" not in str(error):
             raise
-        said = str(error).splitlines()[0]
-        raise LakeError(f"needledrop.duckdb is damaged ({said}); restore it, or delete it and train again") from error
+        reason = str(error).splitlines()[0]
+        raise LakeError(f"needledrop.duckdb is damaged ({reason}); restore it, or delete it and train again") from error
 
 
-def lay_out(lake: Lake) -> None:
-    """Give every table an empty part of today's schema, so that SQL finds its columns from the start.
+def create_tables(lake: Lake) -> None:
+    """Give every table an empty part of the present schema, so that SQL finds its columns from the start.
 
-    The part is named by a hash of the schema: when a column is added, so is a part that knows it.
+    The part is named by a digest of the schema: a schema with a new column gets a new empty part.
     """
     for table in TABLES.values():
-        digest = hashlib.sha256(str(table.schema).encode()).hexdigest()[:4]
-        path = f"{table.name}/part-000000000-{digest}.parquet"
+        path = empty_part_path(table)
         if not lake.exists(path):
             lake.write_table(table.schema.empty_table(), path)
 
 
 def open_tables(root: str) -> Lake:
-    """Open the lake at a root URL with every table laid out: what every step starts with."""
+    """Open the lake at a root URL, creating it and its tables if needed; every step starts with this."""
     lake = open_lake(root)
-    lay_out(lake)
+    create_tables(lake)
     return lake
+
+
+def open_existing(root: str) -> Lake:
+    """Open a lake that must exist, so that a mistyped root does not create an empty one.
+
+    Raises `InputError` when there is no lake at `root`.
+    """
+    if not lake_at(root).exists(VERSION_FILE):
+        raise InputError(f"There is no lake at {root}; give its root with --lake, or make one with `needledrop demo`")
+    return open_tables(root)

@@ -1,12 +1,13 @@
-"""What a run changed in the lake, counted from the lake itself: what is new beside what stood there before it began.
+"""What a run changed in the lake, and how its counts compare with those of the run before it.
 
-The steps' own counts say what was done (pages read, pictures made); these say what is different afterwards,
-which is what an operator compares between two runs.
+The counts of the steps say what was done (pages read, thumbnails made); the changes say how the tables differ
+afterwards from what they held before the run, which is what an operator compares between two runs.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from duckdb import DuckDBPyConnection
 
@@ -14,27 +15,29 @@ from storage.lake.lake import Lake
 from storage.records.outcomes import Stage
 from storage.tables import tables
 from storage.tables.schemas import FILMS, OUTCOMES, TRACKS
+from storage.views.lake_views import define_lake_views
 
 _BEFORE_AND_AFTER = """
-WITH stated AS (
-    SELECT {key} AS key, {value} AS value, recorded_at >= $since AS is_new,
-        {{'filename': filename, 'row': file_row_number}} AS place
+WITH recorded AS (
+    SELECT {key} AS key, {value} AS value, recorded_at >= $since AS is_new, {row_order} AS row_order
     FROM {rows} WHERE {condition}
-), after AS (
-    SELECT key, arg_max(value, place) AS now FROM stated WHERE is_new GROUP BY key
-), before AS (
-    SELECT key, arg_max(value, place) AS was FROM stated SEMI JOIN after USING (key) WHERE NOT is_new GROUP BY key
+), changed AS (
+    SELECT key, arg_max(value, row_order) AS after FROM recorded WHERE is_new GROUP BY key
+), earlier AS (
+    SELECT key, arg_max(value, row_order) AS before FROM recorded SEMI JOIN changed USING (key)
+    WHERE NOT is_new GROUP BY key
 )
-SELECT {counts} FROM after LEFT JOIN before USING (key)
+SELECT {counts} FROM changed LEFT JOIN earlier USING (key)
 """
 _FILMS = {
     "key": "film_id",
-    "value": "{'revision': revision_id, 'is_there': coalesce(state, 'present') = 'present'}",
+    "value": "{'revision': revision_id, 'is_present': coalesce(state, 'present') = 'present'}",
     "condition": "true",
     "counts": """
-        count(*) FILTER (now.is_there AND NOT coalesce(was.is_there, false)) AS films_new,
-        count(*) FILTER (now.is_there AND was.is_there AND now.revision IS DISTINCT FROM was.revision) AS films_changed,
-        count(*) FILTER (was.is_there AND NOT now.is_there) AS films_gone
+        count(*) FILTER (after.is_present AND NOT coalesce(before.is_present, false)) AS films_new,
+        count(*) FILTER (after.is_present AND before.is_present
+            AND after.revision IS DISTINCT FROM before.revision) AS films_changed,
+        count(*) FILTER (before.is_present AND NOT after.is_present) AS films_gone
     """,
 }
 _TRACKS = {
@@ -42,8 +45,8 @@ _TRACKS = {
     "value": "coalesce(segments, 0) > 0",
     "condition": "true",
     "counts": """
-        count(*) FILTER (now AND NOT coalesce(was, false)) AS tracks_new,
-        count(*) FILTER (was AND NOT now) AS tracks_removed
+        count(*) FILTER (after AND NOT coalesce(before, false)) AS tracks_new,
+        count(*) FILTER (before AND NOT after) AS tracks_removed
     """,
 }
 _AVAILABILITY = {
@@ -51,24 +54,25 @@ _AVAILABILITY = {
     "value": "status",
     "condition": f"stage = '{Stage.AVAILABILITY}' AND status <> 'skipped'",
     "counts": """
-        count(*) FILTER (now = 'failed' AND was IS DISTINCT FROM 'failed') AS tracks_dead,
-        count(*) FILTER (now = 'ok' AND was = 'failed') AS tracks_back
+        count(*) FILTER (after = 'failed' AND before IS DISTINCT FROM 'failed') AS tracks_dead,
+        count(*) FILTER (after = 'ok' AND before = 'failed') AS tracks_back
     """,
 }
 
 
 def changes_since(lake: Lake, since: datetime) -> dict[str, int]:
-    """Films that are new, changed or gone, and tracks that are new, removed, dead or back, since a moment."""
-    found: dict[str, int] = {}
+    """Count the films that are new, changed or deleted, and the tracks new, removed, dead or back, since a moment."""
+    changes: dict[str, int] = {}
     with tables.connect(lake) as connection:
         for table, question in ((FILMS, _FILMS), (TRACKS, _TRACKS), (OUTCOMES, _AVAILABILITY)):
-            query = _BEFORE_AND_AFTER.format(rows=tables.rows_sql(lake, table), **question)
-            found |= _one_row(connection, query, since)
-    return found
+            rows = tables.rows_sql(lake, table)
+            query = _BEFORE_AND_AFTER.format(rows=rows, row_order=tables.ROW_ORDER, **question)
+            changes |= _one_row(connection, query, since)
+    return changes
 
 
 def not_done_since(lake: Lake, since: datetime) -> dict[str, int]:
-    """STAGE_REASON -> how many items ended so since a moment and were not done after all, the most first."""
+    """Count the items that ended without success since a moment, by STAGE_REASON, the most frequent first."""
     query = (
         f"SELECT stage || '_' || reason, count(*) FROM {tables.latest_sql(lake, OUTCOMES)} "
         "WHERE status <> 'ok' AND recorded_at >= ? GROUP BY ALL ORDER BY 2 DESC, 1"
@@ -77,7 +81,19 @@ def not_done_since(lake: Lake, since: datetime) -> dict[str, int]:
         return dict(connection.execute(query, [since]).fetchall())
 
 
+def run_counts(lake: Lake, flow_run_id: str) -> list[dict[str, Any]]:
+    """Return the counts of a finished run next to those of the run of the same flow before it.
+
+    One dictionary per count: name, this_run, run_before (None for a first run) and more, the difference.
+    """
+    with tables.connect(lake) as connection:
+        define_lake_views(connection, lake, temporary=True)
+        columns = ("name", "this_run", "run_before", "more")
+        query = f"SELECT {', '.join(columns)} FROM run_counts WHERE flow_run_id = ? ORDER BY name"
+        return [dict(zip(columns, row, strict=True)) for row in connection.execute(query, [flow_run_id]).fetchall()]
+
+
 def _one_row(connection: DuckDBPyConnection, query: str, since: datetime) -> dict[str, int]:
-    answer = connection.execute(query, {"since": since})
-    names = [column[0] for column in answer.description or ()]
-    return dict(zip(names, answer.fetchone() or (), strict=True))
+    result = connection.execute(query, {"since": since})
+    names = [column[0] for column in result.description or ()]
+    return dict(zip(names, result.fetchone() or (), strict=True))

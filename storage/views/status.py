@@ -46,7 +46,7 @@ class Status:
 
 def read_status(lake: Lake) -> Status:
     """Ask the lake where it stands. Reads plain columns and file sizes only, so it is quick on a large lake."""
-    with tables.connect(lake, tables.LITTLE_MEMORY) as connection:
+    with tables.connect(lake, tables.SMALL_MEMORY_LIMIT) as connection:
         define_lake_views(connection, lake, temporary=True)
 
         def ask(query: str) -> list[dict[str, Any]]:

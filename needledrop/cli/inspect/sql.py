@@ -16,10 +16,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from needledrop.cli.opening import open_existing
 from needledrop.cli.options import LakeRoot
 from storage.errors import InputError
 from storage.lake.lake import Lake
+from storage.tables.tables import open_existing
 
 ROWS_SHOWN = 1000
 """More than anyone reads in a terminal; a file or a pipe gets every row."""

@@ -11,8 +11,8 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from needledrop.cli.opening import open_existing
 from needledrop.cli.options import LakeRoot
+from storage.tables.tables import open_existing
 from storage.views.status import Status, read_status, seconds_left
 
 FAILURES_SHOWN = 12

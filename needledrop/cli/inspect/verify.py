@@ -7,9 +7,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from needledrop.cli.opening import open_existing
 from needledrop.cli.options import LakeRoot
 from storage.errors import LakeError
+from storage.tables.tables import open_existing
 from storage.verify import Damage, file_count, verify
 
 

@@ -145,7 +145,7 @@ def due_tracks(lake: Lake, source: str, days: int, limit: int, now: datetime | N
     query = f"""
         WITH said AS (
             SELECT item AS track_id, status, reason, message, retry_at, recorded_at,
-                {{'filename': filename, 'row': file_row_number}} AS place
+                {tables.ROW_ORDER} AS place
             FROM {tables.rows_sql(lake, OUTCOMES)} WHERE stage = '{Stage.AVAILABILITY}'
         ), places AS (
             SELECT track_id, max(place) AS place, max(place) FILTER (status <> 'skipped') AS told

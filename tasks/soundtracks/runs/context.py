@@ -78,7 +78,7 @@ def open_supply(lake: Lake, settings: SoundtrackSettings, run_id: str, progress:
 def read_judge(lake: Lake) -> Judge:
     """Judging with what the lake knows now."""
     owners: dict[str, str] = {}
-    with tables.connect(lake, tables.LITTLE_MEMORY) as connection:
+    with tables.connect(lake, tables.SMALL_MEMORY_LIMIT) as connection:
         kept = f"FROM {tables.latest_sql(lake, TRACKS)} WHERE segments > 0 ORDER BY film_id, track_id"
         for batch in connection.sql(f"SELECT track_id, film_id {kept}").to_arrow_reader():
             films = map(intern, batch["film_id"].to_pylist())  # a film's name once, however many tracks it has

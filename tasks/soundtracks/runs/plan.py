@@ -125,7 +125,7 @@ def _failed_items(lake: Lake, reasons: Collection[str]) -> frozenset[str]:
 
 def _lost_items(lake: Lake, done: Collection[str]) -> frozenset[str]:
     """Films and recordings that ended well but have no shard any more."""
-    with tables.connect(lake, tables.LITTLE_MEMORY) as connection:
+    with tables.connect(lake, tables.SMALL_MEMORY_LIMIT) as connection:
         connection.register("done", pa.table({"film_id": pa.array(sorted(done), pa.string())}))
         keys = "stage IN ('track', 'soundtrack') AND split_part(item, '/', 1) NOT IN (FROM done)"
         query = f"SELECT item FROM {tables.latest_sql(lake, OUTCOMES, keys)} WHERE status = 'ok'"

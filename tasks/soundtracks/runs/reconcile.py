@@ -33,7 +33,7 @@ def recover(lake: Lake, run_id: str) -> int:
     A crash just after the shard leaves it so, and so does a damaged part of a table that a person deleted.
     """
     done = done_films(lake)
-    with tables.connect(lake, tables.LITTLE_MEMORY) as connection:
+    with tables.connect(lake, tables.SMALL_MEMORY_LIMIT) as connection:
         connection.register("done", pa.table({"film_id": pa.array(sorted(done), pa.string())}))
         searches = tables.latest_sql(lake, OUTCOMES, "stage = 'soundtrack'")
         query = (

@@ -16,7 +16,7 @@ from storage.mels.settings import MelSettings
 from storage.mels.writer import TrackMels, read_tracks, write_shard
 from storage.records import outcomes
 from storage.records.outcomes import Stage
-from storage.tables import compaction, tables
+from storage.tables import parts, tables
 from storage.tables.schemas import FILMS, THUMBNAILS, TRACKS
 from storage.verify import verify
 from tasks.curation.curate import curate
@@ -65,7 +65,7 @@ def test_another_machine_sees_what_was_committed_since(lake, tmp_path):
 
 
 def test_tables_append_read_and_merge(lake, monkeypatch):
-    monkeypatch.setattr(compaction, "MERGE_AT", 4)
+    monkeypatch.setattr(parts, "MERGE_AT", 4)
     for number in range(6):
         tables.append(lake, FILMS, [{"film_id": str(number % 2), "title": f"title {number}"}], "run")
     assert tables.latest(lake, FILMS)["title"].to_pylist() == ["title 4", "title 5"]

@@ -1,5 +1,8 @@
 """Append-only tables: the newest row counts, whatever the clock says and however the parts are merged."""
 
+from __future__ import annotations
+
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -7,58 +10,59 @@ import pyarrow as pa
 import pytest
 
 from storage.errors import LakeError
-from storage.tables import compaction, tables
+from storage.lake.lake import Lake
+from storage.tables import parts, tables
 from storage.tables.parts import live_parts, stored_parts
 from storage.tables.schemas import FILMS, OUTCOMES
 
 
 @pytest.fixture
-def lake(tmp_path):
+def lake(tmp_path: Path) -> Lake:
     return tables.open_tables(str(tmp_path / "lake"))
 
 
-def titles(lake) -> dict[str, str]:
+def titles(lake: Lake) -> dict[str, str]:
     return {row["film_id"]: row["title"] for row in tables.latest(lake, FILMS, ["film_id", "title"]).to_pylist()}
 
 
-def every_title(lake) -> list[str]:
+def every_title(lake: Lake) -> list[str]:
     with tables.connect(lake) as connection:
-        query = f"SELECT title FROM {tables.rows_sql(lake, FILMS)} ORDER BY filename, file_row_number"
+        query = f"SELECT title FROM {tables.rows_sql(lake, FILMS)} ORDER BY {tables.ROW_ORDER}"
         return [title for (title,) in connection.execute(query).fetchall()]
 
 
-def test_a_new_lake_answers_queries_with_no_rows(lake):
+def test_a_new_lake_answers_queries_with_no_rows(lake: Lake) -> None:
     assert tables.latest(lake, FILMS).num_rows == 0
     assert tables.latest(lake, FILMS).schema.names == FILMS.schema.names
 
 
-def test_the_newest_row_of_a_key_counts(lake):
+def test_the_newest_row_of_a_key_counts(lake: Lake) -> None:
     tables.append(lake, FILMS, [{"film_id": "a", "title": "old"}, {"film_id": "b", "title": "kept"}], "run")
     tables.append(lake, FILMS, [{"film_id": "a", "title": "older"}, {"film_id": "a", "title": "new"}], "run")
     assert titles(lake) == {"a": "new", "b": "kept"}
 
 
-def test_a_clock_that_steps_back_does_not_bring_old_rows_back(lake):
+def test_a_clock_that_steps_back_does_not_bring_old_rows_back(lake: Lake) -> None:
     now = datetime.now(UTC)
     tables.append(lake, FILMS, [{"film_id": "a", "title": "first", "recorded_at": now}], "run")
     tables.append(lake, FILMS, [{"film_id": "a", "title": "second", "recorded_at": now - timedelta(days=9)}], "run")
     assert titles(lake) == {"a": "second"}
 
 
-def test_a_column_that_the_table_lacks_is_refused_and_nothing_is_written(lake):
+def test_a_column_that_the_table_lacks_is_refused_and_nothing_is_written(lake: Lake) -> None:
     with pytest.raises(LakeError, match="films has no column titel"):
         tables.append(lake, FILMS, [{"film_id": "a", "titel": "x"}], "run")
     assert tables.latest(lake, FILMS).num_rows == 0
 
 
-def test_a_part_of_an_older_schema_reads_with_nulls(lake):
+def test_a_part_of_an_older_schema_reads_with_nulls(lake: Lake) -> None:
     old = pa.table({"film_id": ["a"], "title": ["old"]})
     lake.write_table(old, "films/part-000000001-0000.parquet")
     assert tables.latest(lake, FILMS).to_pylist()[0]["year"] is None
 
 
-def test_many_small_parts_are_merged_and_nothing_changes(lake, monkeypatch):
-    monkeypatch.setattr(compaction, "MERGE_AT", 8)
+def test_many_small_parts_are_merged_and_nothing_changes(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "MERGE_AT", 8)
     for number in range(30):
         tables.append(lake, FILMS, [{"film_id": str(number % 5), "title": f"title {number}"}], "run")
     assert len(tables.parts(lake, FILMS)) < 12
@@ -66,15 +70,17 @@ def test_many_small_parts_are_merged_and_nothing_changes(lake, monkeypatch):
     assert every_title(lake) == [f"title {n}" for n in range(30)]
 
 
-def test_a_merge_cut_short_before_its_commit_leaves_everything_as_it_was(lake):
+def test_a_merge_cut_short_before_its_commit_leaves_everything_as_it_was(lake: Lake) -> None:
     for number in range(4):
         tables.append(lake, FILMS, [{"film_id": str(number), "title": f"title {number}"}], "run")
     (Path(lake.root) / "films" / ".tmp-x-part-000000004-from-000000001.parquet").write_bytes(b"half")
     assert every_title(lake) == [f"title {n}" for n in range(4)]
 
 
-def test_a_part_that_comes_late_with_a_number_already_merged_is_not_lost(lake, monkeypatch):
-    monkeypatch.setattr(compaction, "MERGE_AT", 4)
+def test_a_part_that_comes_late_with_a_number_already_merged_is_not_lost(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "MERGE_AT", 4)
     for number in range(4):
         tables.append(lake, FILMS, [{"film_id": str(number), "title": f"title {number}"}], "run")
     late = pa.table({"film_id": ["late"], "title": ["from a slow writer"]})
@@ -82,12 +88,14 @@ def test_a_part_that_comes_late_with_a_number_already_merged_is_not_lost(lake, m
     assert titles(lake)["late"] == "from a slow writer"
 
 
-def test_replaced_parts_are_removed_only_when_no_query_can_still_read_them(lake, monkeypatch):
-    monkeypatch.setattr(compaction, "MERGE_AT", 4)
+def test_replaced_parts_are_removed_only_when_no_query_can_still_read_them(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "MERGE_AT", 4)
     for number in range(4):
         tables.append(lake, FILMS, [{"film_id": str(number), "title": f"title {number}"}], "run")
     assert len(stored_parts(lake, FILMS)) == 6
-    monkeypatch.setattr(compaction, "REMOVE_AFTER_SECONDS", -1)
+    monkeypatch.setattr(parts, "REMOVE_AFTER_SECONDS", -1)
     for number in range(4, 8):
         tables.append(lake, FILMS, [{"film_id": str(number), "title": f"title {number}"}], "run")
     assert every_title(lake) == [f"title {n}" for n in range(8)]
@@ -96,8 +104,41 @@ def test_replaced_parts_are_removed_only_when_no_query_can_still_read_them(lake,
     assert len(live_parts(lake, stored)) == 3
 
 
-def test_a_damaged_part_is_named(lake):
+def test_a_damaged_part_is_named(lake: Lake) -> None:
     path = tables.append(lake, OUTCOMES, [{"stage": "film", "item": "a"}], "run")
     Path(lake.root, path).write_bytes(b"not a Parquet file at all")
     with pytest.raises(LakeError, match=f"{path}.*needledrop verify"):
         tables.latest(lake, OUTCOMES)
+
+
+def test_two_processes_that_merge_different_parts_at_once_lose_and_double_nothing(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parts, "MERGE_AT", 4)
+    for number in range(1, 4):
+        tables.append(lake, FILMS, [{"film_id": str(number), "title": f"title {number}"}], "run")
+    contenders = {}
+    for suffix in ("aaaa", "bbbb"):
+        path = f"films/part-000000004-{suffix}.parquet"
+        lake.write_table(pa.table({"film_id": ["3"], "title": [f"title {suffix}"]}), path)
+        merged = parts.compact(lake, FILMS)
+        assert merged is not None
+        contenders |= {name: lake.read_bytes(name) for name in (path, merged)}
+        for name in (path, merged):
+            lake.remove(name)
+    for name, content in contenders.items():
+        lake.write_bytes(content, name)
+    assert len(contenders) == 4
+    assert sorted(every_title(lake)) == ["title 1", "title 2", "title 3", "title aaaa", "title bbbb"]
+    assert titles(lake)["3"] in {"title aaaa", "title bbbb"}
+
+
+def test_a_part_that_was_merged_by_an_older_version_is_read(lake: Lake) -> None:
+    for number in (1, 2):
+        tables.append(lake, FILMS, [{"film_id": str(number), "title": f"title {number}"}], "run")
+    replaced = tables.parts(lake, FILMS)[1:]
+    rows = pa.table({"film_id": ["1", "2"], "title": ["title 1", "title 2"]})
+    metadata = {parts.REPLACES_KEY: json.dumps(replaced).encode()}
+    lake.write_table(rows.replace_schema_metadata(metadata), "films/part-000000002-from-000000001.parquet")
+    assert every_title(lake) == ["title 1", "title 2"]
+    assert titles(lake) == {"1": "title 1", "2": "title 2"}

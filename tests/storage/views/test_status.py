@@ -10,11 +10,12 @@ from needledrop.cli.inspect.status import as_screen
 from storage.coordination.budgets import Budget
 from storage.errors import ItemError, Retry
 from storage.records import outcomes
-from storage.records.flow_runs import record_flow_run, run_counts
+from storage.records.flow_runs import record_flow_run
 from storage.records.outcomes import Stage, Status
 from storage.tables import tables
 from storage.tables.schemas import FILMS, THUMBNAILS, TRACKS
 from storage.views.lake_views import define_lake_views
+from storage.views.run_changes import run_counts
 from storage.views.status import read_status, seconds_left
 
 

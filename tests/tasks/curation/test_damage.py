@@ -12,8 +12,7 @@ from storage.mels.rewrite import blank_track
 from storage.metrics.database import FILE
 from storage.metrics.records import connect_metrics, record_ranks
 from storage.tables import tables
-from storage.tables.compaction import MERGE_AT
-from storage.tables.parts import replaced_by
+from storage.tables.parts import MERGE_AT, replaced_by
 from storage.tables.schemas import REVIEWS, TRACKS
 from storage.verify import file_count, verify
 from tasks.curation.curate import curate

@@ -10,7 +10,7 @@ import pytest
 from storage.lake.lake import open_lake
 from storage.tables import tables
 from storage.tables.schemas import FILMS
-from storage.tables.tables import lay_out
+from storage.tables.tables import create_tables
 from tasks.soundtracks.matching.film_index import Catalogue, read_catalogue
 from tasks.soundtracks.matching.rule import judge
 from tasks.soundtracks.matching.selection import judge_everywhere, most_promising
@@ -116,7 +116,7 @@ def test_films_of_a_lake_from_before_names_were_kept_are_still_found(tmp_path: P
     older = FILMS.schema.remove(FILMS.schema.get_field_index("names"))
     before = {"film_id": "f-1", "title": "Life Is Beautiful", "year": 1997, "state": "present"}
     lake.write_table(pa.Table.from_pylist([before], schema=older), "films/part-000000001-abcd.parquet")
-    lay_out(lake)
+    create_tables(lake)
     tables.append(lake, FILMS, [{**before, "film_id": "f-2", "names": ["La vita è bella"]}], "test")
     assert [film.names for film in read_catalogue(lake).films.values()] == [(), ("La vita è bella",)]
 

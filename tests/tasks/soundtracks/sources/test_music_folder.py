@@ -133,7 +133,7 @@ def test_a_shard_without_its_rows_gives_them_back(lake: Lake, tmp_path: Path) ->
     whole = tables.latest(lake, TRACKS).drop_columns(["run_id", "recorded_at"])
     for name in lake.list("tracks") + lake.list("outcomes"):
         lake.remove(name)
-    tables.lay_out(lake)
+    tables.create_tables(lake)
     collect(lake, tmp_path / "music")
     assert tables.latest(lake, TRACKS).drop_columns(["run_id", "recorded_at"]).equals(whole)
     assert outcomes(lake, Stage.SOUNDTRACK)["enwiki-1"] == "ok"
@@ -144,7 +144,7 @@ def test_rows_of_one_lost_part_come_back_from_the_shard(lake: Lake, tmp_path: Pa
     write_clip(tmp_path / "music" / "a.opus", title="Dream", album=ALBUM)
     collect(lake, tmp_path / "music")
     lake.remove(table)
-    tables.lay_out(lake)
+    tables.create_tables(lake)
     collect(lake, tmp_path / "music")
     assert list(verify(lake, deep=True)) == []
     assert [row["segments"] for row in tables.latest(lake, TRACKS).to_pylist()] == [1]
