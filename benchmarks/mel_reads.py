@@ -27,7 +27,8 @@ from rich.console import Console
 from rich.table import Table
 
 from storage.lake.lake import Lake
-from storage.mels.reader import MelReader, shard_path
+from storage.mels.layout import shard_path
+from storage.mels.reader import MelReader
 from storage.mels.settings import MelSettings
 from storage.mels.writer import TrackMels, write_shard
 from storage.tables.tables import open_tables
@@ -160,7 +161,7 @@ def _cold(lake: Lake, shards: list[str], rounds: int) -> dict[str, float]:
     """Segments a second of wall time; each round forgets the files, then reads eight batches."""
     files = [os.open(lake.local_path(shard), os.O_RDONLY) for shard in shards]
     routes = {
-        "needledrop, one batch ahead": lambda reader: (reader.gather, reader.read_ahead),
+        "needledrop, one batch ahead": lambda reader: (reader.gather, _positioned_reads(reader, files)[1]),
         "posix_fadvise and pread, one batch ahead": lambda reader: _positioned_reads(reader, files),
         "needledrop, not ahead": lambda reader: (reader.gather, lambda _positions: None),
     }

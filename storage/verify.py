@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 from storage.datasets import versions as datasets
 from storage.errors import LakeError
 from storage.lake.lake import Lake
-from storage.mels.verify import EXTRACT_AGAIN, STANDING, Row, recorded_tracks, shard_damage, standing_tracks
+from storage.mels.layout import list_shards
+from storage.mels.verify import EXTRACT_AGAIN, TRACK_ROWS, Row, recorded_tracks, shard_damage, track_rows
 from storage.metrics.database import FILE, is_locked, metrics_path
 from storage.tables import tables
 from storage.tables.parts import stored_parts
@@ -43,13 +44,13 @@ def verify(lake: Lake, *, deep: bool = False, on_file: Callable[[str], None] = l
                 lake, path, "its rows are lost: delete it and collect again what it held", deep=deep
             )
     tracks = _recorded_tracks(lake)
-    standing = [STANDING.empty_table()]
-    for path in lake.list("mels", suffix=".parquet"):
+    standing = [TRACK_ROWS.empty_table()]
+    for path in list_shards(lake):
         on_file(path)
         damages = list(_check_shard(lake, path, None if tracks is None else tracks.get(path, []), deep=deep))
         yield from damages
         if all(damage.remedy != EXTRACT_AGAIN for damage in damages):
-            standing.append(standing_tracks(lake, path))
+            standing.append(track_rows(lake, path))
     recorded = _recorded_manifests(lake)
     named = set()
     for version in _version_names(lake):
@@ -60,7 +61,7 @@ def verify(lake: Lake, *, deep: bool = False, on_file: Callable[[str], None] = l
     if metrics_path(lake).exists():
         on_file(FILE)
         yield from _check_metrics(metrics_path(lake), deep=deep)
-    for shard in sorted((tracks or {}).keys() - set(lake.list("mels", suffix=".parquet")) - named):
+    for shard in sorted((tracks or {}).keys() - set(list_shards(lake)) - named):
         yield Damage(shard, "is missing, and the table tracks says that it is there", "collect soundtracks again")
 
 
@@ -68,7 +69,7 @@ def file_count(lake: Lake) -> int:
     """How many times `verify` will call `on_file`."""
     parts = sum(len(_parts(lake, table)) for table in TABLES.values())
     metrics = int(metrics_path(lake).exists())
-    return parts + len(lake.list("mels", suffix=".parquet")) + len(_version_names(lake)) + metrics
+    return parts + len(list_shards(lake)) + len(_version_names(lake)) + metrics
 
 
 def _parts(lake: Lake, table: Table) -> list[str]:
@@ -154,7 +155,7 @@ def _differs(lake: Lake, path: str, sha256: str) -> str | None:
 
 def _check_references(lake: Lake, version: str) -> Iterator[Damage]:
     """Shards that the segments of a version name and the lake does not have."""
-    shards = pa.table({"shard": pa.array(lake.list("mels", suffix=".parquet"), pa.string())})
+    shards = pa.table({"shard": pa.array(list_shards(lake), pa.string())})
     with tables.connect(lake) as connection:
         connection.register("shards", shards)
         segments = datasets.file_uri(lake, version, datasets.SEGMENTS_FILE.name)

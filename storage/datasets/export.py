@@ -24,7 +24,7 @@ from storage.datasets import versions as datasets
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.mels.reader import MelReader
-from storage.mels.settings import MelSettings, settings_of
+from storage.mels.settings import MelSettings, read_settings
 from storage.tables import tables
 
 TRACKS_AT_ONCE = 64
@@ -167,16 +167,12 @@ def _with_mels(
         described = connection.sql(_DESCRIBED.format(films=films)).to_arrow_table()
         segments = connection.sql(_SEGMENTS.format(films=films)).to_arrow_table()
         shards = sorted(set(segments["shard"].to_pylist()))
-        settings = settings or _settings(lake, shards[0])
+        settings = settings or read_settings(lake, shards[0])
         reader = MelReader(lake, shards, settings)
         positions = reader.locate(segments["shard"], segments["row"].to_numpy())
         stored = np.empty((len(positions), *settings.shape), settings.dtype)
         reader.gather(positions, stored)
         yield described.to_pylist(), segments, stored, reader.ref_db[positions]
-
-
-def _settings(lake: Lake, shard: str) -> MelSettings:
-    return settings_of(shard, pq.read_schema(lake.local_path(shard)).metadata or {})
 
 
 def _for_splits(card: str) -> str:

@@ -1,6 +1,6 @@
-"""A film's shard made anew from its own rows: one recording blanked, or more recordings added at the end.
+"""Rewrite a film's shard from its rows: blank one recording, or append more recordings.
 
-Rows keep their numbers in both cases, so that the segment index of every data-set version stays true.
+Rows keep their numbers in both cases, so that the segment index of every data-set version remains valid.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ import pyarrow.parquet as pq
 
 from storage.errors import LakeError
 from storage.lake.lake import Lake
-from storage.mels.reader import MEL_COLUMN
-from storage.mels.settings import MelSettings, settings_of
+from storage.mels.layout import MEL_COLUMN, film_id_of, year_of
+from storage.mels.settings import MelSettings, parse_settings
 from storage.mels.writer import TrackMels, read_tracks, write_shard
 
 Tracks = list[tuple[str, TrackMels]]
 
 
 def read_mels(lake: Lake, shard: str) -> tuple[MelSettings, Tracks]:
-    """A shard's settings and its recordings in row order; raises `LakeError` when it is damaged."""
+    """Read a shard's settings and its recordings in row order; raises `LakeError` when it is damaged."""
     try:
         table = pq.ParquetFile(lake.local_path(shard)).read()
     except (pa.ArrowException, OSError) as error:
         raise LakeError(f"{shard} is damaged ({error}); delete it and collect soundtracks again") from error
-    settings = settings_of(shard, table.schema.metadata or {})
+    settings = parse_settings(shard, table.schema.metadata or {})
     ids = table["track_id"].to_pylist()
     tracks: Tracks = []
     start = 0
@@ -51,43 +51,37 @@ def _mels(rows: pa.Table, settings: MelSettings) -> TrackMels:
     )
 
 
-def blank_track(lake: Lake, film_id: str, year: int, shard: str, track_id: str) -> None:
-    """Replace what was heard of a recording by silence; the other rows stay as they are."""
+def blank_track(lake: Lake, shard: str, track_id: str) -> None:
+    """Replace the mels of a recording by silence; the other rows stay as they are."""
     settings, tracks = read_mels(lake, shard)
-    kept = [(name, _silence(mels) if name == track_id else mels) for name, mels in tracks]
+    blanked = [(name, _silence(mels) if name == track_id else mels) for name, mels in tracks]
     rows = [
         {**row, "decision": "rejected", "reason": "taken_down", "segments": None, "fingerprint": None}
         if row["track_id"] == track_id
         else row
         for row in read_tracks(lake, shard)
     ]
-    _write(lake, film_id, year, settings, kept, rows)
+    _write(lake, shard, settings, blanked, rows)
 
 
-def add_tracks(
-    lake: Lake, film_id: str, year: int, shard: str, added: Tracks, rows: Sequence[Mapping[str, Any]]
-) -> dict[str, int]:
+def add_tracks(lake: Lake, shard: str, added: Tracks, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
     """Append recordings to a film's shard; `rows` are the film's `tracks` rows, complete.
 
     Returns the first row of each added recording.
     """
     settings, tracks = read_mels(lake, shard)
     first_rows = {}
-    total = sum(len(mels) for _track, mels in tracks)
+    total = sum(len(mels) for _track_id, mels in tracks)
     for track_id, mels in added:
         first_rows[track_id] = total
         total += len(mels)
-    placed = [
-        {**row, **({"first_row": first_rows[row["track_id"]]} if row["track_id"] in first_rows else {})} for row in rows
-    ]
-    _write(lake, film_id, year, settings, [*tracks, *added], placed)
+    numbered = [{**row, "first_row": first_rows.get(row["track_id"], row.get("first_row"))} for row in rows]
+    _write(lake, shard, settings, [*tracks, *added], numbered)
     return first_rows
 
 
-def _write(
-    lake: Lake, film_id: str, year: int, settings: MelSettings, tracks: Tracks, rows: Sequence[Mapping[str, Any]]
-) -> None:
-    with write_shard(lake, film_id, year, settings) as writer:
+def _write(lake: Lake, shard: str, settings: MelSettings, tracks: Tracks, rows: Sequence[Mapping[str, Any]]) -> None:
+    with write_shard(lake, film_id_of(shard), year_of(shard), settings) as writer:
         for track_id, mels in tracks:
             writer.append(track_id, mels)
         writer.finish(rows)

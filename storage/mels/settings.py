@@ -1,6 +1,7 @@
-"""The parameters of a mel-spectrogram, as shards carry them, and the decibels that stored values stand for.
+"""The parameters of a mel-spectrogram, as the metadata of every shard states them.
 
-They stand in every shard's metadata: a shard whose numbers would mean something else is refused, not read.
+A shard whose stored values would mean something else is refused, not read. Training copies segments of many shards
+into one batch, so all shards of a lake have one encoding.
 """
 
 from __future__ import annotations
@@ -16,12 +17,19 @@ from numpy.typing import NDArray
 
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
+from storage.mels.checksums import verify_checksums
+from storage.mels.layout import list_shards
+
+Encoding = Literal["uint8", "float16"]
+ShortTracks = Literal["pad", "refuse"]
+SHARDS_TRIED = 5
+"""Shards read for the encoding of a lake: one is enough unless the first ones are damaged."""
 
 SETTINGS_KEY = b"needledrop.mel_settings"
 
 
 def _fixed(value: Any) -> Any:
-    """A parameter that stands in the metadata but that nobody chooses."""
+    """Declare a parameter that is written to the metadata but cannot be chosen."""
     return field(default=value, init=False)
 
 
@@ -29,15 +37,15 @@ def _fixed(value: Any) -> Any:
 class MelSettings:
     """How samples become a mel-spectrogram: the paper's numbers with librosa's definitions.
 
-    `encoding` "uint8" keeps 255 steps over the `span_db` below each segment's own maximum (at most
-    0.157 dB off); "float16" keeps the decibels themselves at twice the bytes.
-    `short_tracks` says what becomes of a track shorter than one segment: "pad" with silence, or
-    "refuse". The last partial segment of a longer track is always dropped: it holds under 9.92 s of
-    music whose neighbours are kept, and padding it would teach the model silence.
+    `encoding` "uint8" stores 255 steps over the `span_db` below each segment's own maximum (at most
+    0.157 dB off); "float16" stores the decibels themselves at twice the bytes.
+    `short_tracks` states what happens to a track shorter than one segment: "refuse" it, or "pad" it with
+    silence. The last partial segment of a longer track is always dropped: it holds under 9.92 s of
+    music whose neighbours are stored, and padding it would teach the model silence.
     """
 
-    encoding: Literal["uint8", "float16"] = "uint8"
-    short_tracks: Literal["pad", "refuse"] = "pad"
+    encoding: Encoding = "uint8"
+    short_tracks: ShortTracks = "refuse"
     sample_rate_hz: int = _fixed(22_050)
     segment_samples: int = _fixed(218_736)
     n_fft: int = _fixed(1024)
@@ -53,41 +61,41 @@ class MelSettings:
     span_db: float = _fixed(80.0)
 
     def __post_init__(self) -> None:
-        """Refuse an encoding or a policy that no writer knows."""
+        """Raise `InputError` for an encoding or a treatment of short tracks that no writer knows."""
         if self.encoding not in ("uint8", "float16"):
             raise InputError(f"Mel encoding {self.encoding!r} is unknown; use uint8 or float16")
         if self.short_tracks not in ("pad", "refuse"):
-            raise InputError(f"Short-track policy {self.short_tracks!r} is unknown; use pad or refuse")
+            raise InputError(f"Treatment of short tracks {self.short_tracks!r} is unknown; use pad or refuse")
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Mel bands by frames of one segment: (128, 995)."""
+        """Return mel bands by frames of one segment: (128, 995)."""
         return self.mel_bands, 1 + self.segment_samples // self.hop_samples
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """The type of one stored value."""
+        """Return the type of one stored value."""
         return np.dtype(self.encoding)
 
     @property
     def segment_bytes(self) -> int:
-        """The stored bytes of one segment's mel-spectrogram."""
+        """Return the stored bytes of one segment's mel-spectrogram."""
         return self.shape[0] * self.shape[1] * self.dtype.itemsize
 
     @property
     def segment_seconds(self) -> float:
-        """The length of one segment in seconds."""
+        """Return the length of one segment in seconds."""
         return self.segment_samples / self.sample_rate_hz
 
     def to_json(self) -> bytes:
-        """The parameters as they stand in a shard's metadata."""
+        """Return the parameters as JSON, as a shard's metadata holds them."""
         return json.dumps(asdict(self), sort_keys=True).encode()
 
 
 def decibels(stored: NDArray[Any], ref_db: NDArray[np.float32], settings: MelSettings) -> NDArray[np.float32]:
-    """Stored values of shape (n, bands, frames) as float32 decibels relative to full scale power 1.
+    """Convert stored values to float32 decibels relative to a full-scale power of 1, shape (n, bands, frames).
 
-    `ref_db` is each segment's maximum, shape (n,). Training does the same on its own device.
+    `ref_db` is each segment's maximum, shape (n,). Training does the same on its device.
     """
     values = stored.astype(np.float32)
     if settings.encoding == "float16":
@@ -97,31 +105,45 @@ def decibels(stored: NDArray[Any], ref_db: NDArray[np.float32], settings: MelSet
     return values
 
 
-def settings_in(lake: Lake, shard: str) -> MelSettings:
-    """What a shard of the lake says of its mels, encoding included. Raises `LakeError` when it cannot be read."""
+def read_settings(lake: Lake, shard: str) -> MelSettings:
+    """Read the mel parameters of a shard, its encoding included. Raises `LakeError` when it cannot be read."""
     try:
         metadata = pq.read_metadata(lake.local_path(shard)).metadata or {}
     except FileNotFoundError as error:
         raise LakeError(f"{shard} is not in the lake; collect soundtracks again") from error
     except (pa.ArrowException, OSError) as error:
         raise LakeError(f"{shard} is damaged ({error}); delete it and collect soundtracks again") from error
-    return settings_of(shard, metadata)
+    return parse_settings(shard, metadata)
 
 
-def settings_of(shard: str, metadata: dict[bytes, bytes]) -> MelSettings:
-    """Our parameters in a shard's encoding; raises `LakeError` when it does not say any that we know."""
+def lake_encoding(lake: Lake) -> Encoding | None:
+    """Return the encoding of a lake's shards; None when it has no shard that can be read."""
+    for shard in list_shards(lake)[:SHARDS_TRIED]:
+        try:
+            with lake.local_path(shard).open("rb") as file:
+                verify_checksums(file, shard)
+                return parse_settings(shard, pq.read_metadata(file).metadata or {}).encoding
+        except (LakeError, OSError, pa.ArrowException):
+            continue  # `needledrop verify` reports it
+    return None
+
+
+def parse_settings(shard: str, metadata: dict[bytes, bytes]) -> MelSettings:
+    """Parse the mel parameters in a shard's metadata; raises `LakeError` when they are absent or unknown."""
     try:
         written = json.loads(metadata[SETTINGS_KEY])
         return MelSettings(encoding=written["encoding"], short_tracks=written["short_tracks"])
     except (KeyError, ValueError, InputError) as error:
-        raise LakeError(f"{shard} does not say its mel parameters ({error}); delete it and extract it again") from error
+        raise LakeError(
+            f"{shard} does not state its mel parameters ({error}); delete it and extract it again"
+        ) from error
 
 
 def check_settings(shard: str, metadata: dict[bytes, bytes], settings: MelSettings) -> None:
-    """Raise `LakeError` for a shard whose values could not stand in one batch with ours."""
-    settings_of(shard, metadata)
+    """Raise `LakeError` for a shard whose values could not be in one batch with ours."""
+    parse_settings(shard, metadata)
     written, ours = json.loads(metadata[SETTINGS_KEY]), asdict(settings)
-    foreign = [name for name in ours if name != "short_tracks" and written.get(name) != ours[name]]
-    if foreign:
-        said = ", ".join(f"{name}={written.get(name)!r}" for name in foreign)
-        raise LakeError(f"{shard} was written with {said}; ask for the same, or delete it and extract it again")
+    different = [name for name in ours if name != "short_tracks" and written.get(name) != ours[name]]
+    if different:
+        values = ", ".join(f"{name}={written.get(name)!r}" for name in different)
+        raise LakeError(f"{shard} was written with {values}; use the same settings, or delete it and extract it again")

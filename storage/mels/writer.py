@@ -1,8 +1,8 @@
-"""Writing a film's mel shard, and reading back the `tracks` rows that it carries.
+"""Write a film's mel shard, and read back the `tracks` rows that it carries.
 
-Segments are written as they are decoded, a row group at a time, so a film with hours of music needs
-no more memory than one row group. The film's `tracks` rows go into the file's metadata: should the
-process die between this commit and theirs, the next run finds them here and nothing is lost.
+Segments are written as they are decoded, one row group at a time, so a film with hours of music needs
+no more memory than one row group. The film's `tracks` rows go into the file's metadata: if the
+process dies between this commit and theirs, the next run finds them here and nothing is lost.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from storage.errors import LakeError
+from storage.errors import LakeError, NeedledropError
 from storage.lake.lake import Lake
-from storage.mels.checksums import check_seal, seal
-from storage.mels.reader import MEL_COLUMN, shard_path
+from storage.mels.checksums import insert_checksums, verify_checksums
+from storage.mels.layout import COLUMNS, MEL_COLUMN, shard_path, shard_schema
 from storage.mels.settings import SETTINGS_KEY, MelSettings
 
 TRACKS_KEY = b"needledrop.tracks"
@@ -31,30 +31,10 @@ ROW_GROUP_ROWS = 256
 """32 MB of uint8 mels: bounds the writer's memory and keeps headers below a ten-thousandth of a shard."""
 ONE_PAGE_BYTES = 1 << 30
 
-COLUMNS = pa.schema(
-    [
-        pa.field("film_id", pa.string(), nullable=False),
-        pa.field("track_id", pa.string(), nullable=False),
-        pa.field("segment", pa.int32(), nullable=False),  # counted within its track
-        pa.field("start_seconds", pa.float32(), nullable=False),
-        pa.field("ref_db", pa.float32(), nullable=False),  # the segment's maximum
-        pa.field("peak", pa.float32(), nullable=False),  # largest magnitude of a mono sample; full scale is 1
-        pa.field("silent", pa.bool_(), nullable=False),
-        pa.field("clipped_fraction", pa.float32(), nullable=False),  # share of samples at full scale
-        pa.field("padded_seconds", pa.float32(), nullable=False),  # silence added to a short track
-    ]
-)
-"""The plain columns of a shard, for SQL; the mel column follows them."""
-
-
-def columns(settings: MelSettings) -> pa.Schema:
-    """All columns of a shard."""
-    return COLUMNS.append(pa.field(MEL_COLUMN, pa.binary(settings.segment_bytes), nullable=False))
-
 
 @dataclass(frozen=True)
 class TrackMels:
-    """One track's segments, ready to store: arrays whose first axis is the segment."""
+    """One track's segments as they are stored: arrays whose first axis is the segment."""
 
     stored: NDArray[Any]  # (n, bands, frames) of the settings' type
     ref_db: NDArray[np.float32]
@@ -68,14 +48,15 @@ class TrackMels:
 
 
 class ShardWriter:
-    """Appends tracks to one shard; made by `write_shard`."""
+    """Append tracks to one shard; `write_shard` opens it."""
 
     def __init__(self, path: Path, film_id: str, settings: MelSettings) -> None:
         self.film_id = film_id
         self.settings = settings
         self.rows = 0
+        self.is_finished = False
         self._waiting: list[pa.Table] = []
-        self.schema = columns(settings).with_metadata({SETTINGS_KEY: settings.to_json()})
+        self.schema = shard_schema(settings.segment_bytes).with_metadata({SETTINGS_KEY: settings.to_json()})
         self._parquet = pq.ParquetWriter(
             path,
             self.schema,
@@ -87,7 +68,7 @@ class ShardWriter:
         )
 
     def append(self, track_id: str, mels: TrackMels) -> int:
-        """Add a track's segments; returns the row number of its first."""
+        """Append a track's segments; returns the row number of its first."""
         first, count = self.rows, len(mels)
         starts = np.arange(count, dtype=np.float32) * np.float32(self.settings.segment_seconds)
         stored = pa.py_buffer(np.ascontiguousarray(mels.stored))
@@ -116,22 +97,24 @@ class ShardWriter:
         self._waiting = [rest] if len(rest) else []
 
     def finish(self, tracks: Sequence[Mapping[str, Any]]) -> None:
-        """Write what is waiting and the film's `tracks` rows, and close the file."""
+        """Write the remaining segments and the film's `tracks` rows, and close the file."""
         if self._waiting:
             self._write_group()
         self._parquet.add_key_value_metadata({TRACKS_KEY: json.dumps(list(tracks), default=_to_json).encode()})
         self.close()
+        self.is_finished = True
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         self._parquet.close()
 
 
 @contextmanager
 def write_shard(lake: Lake, film_id: str, year: int, settings: MelSettings) -> Iterator[ShardWriter]:
-    """A writer for a film's shard, which is committed on leaving if `finish` was called and rows exist.
+    """Open a writer for a film's shard, which is committed on leaving the block without an error.
 
-    Raises `LakeError` when the lake cannot be written.
+    Raises `LakeError` when the lake cannot be written, and `NeedledropError` when the block did not call `finish`;
+    nothing is committed then.
     """
     with lake.staged(shard_path(film_id, year)) as path:
         writer = ShardWriter(path, film_id, settings)
@@ -139,14 +122,16 @@ def write_shard(lake: Lake, film_id: str, year: int, settings: MelSettings) -> I
             yield writer
         finally:
             writer.close()
-        seal(path)
+        if not writer.is_finished:
+            raise NeedledropError(f"The shard of {film_id} was not finished; call `finish` with its tracks rows")
+        insert_checksums(path)
 
 
 def read_tracks(lake: Lake, shard: str) -> list[dict[str, Any]]:
-    """The film's `tracks` rows that a shard carries; raises `LakeError` when it carries none."""
+    """Read the film's `tracks` rows that a shard carries; raises `LakeError` when it carries none."""
     try:
         with lake.local_path(shard).open("rb") as file:
-            check_seal(file, shard)
+            verify_checksums(file, shard)
             metadata = pq.read_metadata(file).metadata or {}
         return list(json.loads(metadata[TRACKS_KEY], object_hook=_from_json))
     except (pa.ArrowException, OSError, ValueError, KeyError) as error:

@@ -12,8 +12,8 @@ import pyarrow as pa
 
 from storage.datasets import versions as datasets
 from storage.lake.lake import Lake
+from storage.mels.layout import COLUMNS, list_shards
 from storage.mels.verify import shard_damage
-from storage.mels.writer import COLUMNS
 from storage.tables import tables
 from storage.tables.schemas import TABLES
 from storage.views.status_views import STATUS_VIEWS
@@ -53,7 +53,7 @@ def define_mel_view(
     `only_whole` asks for it, every shard is looked at and the view is over those that are whole, so that all
     else can still be asked. Returns the shards that it leaves out; `needledrop verify` says what each has.
     """
-    shards = lake.list("mels", suffix=".parquet")
+    shards = list_shards(lake)
     if not only_whole:
         every = [lake.uri("mels") + "/year=*/page=*.parquet"] if shards else []
         try:

@@ -14,6 +14,7 @@ import duckdb
 import pyarrow as pa
 
 from storage.lake.lake import Lake
+from storage.mels.layout import list_shards
 from storage.records.takedown_list import read_takedowns
 from storage.tables.schemas import FILMS, OUTCOMES, THUMBNAILS, TRACKS
 from storage.tables.tables import latest_sql
@@ -58,7 +59,7 @@ class Snapshot:
 def take_snapshot(lake: Lake) -> Snapshot:
     """Return the newest rows as of now: whatever is committed later waits for the next version."""
     films, thumbnails, tracks, outcomes = (latest_sql(lake, t) for t in (FILMS, THUMBNAILS, TRACKS, OUTCOMES))
-    shards = tuple(lake.list("mels", suffix=".parquet"))
+    shards = tuple(list_shards(lake))
     return Snapshot(films, thumbnails, tracks, outcomes, shards, read_takedowns(lake))
 
 

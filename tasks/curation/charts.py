@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from storage.errors import LakeError
 from storage.lake.lake import Lake
 from storage.mels.reader import MelReader
-from storage.mels.settings import decibels, settings_in
+from storage.mels.settings import decibels, read_settings
 
 SPLIT_COLOURS = {"train": "#4477aa", "valid": "#ccbb44", "test": "#ee6677"}
 """Colours that the colour-blind tell apart (Paul Tol's bright scheme)."""
@@ -107,7 +107,7 @@ def _draw_mels(connection: duckdb.DuckDBPyConnection, lake: Lake, path: Path) ->
     if not rows:
         return False
     try:
-        settings = settings_in(lake, rows[0][0])
+        settings = read_settings(lake, rows[0][0])
         reader = MelReader(lake, sorted({row[0] for row in rows}), settings)
         positions = reader.locate([row[0] for row in rows], [row[1] for row in rows])
     except LakeError:

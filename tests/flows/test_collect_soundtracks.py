@@ -23,7 +23,7 @@ from prefect.task_runners import ProcessPoolTaskRunner
 from flows.collect_soundtracks import collect_soundtracks
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
-from storage.mels.settings import settings_of
+from storage.mels.settings import parse_settings
 from storage.tables import tables
 from storage.tables.schemas import BREAKERS, FILMS, FLOW_RUNS, OUTCOMES, TRACKS
 from tasks.soundtracks.extraction.film import Extraction
@@ -163,7 +163,7 @@ def test_a_lake_keeps_to_one_encoding_and_says_so_before_any_work(lake: Lake, mu
     first = collect_soundtracks(lake=lake.root, music=[music], encoding="float16", limit=1)
     again = collect_soundtracks(lake=lake.root, music=[music], limit=1)
     assert first["films"] == again["films"] == 1
-    found = [settings_of(shard, pq.read_schema(Path(lake.root, shard)).metadata) for shard in lake.list("mels")]
+    found = [parse_settings(shard, pq.read_schema(Path(lake.root, shard)).metadata) for shard in lake.list("mels")]
     assert [settings.encoding for settings in found] == ["float16", "float16"]
     with pytest.raises(InputError, match="are float16, so they cannot become uint8"):
         collect_soundtracks(lake=lake.root, music=[music], encoding="uint8")

@@ -12,7 +12,7 @@ from PIL import Image
 
 from storage.datasets import versions as datasets
 from storage.lake.lake import Lake
-from storage.mels.reader import shard_path
+from storage.mels.layout import shard_path
 from storage.mels.settings import MelSettings, decibels
 from storage.mels.writer import TrackMels, write_shard
 from storage.tables.tables import open_tables

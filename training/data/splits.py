@@ -20,7 +20,7 @@ from storage.datasets import versions as datasets
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.mels.reader import MelReader
-from storage.mels.settings import settings_in
+from storage.mels.settings import read_settings
 
 SPLITS = ("train", "valid", "test")
 
@@ -86,7 +86,7 @@ def load_split(lake: Lake, version: str, split: str) -> Split:
             "curate again with other split years or more films"
         )
     shards = sorted(segments["shard"].unique().to_pylist())
-    mels = MelReader(lake, shards, settings_in(lake, shards[0]))
+    mels = MelReader(lake, shards, read_settings(lake, shards[0]))
     film_ids = films["film_id"].to_pylist()
     tracks, owner, first = _group_tracks(segments, film_ids)
     return Split(

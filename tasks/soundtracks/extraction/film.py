@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from storage.errors import ItemError, LakeError, Retry
 from storage.lake.lake import Lake
-from storage.mels.reader import shard_path
+from storage.mels.layout import shard_path
 from storage.mels.settings import MelSettings
 from storage.mels.writer import ShardWriter, TrackMels, write_shard
 from storage.records.outcomes import Outcome, Stage, from_error, ok

@@ -111,7 +111,7 @@ class Reopener:
             _settings, added = read_mels(beside, result.shard)
             new = {row["track_id"]: {**row, "shard": shard} for row in result.rows}
             kept = [row for row in read_tracks(lake, shard) if row["track_id"] not in new]
-            first_rows = add_tracks(lake, film.film_id, film.year or 0, shard, added, [*kept, *new.values()])
+            first_rows = add_tracks(lake, shard, added, [*kept, *new.values()])
         for track_id, row in new.items():
             row.pop("run_id", None)
             row["first_row"] = first_rows.get(track_id)

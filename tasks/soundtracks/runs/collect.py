@@ -16,7 +16,7 @@ from typing import Any
 from storage.coordination.leases import LeaseKeeper
 from storage.errors import ItemError, Retry, SourcePaused
 from storage.lake.lake import Lake
-from storage.mels.reader import shard_path
+from storage.mels.layout import shard_path
 from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage, Status, from_error
 from storage.tables import tables

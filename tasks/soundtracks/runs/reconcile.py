@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from storage.coordination.leases import is_leased
 from storage.lake.lake import Lake
+from storage.mels.layout import film_id_of, list_shards
 from storage.mels.writer import read_tracks
 from storage.records import outcomes
 from storage.records.outcomes import REASONS, Outcome, Stage, Status, ok
@@ -23,8 +24,7 @@ from storage.tables.schemas import OUTCOMES, TRACKS
 
 def done_films(lake: Lake) -> dict[str, str]:
     """film_id -> shard of every film whose music is committed."""
-    shards = lake.list("mels", suffix=".parquet")
-    return {name.rsplit("page=", 1)[1].removesuffix(".parquet"): name for name in shards if "page=" in name}
+    return {film_id_of(shard): shard for shard in list_shards(lake)}
 
 
 def recover(lake: Lake, run_id: str) -> int:

@@ -9,9 +9,8 @@ from typing import Any, Literal
 
 from storage.errors import InputError
 from storage.lake.lake import Lake
-from storage.mels.settings import MelSettings
+from storage.mels.settings import Encoding, MelSettings, ShortTracks, lake_encoding
 from storage.records.outcomes import REASONS, Stage
-from tasks.soundtracks.extraction.lake_encoding import encoding_of
 from tasks.soundtracks.matching.film_index import Catalogue
 from tasks.soundtracks.models import Film
 from tasks.soundtracks.sources.music_folder import check_music
@@ -38,8 +37,8 @@ class SoundtrackSettings:
     most_rechecks: int = 200
     pace: float = 1.0
     workers: int = 2
-    short_tracks: Literal["pad", "refuse"] = "refuse"
-    encoding: Literal["uint8", "float16"] | None = None
+    short_tracks: ShortTracks = MelSettings.short_tracks
+    encoding: Encoding | None = None
     runner: Literal["workers", "processes", "dask"] = "workers"
     dask_address: str | None = None
 
@@ -56,7 +55,7 @@ class SoundtrackSettings:
     @property
     def mels(self) -> MelSettings:
         """How samples become mels in this run."""
-        return MelSettings(self.encoding or "uint8", self.short_tracks)
+        return MelSettings(self.encoding or MelSettings.encoding, self.short_tracks)
 
     def check(self) -> None:
         """Raise `InputError` for what a person must mend before a run can start."""
@@ -88,13 +87,13 @@ class SoundtrackSettings:
 
         Segments of two encodings cannot stand in one batch. Raises `InputError` when another is asked for.
         """
-        found = encoding_of(lake)
+        found = lake_encoding(lake)
         if found and self.encoding and found != self.encoding:
             raise InputError(
                 f"The mels in {lake.root} are {found}, so they cannot become {self.encoding}; "
                 f"leave --encoding out, or collect into another lake"
             )
-        return replace(self, encoding=found or self.encoding or "uint8")
+        return replace(self, encoding=found or self.encoding or MelSettings.encoding)
 
     def chosen(self, films: Sequence[Film], catalogue: Catalogue) -> list[Film]:
         """Of the planned films, those that a person wants in this run. Raises `InputError` for an unknown one."""

@@ -48,8 +48,7 @@ def take_down(lake: Lake, item: str, because: str, run_id: str) -> Purged:
     else:
         for row in rows:
             if row["segments"] and lake.exists(row["shard"]):
-                year = int(row["shard"].split("year=")[1].split("/")[0])
-                blank_track(lake, row["film_id"], year, row["shard"], row["track_id"])
+                blank_track(lake, row["shard"], row["track_id"])
     for row in rows:
         _remove_audio(lake, row)
     _record(lake, item, is_film, rows, because, run_id)

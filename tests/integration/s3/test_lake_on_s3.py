@@ -117,7 +117,7 @@ def test_a_shard_rewritten_at_the_same_size_is_fetched_again_and_the_old_copy_go
     elsewhere = Lake(lake.root, cache_folder=str(tmp_path / "elsewhere"))
     MelReader(elsewhere, [shard], MelSettings())
     old, size = elsewhere.local_path(shard), lake.size_bytes(shard)
-    blank_track(lake, "wiki-1", 2021, shard, "folder:1")
+    blank_track(lake, shard, "folder:1")
     lake.write_bytes(lake.read_bytes(shard)[:size].ljust(size, b" "), shard)
     assert lake.size_bytes(shard) == size
     new = elsewhere.local_path(shard)
@@ -129,7 +129,7 @@ def test_what_was_taken_down_is_silent_in_a_reader_that_had_a_copy(lake):
     fill(lake)
     shard = lake.list("mels")[3]
     MelReader(lake, [shard], MelSettings())
-    blank_track(lake, "wiki-3", 2023, shard, "folder:3")
+    blank_track(lake, shard, "folder:3")
     stored = np.empty((1, *MelSettings().shape), np.uint8)
     reader = MelReader(lake, [shard], MelSettings())
     reader.gather(np.array([0]), stored)

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from storage.errors import InputError, LakeError
-from storage.mels.reader import MelReader, shard_path
+from storage.mels.layout import shard_path
+from storage.mels.reader import MelReader
 from storage.mels.settings import MelSettings, decibels
 from storage.mels.verify import recorded_tracks, shard_damage
 from storage.mels.writer import TrackMels, read_tracks, write_shard
@@ -52,7 +53,6 @@ def test_a_batch_holds_what_was_written(lake, settings):
     reader = MelReader(lake, [one, two], settings)
     positions = reader.locate([two, one, two, one], [299, 4, 0, 0])
     out = np.empty((4, *settings.shape), settings.dtype)
-    reader.read_ahead(positions)
     reader.gather(positions, out)
     expected = [mels_two[0].stored[299], mels_one[1].stored[1], mels_two[0].stored[0], mels_one[0].stored[0]]
     assert np.array_equal(out, np.stack(expected))
@@ -158,9 +158,9 @@ def test_disagreement_with_the_tracks_table_is_found_and_nothing_is_repaired(lak
     tables.append(lake, TRACKS, [row], "later")
     before = lake.read_bytes(shard)
     [(what, _)] = shard_damage(lake, shard, recorded_tracks(lake)[shard], deep=False)
-    assert what == "and the table tracks say different things of track m:1"
+    assert what == "disagrees with the table tracks about track m:1"
     assert [what for what, _ in shard_damage(lake, shard, [], deep=False)] == [
-        f"holds track m:{number}, which the table tracks does not say" for number in (0, 1)
+        f"holds track m:{number}, which the table tracks lacks" for number in (0, 1)
     ]
     assert lake.read_bytes(shard) == before
 

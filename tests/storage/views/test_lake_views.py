@@ -9,7 +9,7 @@ import pytest
 
 from needledrop.cli.inspect.sql import ask
 from storage.datasets import versions as datasets
-from storage.mels.reader import shard_path
+from storage.mels.layout import shard_path
 from storage.mels.settings import MelSettings
 from storage.mels.writer import TrackMels, write_shard
 from storage.metrics.records import connect_metrics, refresh_views

@@ -183,7 +183,7 @@ def test_a_track_that_was_taken_down_leaves_every_version_whole(lake_with_mels):
     lake = lake_with_mels.committed()
     curate(lake, DEFAULT, "run", charts=False)
     shard = lake_with_mels.tracks["wiki-03", "folder:3-0"]["shard"]
-    blank_track(lake, "wiki-03", 2018, shard, "folder:3-0")
+    blank_track(lake, shard, "folder:3-0")
     lake_with_mels.tracks["wiki-03", "folder:3-0"] |= {"decision": "rejected", "segments": None}
     lake_with_mels.committed("second")
     assert found(lake) == []

@@ -65,7 +65,7 @@ def test_blocks_of_any_length_give_the_same_segments(music):
 
 def test_a_short_track_is_padded_or_refused(music):
     samples = music(4)[0]
-    mels = segment_mels([samples], SETTINGS, "a")
+    mels = segment_mels([samples], MelSettings(short_tracks="pad"), "a")
     assert mels.padded_seconds[0] == pytest.approx(SETTINGS.segment_seconds - 4)
     with pytest.raises(ItemError) as caught:
         segment_mels([samples], MelSettings(short_tracks="refuse"), "a")
