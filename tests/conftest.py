@@ -7,9 +7,14 @@ import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from storage.lake.lake import Lake
+    from training.evaluation.baseline_rankings import HeldOut
+    from training.evaluation.embeddings import Embeddings
 
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
@@ -83,3 +88,86 @@ def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     yield mount
     for folder in mounted:
         subprocess.run(["umount", str(folder)], check=True)
+
+
+MEASURED_VERSION = "v1"
+MEASURED_LANGUAGES = ("Tamil", "Hindi", "English")
+
+
+@pytest.fixture(scope="session")
+def held_out() -> HeldOut:
+    """24 test films in three languages with four tracks each."""
+    from training.evaluation.baseline_rankings import HeldOut
+
+    owners = tuple((f"t{film}-{track}", f"f{film}") for film in range(24) for track in range(4))
+    language = {f"f{film}": MEASURED_LANGUAGES[film % 3] for film in range(24)}
+    return HeldOut(MEASURED_VERSION, "segments8", tuple(sorted(owners)), language, language, frozenset())
+
+
+@pytest.fixture(scope="session")
+def measured(tmp_path_factory: pytest.TempPathFactory, held_out: HeldOut) -> Lake:
+    """A measured version without any training: "All" finds each film's own corner of the space, "Im" is noise."""
+    import numpy as np
+
+    from storage.tables.tables import open_tables
+    from training.evaluation.baselines import record_controls
+    from training.evaluation.confidence import record_confidence
+    from training.evaluation.embeddings import Embeddings
+
+    lake = open_tables(str(tmp_path_factory.mktemp("measured")))
+    _write_measured_version(lake, held_out)
+    random = np.random.default_rng(0)
+    corner = {film: random.normal(size=16) for film in held_out.films}
+    owner = dict(held_out.owners)
+    tracks = np.array([corner[owner[track]] + 1.5 * random.normal(size=16) for track in held_out.tracks])
+    for system in ("All", "Im"):
+        queries = [corner[film] if system == "All" else random.normal(size=16) for film in held_out.films]
+        films = Embeddings(held_out.films, np.array(queries))
+        noisier = Embeddings(held_out.tracks, tracks + 2 * random.normal(size=tracks.shape))
+        _record_measured_run(lake, held_out, system, films, Embeddings(held_out.tracks, tracks), noisier)
+    record_controls(lake, MEASURED_VERSION)
+    record_confidence(lake, MEASURED_VERSION, draws=300)
+    return lake
+
+
+def _write_measured_version(lake: Lake, held_out: HeldOut) -> None:
+    """The data-set version's films and tracks, with text that must be escaped and a link that must not be followed."""
+    import pyarrow as pa
+
+    from storage.datasets import versions as datasets
+
+    films = [
+        {"film_id": f, "title": f'Film {f} <b>"&', "year": 2023 + i % 2, "split": "test", "url": "javascript:alert(1)"}
+        | {"tags": [f"2023 {held_out.language[f]}-language films"]}
+        for i, f in enumerate(held_out.films)
+    ]
+    films += [
+        {"film_id": f"train-{name}", "title": name, "year": 2020, "split": "train", "tags": [f"{name}-language films"]}
+        for name in MEASURED_LANGUAGES
+    ]
+    tracks = [{"track_id": t, "film_id": f, "title": f"Theme {t}", "split": "test"} for t, f in held_out.owners]
+    for file in datasets.FILES:
+        rows = {datasets.FILMS_FILE.name: films, datasets.TRACKS_FILE.name: tracks}.get(file.name, [])
+        lake.write_table(pa.Table.from_pylist(rows, file.schema), f"datasets/{MEASURED_VERSION}/{file.name}")
+    lake.write_json({}, f"datasets/{MEASURED_VERSION}/manifest.json")
+
+
+def _record_measured_run(
+    lake: Lake, held_out: HeldOut, system: str, films: Embeddings, tracks: Embeddings, from_one_segment: Embeddings
+) -> None:
+    """A completed run of a system with its embeddings, epochs and ranks."""
+    from storage.metrics.records import Epoch, Run, record_epoch, record_ranks, record_run
+    from training.evaluation.embeddings import save_embeddings
+    from training.evaluation.ranking import rank_tracks
+
+    folder = f"models/{system}-run"
+    run = Run(f"{system}-run", system, "small", 0, MEASURED_VERSION, state="completed", model_folder=folder)
+    save_embeddings(lake, films, f"{folder}/test-films.parquet")
+    save_embeddings(lake, films, f"{folder}/test-films-years.parquet")
+    save_embeddings(lake, tracks, f"{folder}/test-tracks.parquet")
+    save_embeddings(lake, from_one_segment, f"{folder}/test-tracks-segments1.parquet")
+    record_run(lake, run)
+    for epoch in range(4):
+        record_epoch(lake, Epoch(run.run_id, epoch, train_loss=3 - 0.5 * epoch, valid_loss=3.2 - 0.4 * epoch))
+    for policy, embedded in (("segments8", tracks), ("segments1", from_one_segment)):
+        record_ranks(lake, run.run_id, rank_tracks(films, embedded, held_out.owners).to_arrow(policy))

@@ -35,7 +35,7 @@ from needledrop.cli.options import (
     Youtube,
 )
 from needledrop.cli.run_flow import embedded
-from needledrop.cli.summary import print_summary
+from needledrop.cli.tables.refresh_summary import print_summary
 
 
 def register(app: typer.Typer) -> None:

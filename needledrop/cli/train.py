@@ -100,6 +100,6 @@ def train_command(
         else:
             done = train_and_evaluate(**parameters)
     if int(os.environ.get("RANK", "0")) == 0:
-        from needledrop.cli.training_table import print_training
+        from needledrop.cli.tables.training_table import print_training
 
         print_training(lake, done)

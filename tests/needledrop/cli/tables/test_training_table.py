@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from needledrop.cli.training_table import measured_rows, training_table
+from needledrop.cli.tables.training_table import measured_rows, training_table
 from storage.metrics.records import connect_metrics
 
 
