@@ -21,14 +21,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `training` sets it, an
 
 from benchmarks.made_up import made_up_lake
 from storage.lake.lake import Lake
-from training.config import SYSTEMS, chosen_settings
+from training.config import SYSTEMS, Job, chosen_settings
 from training.data.batches import FilmInputs
 from training.data.splits import load_split, newest_version
-from training.loop.checkpoint import Job, LoopState
+from training.loop.checkpoint import LoopState
 from training.loop.device import Machine, open_machine
-from training.loop.train import EpochReport, Loop
+from training.loop.train import EpochReport, Loop, LoopInputs
 from training.model.factory import build_model
-from training.model.objective import Task
 
 
 def main() -> None:
@@ -67,7 +66,7 @@ def _loop(lake: Lake, preset: str, system: str, batch: int, micro_batch: int | N
     splits = [load_split(lake, version, name) for name in ("train", "valid")]
     built = build_model(row, settings, splits[0], 0)
     inputs = [FilmInputs(split, row, settings, built.tokenizer) for split in splits]
-    return Loop(lake, Task(Job("benchmark", row, settings, 0, version), built.model, *splits, *inputs), machine, None)
+    return Loop(lake, LoopInputs(Job("benchmark", row, settings, 0, version), built.model, *splits, *inputs), machine, None)
 
 
 def _described(report: EpochReport) -> str:

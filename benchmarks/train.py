@@ -30,15 +30,13 @@ from tokenizers import Tokenizer
 
 from benchmarks.made_up import made_up_lake
 from storage.lake.lake import Lake
-from training.config import SYSTEMS, chosen_settings
+from training.config import SYSTEMS, Job, chosen_settings
 from training.data.batches import Batch, FilmInputs, Films, Tracks, prefetched
 from training.data.splits import load_split, newest_version
 from training.data.text import pad_tokens, query_text, tag_words
-from training.loop.checkpoint import Job
 from training.loop.device import Machine, open_machine
-from training.loop.train import Loop
+from training.loop.train import Loop, LoopInputs
 from training.model.factory import build_model
-from training.model.objective import Task
 
 Samples = npt.NDArray[np.float32]
 SAMPLE_RATE_HZ, SEGMENT_SAMPLES = 22_050, 218_736
@@ -85,32 +83,32 @@ def _loop(lake: Lake, machine: Machine) -> tuple[Loop, Tokenizer]:
     inputs = [FilmInputs(split, system, settings, built.tokenizer) for split in (train, valid)]
     job = Job("benchmark", system, settings, 0, version)
     assert built.tokenizer is not None
-    return Loop(lake, Task(job, built.model, train, valid, *inputs), machine, None), built.tokenizer
+    return Loop(lake, LoopInputs(job, built.model, train, valid, *inputs), machine, None), built.tokenizer
 
 
 def _rate(loop: Loop | None, batches: Iterator[Batch]) -> tuple[float, float]:
     """Items a second of wall time and of CPU time, after one step that is not counted; without a loop, of loading."""
     if loop:
         loop.model.train()
-        loop._update(loop.batches.make(1, 0), 0)
+        loop.update(loop.batches.make(1, 0), 0)
     items, wall, cpu = 0, time.perf_counter(), time.process_time()
     for batch in batches:
         if loop:
-            loop._update(batch, 1).item()  # the released loop reads the loss at every step
+            loop.update(batch, 1).item()  # the released loop reads the loss at every step
         items += len(batch.owner)
     return items / (time.perf_counter() - wall), items / (time.process_time() - cpu)
 
 
 def _released_batch(loop: Loop, tokenizer: Tokenizer, songs: list[Path], step: int) -> Batch:
     """A batch made as the released loader makes it: each item alone, from its files, nothing kept."""
-    split, settings, size = loop.task.train, loop.settings, loop.batches.batch
+    split, settings, size = loop.inputs.train, loop.settings, loop.batches.batch
     rng = np.random.default_rng(step)
     tracks = rng.choice(len(split.track_ids), size, replace=False)
     films = split.owner[tracks]
-    rows, pixels, codes, references = [], [], [], []
+    rows, pixels, mels, references = [], [], [], []
     for item, film in enumerate(films):
-        codes_of_item, reference = _quantised(_random_segment(songs[item % len(songs)], rng))
-        codes.append(codes_of_item)
+        quantised, reference = _quantised(_random_segment(songs[item % len(songs)], rng))
+        mels.append(quantised)
         references.append(reference)
         picture = Image.open(io.BytesIO(split.thumbnails[film] or b"")).convert("RGB")
         left, top = rng.integers(0, picture.width - 223), rng.integers(0, picture.height - 223)
@@ -119,9 +117,9 @@ def _released_batch(loop: Loop, tokenizer: Tokenizer, songs: list[Path], step: i
         rows.append(np.asarray(tokenizer.encode(text).ids[: settings.text.max_tokens], np.int32))
     tokens, mask = pad_tokens(rows, settings.text.max_tokens)
     owner, numbers = torch.arange(size), torch.from_numpy(films)
-    inputs = Films(torch.from_numpy(tokens), torch.from_numpy(mask), torch.from_numpy(np.stack(pixels)))
-    mels = Tracks(torch.from_numpy(np.stack(codes)), torch.tensor(references, dtype=torch.float32))
-    return Batch(inputs, mels, owner, numbers, torch.zeros((size, 0), dtype=torch.bool))
+    film_inputs = Films(torch.from_numpy(tokens), torch.from_numpy(mask), torch.from_numpy(np.stack(pixels)))
+    track_inputs = Tracks(torch.from_numpy(np.stack(mels)), torch.tensor(references, dtype=torch.float32))
+    return Batch(film_inputs, track_inputs, owner, numbers, torch.zeros((size, 0), dtype=torch.bool))
 
 
 def _random_segment(song: Path, rng: np.random.Generator) -> Samples:

@@ -1,7 +1,7 @@
-"""The flow that fills Table 1: systems times seeds, each trained and measured on one version of the data set.
+"""The flow for Table 1: every system with every seed, trained and evaluated on one version of the data set.
 
-A run that stands finished in the lake is not done again, one that was interrupted goes on where it was,
-and one that fails is recorded and does not lose the others.
+Finished runs are skipped, interrupted runs are resumed, and a run that fails is recorded without stopping the others.
+The tasks are in this file and not under `tasks/`, as they need both Prefect and `training`.
 """
 
 from __future__ import annotations
@@ -17,12 +17,11 @@ from pydantic import Field
 from storage.lake.lake import Lake
 from storage.tables.tables import open_tables
 from tasks.progress import Bars, bars
-from training.config import chosen_settings, chosen_systems
+from training.config import Job, chosen_settings, chosen_systems
 from training.data.splits import newest_version
-from training.evaluation.baselines import record_controls
+from training.evaluation.baselines import record_baselines
 from training.evaluation.confidence import lacks_confidence, record_confidence
-from training.experiments import anew, is_done, load_data, plan_jobs, run_experiment
-from training.loop.checkpoint import Job
+from training.experiments import is_done, load_data, next_repetition, plan_jobs, run_experiment
 from training.loop.device import Machine, open_machine
 
 
@@ -44,24 +43,24 @@ def train_and_evaluate(
     compiled: bool = False,
     again: bool = False,
 ) -> Any:
-    """Train systems on a data-set version, measure each on the held-out years, and record runs, epochs and ranks.
+    """Train systems on a data-set version, evaluate each on the held-out years, and record runs, epochs and ranks.
 
     Args:
         lake: Root of the lake: a folder, or s3://bucket/prefix.
         dataset: The version to train on; by default the newest.
         systems: All, Im, Plo, Ta, ImPlo, ImTa, TaPlo, AVCA (towers frozen), AVCA-tuned; "all" for these nine.
         preset: small (CPU-sized), paper or released.
-        seeds: One training run a system and seed; by default seed 0 alone.
+        seeds: One training run per system and seed; by default seed 0 alone.
         epochs: At most this many epochs; by default the preset's.
-        batch: Tracks a batch, over all GPUs together; by default the preset's.
-        micro_batch: Encode at most so many films or tracks at once, where a batch is too large for a GPU's memory.
+        batch: Tracks per batch, over all GPUs together; by default the preset's.
+        micro_batch: Encode at most this many films or tracks at once, for a batch too large for the GPU's memory.
         learning_rate: The highest learning rate; by default the preset's.
         patience: Epochs without a lower validation loss before training stops.
-        eval_segments: Segments whose mean is a track's embedding; the middle one alone is measured as well.
+        eval_segments: Segments whose mean is a track's embedding; the middle one alone is evaluated as well.
         text_model: Hub name or folder of pretrained BERT weights; by default the preset's.
         image_model: Hub name or folder of pretrained ViT weights; by default the preset's.
         compiled: Compile the model with torch.compile: slower to start, faster for long runs on a GPU.
-        again: Train anew also what is finished; the earlier runs stay.
+        again: Repeat finished runs under new names; the earlier runs are kept.
     """
     store = open_tables(lake)
     version = dataset or newest_version(store)
@@ -77,64 +76,76 @@ def train_and_evaluate(
         image_model=image_model,
     )
     jobs = plan_jobs(version, chosen_systems(systems or ["All"]), settings, seeds or [0])
-    jobs = [anew(store, job) for job in jobs] if again else jobs
-    waiting = [job for job in jobs if not is_done(store, job.run_id)]
+    if again:
+        jobs = [next_repetition(store, job) for job in jobs]
+    unfinished = [job for job in jobs if not is_done(store, job.run_id)]
     with open_machine() as machine, bars() as progress:
-        failures = _run(store, waiting, compiled, machine, progress)
-        if machine.is_first and (len(failures) < len(waiting) or lacks_confidence(store, version)):
-            (compare_systems.fn if machine.ranks > 1 else compare_systems)(store, version)
+        errors = _run_jobs(store, unfinished, compiled, machine, progress)
+        if machine.is_first and (len(errors) < len(unfinished) or lacks_confidence(store, version)):
+            _compare(store, version, machine)
     counts = {
         "version": version,
-        "trained": len(waiting) - len(failures),
-        "already_done": len(jobs) - len(waiting),
-        "failed": len(failures),
-        "runs": [job.run_id for job in jobs if job.run_id not in failures],
+        "trained": len(unfinished) - len(errors),
+        "already_done": len(jobs) - len(unfinished),
+        "failed": len(errors),
+        "runs": [job.run_id for job in jobs if job.run_id not in errors],
     }
-    if not failures:
+    if not errors:
         return counts
-    if len(failures) == len(jobs):
-        raise next(iter(failures.values()))
-    sentence = f"{len(failures)} of {len(jobs)} runs failed ({', '.join(failures)}); the others are measured"
-    return Completed(message=sentence, data=counts) if counts["trained"] else Failed(message=sentence)
+    if len(errors) == len(jobs):
+        raise next(iter(errors.values()))
+    message = f"{len(errors)} of {len(jobs)} runs failed ({', '.join(errors)}); the others are evaluated"
+    return Completed(message=message, data=counts) if counts["trained"] else Failed(message=message)
 
 
-def _run(lake: Lake, jobs: list[Job], compiled: bool, machine: Machine, progress: Bars) -> dict[str, BaseException]:
-    """Run the jobs one after another: each of them wants the whole machine. Returns what failed, and why.
+def _run_jobs(
+    lake: Lake, jobs: list[Job], compiled: bool, machine: Machine, progress: Bars
+) -> dict[str, BaseException]:
+    """Run the jobs one after another, as each uses the complete machine; returns the errors by run id.
 
-    Under torchrun every rank comes here, and a failure of one ends all: the others would wait for it for ever.
+    Under torchrun every rank runs this, and the first error ends all ranks: the others would wait for it forever.
     """
-    failures: dict[str, BaseException] = {}
+    errors: dict[str, BaseException] = {}
     for job in jobs:
-        if machine.ranks > 1:
+        if machine.ranks > 1:  # a task run per rank would be one too many
             train_and_measure.fn(lake, job, compiled, machine, progress)
             continue
-        named = train_and_measure.with_options(task_run_name=job.run_id)
-        state: State[None] = named(lake, job, compiled, machine, progress, return_state=True)
+        task_of_run = train_and_measure.with_options(task_run_name=job.run_id)
+        state: State[None] = task_of_run(lake, job, compiled, machine, progress, return_state=True)
         if not state.is_completed():
-            error = state.result(raise_on_failure=False)
-            failures[job.run_id] = error if isinstance(error, BaseException) else RuntimeError(str(state.message))
-            _let_go(failures[job.run_id])
+            result = state.result(raise_on_failure=False)
+            error = result if isinstance(result, BaseException) else RuntimeError(str(state.message))
+            _clear_frames(error)
+            errors[job.run_id] = error
             get_run_logger().error("%s failed: %s", job.run_id, error)
-    return failures
+    return errors
 
 
-def _let_go(error: BaseException) -> None:
-    """Empty the frames that an error keeps: a model stands in them, and the next system needs its room on the GPU."""
-    chain: BaseException | None = error
-    while chain is not None:
-        traceback.clear_frames(chain.__traceback__)
-        chain = chain.__cause__ or chain.__context__
+def _compare(lake: Lake, version: str, machine: Machine) -> None:
+    """Run the task `compare_systems`; under torchrun there is no flow run for it, so as a plain function."""
+    if machine.ranks > 1:
+        compare_systems.fn(lake, version)
+    else:
+        compare_systems(lake, version)
+
+
+def _clear_frames(error: BaseException) -> None:
+    """Clear the frames of an error's tracebacks: they keep its model, and the next system needs the GPU's memory."""
+    cause: BaseException | None = error
+    while cause is not None:
+        traceback.clear_frames(cause.__traceback__)
+        cause = cause.__cause__ or cause.__context__
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def train_and_measure(lake: Lake, job: Job, compiled: bool, machine: Machine, progress: Bars) -> None:
-    """Train one system with one seed and rank the test split with it. Never retried: it resumes by itself."""
-    shown = progress if machine.is_first else None
-    run_experiment(lake, load_data(lake, job.dataset), job, machine, compiled=compiled, on_progress=shown)
+    """Train one system with one seed and rank the test split. Never retried, as the next flow run resumes it."""
+    on_progress = progress if machine.is_first else None
+    run_experiment(lake, load_data(lake, job.dataset), job, machine, compiled=compiled, on_progress=on_progress)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
 def compare_systems(lake: Lake, version: str) -> None:
-    """Add the controls, and intervals and differences over all systems that stand measured, to the leaderboard."""
-    record_controls(lake, version)
+    """Add baselines, and intervals and differences of all evaluated systems, to the leaderboard of a version."""
+    record_baselines(lake, version)
     record_confidence(lake, version)

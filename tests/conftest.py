@@ -13,8 +13,8 @@ import pytest
 
 if TYPE_CHECKING:
     from storage.lake.lake import Lake
-    from training.evaluation.baseline_rankings import HeldOut
-    from training.evaluation.embeddings import Embeddings
+    from training.evaluation.baselines import HeldOut
+    from training.evaluation.embedding_files import Embeddings
 
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
@@ -97,7 +97,7 @@ MEASURED_LANGUAGES = ("Tamil", "Hindi", "English")
 @pytest.fixture(scope="session")
 def held_out() -> HeldOut:
     """24 test films in three languages with four tracks each."""
-    from training.evaluation.baseline_rankings import HeldOut
+    from training.evaluation.baselines import HeldOut
 
     owners = tuple((f"t{film}-{track}", f"f{film}") for film in range(24) for track in range(4))
     language = {f"f{film}": MEASURED_LANGUAGES[film % 3] for film in range(24)}
@@ -110,9 +110,9 @@ def measured(tmp_path_factory: pytest.TempPathFactory, held_out: HeldOut) -> Lak
     import numpy as np
 
     from storage.tables.tables import open_tables
-    from training.evaluation.baselines import record_controls
+    from training.evaluation.baselines import record_baselines
     from training.evaluation.confidence import record_confidence
-    from training.evaluation.embeddings import Embeddings
+    from training.evaluation.embedding_files import Embeddings
 
     lake = open_tables(str(tmp_path_factory.mktemp("measured")))
     _write_measured_version(lake, held_out)
@@ -125,7 +125,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory, held_out: HeldOut) -> Lak
         films = Embeddings(held_out.films, np.array(queries))
         noisier = Embeddings(held_out.tracks, tracks + 2 * random.normal(size=tracks.shape))
         _record_measured_run(lake, held_out, system, films, Embeddings(held_out.tracks, tracks), noisier)
-    record_controls(lake, MEASURED_VERSION)
+    record_baselines(lake, MEASURED_VERSION)
     record_confidence(lake, MEASURED_VERSION, draws=300)
     return lake
 
@@ -157,7 +157,7 @@ def _record_measured_run(
 ) -> None:
     """A completed run of a system with its embeddings, epochs and ranks."""
     from storage.metrics.records import Epoch, Run, record_epoch, record_ranks, record_run
-    from training.evaluation.embeddings import save_embeddings
+    from training.evaluation.embedding_files import save_embeddings
     from training.evaluation.ranking import rank_tracks
 
     folder = f"models/{system}-run"

@@ -1,7 +1,16 @@
-"""The model and the experiment: data, towers, loop, embeddings, ranks. No Prefect; the only room that imports torch."""
+"""The models and the experiment; the only package that imports torch. It imports no Prefect.
+
+config       systems, presets, settings and jobs as data
+experiments  run one experiment: train, embed, rank, record
+data         splits, batches, text, images
+model        towers, cross-attention, retriever, AVCA, losses
+loop         training loop, checkpoints, devices
+evaluation   embeddings, ranks, baselines, confidence
+retrieval    search music for a film
+"""
 
 import os
 
-# OpenMP threads that wait for work would spin, and on a machine that does anything else beside training they
-# take the cores from those that have work: measured fifteen times slower at a load of three. Read when torch loads.
+# OpenMP threads that wait for work would spin, and take the cores from other processes: measured fifteen times
+# slower at a load of three. Read when torch is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

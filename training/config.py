@@ -1,8 +1,8 @@
-"""The experiment as data: the systems of the paper's Table 1 as rows, and three presets of settings.
+"""Configuration of an experiment as data: systems, presets, settings, and the job of one run. Imports no torch.
 
-What a system is fed and how it is fused is a row of `SYSTEMS`; sizes, rates and rules are a `Settings`.
-The loop, the model and the evaluation read these and know no system by name. Where the paper's text
-and its released code disagree, `paper` follows the text and `released` the code without its defects;
+`SYSTEMS` has one row per system of the paper's Table 1: its inputs and its loss. `Settings` has sizes, rates and
+rules. The loop, the model and the evaluation read these and never test for a system's name. Where the paper's text
+and its released code disagree, the preset `paper` follows the text and `released` the code without its defects;
 `small` builds every tower from configuration and trains in a minute on two CPU cores.
 """
 
@@ -17,11 +17,13 @@ from typing import Any, Literal
 from storage.errors import InputError
 
 TAG_MARKER, PLOT_MARKER = "<TAG>", "<PLOT>"
+IMAGE_PIXELS = 224
+"""Width and height of the image that a film is represented by."""
 
 
 @dataclass(frozen=True)
 class System:
-    """One row of Table 1: which parts of a film make the query, and how it is learned."""
+    """One row of Table 1: the parts of a film that form the query, and the loss it is trained with."""
 
     name: str
     image: bool = False
@@ -29,16 +31,16 @@ class System:
     plot: bool = False
     loss: Literal["info_nce", "triplet"] = "info_nce"
     frozen: bool = False
-    """Text and image towers keep their pretrained weights."""
+    """The text and image towers keep their pretrained weights."""
 
     @property
     def text(self) -> bool:
-        """Whether the text tower is used."""
+        """Return whether the system has a text tower."""
         return self.tags or self.plot
 
     @property
     def markers(self) -> bool:
-        """Tags and plot are told apart by marker tokens only where both are given (paper, section 4)."""
+        """Return whether marker tokens separate tags and plot: only where both are given (paper, section 4)."""
         return self.tags and self.plot
 
 
@@ -56,12 +58,12 @@ SYSTEMS: dict[str, System] = {
         System("TaPlo", tags=True, plot=True),
     )
 }
-"""Table 1, with its baseline twice: towers frozen as released, and tuned as every other row is."""
+"""Table 1, with its AVCA baseline twice: towers frozen as released, and fine-tuned like every other row."""
 
 
 @dataclass(frozen=True)
 class TextSettings:
-    """The text tower: BERT, pretrained (a hub name or a folder) or from these sizes with random weights."""
+    """The text tower: BERT, pretrained (a hub name or a folder) or of these sizes with random weights."""
 
     pretrained: str = ""
     width: int = 768
@@ -69,10 +71,10 @@ class TextSettings:
     heads: int = 12
     mlp: int = 3072
     vocabulary: int = 30522
-    """Of a tokenizer made from the training texts, when nothing pretrained is used."""
+    """Size of the tokenizer built from the training texts where nothing pretrained is used."""
     max_tokens: int = 512
     pooling: Literal["summary", "mean"] = "summary"
-    """The [CLS] token, or the mean over words: of a random tower the summary says nothing of its words for long."""
+    """The [CLS] token, or the mean over tokens: in a randomly initialised tower [CLS] stays uninformative for long."""
 
 
 @dataclass(frozen=True)
@@ -89,7 +91,7 @@ class ImageSettings:
 
 @dataclass(frozen=True)
 class AudioSettings:
-    """The audio tower of Won et al. 2021 as the release sizes it; always trained from random weights."""
+    """The audio tower of Won et al. 2021 with the sizes of the release; always trained from random weights."""
 
     stem: tuple[int, int] = (1, 1)
     """Mel bands and frames averaged before the first convolution; (1, 1) keeps the full resolution."""
@@ -101,15 +103,15 @@ class AudioSettings:
     mlp: int = 1024
     dropout: float = 0.1
     position_deviation: float = 1.0
-    """Of positions and summary token before training: 1 as released; 0.02 leaves more of what was heard."""
+    """Initial standard deviation of position embeddings and summary token: 1 as released; 0.02 masks less signal."""
 
 
 @dataclass(frozen=True)
 class HeadSettings:
-    """From tower outputs to the shared space."""
+    """The heads that map tower outputs into the shared space."""
 
     form: Literal["paper", "code", "linear"] = "code"
-    """Embedding net: one layer (paper), two layers (code), or a plain linear map."""
+    """Embedding net: one layer (paper), two layers (code), or a plain linear map (linear)."""
     dropout: float = 0.2
     width: int = 256
     embedding: int = 64
@@ -117,7 +119,7 @@ class HeadSettings:
 
 @dataclass(frozen=True)
 class Settings:
-    """Everything that decides what a run computes; `digest` of it names the run."""
+    """Everything that determines what a run computes; its `digest` is part of the run's name."""
 
     preset: str
     text: TextSettings = field(default_factory=TextSettings)
@@ -125,14 +127,14 @@ class Settings:
     audio: AudioSettings = field(default_factory=AudioSettings)
     head: HeadSettings = field(default_factory=HeadSettings)
     fixed_paragraph: tuple[str, ...] = ()
-    """Systems that read a plot's first paragraph in training too; all others draw one at random."""
+    """Systems that always read a plot's first paragraph in training; all others draw one at random."""
     keep_years: bool = False
-    """Keep a tag's release year: at test time it is a word that training never saw."""
+    """Keep release years in tags: at test time such a year is a word that never occurred in training."""
     mask_same_film: bool = False
-    """Leave another track of the same film out of the negatives (the paper counts it as wrong)."""
+    """Exclude other tracks of the same film from the negatives (the paper counts them as negatives)."""
     triplet_negatives: Literal["one", "all"] = "one"
-    """Wrong films that an item is told from: one at random (release), whose triplet is soon met and teaches nothing
-    more, or every other film of the batch."""
+    """Negative films per item: one at random (release), whose triplet soon has no loss left, or every other film of
+    the batch."""
     optimiser: Literal["adam", "adamw"] = "adam"
     learning_rate: float = 1e-5
     weight_decay: float = 0.0
@@ -141,18 +143,34 @@ class Settings:
     clip_norm: float = 1.0
     batch: int = 16
     micro_batch: int | None = None
-    """Films or tracks encoded at once where the batch is too large for memory (`training.loop.gradient_cache`)."""
+    """Films or tracks encoded at once where the batch does not fit in memory (`training.loop.gradient_cache`)."""
     epochs: int = 100
     patience: int = 3
     """Epochs without a lower validation loss before training stops."""
     eval_segments: int = 8
-    """Evenly spaced segments whose mean is a track's embedding; 1 takes the middle one."""
+    """Number of evenly spaced segments whose mean is a track's embedding; 1 takes the middle one."""
 
     @property
     def digest(self) -> str:
-        """Eight hexadecimal digits that change with any setting; one that is not set is as if it did not exist."""
-        chosen = {name: value for name, value in asdict(self).items() if value is not None}
-        return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()[:8]
+        """Return eight hexadecimal digits that change with any setting; a setting of None does not count."""
+        values = {name: value for name, value in asdict(self).items() if value is not None}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run: what its `config.json` holds next to the tower configurations, and what names the run."""
+
+    run_id: str
+    system: System
+    settings: Settings
+    seed: int
+    dataset: str
+
+    def identity(self) -> dict[str, Any]:
+        """Return what two runs must share for one to resume from the other's checkpoint."""
+        settings = json.loads(json.dumps(asdict(self.settings)))
+        return {"system": self.system.name, "seed": self.seed, "dataset": self.dataset, "settings": settings}
 
 
 _BERT = TextSettings(pretrained="bert-base-uncased")
@@ -197,31 +215,31 @@ PRESETS: dict[str, Settings] = {
 
 
 def chosen_systems(names: list[str]) -> list[System]:
-    """The systems of these names; "all" (in small letters) is the whole table, "All" the trimodal row.
+    """Return the systems of these names; "all" (in small letters) is the whole table, "All" the trimodal row.
 
-    Raises `InputError` for a name that is not in the table, and for no name at all.
+    Raises `InputError` for a name that is not in the table, and for an empty list.
     """
-    wanted = list(SYSTEMS) if "all" in names else list(dict.fromkeys(names))
-    unknown = [name for name in wanted if name not in SYSTEMS]
-    if unknown or not wanted:
+    requested = list(SYSTEMS) if "all" in names else list(dict.fromkeys(names))
+    unknown = [name for name in requested if name not in SYSTEMS]
+    if unknown or not requested:
         raise InputError(
             f"There is no system {', '.join(unknown) or '(none was named)'}; choose from {', '.join(SYSTEMS)}, "
             "or 'all' for every one of them"
         )
-    return [SYSTEMS[name] for name in wanted]
+    return [SYSTEMS[name] for name in requested]
 
 
 def chosen_settings(
     preset: str, text_model: str | None = None, image_model: str | None = None, **changes: Any
 ) -> Settings:
-    """The settings of a preset with those changes that are not None; the models are hub names or folders.
+    """Return the settings of a preset with those changes that are not None; the models are hub names or folders.
 
-    Raises `InputError` for an unknown preset or a value no run can use.
+    Raises `InputError` for an unknown preset or a value out of range.
     """
     if preset not in PRESETS:
         raise InputError(f"There is no preset {preset!r}; choose from {', '.join(PRESETS)}")
-    given = {name: value for name, value in changes.items() if value is not None}
-    settings = dataclasses.replace(PRESETS[preset], **given)
+    overrides = {name: value for name, value in changes.items() if value is not None}
+    settings = dataclasses.replace(PRESETS[preset], **overrides)
     if text_model:
         settings = dataclasses.replace(settings, text=dataclasses.replace(settings.text, pretrained=text_model))
     if image_model:
@@ -236,7 +254,7 @@ def chosen_settings(
 
 
 def settings_from_json(value: dict[str, Any]) -> Settings:
-    """The settings that a model folder's config.json holds."""
+    """Return the settings stored in a model folder's config.json."""
     parts = {"text": TextSettings, "image": ImageSettings, "audio": AudioSettings, "head": HeadSettings}
     built: dict[str, Any] = {name: part(**value[name]) for name, part in parts.items()}
     built["audio"] = dataclasses.replace(built["audio"], stem=tuple(value["audio"]["stem"]))

@@ -1,7 +1,7 @@
-"""One experiment from data to ranks: train a system, embed the held-out films, rank, record.
+"""Run one experiment from data to ranks: train a system, embed the held-out films, rank, record.
 
-Written for whoever drives it (a flow, torchrun, a test) to call once a system and seed. What is done
-already is not done again: a finished run is only read, an unfinished one goes on.
+Called once per system and seed, by a flow, under torchrun or in a test. An unfinished run is resumed from its
+checkpoint.
 """
 
 from __future__ import annotations
@@ -17,29 +17,19 @@ import pyarrow as pa
 
 from storage.lake.lake import Lake
 from storage.metrics import records as metrics
-from training.config import Settings, System
+from training.config import Job, Settings, System
 from training.data.batches import FilmInputs
 from training.data.splits import Split, load_split
-from training.evaluation.embed import embed_films, embed_tracks, track_owners
-from training.evaluation.embeddings import FILMS_FILE, PARITY_TRACKS_FILE, TRACKS_FILE, YEARS_FILE, save_embeddings
+from training.evaluation.embedding_files import FILMS_FILE, PARITY_TRACKS_FILE, TRACKS_FILE, YEARS_FILE, save_embeddings
+from training.evaluation.embeddings import embed_films, embed_tracks, track_owners
 from training.evaluation.ranking import rank_tracks
-from training.loop.checkpoint import (
-    CONFIG,
-    FOLDER,
-    Job,
-    check_same_job,
-    load_config,
-    load_model,
-    read_state,
-    save_config,
-)
+from training.loop.checkpoint import CONFIG, FOLDER, check_same_job, load_config, load_model, read_state, save_config
 from training.loop.device import Machine
-from training.loop.train import EpochReport, train
+from training.loop.train import EpochReport, LoopInputs, train
 from training.model.factory import Built, build_model
-from training.model.objective import Task
 
 OnProgress = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and how much there is."""
+"""Progress callback (description, completed, total)."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +43,12 @@ class Data:
 
 
 def load_data(lake: Lake, version: str) -> Data:
-    """All splits of a version. Raises `InputError` when one of them is empty."""
+    """Load all splits of a version. Raises `InputError` when one of them is empty."""
     return Data(version, *(load_split(lake, version, split) for split in ("train", "valid", "test")))
 
 
 def plan_jobs(version: str, systems: Sequence[System], settings: Settings, seeds: Sequence[int]) -> list[Job]:
-    """Every system with every seed; the same data, system, settings and seed give the same `run_id`."""
+    """Return one job per system and seed; the same data, system, settings and seed have the same `run_id`."""
     return [
         Job(
             f"{version}-{system.name}-{settings.preset}-s{seed}-{settings.digest}",
@@ -72,8 +62,11 @@ def plan_jobs(version: str, systems: Sequence[System], settings: Settings, seeds
     ]
 
 
-def anew(lake: Lake, job: Job) -> Job:
-    """The job under the first name that is not done: an earlier run stays, an interrupted repetition goes on."""
+def next_repetition(lake: Lake, job: Job) -> Job:
+    """Return the job under the first run id (ID, ID-2, ID-3, …) that is not done.
+
+    Earlier runs are kept, and an interrupted repetition is resumed.
+    """
     repetition = job
     for number in itertools.count(2):
         if not is_done(lake, repetition.run_id):
@@ -83,15 +76,15 @@ def anew(lake: Lake, job: Job) -> Job:
 
 
 def is_done(lake: Lake, run_id: str) -> bool:
-    """Whether a run has been trained to its end and its ranks are recorded."""
+    """Return whether a run has finished training and its ranks are recorded."""
     state = read_state(lake, run_id)
     if state is None or not state.finished:
         return False
     with metrics.connect_metrics(lake) as connection:
-        found = connection.execute(
+        completed = connection.execute(
             "SELECT count(*) FROM runs WHERE run_id = ? AND state = 'completed'", [run_id]
         ).fetchall()
-    return found != [(0,)]
+    return completed != [(0,)]
 
 
 def run_experiment(
@@ -103,9 +96,9 @@ def run_experiment(
     compiled: bool = False,
     on_progress: OnProgress | None = None,
 ) -> None:
-    """Train (or go on training) one system, then rank the test split with its best weights and record all of it.
+    """Train (or resume training) one system, then rank the test split with its best weights and record everything.
 
-    Raises whatever stopped it, after the run is recorded as failed; a signal leaves it as running.
+    Any exception is raised after the run is recorded as failed; after SIGINT or SIGTERM it stays recorded as running.
     """
     run = metrics.Run(
         run_id=job.run_id,
@@ -122,7 +115,7 @@ def run_experiment(
     try:
         _train(lake, data, job, machine, compiled, on_progress)
         if machine.is_first:
-            _measure(lake, data, job, machine, on_progress)
+            _evaluate(lake, data, job, machine, on_progress)
     except Exception as error:
         if machine.is_first:
             failed = replace(run, state="failed", message=str(error)[:500], finished_at=datetime.now(UTC))
@@ -136,7 +129,7 @@ def _train(lake: Lake, data: Data, job: Job, machine: Machine, compiled: bool, o
     built = _open_or_build(lake, data, job, machine)
     if compiled:
         built.model.compile(dynamic=True)
-    inputs = [FilmInputs(split, job.system, job.settings, built.tokenizer) for split in (data.train, data.valid)]
+    film_inputs = [FilmInputs(split, job.system, job.settings, built.tokenizer) for split in (data.train, data.valid)]
 
     def record(report: EpochReport) -> None:
         metrics.record_epoch(lake, metrics.Epoch(job.run_id, **vars(report)))
@@ -145,11 +138,11 @@ def _train(lake: Lake, data: Data, job: Job, machine: Machine, compiled: bool, o
         if on_progress:
             on_progress(f"train {job.system.name} (seed {job.seed})", done, steps)
 
-    train(lake, Task(job, built.model, data.train, data.valid, *inputs), machine, record, on_step)
+    train(lake, LoopInputs(job, built.model, data.train, data.valid, *film_inputs), machine, record, on_step)
 
 
 def _open_or_build(lake: Lake, data: Data, job: Job, machine: Machine) -> Built:
-    """The folder's model if the run has begun, else a new one with its config.json committed."""
+    """Return the model of the run's folder if training has started, else a new one with its config.json committed."""
     if lake.exists(FOLDER, job.run_id, CONFIG):
         check_same_job(lake, job)
         if read_state(lake, job.run_id) is not None:
@@ -160,8 +153,8 @@ def _open_or_build(lake: Lake, data: Data, job: Job, machine: Machine) -> Built:
     return built
 
 
-def _measure(lake: Lake, data: Data, job: Job, machine: Machine, on_progress: OnProgress | None) -> None:
-    """Embed and rank the test split with the best weights: as the settings say, and as Table 1 from one segment."""
+def _evaluate(lake: Lake, data: Data, job: Job, machine: Machine, on_progress: OnProgress | None) -> None:
+    """Embed and rank the test split with the best weights: from the settings' number of segments, and from one."""
     _, built = load_model(lake, job.run_id)
     model, test = built.model.to(machine.device), data.test
     inputs = FilmInputs(test, job.system, job.settings, built.tokenizer)
@@ -178,9 +171,9 @@ def _measure(lake: Lake, data: Data, job: Job, machine: Machine, on_progress: On
     films = embed_films(model, test, inputs, machine)
     save_embeddings(lake, films, FOLDER, job.run_id, FILMS_FILE)
     if job.system.tags:
-        otherwise = replace(job.settings, keep_years=not job.settings.keep_years)
-        turned = embed_films(model, test, FilmInputs(test, job.system, otherwise, built.tokenizer), machine)
-        save_embeddings(lake, turned, FOLDER, job.run_id, YEARS_FILE)
+        inverted = replace(job.settings, keep_years=not job.settings.keep_years)
+        other_films = embed_films(model, test, FilmInputs(test, job.system, inverted, built.tokenizer), machine)
+        save_embeddings(lake, other_films, FOLDER, job.run_id, YEARS_FILE)
     ranked = []
     for segments, file in files.items():
         tracks = embed_tracks(model, test, segments, machine, on_done)
@@ -191,7 +184,7 @@ def _measure(lake: Lake, data: Data, job: Job, machine: Machine, on_progress: On
 
 
 def code_version() -> str | None:
-    """The commit that this code stands at, with "-changed" when files differ from it; None outside a checkout."""
+    """Return the commit of this code, with "-changed" if files differ from it; None outside a checkout."""
     here = Path(__file__).parent
     try:
         shown = subprocess.run(

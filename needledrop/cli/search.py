@@ -51,7 +51,7 @@ def search_command(
             opened, run_id, query, count, machine, all_tracks=all_tracks,
             on_progress=lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
-    columns = ["place", "title", "artist", "film", "score"]
+    columns = ["rank", "title", "artist", "film", "score"]
     if not sys.stdout.isatty():
         columns += ["track_id", "url"]
     answer(columns, [tuple(getattr(track, name) for name in columns) for track in found])

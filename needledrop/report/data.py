@@ -15,7 +15,7 @@ from storage.lake.lake import Lake
 from storage.metrics.records import connect_metrics, refresh_views
 from storage.metrics.schema import RECALL_AT
 from training.evaluation.confidence import REFERENCE
-from training.evaluation.embeddings import PARITY_POLICY
+from training.evaluation.embedding_files import PARITY_POLICY
 
 Intervals = dict[str, tuple[float, float]]
 """Metric -> both ends of its 95 % interval over films."""

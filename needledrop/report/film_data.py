@@ -9,7 +9,7 @@ import duckdb
 
 from needledrop.report.rows import Row, rows
 from storage.lake.lake import Lake
-from training.evaluation.embeddings import FILMS_FILE, TRACKS_FILE, load_embeddings
+from training.evaluation.embedding_files import FILMS_FILE, TRACKS_FILE, load_embeddings
 from training.evaluation.ranking import top_tracks
 
 FILMS_SHOWN = 10

@@ -11,7 +11,7 @@ from needledrop.report.data import Report, System
 from needledrop.report.rows import Row
 from needledrop.report.table import number, rank_number
 from storage.metrics.schema import RECALL_AT
-from training.evaluation.resampling import CONFIDENCE, DRAWS
+from training.evaluation.confidence import CONFIDENCE, DRAWS
 
 BINS = 20
 _COMPARED = {"r_at_10": "R@10, points", "medr": "Median rank", "map": "mAP"}

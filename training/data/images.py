@@ -1,7 +1,7 @@
-"""A film's picture as 224 x 224 pixels: decoded once, then cropped afresh for every batch.
+"""A film's image as 224 x 224 pixels: decoded once, then cropped for every batch.
 
-A film without a picture gets a neutral grey one, so that a system with an image tower can be asked
-about any film. Grey, palette and CMYK pictures become RGB, tiny ones are enlarged.
+A film without an image gets a neutral grey one, so that a system with an image tower accepts any film. Grey,
+palette and CMYK images become RGB, tiny ones are enlarged.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from storage.errors import InputError
-from training.model.towers import IMAGE_PIXELS
+from training.config import IMAGE_PIXELS
 
 NEUTRAL_GREY = 127
 LONGEST_SIDE = 4 * IMAGE_PIXELS
-"""A banner longer than this is cut in the middle before it is kept: memory stays bounded."""
+"""A longer image is cropped to its middle before it is cached, which bounds the memory."""
 
 
-class Pictures:
-    """The pictures of some films; each is decoded when it is first wanted, and kept (about 200 kB each)."""
+class Images:
+    """The images of a split's films; each is decoded at its first use and cached (about 200 kB each)."""
 
     def __init__(self, film_ids: Sequence[str], jpegs: Sequence[bytes | None]) -> None:
         self._film_ids = film_ids
@@ -30,7 +30,7 @@ class Pictures:
         self._decoded: list[NDArray[np.uint8] | None] = [None] * len(jpegs)
 
     def crop(self, film: int, across: float, down: float) -> NDArray[np.uint8]:
-        """[3, 224, 224] of film number `film`; 0.5, 0.5 is the centre, 0 and 1 are the ends of the free play."""
+        """Return a crop [3, 224, 224] of film number `film`; (0.5, 0.5) is the centre, 0 and 1 are the edges."""
         pixels = self._decoded[film]
         if pixels is None:
             pixels = self._decoded[film] = self._decode(film)
@@ -43,17 +43,17 @@ class Pictures:
         if jpeg is None:
             return np.full((IMAGE_PIXELS, IMAGE_PIXELS, 3), NEUTRAL_GREY, np.uint8)
         try:
-            return shorter_side_224(Image.open(io.BytesIO(jpeg)))
+            return resize_shorter_side(Image.open(io.BytesIO(jpeg)))
         except (OSError, ValueError, Image.DecompressionBombError) as error:
             raise InputError(
-                f"The thumbnail of film {self._film_ids[film]} is not a picture ({error}); "
+                f"The thumbnail of film {self._film_ids[film]} is not an image ({error}); "
                 "collect the films again and make a new version"
             ) from error
 
 
-def shorter_side_224(picture: Image.Image) -> NDArray[np.uint8]:
-    """RGB [height, width, 3] with the shorter side at 224 pixels and the longer at 896 at most."""
-    rgb = picture.convert("RGB")
+def resize_shorter_side(image: Image.Image) -> NDArray[np.uint8]:
+    """Return RGB [height, width, 3] with a shorter side of 224 pixels and a longer one of at most 896."""
+    rgb = image.convert("RGB")
     scale = IMAGE_PIXELS / min(rgb.size)
     size = (max(IMAGE_PIXELS, round(rgb.width * scale)), max(IMAGE_PIXELS, round(rgb.height * scale)))
     if rgb.size != size:

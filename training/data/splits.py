@@ -1,8 +1,7 @@
-"""A data-set version as training reads it: one split's films, tracks, and where their segments stand.
+"""A split of a data-set version in memory: its films, their tracks, and the positions of the tracks' segments.
 
-Everything small is in memory (ids, words, JPEG bytes, a row number a segment); the mels stay in their
-memory-mapped shards. What is drawn at random is a function of the seed, the epoch and the step alone,
-so any batch of any epoch can be made again: after a crash, in another process, on another rank.
+Everything small is loaded (ids, text, JPEG bytes, one row number per segment); the mels stay in their memory-mapped
+shards.
 """
 
 from __future__ import annotations
@@ -27,28 +26,28 @@ SPLITS = ("train", "valid", "test")
 
 @dataclass(frozen=True)
 class Split:
-    """The films of one split that have music, and their tracks; rows of `owner` point into the films."""
+    """The films of one split that have tracks, and these tracks; the arrays index into the tuples."""
 
     name: str
     film_ids: tuple[str, ...]
     years: tuple[int, ...]
     tags: tuple[tuple[str, ...], ...]
     plots: tuple[tuple[str, ...], ...]
-    """Paragraphs that are not empty; a film without any has none."""
+    """The paragraphs of each film that are not empty, maybe none."""
     thumbnails: tuple[bytes | None, ...]
     track_ids: tuple[str, ...]
     owner: NDArray[np.int64]
-    """[tracks]: the film a track belongs to."""
+    """[tracks]: the index of the film that a track belongs to."""
     first_segment: NDArray[np.int64]
     """[tracks + 1]: a track's segments are `positions[first_segment[t] : first_segment[t + 1]]`."""
     positions: NDArray[np.int64]
-    """[segments]: where the reader finds each."""
+    """[segments]: the position of each segment in `mels`."""
     mels: MelReader
 
     def even_segments(self, track: int, count: int) -> NDArray[np.int64]:
-        """Positions of `count` evenly spaced segments of a track, first and last included; the middle one for 1.
+        """Return the positions of `count` evenly spaced segments of a track, first and last included.
 
-        A track with fewer segments gives all it has.
+        The middle segment for a count of 1; all segments of a track that has fewer.
         """
         own = self.positions[self.first_segment[track] : self.first_segment[track + 1]]
         if count == 1:
@@ -59,10 +58,7 @@ class Split:
 
 
 def newest_version(lake: Lake) -> str:
-    """The data-set version that stands for the lake now.
-
-    Raises `InputError` when there is none yet.
-    """
+    """Return the lake's current data-set version. Raises `InputError` when there is none yet."""
     version = datasets.current(lake)
     if version is None:
         raise InputError("This lake has no data set version to train on; run `needledrop curate` first")
@@ -70,19 +66,18 @@ def newest_version(lake: Lake) -> str:
 
 
 def load_split(lake: Lake, version: str, split: str) -> Split:
-    """One split of a version, its shards mapped.
+    """Load one split of a version and map its shards.
 
-    Raises `InputError` for a version that is not there or a split without films or tracks, `LakeError`
+    Raises `InputError` for a version that does not exist or a split without films or tracks, `LakeError`
     for a shard that is missing or damaged.
     """
     datasets.read_manifest(lake, version)
-    films = _read(lake, version, "films.parquet", split)
-    segments = _read(lake, version, "segments.parquet", split)
-    with_music = pc.is_in(films["film_id"], value_set=pc.unique(segments["film_id"]))
-    films = films.filter(with_music)
+    films = _read(lake, version, datasets.FILMS_FILE, split)
+    segments = _read(lake, version, datasets.SEGMENTS_FILE, split)
+    films = films.filter(pc.is_in(films["film_id"], value_set=pc.unique(segments["film_id"])))
     if not len(films):
         raise InputError(
-            f"The {split} split of {version} has no film with music, so nothing can be learned or measured on it; "
+            f"The {split} split of {version} has no film with music, so nothing can be trained or evaluated on it; "
             "curate again with other split years or more films"
         )
     shards = sorted(segments["shard"].unique().to_pylist())
@@ -104,8 +99,8 @@ def load_split(lake: Lake, version: str, split: str) -> Split:
     )
 
 
-def _read(lake: Lake, version: str, file: str, split: str) -> pa.Table:
-    path = lake.local_path(datasets.FOLDER, version, file)
+def _read(lake: Lake, version: str, file: datasets.VersionFile, split: str) -> pa.Table:
+    path = lake.local_path(datasets.FOLDER, version, file.name)
     return pq.read_table(path, filters=[("split", "=", split)])
 
 
@@ -116,9 +111,9 @@ def _paragraphs(plot: Sequence[str] | None) -> tuple[str, ...]:
 def _group_tracks(
     segments: pa.Table, film_ids: Sequence[str]
 ) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.int64]]:
-    """Track ids, their films' rows and first segments; segments stand in order of film, track and time.
+    """Return track ids, the index of each track's film, and first segments; rows are sorted by film, track and time.
 
-    A track that two films of the split share stays one track a film.
+    A recording that two films of the split share is one track per film.
     """
     film, track = segments["film_id"].to_numpy(), segments["track_id"].to_numpy()
     starts = np.flatnonzero(np.r_[True, (film[1:] != film[:-1]) | (track[1:] != track[:-1])])

@@ -1,8 +1,8 @@
-"""Text as tokens: what a film's query says in words, and the WordPiece tokenizer that cuts it up.
+"""Text as tokens: the words of a film's query, and the WordPiece tokenizer.
 
-A pretrained text tower brings its tokenizer; a tower built from configuration gets a WordPiece
-vocabulary made from the training texts. The vocabulary is counted here and not by the library's
-trainer, whose ties fall differently in every process: the same texts must give the same tokens.
+A pretrained text tower comes with its tokenizer; a tower built from configuration gets a WordPiece vocabulary built
+from the training texts. The vocabulary is counted here and not by the library's trainer, which breaks ties
+differently in every process: the same texts must give the same tokens.
 """
 
 from __future__ import annotations
@@ -18,46 +18,46 @@ from training.config import PLOT_MARKER, TAG_MARKER, System
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 LENGTH_BUCKETS = (16, 32, 64, 96, 128, 192, 256, 384, 512)
-"""Texts are padded to one of these lengths, so that a compiled model meets few shapes."""
+"""Texts are padded to one of these lengths, so that a compiled model sees few shapes."""
 
 _YEAR = re.compile(r"^(1[89]|20)\d\ds?$")
 _LONGEST_PIECE = 4
 _SMALLEST_COUNT = 2
-"""A word seen once in training teaches nothing that its pieces do not."""
+"""A word that occurs only once in training is no better known than its pieces."""
 
 
 def tag_words(tags: Sequence[str], keep_years: bool) -> str:
-    """A film's category names as one bag of words, without "films", which stands in every one of them.
+    """Return the distinct words of a film's category names, without "films", which all of them contain.
 
     Years are dropped unless kept for parity with the release: a test film's year never occurs in training.
     """
     words = (word for tag in tags for word in tag.split())
-    kept = [word for word in words if word.lower() != "films" and (keep_years or not _YEAR.match(word))]
-    return " ".join(dict.fromkeys(kept))
+    informative = [word for word in words if word.lower() != "films" and (keep_years or not _YEAR.match(word))]
+    return " ".join(dict.fromkeys(informative))
 
 
 def query_text(system: System, tags: str, paragraph: str) -> str:
-    """What the text tower reads for a system: both parts with their markers, or the one part alone."""
+    """Return the text that a system's tower reads: tags and plot with their markers, or the one of them it uses."""
     if system.markers:
         return f"{TAG_MARKER} {tags} {PLOT_MARKER} {paragraph}"
     return tags if system.tags else paragraph
 
 
 def build_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
-    """A WordPiece tokenizer of at most `vocabulary` entries, the same for the same texts.
+    """Build a WordPiece tokenizer of at most `vocabulary` entries, the same for the same texts.
 
-    It holds every character alone and inside a word, then the most frequent words, and of the room
-    that is left a quarter goes to the most frequent word endings.
+    It has every character, at the start of a word and inside one; three quarters of the remaining entries are the most
+    frequent words, one quarter the most frequent word endings.
     """
     words = _count_words(texts)
     characters = sorted({character for word in words for character in word})
     pieces = [*SPECIAL_TOKENS, *characters, *(f"##{character}" for character in characters)]
-    room = max(vocabulary - len(pieces) - 2, 0)  # two markers are added below
+    remaining = max(vocabulary - len(pieces) - 2, 0)  # two markers are added below
     frequent = [word for word, count in _by_count(words) if count >= _SMALLEST_COUNT and len(word) > 1]
     endings = _by_count(_count_endings(words))
-    chosen = frequent[: room - room // 4]
-    chosen += [f"##{ending}" for ending, _ in endings[: room - len(chosen)]]
-    vocabulary_ids = {piece: number for number, piece in enumerate(dict.fromkeys([*pieces, *chosen]))}
+    selected = frequent[: remaining - remaining // 4]
+    selected += [f"##{ending}" for ending, _ in endings[: remaining - len(selected)]]
+    vocabulary_ids = {piece: number for number, piece in enumerate(dict.fromkeys([*pieces, *selected]))}
     tokenizer = Tokenizer(models.WordPiece(vocabulary_ids, unk_token="[UNK]", max_input_chars_per_word=100))  # noqa: S106
     tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
@@ -68,37 +68,37 @@ def build_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
 
 
 def with_markers(tokenizer: Tokenizer) -> Tokenizer:
-    """The tokenizer with `<TAG>` and `<PLOT>` as one token each, found before lower-casing."""
+    """Add `<TAG>` and `<PLOT>` as one token each, matched before lower-casing; returns the tokenizer."""
     tokenizer.add_special_tokens([AddedToken(marker, normalized=False) for marker in (TAG_MARKER, PLOT_MARKER)])
     return tokenizer
 
 
 def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], max_tokens: int) -> list[np.ndarray]:
-    """The token numbers of each text, int32, cut on the right to `max_tokens` with the end marker kept."""
+    """Return the token ids of each text, int32, truncated on the right to `max_tokens` including the end marker."""
     tokenizer.enable_truncation(max_tokens)
     tokenizer.no_padding()
     return [np.asarray(encoding.ids, np.int32) for encoding in tokenizer.encode_batch(list(texts))]
 
 
 def pad_tokens(rows: Sequence[np.ndarray], max_tokens: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of tokens as one int64 array [rows, length] and its bool mask; length is the smallest bucket that fits.
+    """Return token ids as one int64 array [rows, length] and its bool mask; length is the smallest bucket that fits.
 
-    The padding number is 0 in every BERT vocabulary.
+    The padding id is 0 in every BERT vocabulary.
     """
     longest = max(len(row) for row in rows)
     length = min(next((bucket for bucket in LENGTH_BUCKETS if bucket >= longest), longest), max(max_tokens, longest))
     tokens = np.zeros((len(rows), length), np.int64)
-    for row, numbers in zip(tokens, rows, strict=True):
-        row[: len(numbers)] = numbers
+    for row, ids in zip(tokens, rows, strict=True):
+        row[: len(ids)] = ids
     return tokens, np.arange(length) < np.array([len(row) for row in rows])[:, None]
 
 
 def _count_words(texts: Iterable[str]) -> Counter[str]:
     normalise = normalizers.BertNormalizer(lowercase=True).normalize_str
-    cut = pre_tokenizers.BertPreTokenizer().pre_tokenize_str
+    split = pre_tokenizers.BertPreTokenizer().pre_tokenize_str
     counts: Counter[str] = Counter()
     for text in texts:
-        counts.update(word for word, _ in cut(normalise(text)))
+        counts.update(word for word, _ in split(normalise(text)))
     return counts
 
 
@@ -111,5 +111,5 @@ def _count_endings(words: Counter[str]) -> Counter[str]:
 
 
 def _by_count(counts: Counter[str]) -> list[tuple[str, int]]:
-    """Most frequent first; equals in alphabetical order, so that the result does not hang on hashing."""
+    """Sort by count, largest first; ties alphabetically, so that the result does not depend on hashing."""
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))

@@ -1,85 +1,80 @@
-"""Embeddings that carry their ids, and are joined by id only.
+"""Embed a split with a model: every film's query and every track's audio, under their ids.
 
-The order of rows means nothing here: ranks are looked up by film and track id, so a shuffled or partial
-file can never pair a film with another film's music.
+A track's embedding is the mean of its normalised segments, K of them evenly spaced; a query is made from the film's
+tags, first paragraph and centre crop. Both are computed by the functions that training calls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.parquet as pq
+import torch
+import torch.nn.functional as F
 
-from storage.errors import LakeError, NeedledropError
-from storage.lake.lake import Lake
+from training.data.batches import CENTRE, FilmInputs, gather_mels
+from training.data.splits import Split
+from training.evaluation.embedding_files import Embeddings
+from training.loop.device import Machine, halve_until_it_fits
+from training.model.factory import Model
 
-FILMS_FILE, TRACKS_FILE = "test-films.parquet", "test-tracks.parquet"
-"""Embeddings of the test split in a model folder, tracks from as many segments as the run's settings say."""
-YEARS_FILE = "test-films-years.parquet"
-"""The same films with the years in their tags if training dropped them, without if it kept them."""
-PARITY_TRACKS_FILE, PARITY_POLICY = "test-tracks-segments1.parquet", "segments1"
-"""The same tracks from their middle segment alone, as in the paper's Table 1, and what their ranks are called."""
+FILMS_AT_ONCE = 32
+SEGMENTS_AT_ONCE = 64
+"""8 MB of mels; larger batches gain nothing on a CPU and little on a GPU. Fewer are tried where the GPU is full."""
+
+OnDone = Callable[[int], None]
+"""Progress callback (number of items embedded since the last call)."""
 
 
-@dataclass(frozen=True)
-class Embeddings:
-    """Vectors float32 [n, d] under n distinct ids.
+def embed_films(
+    model: Model, split: Split, inputs: FilmInputs, machine: Machine, on_done: OnDone | None = None
+) -> Embeddings:
+    """Return the query of every film of a split, [films, d].
 
-    Raises `NeedledropError` for NaN or infinity, an id twice, or shapes that do not fit: none of these may
-    become a rank.
+    Raises `NeedledropError` for NaN or infinity, `InputError` where not even one film fits on the GPU.
     """
+    model.eval()
+    vectors = []
 
-    ids: tuple[str, ...]
-    vectors: npt.NDArray[np.float32]
+    def encode(start: int, stop: int) -> None:
+        films = machine.move(inputs.gather(np.arange(start, stop), [CENTRE] * (stop - start)))
+        with torch.no_grad(), machine.autocast():
+            vectors.append(model.encode_query(films).float().cpu())
+        if on_done:
+            on_done(stop - start)
 
-    def __post_init__(self) -> None:
-        """Refuse what could not be ranked."""
-        object.__setattr__(self, "vectors", np.ascontiguousarray(self.vectors, dtype=np.float32))
-        if self.vectors.ndim != 2 or len(self.vectors) != len(self.ids):
-            raise NeedledropError(f"{len(self.ids)} ids do not fit embeddings of shape {self.vectors.shape}")
-        if len(set(self.ids)) != len(self.ids):
-            twice = next(name for name in self.ids if self.ids.count(name) > 1)
-            raise NeedledropError(f"{twice} has two embeddings; embed each film and track once")
-        finite = np.isfinite(self.vectors).all(axis=1)
-        if not finite.all():
-            raise NeedledropError(
-                f"The embedding of {self.ids[int(np.argmin(finite))]} is not a number ({int((~finite).sum())} of "
-                f"{len(self.ids)} are not): training diverged, so lower the learning rate or train in fp32"
-            )
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    @property
-    def dimensions(self) -> int:
-        """The length d of one vector."""
-        return int(self.vectors.shape[1])
-
-    def of(self, ids: Sequence[str]) -> Embeddings:
-        """Those of these ids, in their order. Raises `NeedledropError` for one that has no embedding."""
-        at = {name: index for index, name in enumerate(self.ids)}
-        missing = next((name for name in ids if name not in at), None)
-        if missing is not None:
-            raise NeedledropError(f"{missing} has no embedding; embed the films and tracks of one version")
-        return Embeddings(tuple(ids), self.vectors[[at[name] for name in ids]])
+    halve_until_it_fits(encode, len(split.film_ids), FILMS_AT_ONCE)
+    return Embeddings(split.film_ids, torch.cat(vectors).numpy())
 
 
-def save_embeddings(lake: Lake, embeddings: Embeddings, *parts: str) -> None:
-    """Commit the embeddings as a Parquet file with the columns `id` and `vector`."""
-    flat = pa.array(embeddings.vectors.reshape(-1), pa.float32())
-    vectors = pa.FixedSizeListArray.from_arrays(flat, embeddings.dimensions)
-    lake.write_table(pa.table({"id": pa.array(embeddings.ids, pa.string()), "vector": vectors}), *parts)
+def embed_tracks(
+    model: Model, split: Split, segments: int, machine: Machine, on_done: OnDone | None = None
+) -> Embeddings:
+    """Return every track of a split as the mean of up to `segments` normalised segments, [tracks, d].
+
+    A recording that two films of the split share is embedded once. Raises as `embed_films` does.
+    """
+    model.eval()
+    row_of: dict[str, int] = {}
+    for row, track_id in enumerate(split.track_ids):
+        row_of.setdefault(track_id, row)
+    positions_by_track = [split.even_segments(row, segments) for row in row_of.values()]
+    positions = np.concatenate(positions_by_track)
+    track = np.repeat(np.arange(len(row_of)), [len(own) for own in positions_by_track])
+    vectors = []
+
+    def encode(start: int, stop: int) -> None:
+        tracks = machine.move(gather_mels(split, positions[start:stop]))
+        with torch.no_grad(), machine.autocast():
+            vectors.append(F.normalize(model.encode_audio(tracks).float(), dim=-1).cpu())
+        if on_done:
+            on_done(stop - start)
+
+    halve_until_it_fits(encode, len(positions), SEGMENTS_AT_ONCE)
+    sums = torch.zeros(len(row_of), vectors[0].shape[1]).index_add_(0, torch.from_numpy(track), torch.cat(vectors))
+    return Embeddings(tuple(row_of), F.normalize(sums, dim=-1).numpy())
 
 
-def load_embeddings(lake: Lake, *parts: str) -> Embeddings:
-    """Read embeddings that `save_embeddings` committed. Raises `LakeError` when there are none."""
-    if not lake.exists(*parts):
-        raise LakeError(f"{'/'.join(parts)} is not in the lake {lake.root}; train and evaluate the model first")
-    table = pq.read_table(lake.local_path(*parts)).combine_chunks()
-    column = table.column("vector")
-    vectors = column.combine_chunks().flatten().to_numpy().reshape(len(table), column.type.list_size)
-    return Embeddings(tuple(table.column("id").to_pylist()), vectors)
+def track_owners(split: Split) -> list[tuple[str, str]]:
+    """Return (track, film) for every track of every film; a recording that two films share is correct for both."""
+    return [(track_id, split.film_ids[film]) for track_id, film in zip(split.track_ids, split.owner, strict=True)]

@@ -1,12 +1,12 @@
-"""The model folder `models/RUN/`: what a run is, its best weights, and where it stands.
+"""Checkpoints: the model folder `models/RUN/`, written and read.
 
     config.json        system, settings, seed, data-set version, tower configurations
     tokenizer.json     if the system reads text
-    best.safetensors   the weights of the lowest validation loss: what evaluation and search load
-    last.safetensors   weights, optimiser and loop state after the last save: what a resumed run loads
+    best.safetensors   the weights of the lowest validation loss: evaluation and search load these
+    last.safetensors   weights, optimiser and loop state at the last save: a resumed run loads these
 
-Each file is committed whole, and the loop state stands inside last.safetensors, so that a kill at any
-moment leaves a state from which the run goes on to the very same bits.
+Each file is committed atomically, and the loop state is part of last.safetensors, so that a run killed at any
+moment resumes to the same bits.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from torch import Tensor, nn
 
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
-from training.config import SYSTEMS, Settings, System, settings_from_json
-from training.loop.optimiser import Stopping
+from training.config import SYSTEMS, Job, settings_from_json
+from training.loop.optimiser import EarlyStopping
 from training.model.factory import Built, rebuild_model
 
 FOLDER = "models"
@@ -35,43 +35,26 @@ _STATE = "state"
 
 
 @dataclass(frozen=True)
-class Job:
-    """One training run: what `config.json` holds beside the towers, and what names the run."""
-
-    run_id: str
-    system: System
-    settings: Settings
-    seed: int
-    dataset: str
-
-    def identity(self) -> dict[str, Any]:
-        """What two runs must share for one to go on from the other's checkpoint."""
-        settings = json.loads(json.dumps(asdict(self.settings)))
-        return {"system": self.system.name, "seed": self.seed, "dataset": self.dataset, "settings": settings}
-
-
-@dataclass(frozen=True)
 class LoopState:
-    """Where the loop stands: the next step to take, in epochs and steps counted from 0."""
+    """The progress of a run: the next epoch and step, both counted from 0, and the validation history."""
 
     epoch: int = 0
     step: int = 0
-    stopping: Stopping = field(default_factory=Stopping)
+    stopping: EarlyStopping = field(default_factory=EarlyStopping)
     finished: bool = False
 
 
 def save_config(lake: Lake, job: Job, built: Built) -> None:
-    """Commit what is needed to build the model again."""
+    """Commit what is needed to rebuild the model: tokenizer.json and config.json."""
     if built.tokenizer is not None:
         lake.write_bytes(built.tokenizer.to_str().encode(), FOLDER, job.run_id, TOKENIZER)
     lake.write_json({"run_id": job.run_id, **job.identity(), "towers": built.towers}, FOLDER, job.run_id, CONFIG)
 
 
 def load_model(lake: Lake, run_id: str, weights: str = BEST) -> tuple[Job, Built]:
-    """The model of a run with its best weights, on the CPU, in evaluation mode.
+    """Load the model of a run with its best weights, on the CPU, in evaluation mode.
 
-    Raises `LakeError` for a folder that is not there or damaged, `InputError` for weights of another
-    configuration.
+    Raises `LakeError` for a folder that is missing or damaged, `InputError` for weights of another configuration.
     """
     job, built = load_config(lake, run_id)
     _load_weights(built.model, _open(lake, run_id, weights)[0], run_id)
@@ -80,7 +63,10 @@ def load_model(lake: Lake, run_id: str, weights: str = BEST) -> tuple[Job, Built
 
 
 def load_config(lake: Lake, run_id: str) -> tuple[Job, Built]:
-    """The model of a run as its config.json describes it, with weights yet to be loaded."""
+    """Return the model that a run's config.json describes, with random weights.
+
+    Raises `LakeError` when config.json is damaged or of another version of Needledrop.
+    """
     try:
         config = json.loads(lake.read_bytes(FOLDER, run_id, CONFIG))
         system, settings = SYSTEMS[config["system"]], settings_from_json(config["settings"])
@@ -97,14 +83,13 @@ def load_config(lake: Lake, run_id: str) -> tuple[Job, Built]:
 
 def check_same_job(lake: Lake, job: Job) -> None:
     """Raise `InputError` when the folder of this run holds a run of another configuration."""
-    found = json.loads(lake.read_bytes(FOLDER, job.run_id, CONFIG))
-    wanted = job.identity()
-    other = [name for name in wanted if name != "settings" and found.get(name) != wanted[name]]
-    theirs = found.get("settings", {})
-    other += [f"settings.{name}" for name in wanted["settings"] if theirs.get(name) != wanted["settings"][name]]
-    if other:
+    stored, requested = json.loads(lake.read_bytes(FOLDER, job.run_id, CONFIG)), job.identity()
+    different = [name for name in requested if name != "settings" and stored.get(name) != requested[name]]
+    old, new = stored.get("settings", {}), requested["settings"]
+    different += [f"settings.{name}" for name in new if old.get(name) != new[name]]
+    if different:
         raise InputError(
-            f"The checkpoint in models/{job.run_id} is of another configuration ({', '.join(other)} differ); "
+            f"The checkpoint in models/{job.run_id} is of another configuration ({', '.join(different)} differ); "
             "train under another name or delete that folder"
         )
 
@@ -118,42 +103,42 @@ def save_best(lake: Lake, run_id: str, model: nn.Module, epoch: int, loss: float
 def save_last(
     lake: Lake, run_id: str, model: nn.Module, optimiser: torch.optim.Optimizer, loss_sum: Tensor, state: LoopState
 ) -> None:
-    """Commit everything that the next step depends on."""
+    """Commit everything that the next step depends on: weights, optimiser, running loss and loop state."""
     tensors = {_MODEL + name: value for name, value in model.state_dict().items()}
-    for weight, parts in optimiser.state_dict()["state"].items():
-        tensors.update({f"{_OPTIMISER}{weight}.{name}": value for name, value in parts.items()})
+    for weight, moments in optimiser.state_dict()["state"].items():
+        tensors.update({f"{_OPTIMISER}{weight}.{name}": value for name, value in moments.items()})
     _save(lake, run_id, LAST, {**tensors, _LOSS_SUM: loss_sum}, asdict(state))
 
 
 def load_last(
     lake: Lake, run_id: str, model: nn.Module, optimiser: torch.optim.Optimizer, loss_sum: Tensor
 ) -> LoopState:
-    """Put weights, optimiser and the epoch's loss so far back where `save_last` found them."""
+    """Restore weights, optimiser and the epoch's running loss as `save_last` stored them; returns the loop state."""
     tensors, state = _open(lake, run_id, LAST)
     _load_weights(model, tensors, run_id)
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith(_OPTIMISER):
-            weight, part = name.removeprefix(_OPTIMISER).split(".")
-            moments.setdefault(int(weight), {})[part] = value
+            weight, moment = name.removeprefix(_OPTIMISER).split(".")
+            moments.setdefault(int(weight), {})[moment] = value
     optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
     loss_sum.copy_(tensors[_LOSS_SUM])
-    return LoopState(**{**state, "stopping": Stopping(**state["stopping"])})
+    return LoopState(**{**state, "stopping": EarlyStopping(**state["stopping"])})
 
 
 def read_state(lake: Lake, run_id: str) -> LoopState | None:
-    """Where a run stands, or None if it has not saved yet."""
+    """Return the loop state of a run, or None if it has not saved a checkpoint yet."""
     if not lake.exists(FOLDER, run_id, LAST):
         return None
     with safe_open(lake.local_path(FOLDER, run_id, LAST), "pt") as file:
         state = json.loads(file.metadata()[_STATE])
-    return LoopState(**{**state, "stopping": Stopping(**state["stopping"])})
+    return LoopState(**{**state, "stopping": EarlyStopping(**state["stopping"])})
 
 
 def _save(lake: Lake, run_id: str, name: str, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
-    ready = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
+    on_cpu = {key: value.detach().cpu().contiguous() for key, value in tensors.items()}
     with lake.staged(FOLDER, run_id, name) as path:
-        save_file(ready, path, {_STATE: json.dumps(state)})
+        save_file(on_cpu, path, {_STATE: json.dumps(state)})
 
 
 def _open(lake: Lake, run_id: str, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Stopping cleanly: Ctrl-C and SIGTERM wait for the step at hand, so that nothing is left half changed."""
+"""Defer SIGINT (Ctrl-C) and SIGTERM until the end of a training step, so that the run stops with a checkpoint."""
 
 from __future__ import annotations
 
@@ -10,27 +10,27 @@ from typing import Any
 
 
 @contextlib.contextmanager
-def signals_after_step() -> Iterator[list[int]]:
-    """Collects SIGINT and SIGTERM, and delivers the first on leaving; a second one takes effect at once.
+def defer_signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM in the list, and deliver the first on exit; a second one takes effect at once.
 
-    Only the main thread hears signals: elsewhere the list stays empty.
+    Python delivers signals to the main thread only: in another thread the list stays empty.
     """
     received: list[int] = []
     if threading.current_thread() is not threading.main_thread():
         yield received
         return
     handlers: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    # A job that a script started in the background ignores SIGINT, and shall go on ignoring it.
+    # A job that a script started in the background ignores SIGINT, and continues to ignore it.
     previous = {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
 
-    def note(number: int, _frame: Any) -> None:
+    def collect(number: int, _frame: Any) -> None:
         if received:
             signal.signal(number, previous[number])
             signal.raise_signal(number)
         received.append(number)
 
     for number in previous:
-        signal.signal(number, note)
+        signal.signal(number, collect)
     try:
         yield received
     finally:

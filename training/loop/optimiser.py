@@ -1,7 +1,7 @@
-"""How weights move: which are decayed, the learning rate of a step, and when to stop.
+"""The optimiser with its weight decay, the learning-rate schedule, and early stopping.
 
-Pure functions and one small record, so that a resumed run needs no scheduler object: the rate is a
-function of the step, and patience is three numbers in the checkpoint.
+Pure functions and one small record, so that a resumed run needs no scheduler object: the learning rate is a function
+of the step, and the state of early stopping is three numbers in the checkpoint.
 """
 
 from __future__ import annotations
@@ -15,33 +15,33 @@ from torch import nn
 from training.config import Settings
 
 SMALLEST_SHARE = 0.02
-"""Of the peak rate, where the cosine ends: a last epoch at zero would be wasted."""
+"""The cosine schedule ends at this fraction of the peak rate: a last epoch at zero would be wasted."""
 
 
 @dataclass(frozen=True)
-class Stopping:
-    """How validation has gone: the lowest loss, the epoch it came in (counted from 0), epochs since."""
+class EarlyStopping:
+    """The validation history: the lowest loss, its epoch (counted from 0), and the number of epochs since."""
 
     best_loss: float = math.inf
     best_epoch: int = -1
     epochs_since: int = 0
 
-    def after(self, epoch: int, loss: float) -> Stopping:
-        """The record with one more epoch; a loss that is not a number is no improvement.
+    def after(self, epoch: int, loss: float) -> EarlyStopping:
+        """Return the history with one more epoch; a NaN loss is no improvement.
 
-        Where validation is too small to be measured (infinite in every epoch), the newest weights are the best.
+        Where the validation split is too small for a loss (infinite in every epoch), the newest weights are the best.
         """
         if loss < self.best_loss or loss == self.best_loss == math.inf:
-            return Stopping(loss, epoch, 0)
-        return Stopping(self.best_loss, self.best_epoch, self.epochs_since + 1)
+            return EarlyStopping(loss, epoch, 0)
+        return EarlyStopping(self.best_loss, self.best_epoch, self.epochs_since + 1)
 
     def is_due(self, patience: int) -> bool:
-        """Whether `patience` epochs in a row brought no lower loss."""
+        """Return whether the last `patience` epochs had no lower loss."""
         return self.epochs_since >= patience
 
 
 def learning_rate_at(step: int, steps: int, settings: Settings) -> float:
-    """The rate of optimiser step `step` of `steps`, counted from 0: linear warm-up, then constant or cosine."""
+    """Return the learning rate of step `step` of `steps`, counted from 0: linear warm-up, then constant or cosine."""
     warm_up = round(settings.warm_up_share * steps)
     if step < warm_up:
         return settings.learning_rate * (step + 1) / warm_up
@@ -53,9 +53,9 @@ def learning_rate_at(step: int, steps: int, settings: Settings) -> float:
 
 
 def build_optimiser(model: nn.Module, settings: Settings, device: torch.device) -> torch.optim.Optimizer:
-    """Adam (decay as an L2 term on every weight, as released) or AdamW (decay on matrices only).
+    """Return Adam (decay as an L2 term on every weight, as released) or AdamW (decay on matrices only).
 
-    One-dimensional weights are biases, norms and scales: pulling those to zero has no use.
+    One-dimensional weights are biases, norms and scales, which need no decay.
     """
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     fused = device.type == "cuda"
@@ -69,6 +69,6 @@ def build_optimiser(model: nn.Module, settings: Settings, device: torch.device) 
 
 
 def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Give every group this rate."""
+    """Set the learning rate of every parameter group."""
     for group in optimiser.param_groups:
         group["lr"] = rate

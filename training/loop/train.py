@@ -1,9 +1,9 @@
-"""The training loop: one, for every system, on a CPU, a GPU or several.
+"""The training loop: one for every system, on a CPU, a GPU or several.
 
-    while epochs are left:  take every batch once, measure the validation loss, save, stop if it no longer falls
+    for each epoch:  train on every batch once, measure the validation loss, save, stop early if it no longer falls
 
-Every batch and every draw of dropout is a function of (seed, epoch, step), and the folder keeps weights,
-optimiser and place in the epoch. So a run that was killed goes on to the same bits as one that was not.
+Every batch and every dropout mask is a function of (seed, epoch, step), and the checkpoint holds weights, optimiser
+and the position in the epoch. So a run that was killed resumes to the same bits as one that was not.
 """
 
 from __future__ import annotations
@@ -20,25 +20,39 @@ from torch import Tensor, nn
 
 from storage.errors import InputError
 from storage.lake.lake import Lake
-from training.data.batches import Batch, TrainingBatches, prefetched
+from training.config import Job
+from training.data.batches import Batch, FilmInputs, TrainingBatches, prefetched, validation_batches
+from training.data.splits import Split
 from training.loop.checkpoint import LoopState, load_last, read_state, save_best, save_last
-from training.loop.device import Machine, explained_memory, training_flops
-from training.loop.gradient_cache import backward_in_pieces
-from training.loop.interrupts import signals_after_step
+from training.loop.device import Machine, explain_out_of_memory, training_flops
+from training.loop.gradient_cache import backward_in_micro_batches, encode_in_micro_batches
+from training.loop.interrupts import defer_signals
 from training.loop.optimiser import build_optimiser, learning_rate_at, set_learning_rate
 from training.model.factory import Model
-from training.model.objective import Task, batch_loss, validation_loss
+from training.model.losses import batch_loss
 
 SAVE_SECONDS = 600.0
-"""The most work a kill can cost within a long epoch."""
+"""Longest time between two checkpoints within an epoch: the work that a kill can lose."""
 
 OnStep = Callable[[int, int], None]
-"""Told the number of steps done and the number there are."""
+"""Progress callback (completed steps, total steps)."""
+
+
+@dataclass(frozen=True)
+class LoopInputs:
+    """What the loop works on: the job, its model, and both splits as the system reads them."""
+
+    job: Job
+    model: Model
+    train: Split
+    valid: Split
+    train_inputs: FilmInputs
+    valid_inputs: FilmInputs
 
 
 @dataclass(frozen=True)
 class EpochReport:
-    """What one epoch gave and cost; the rates count the steps since the epoch's start or resume."""
+    """Losses and costs of one epoch; speeds are over the steps since the epoch's start or its resumption."""
 
     epoch: int
     train_loss: float
@@ -53,47 +67,47 @@ class EpochReport:
 
 
 class Loop:
-    """A run in memory: the model, its optimiser, the batches, and where it stands."""
+    """A run in memory: the model, its optimiser, the batches, and the loop state."""
 
-    def __init__(self, lake: Lake, task: Task, machine: Machine, on_step: OnStep | None) -> None:
-        self.lake, self.task, self.machine, self.on_step = lake, task, machine, on_step
-        self.settings, self.run_id = task.job.settings, task.job.run_id
+    def __init__(self, lake: Lake, inputs: LoopInputs, machine: Machine, on_step: OnStep | None) -> None:
+        self.lake, self.inputs, self.machine, self.on_step = lake, inputs, machine, on_step
+        self.settings, self.run_id, self.seed = inputs.job.settings, inputs.job.run_id, inputs.job.seed
         share = (machine.rank, machine.ranks)
-        self.batches = TrainingBatches(task.train, task.train_inputs, self.settings, task.job.seed, share)
-        self.model = _with_shared_statistics(task.model.to(machine.device), machine)
+        self.batches = TrainingBatches(inputs.train, inputs.train_inputs, self.settings, self.seed, share)
+        self.model = _with_synchronised_batch_norm(inputs.model.to(machine.device), machine)
         self.optimiser = build_optimiser(self.model, self.settings, machine.device)
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=machine.device)
         self.state, self.saved_at = LoopState(), time.monotonic()
         if read_state(lake, self.run_id) is not None:
             self.state = load_last(lake, self.run_id, self.model, self.optimiser, self.loss_sum)
-        self.piece = min(self.settings.micro_batch or self.batches.share, self.batches.share)
-        self.flops_per_item = _flops_per_item(self.model, machine, self.batches, self.piece)
+        self.micro_batch = min(self.settings.micro_batch or self.batches.share, self.batches.share)
+        self.flops_per_item = _flops_per_item(self.model, machine, self.batches, self.micro_batch)
 
     def run_epoch(self, received: list[int]) -> EpochReport | None:
-        """Take the epoch's remaining batches and measure; None when a signal asked to stop before its end."""
-        epoch, first, waited, begun = self.state.epoch, self.state.step, 0.0, time.monotonic()
+        """Train on the epoch's remaining batches and validate; None when a signal in `received` stopped it earlier."""
+        epoch, first, waited, started = self.state.epoch, self.state.step, 0.0, time.monotonic()
         self.model.train()
-        with contextlib.closing(prefetched(self._batch_of(epoch), first, self.batches.steps)) as ready:
+        with contextlib.closing(prefetched(self._batch_of(epoch), first, self.batches.steps)) as batches:
             for step in range(first, self.batches.steps):
                 waited -= time.monotonic()
-                batch = self.machine.move(next(ready))
+                batch = self.machine.move(next(batches))
                 waited += time.monotonic()
-                self.loss_sum += self._update(batch, epoch * self.batches.steps + step)
+                self.loss_sum += self.update(batch, epoch * self.batches.steps + step)
                 self.state = replace(self.state, step=step + 1)
                 if received or time.monotonic() - self.saved_at > SAVE_SECONDS:
                     self.save()
                 if received:
                     return None
-        train_loss = self.machine.agree(self.loss_sum.item() / self.batches.steps)  # waits for the device
-        trained = time.monotonic() - begun
+        train_loss = self.machine.broadcast(self.loss_sum.item() / self.batches.steps)  # waits for the device
+        trained = time.monotonic() - started
         items = (self.batches.steps - first) * self.batches.batch
-        valid_loss = self.machine.agree(validation_loss(self.task, self.machine))
+        valid_loss = self.machine.broadcast(validation_loss(self.inputs, self.machine))
         return EpochReport(
             epoch=epoch,
             train_loss=train_loss,
             valid_loss=valid_loss,
             learning_rate=self._rate((epoch + 1) * self.batches.steps - 1),
-            seconds=time.monotonic() - begun,
+            seconds=time.monotonic() - started,
             items=items,
             items_per_second=items / trained,
             data_wait_share=waited / trained,
@@ -102,24 +116,24 @@ class Loop:
         )
 
     def finish_epoch(self, report: EpochReport) -> None:
-        """Keep the weights if they are the best so far, and save the start of the next epoch."""
+        """Save the weights if they are the best so far, and the loop state at the start of the next epoch."""
         stopping = self.state.stopping.after(report.epoch, report.valid_loss)
         if self.machine.is_first and stopping.best_epoch == report.epoch:
             save_best(self.lake, self.run_id, self.model, report.epoch, report.valid_loss)
-        over = report.epoch + 1 >= self.settings.epochs or stopping.is_due(self.settings.patience)
-        self.state = LoopState(report.epoch + 1, 0, stopping, over)
+        finished = report.epoch + 1 >= self.settings.epochs or stopping.is_due(self.settings.patience)
+        self.state = LoopState(report.epoch + 1, 0, stopping, finished)
         self.loss_sum.zero_()
         self.save()
 
     def save(self) -> None:
-        """Commit the last checkpoint."""
+        """Commit last.safetensors."""
         if self.machine.is_first:
             save_last(self.lake, self.run_id, self.model, self.optimiser, self.loss_sum, self.state)
         self.saved_at = time.monotonic()
 
-    def _update(self, batch: Batch, number: int) -> Tensor:
-        """Optimiser step `number` of the run; returns the loss, still on the device so that nothing waits for it."""
-        torch.manual_seed((self.task.job.seed << 40) + (self.machine.rank << 32) + number)
+    def update(self, batch: Batch, number: int) -> Tensor:
+        """Take optimiser step `number` of the run; returns the loss on the device, so that nothing waits for it."""
+        torch.manual_seed((self.seed << 40) + (self.machine.rank << 32) + number)
         set_learning_rate(self.optimiser, self._rate(number))
         self.optimiser.zero_grad(set_to_none=True)
         loss = self._backward(batch)
@@ -130,10 +144,11 @@ class Loop:
         return loss
 
     def _backward(self, batch: Batch) -> Tensor:
-        """Give every weight its gradient, in one piece or in several; returns the loss."""
-        loss_of = partial(batch_loss, self.task, batch=batch, machine=self.machine)
-        if self.piece < self.batches.share:
-            loss = backward_in_pieces(self.model, batch, self.piece, self.machine, loss_of)
+        """Compute every weight's gradient, at once or in micro-batches; returns the loss."""
+        gather = self.machine.gather
+        loss_of = partial(batch_loss, self.model, self.settings, batch=batch, gather=gather)
+        if self.micro_batch < self.batches.share:
+            loss = backward_in_micro_batches(self.model, batch, self.micro_batch, self.machine, loss_of)
         else:
             with self.machine.autocast():
                 encoded = self.model(batch)
@@ -154,15 +169,19 @@ class Loop:
 
 
 def train(
-    lake: Lake, task: Task, machine: Machine, on_epoch: Callable[[EpochReport], None], on_step: OnStep | None = None
+    lake: Lake,
+    inputs: LoopInputs,
+    machine: Machine,
+    on_epoch: Callable[[EpochReport], None],
+    on_step: OnStep | None = None,
 ) -> LoopState:
-    """Train until validation no longer improves or the epochs are over; goes on from a last checkpoint if there is one.
+    """Train until validation no longer improves or the last epoch; resumes from the last checkpoint if there is one.
 
-    SIGINT and SIGTERM take effect after the step at hand, with everything saved. Raises `InputError` when
-    the GPU is too small for the batch or no epoch brought a validation loss that is a number.
+    SIGINT and SIGTERM take effect after the current step, with a checkpoint saved. Raises `InputError` when
+    the GPU is too small for the batch or the validation loss is NaN in every epoch.
     """
-    with signals_after_step() as received, explained_memory(task.job.settings, machine.ranks):
-        loop = Loop(lake, task, machine, on_step)
+    with defer_signals() as received, explain_out_of_memory(inputs.job.settings, machine.ranks):
+        loop = Loop(lake, inputs, machine, on_step)
         while not loop.state.finished:
             report = loop.run_epoch(received)
             if report is None:
@@ -171,21 +190,41 @@ def train(
                 on_epoch(report)
             loop.finish_epoch(report)
     if loop.state.finished and loop.state.stopping.best_epoch < 0:
-        raise InputError("The loss was not a number in any epoch: training diverged; give a lower --learning-rate")
+        raise InputError("The loss was NaN in every epoch: training diverged; give a lower --learning-rate")
     return loop.state
 
 
-def _with_shared_statistics(model: Model, machine: Machine) -> Model:
-    """The model, with batch norm over the whole batch where several GPUs share it; on a CPU torch has no such layer."""
+def validation_loss(inputs: LoopInputs, machine: Machine) -> float:
+    """Return the mean loss per track over the validation split, in one fixed order with nothing drawn at random.
+
+    Every rank validates the complete split alone, with no more items at once than in training; infinite if the split
+    has no batch of two tracks.
+    """
+    model, settings, alone = inputs.model, inputs.job.settings, Machine(machine.device)
+    size = settings.micro_batch or max(settings.batch // machine.ranks, 1)
+    model.eval()
+    total, items = 0.0, 0
+    with torch.no_grad():
+        for batch in validation_batches(inputs.valid, inputs.valid_inputs, settings.batch):
+            moved = machine.move(batch)
+            with machine.autocast():
+                encoded = encode_in_micro_batches(model, moved, size)
+            total += batch_loss(model, settings, encoded, moved, alone.gather).item() * len(batch.owner)
+            items += len(batch.owner)
+    return total / items if items else float("inf")
+
+
+def _with_synchronised_batch_norm(model: Model, machine: Machine) -> Model:
+    """Return the model with batch norm over all GPUs' batch; on CPUs torch has no such layer."""
     if machine.ranks > 1 and machine.device.type == "cuda":
         return cast("Model", nn.SyncBatchNorm.convert_sync_batchnorm(model))  # type: ignore[no-untyped-call]
     return model
 
 
-def _flops_per_item(model: Model, machine: Machine, batches: TrainingBatches, piece: int) -> float:
-    """Floating-point operations of training on one track, counted on the first batch; 0 where no peak is known."""
+def _flops_per_item(model: Model, machine: Machine, batches: TrainingBatches, size: int) -> float:
+    """Return the floating-point operations of training on one track; 0 where the device's peak is unknown."""
     if machine.peak_flops is None:
         return 0.0
     trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     share = trained / sum(weight.numel() for weight in model.parameters())
-    return training_flops(model, machine.move(batches.make(0, 0)), piece, share) / batches.share
+    return training_flops(model, machine.move(batches.make(0, 0)), size, share) / batches.share

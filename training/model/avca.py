@@ -1,8 +1,8 @@
-"""The baseline of Table 1: AVCA (Mercea et al. 2022) as the release adapted it to retrieval.
+"""The baseline model of Table 1: AVCA (Mercea et al. 2022) as the release adapted it to retrieval.
 
-Text and image attend to each other as in the paper's model but keep an embedding each; the audio
-embedding depends on the audio alone, so that tracks can be indexed. Nothing reconstructs. A query is
-the normalised mean of its two normalised embeddings.
+Text and image attend to each other (`training.model.cross_attention`) but keep one embedding each; the audio embedding
+depends on the audio alone, so that tracks can be indexed. There are no reconstruction losses. A query is the
+normalised mean of its two normalised embeddings.
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from torch import Tensor, nn
 
 from training.config import Settings
 from training.data.batches import Batch, Films, Tracks
-from training.model.retriever import Encoded, FilmEncoder, embedding_net
-from training.model.towers import AudioTower
+from training.model.audio_tower import AudioTower
+from training.model.cross_attention import FilmEncoder
+from training.model.retriever import Encoded, embedding_net
 
 AVCA_DROPOUT = 0.2
 
 
 class AVCA(nn.Module):
-    """Embedding nets over the shared film encoder and the audio tower.
+    """Embedding nets over the film encoder and the audio tower.
 
-    They have the released two layers with ReLU, or are plain linear maps where the settings say so for all systems.
+    They have the released two layers with ReLU, or are linear maps where the settings select these for all systems.
     """
 
     def __init__(self, films: FilmEncoder, settings: Settings) -> None:
@@ -39,27 +40,27 @@ class AVCA(nn.Module):
         self.audio_head = embedding_net(settings.audio.width, head, nn.ReLU)
 
     def encode_query(self, films: Films) -> Tensor:
-        """[F, d]: the mean of both normalised embeddings, normalised."""
-        parts = F.normalize(self._parts(self.films(films)).float(), dim=-1)
-        return F.normalize(parts.mean(1), dim=-1)
+        """Return query embeddings [F, d]: the normalised mean of both normalised embeddings."""
+        embeddings = F.normalize(self._text_and_image(self.films(films)).float(), dim=-1)
+        return F.normalize(embeddings.mean(1), dim=-1)
 
     def encode_audio(self, tracks: Tracks) -> Tensor:
-        """[B, d]."""
-        result: Tensor = self.audio_head(self.audio(tracks.codes, tracks.ref_db))
+        """Return audio embeddings [B, d], not normalised."""
+        result: Tensor = self.audio_head(self.audio(tracks.mels, tracks.ref_db))
         return result
 
     def forward(self, batch: Batch) -> Encoded:
-        """Towers, then heads."""
-        return self.heads(self.films(batch.films), self.audio(batch.tracks.codes, batch.tracks.ref_db), batch.owner)
+        """Apply the towers, then the heads."""
+        return self.heads(self.films(batch.films), self.audio(batch.tracks.mels, batch.tracks.ref_db), batch.owner)
 
-    def heads(self, films: Tensor, sounds: Tensor, owner: Tensor) -> Encoded:
-        """The query keeps its two parts, which the triplets need apart: [B, 2, d], text first."""
-        return Encoded(self._parts(films)[owner], self.audio_head(sounds))
+    def heads(self, films: Tensor, audio: Tensor, owner: Tensor) -> Encoded:
+        """Embed the towers' outputs; the query [B, 2, d] has text and image separately, for the triplet loss."""
+        return Encoded(self._text_and_image(films)[owner], self.audio_head(audio))
 
-    def compile(self, **how: Any) -> None:
-        """Compile the towers, as the paper's model does."""
-        self.films.compile(**how)
-        self.audio.compile(**how)
+    def compile(self, **options: Any) -> None:
+        """Compile each tower separately, as `Retriever.compile` does."""
+        self.films.compile(**options)
+        self.audio.compile(**options)
 
-    def _parts(self, films: Tensor) -> Tensor:
+    def _text_and_image(self, films: Tensor) -> Tensor:
         return torch.stack([self.text_head(films[:, 0]), self.image_head(films[:, 1])], 1)

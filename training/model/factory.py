@@ -1,4 +1,4 @@
-"""Models put together from a system and settings, or again from what a model folder says."""
+"""Build a model from a system and settings, or rebuild one from the configuration in a model folder."""
 
 from __future__ import annotations
 
@@ -14,15 +14,22 @@ from training.data.batches import film_texts
 from training.data.splits import Split
 from training.data.text import build_tokenizer
 from training.model.avca import AVCA
-from training.model.retriever import FilmEncoder, Retriever
-from training.model.towers import image_tower, image_tower_from, pretrained_tokenizer, text_tower, text_tower_from
+from training.model.cross_attention import FilmEncoder
+from training.model.retriever import Retriever
+from training.model.text_image_towers import (
+    image_tower,
+    image_tower_from,
+    pretrained_tokenizer,
+    text_tower,
+    text_tower_from,
+)
 
 Model = Retriever | AVCA
 
 
 @dataclass(frozen=True)
 class Built:
-    """A model with what its folder must keep to build it again: its tokenizer and the towers' configurations."""
+    """A model with what its folder stores to rebuild it: its tokenizer and the configurations of its towers."""
 
     model: Model
     tokenizer: Tokenizer | None
@@ -30,9 +37,9 @@ class Built:
 
 
 def build_model(system: System, settings: Settings, train: Split, seed: int) -> Built:
-    """A new model: pretrained towers where the settings name them, all other weights drawn from the seed.
+    """Return a new model: pretrained towers where the settings name them, all other weights drawn from the seed.
 
-    Raises `InputError` when pretrained weights cannot be reached.
+    Raises `InputError` when pretrained weights cannot be loaded.
     """
     tokenizer = text = image = None
     configurations: dict[str, dict[str, Any]] = {}
@@ -51,14 +58,14 @@ def build_model(system: System, settings: Settings, train: Split, seed: int) -> 
 def rebuild_model(
     system: System, settings: Settings, towers: dict[str, dict[str, Any]], tokenizer: Tokenizer | None
 ) -> Built:
-    """The same architecture from stored configurations, with weights yet to be loaded; needs no hub."""
+    """Return a model of stored tower configurations with random weights, without a request to the hub."""
     text = text_tower_from(BertConfig(**towers["text"])) if "text" in towers else None
     image = image_tower_from(ViTConfig(**towers["image"])) if "image" in towers else None
     return Built(_assemble(system, settings, FilmEncoder(system, settings, text, image)), tokenizer, towers)
 
 
 def tokenizer_for(system: System, settings: Settings, train: Split) -> Tokenizer:
-    """The pretrained tower's tokenizer, or one made from the texts that the system reads in training."""
+    """Return the pretrained tower's tokenizer, or one built from the texts that the system reads in training."""
     if settings.text.pretrained:
         return pretrained_tokenizer(settings.text.pretrained)
     return build_tokenizer(film_texts(train, system, settings), settings.text.vocabulary)

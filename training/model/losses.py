@@ -1,29 +1,48 @@
-"""What is minimised, as pure functions of embeddings.
+"""Losses as pure functions of embeddings, and the loss of a system over a batch.
 
-InfoNCE follows the release's reading of the paper's equation 1: cosines times a learned scale, which
-is the inverse temperature; as printed there the temperature cancels. The triplets are the released
-adaptation of AVCA (Mercea et al. 2022).
+InfoNCE follows the release's reading of the paper's equation 1: cosines times a learned scale, the inverse
+temperature; as printed there the temperature cancels. The triplet loss is the released adaptation of AVCA
+(Mercea et al. 2022).
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-INITIAL_LOG_SCALE = math.log(1 / 0.2)
+from training.config import Settings
+from training.data.batches import Batch
+from training.model.factory import Model
+from training.model.retriever import Encoded, Retriever
+
 LARGEST_SCALE = 100.0
-"""As in CLIP: beyond it the softmax is a step and gradients vanish."""
+"""As in CLIP: beyond it the softmax is a step function and gradients vanish."""
 TRIPLET_MARGIN = 1.0
+
+Gather = Callable[[Tensor], Tensor]
+"""Concatenates the rows of all ranks, with gradients (`training.loop.device.Machine.gather`)."""
+
+
+def batch_loss(model: Model, settings: Settings, encoded: Encoded, batch: Batch, gather: Gather) -> Tensor:
+    """Return a system's loss over the batch of all ranks together, in float32.
+
+    Every rank computes the loss of the complete batch, so that the tracks of all ranks are negatives of each other.
+    """
+    query, audio = gather(encoded.query.float()), gather(encoded.audio.float())
+    if not isinstance(model, Retriever):
+        return avca_triplets(query[:, 0], query[:, 1], audio, gather(batch.negatives))
+    excluded = same_film(gather(batch.film_numbers)) if settings.mask_same_film else None
+    return info_nce(query[:, 0], audio, model.log_scale, excluded)
 
 
 def info_nce(query: Tensor, audio: Tensor, log_scale: Tensor, excluded: Tensor | None = None) -> Tensor:
-    """The mean of both directions' cross-entropies over a batch's pairs, in float32.
+    """Return the mean of both directions' cross-entropies over a batch's pairs, in float32.
 
-    `query`, `audio`: [B, d], pair i in row i, of any length. `excluded`: bool [B, B], true where a
-    pair off the diagonal must not count as wrong (another track of the same film).
+    `query`, `audio`: [B, d], pair i in row i, not necessarily normalised. `excluded`: bool [B, B], true where a
+    pair off the diagonal must not count as a negative (another track of the same film).
     """
     scale = log_scale.float().exp().clamp(max=LARGEST_SCALE)
     cosines = F.normalize(query.float(), dim=-1) @ F.normalize(audio.float(), dim=-1).T  # [B, B]
@@ -35,25 +54,25 @@ def info_nce(query: Tensor, audio: Tensor, log_scale: Tensor, excluded: Tensor |
 
 
 def same_film(films: Tensor) -> Tensor:
-    """Bool [B, B]: pairs off the diagonal whose tracks belong to one film; `films`: [B]."""
+    """Return bool [B, B]: the pairs off the diagonal whose tracks belong to one film; `films`: [B]."""
     equal = films[:, None] == films[None, :]
     return equal & ~torch.eye(len(films), dtype=torch.bool, device=films.device)
 
 
 def avca_triplets(text: Tensor, image: Tensor, audio: Tensor, negatives: Tensor) -> Tensor:
-    """The sum of AVCA's eight triplet terms over text, image and audio embeddings [B, d].
+    """Return the sum of AVCA's eight triplet terms over text, image and audio embeddings [B, d].
 
-    `negatives`: bool [B, B], true where the film of column j is a wrong one for item i; each term is a mean over them.
+    `negatives`: bool [B, B], true where the film of column j is a negative of item i; each term is a mean over them.
     """
     t, i, a = text.float(), image.float(), audio.float()
     weights = negatives / negatives.sum().clamp(min=1)
 
-    def triplet(anchor: Tensor, right: Tensor, wrong: Tensor) -> Tensor:
-        near = F.pairwise_distance(anchor, right)[:, None]
-        far = torch.cdist(anchor, wrong, compute_mode="donot_use_mm_for_euclid_dist")  # the other way loses digits
+    def triplet(anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        near = F.pairwise_distance(anchor, positive)[:, None]
+        far = torch.cdist(anchor, negative, compute_mode="donot_use_mm_for_euclid_dist")  # the other mode loses digits
         return (F.relu(near - far + TRIPLET_MARGIN) * weights).sum()
 
-    # the reference's order: composite pairs first, then each anchor against its own modality's negative
+    # the order of the reference: composite pairs first, then each anchor against its own modality's negative
     return (
         triplet(t, a, t)
         + triplet(i, a, i)

@@ -1,1 +1,4 @@
-"""Search the tracks of a run for a film."""
+"""Find music for a new film with a trained model.
+
+search  choose a run, embed the film's query, rank the tracks
+"""

@@ -1,7 +1,7 @@
-"""Music for a new film: its plot, tags and picture make a query, and a run's tracks are ranked for it.
+"""Search music for a film: a query from its plot, tags and image, and the tracks of a run ranked for it.
 
-The query goes through the very functions that evaluation uses. A plot of several paragraphs asks once with each
-and the answers are averaged, so nothing of it is lost to the model's limit of tokens.
+The query is embedded by the functions that evaluation uses. Each paragraph of a plot is embedded separately and the
+embeddings are averaged, so that no text is lost to the model's token limit.
 """
 
 from __future__ import annotations
@@ -18,51 +18,52 @@ from storage.lake.lake import Lake
 from storage.mels.reader import MelReader
 from storage.mels.settings import MelSettings
 from storage.metrics.records import connect_metrics
-from training.config import SYSTEMS, System
+from training.config import SYSTEMS, Job, System
 from training.data.batches import FilmInputs
 from training.data.splits import SPLITS, Split, load_split
-from training.evaluation.embed import embed_films, embed_tracks
-from training.evaluation.embeddings import TRACKS_FILE, Embeddings, load_embeddings, save_embeddings
+from training.evaluation.embedding_files import TRACKS_FILE, Embeddings, load_embeddings, save_embeddings
+from training.evaluation.embeddings import embed_films, embed_tracks
 from training.evaluation.ranking import top_tracks
-from training.loop.checkpoint import FOLDER, Job, load_model
+from training.loop.checkpoint import FOLDER, load_model
 from training.loop.device import Machine
 from training.model.factory import Built
 
 ALL_TRACKS_FILE = "all-tracks.parquet"
-"""In the model folder: the tracks of all three splits, embedded when they are first searched."""
+"""In the model folder: the tracks of all three splits, embedded by the first search in all tracks."""
 
 OnProgress = Callable[[int, int], None]
-"""Told how many segments are embedded, and how many there are."""
+"""Progress callback (embedded segments, total segments)."""
 
 
 @dataclass(frozen=True)
 class FilmQuery:
-    """What is known of a film; at least one part of it."""
+    """A film to find music for, by at least one of plot, tags and image.
+
+    Raises `InputError` for an empty query and for bytes that are not an image.
+    """
 
     plot: tuple[str, ...] = ()
     """Paragraphs."""
     tags: tuple[str, ...] = ()
     """Category names, such as "Tamil-language films"."""
-    picture: bytes | None = field(default=None, repr=False)
+    image: bytes | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        """Refuse an empty query and a picture that is none."""
-        if not (self.plot or self.tags or self.picture):
+        """Reject an empty query and an unreadable image."""
+        if not (self.plot or self.tags or self.image):
             raise InputError("There is nothing to search by; give --plot, --tags or --image")
-        if self.picture is not None:
+        if self.image is not None:
             try:
-                Image.open(io.BytesIO(self.picture)).verify()
+                Image.open(io.BytesIO(self.image)).verify()
             except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-                raise InputError(
-                    f"The image is not a picture that can be read ({error}); give a JPEG or PNG"
-                ) from error
+                raise InputError(f"The file given as image cannot be read ({error}); give a JPEG or PNG") from error
 
 
 @dataclass(frozen=True)
-class Found:
-    """One suggestion: its place from 1, its cosine, and what the data set knows of the track."""
+class Suggestion:
+    """A track for the film: its rank from 1, its cosine with the query, and what the data set holds about it."""
 
-    place: int
+    rank: int
     score: float
     track_id: str
     title: str | None
@@ -72,10 +73,10 @@ class Found:
 
 
 def choose_run(lake: Lake, query: FilmQuery) -> str:
-    """The run with the best R@10 in the version measured last, of the systems that ask for no more than is given.
+    """Return the run with the best R@10 in the version evaluated last, of the systems that need only what is given.
 
-    When none asks for so little, the best of all: what is missing is then left empty. Raises `InputError` when no
-    run has been measured.
+    If every system needs more, the best of all: missing parts are left empty then. Raises `InputError` when no run
+    has been evaluated.
     """
     with connect_metrics(lake) as connection:
         rows = connection.execute(
@@ -84,14 +85,17 @@ def choose_run(lake: Lake, query: FilmQuery) -> str:
             "WHERE r.run_id = latest_metrics.run_id) DESC NULLS LAST) ORDER BY r_at_10 DESC, run_id"
         ).fetchall()
     if not rows:
-        raise InputError("No run has been measured in this lake; run `needledrop train` first")
-    fitting = [run_id for run_id, name in rows if name in SYSTEMS and _asks_no_more(SYSTEMS[name], query)]
-    return str((fitting or [rows[0][0]])[0])
+        raise InputError("No run has been evaluated in this lake; run `needledrop train` first")
+    for run_id, name in rows:
+        if name in SYSTEMS and _has_all_inputs(SYSTEMS[name], query):
+            return str(run_id)
+    return str(rows[0][0])
 
 
-def _asks_no_more(system: System, query: FilmQuery) -> bool:
-    given = {"plot": bool(query.plot), "tags": bool(query.tags), "image": query.picture is not None}
-    return all(has for part, has in given.items() if getattr(system, part))
+def _has_all_inputs(system: System, query: FilmQuery) -> bool:
+    """Return whether the query has every part of a film that the system uses."""
+    given = {"plot": bool(query.plot), "tags": bool(query.tags), "image": query.image is not None}
+    return all(is_given for part, is_given in given.items() if getattr(system, part))
 
 
 def search(
@@ -103,11 +107,11 @@ def search(
     *,
     all_tracks: bool = False,
     on_progress: OnProgress | None = None,
-) -> tuple[Found, ...]:
-    """The `count` tracks that a run finds closest to a film, the best first.
+) -> tuple[Suggestion, ...]:
+    """Return the `count` tracks with the highest cosine to a film's query, best first.
 
-    The candidates are the tracks of the run's test films, or those of all splits, which takes a while the first
-    time. Raises `LakeError` for a run whose model is not there.
+    The candidates are the tracks of the run's test films, or with `all_tracks` those of all splits, which are
+    embedded the first time. Raises `LakeError` for a run whose model is not in the lake.
     """
     job, built = load_model(lake, run_id)
     built.model.to(machine.device)
@@ -117,24 +121,24 @@ def search(
 
 
 def _embed(lake: Lake, job: Job, built: Built, query: FilmQuery, machine: Machine) -> Embeddings:
-    """The mean of the query's embeddings, one a paragraph where the system reads the plot."""
+    """Return the mean of the query's embeddings, one per paragraph where the system reads the plot."""
     paragraphs = query.plot if job.system.plot and query.plot else ("",)
     count, nothing = len(paragraphs), np.empty(0, np.int64)
-    asked = Split(
+    film = Split(
         name="search",
         film_ids=tuple(f"paragraph-{number}" for number in range(count)),
         years=(0,) * count,
         tags=(query.tags,) * count,
         plots=tuple((paragraph,) for paragraph in paragraphs),
-        thumbnails=(query.picture,) * count,
+        thumbnails=(query.image,) * count,
         track_ids=(),
         owner=nothing,
         first_segment=np.zeros(1, np.int64),
         positions=nothing,
         mels=MelReader(lake, [], MelSettings()),
     )
-    inputs = FilmInputs(asked, job.system, job.settings, built.tokenizer)
-    vectors = embed_films(built.model, asked, inputs, machine).vectors
+    inputs = FilmInputs(film, job.system, job.settings, built.tokenizer)
+    vectors = embed_films(built.model, film, inputs, machine).vectors
     lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
     return Embeddings(("query",), (vectors / lengths).mean(axis=0, keepdims=True))
 
@@ -162,14 +166,14 @@ def _candidates(
     return embedded
 
 
-def _merged(parts: Sequence[Embeddings]) -> Embeddings:
-    """All parts as one; a recording that two of them share stands once."""
-    rows = {track_id: (part, row) for part in parts for row, track_id in enumerate(part.ids)}
-    return Embeddings(tuple(rows), np.stack([part.vectors[row] for part, row in rows.values()]))
+def _merged(embeddings: Sequence[Embeddings]) -> Embeddings:
+    """Merge embeddings; a recording in two of them is kept once."""
+    vectors = {track_id: vector for each in embeddings for track_id, vector in zip(each.ids, each.vectors, strict=True)}
+    return Embeddings(tuple(vectors), np.stack(list(vectors.values())))
 
 
-def _described(lake: Lake, version: str, best: Sequence[tuple[str, float]]) -> tuple[Found, ...]:
-    """The tracks with their titles and films; of a recording that films share, the first film."""
+def _described(lake: Lake, version: str, best: Sequence[tuple[str, float]]) -> tuple[Suggestion, ...]:
+    """Add titles and films to tracks with their scores; of a recording that films share, the first film."""
     with connect_metrics(lake) as connection:
         rows = connection.execute(
             "SELECT DISTINCT ON (track_id) track_id, t.title, t.artist, f.title, t.url "
@@ -178,7 +182,8 @@ def _described(lake: Lake, version: str, best: Sequence[tuple[str, float]]) -> t
             [version, [track_id for track_id, _ in best]],
         ).fetchall()
     known = {row[0]: row[1:] for row in rows}
-    nothing = (None,) * 4
+    unknown = (None,) * 4
     return tuple(
-        Found(place, score, track_id, *known.get(track_id, nothing)) for place, (track_id, score) in enumerate(best, 1)
+        Suggestion(rank, score, track_id, *known.get(track_id, unknown))
+        for rank, (track_id, score) in enumerate(best, 1)
     )

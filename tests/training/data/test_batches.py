@@ -29,7 +29,7 @@ def batches(shared, quick):
 
 
 def _same(a, b) -> bool:
-    pairs = [(a.films.tokens, b.films.tokens), (a.films.pixels, b.films.pixels), (a.tracks.codes, b.tracks.codes)]
+    pairs = [(a.films.tokens, b.films.tokens), (a.films.pixels, b.films.pixels), (a.tracks.mels, b.tracks.mels)]
     return all(torch.equal(x, y) for x, y in [*pairs, (a.owner, b.owner), (a.film_numbers, b.film_numbers)])
 
 
@@ -87,7 +87,7 @@ def test_where_all_films_are_alike_any_other_film_is_the_wrong_one(lake, write_v
     version = write_version(films=3, change=lambda row: row.update(tags=["Same films"]))
     train = load_split(lake, version, "train")
     inputs = FilmInputs(train, SYSTEMS["AVCA"], quick, TOKENIZER)
-    chosen = inputs.wrong_films(np.array([0, 0, 1, 2]), np.random.default_rng(0))
+    chosen = inputs.negatives(np.array([0, 0, 1, 2]), np.random.default_rng(0))
     assert chosen.tolist() == [[False, False, True, True]] * 2 + [[True, True, False, True], [True, True, True, False]]
 
 
@@ -95,7 +95,7 @@ def test_evaluation_takes_the_first_paragraph_and_the_middle_segment(shared, qui
     valid = shared[1].valid
     inputs = FilmInputs(valid, SYSTEMS["Plo"], quick, TOKENIZER)
     (once,), (again,) = (list(validation_batches(valid, inputs, 16)) for _ in range(2))
-    assert torch.equal(once.tracks.codes, again.tracks.codes)
+    assert torch.equal(once.tracks.mels, again.tracks.mels)
     film = int(once.film_numbers[0])
     first = TOKENIZER.encode(valid.plots[film][0]).ids
     assert once.films.tokens[once.owner[0]][: len(first)].tolist() == first

@@ -8,16 +8,16 @@ import pytest
 
 from storage.metrics.records import Run, connect_metrics, record_run
 from storage.tables.tables import open_tables
-from training.evaluation.baseline_rankings import (
+from training.evaluation.baselines import (
     language_oracle,
     languages_of_nearest,
     mean_query,
     nearest_tags,
     random_order,
 )
-from training.evaluation.baselines import record_controls
+from training.evaluation.baselines import record_baselines
 from training.evaluation.confidence import record_confidence
-from training.evaluation.embeddings import Embeddings, load_embeddings, save_embeddings
+from training.evaluation.embedding_files import Embeddings, load_embeddings, save_embeddings
 
 
 def rows(lake, sql):
@@ -86,7 +86,7 @@ def test_a_run_that_was_trained_with_the_years_is_ranked_without_them(measured, 
     films = load_embeddings(lake, "models/All-run/test-films.parquet")
     save_embeddings(lake, Embeddings(films.ids, -films.vectors), "models/All-run/test-films-years.parquet")
     record_run(lake, Run("All-run", "All", "released", 0, "v1", state="completed", config={"keep_years": True}))
-    record_controls(lake, "v1")
+    record_baselines(lake, "v1")
     found = "SELECT system, r_at_10 FROM leaderboard WHERE preset = 'released' AND policy = 'segments8' ORDER BY ALL"
     names, values = zip(*rows(lake, found), strict=True)
     assert names == ("All", "mean query", "years dropped") and values[2] < 1 < values[0]
@@ -108,7 +108,7 @@ def test_the_mean_query_is_ranked_against_the_tracks_of_its_policy(measured, hel
 def test_recording_controls_again_changes_nothing(measured):
     standing = "SELECT run_id, finished_at FROM runs WHERE preset = 'control' ORDER BY 1"
     before, ranks = rows(measured, standing), rows(measured, "SELECT * FROM ranks ORDER BY ALL")
-    record_controls(measured, "v1")
+    record_baselines(measured, "v1")
     assert rows(measured, standing) == before
     assert rows(measured, "SELECT * FROM ranks ORDER BY ALL") == ranks
 

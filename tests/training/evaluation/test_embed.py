@@ -11,9 +11,9 @@ from storage.metrics.records import connect_metrics
 from storage.tables.tables import open_tables
 from training.config import SYSTEMS
 from training.data.batches import FilmInputs
-from training.evaluation.embed import embed_films, embed_tracks, track_owners
-from training.evaluation.embeddings import load_embeddings
-from training.experiments import anew, is_done, load_data, plan_jobs, run_experiment
+from training.evaluation.embeddings import embed_films, embed_tracks, track_owners
+from training.evaluation.embedding_files import load_embeddings
+from training.experiments import next_repetition, is_done, load_data, plan_jobs, run_experiment
 from training.loop.checkpoint import load_model
 from training.loop.device import Machine
 from training.model.factory import build_model
@@ -96,7 +96,7 @@ def test_a_run_is_trained_ranked_and_recorded_once(lake, write_version, quick, m
     (job,) = plan_jobs(data.version, [SYSTEMS["TaPlo"]], quick, [3])
     run_experiment(lake, data, job, machine)
     assert is_done(lake, job.run_id)
-    assert anew(lake, job).run_id == f"{job.run_id}-2"
+    assert next_repetition(lake, job).run_id == f"{job.run_id}-2"
     with connect_metrics(lake) as connection:
         ((system, seed, state),) = connection.execute("SELECT system, seed, state FROM runs").fetchall()
         ranks = connection.execute("SELECT policy, count(*), max(candidates) FROM ranks GROUP BY ALL ORDER BY ALL")

@@ -5,7 +5,7 @@ import pytest
 
 from storage.errors import LakeError, NeedledropError
 from storage.tables.tables import open_tables
-from training.evaluation.embeddings import Embeddings, load_embeddings, save_embeddings
+from training.evaluation.embedding_files import Embeddings, load_embeddings, save_embeddings
 
 
 def test_nan_is_an_error_and_names_the_item():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from storage.errors import NeedledropError
 from storage.metrics.records import RANKS_SCHEMA
 from training.evaluation import ranking, ranking_cuda
-from training.evaluation.embeddings import Embeddings
+from training.evaluation.embedding_files import Embeddings
 from training.evaluation.ranking import rank_tracks, top_tracks
 from training.evaluation.ranking_cuda import count_on_device
 

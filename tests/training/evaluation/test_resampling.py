@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.evaluation.resampling import FilmResults, _medians, differences, holm, intervals
+from training.evaluation.confidence import FilmResults, weighted_medians, differences, holm, intervals
 
 
 def results(ranks_by_film):
@@ -35,7 +35,7 @@ def test_weighted_medians_equal_numpys_on_the_repeated_ranks(pairs):
     if weight.sum() == 0:
         weight[0] = 1
     order = np.argsort(rank)
-    found = _medians(rank[order], order, weight[None])
+    found = weighted_medians(rank[order], order, weight[None])
     assert found[0] == np.median(np.repeat(rank, weight.astype(int)))
 
 

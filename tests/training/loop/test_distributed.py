@@ -14,7 +14,8 @@ from training.config import SYSTEMS
 from training.data.batches import FilmInputs, TrainingBatches
 from training.loop.checkpoint import FOLDER, LAST, Job, read_state, save_config
 from training.model.factory import build_model
-from training.model.objective import Task, batch_loss
+from training.loop.train import LoopInputs
+from training.model.losses import batch_loss
 
 PROGRAM = """
 import sys
@@ -26,8 +27,9 @@ from training.data.batches import FilmInputs, TrainingBatches
 from training.loop.checkpoint import load_config
 from training.data.splits import load_split
 from training.loop.device import open_machine
-from training.loop.gradient_cache import backward_in_pieces
-from training.model.objective import Task, batch_loss
+from training.loop.gradient_cache import backward_in_micro_batches
+from training.loop.train import LoopInputs
+from training.model.losses import batch_loss
 from training.loop.train import train
 root, run_id, out = sys.argv[1:]
 lake = Lake(root)
@@ -36,12 +38,12 @@ built.model.load_state_dict(torch.load(out + ".weights"))
 splits = [load_split(lake, job.dataset, name) for name in ("train", "valid")]
 inputs = [FilmInputs(split, job.system, job.settings, built.tokenizer) for split in splits]
 with open_machine() as machine:
-    task = Task(job, built.model, *splits, *inputs)
+    task = LoopInputs(job, built.model, *splits, *inputs)
     batch = TrainingBatches(task.train, inputs[0], job.settings, job.seed, (machine.rank, machine.ranks)).make(0, 0)
     built.model.eval()  # no dropout, and batch norm by its running mean: what is left is the sharing of the batch
-    size, loss_of = job.settings.micro_batch, lambda encoded: batch_loss(task, encoded, batch, machine)
+    size, loss_of = job.settings.micro_batch, lambda encoded: batch_loss(task.model, task.job.settings, encoded, batch, machine.gather)
     if size:
-        loss = backward_in_pieces(built.model, batch, size, machine, loss_of)
+        loss = backward_in_micro_batches(built.model, batch, size, machine, loss_of)
     else:
         loss = loss_of(built.model(batch))
         loss.backward()
@@ -75,9 +77,9 @@ def test_two_ranks_have_the_loss_and_gradients_of_one(name, micro_batch, shared,
     assert done.returncode == 0, done.stderr
 
     inputs = FilmInputs(data.train, system, settings, built.tokenizer)
-    task = Task(job, built.model.eval(), data.train, data.valid, inputs, inputs)
+    task = LoopInputs(job, built.model.eval(), data.train, data.valid, inputs, inputs)
     batch = TrainingBatches(data.train, inputs, settings, 0, (0, 1)).make(0, 0)
-    loss = batch_loss(task, built.model(batch), batch, machine)
+    loss = batch_loss(task.model, task.job.settings, built.model(batch), batch, machine.gather)
     loss.backward()
     shared_out = load_file(tmp_path / "grads")
     assert torch.allclose(shared_out.pop("the.loss"), loss, rtol=1e-5)

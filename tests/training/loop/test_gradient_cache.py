@@ -6,11 +6,12 @@ import pytest
 import torch
 
 from training.config import SYSTEMS
-from training.data.batches import FilmInputs, TrainingBatches, pieces_of, validation_batches
+from training.data.batches import FilmInputs, TrainingBatches, split_batch, validation_batches
 from training.loop.checkpoint import Job
-from training.loop.gradient_cache import backward_in_pieces, encode_in_pieces
+from training.loop.gradient_cache import backward_in_micro_batches, encode_in_micro_batches
 from training.model.factory import build_model
-from training.model.objective import Task, batch_loss, validation_loss
+from training.loop.train import LoopInputs, validation_loss
+from training.model.losses import batch_loss
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def prepared(shared, quick):
         settings, system, data = dataclasses.replace(quick, batch=16, **changes), SYSTEMS[name], shared[1]
         built = build_model(system, settings, data.train, 0)
         inputs = [FilmInputs(split, system, settings, built.tokenizer) for split in (data.train, data.valid)]
-        task = Task(Job("pieces", system, settings, 0, "v"), built.model, data.train, data.valid, *inputs)
+        task = LoopInputs(Job("pieces", system, settings, 0, "v"), built.model, data.train, data.valid, *inputs)
         return task, TrainingBatches(data.train, inputs[0], settings, 0, (0, 1)).make(0, 0)
 
     return prepare
@@ -39,7 +40,7 @@ def _agree(found: torch.Tensor, wanted: torch.Tensor) -> bool:
 
 
 def _in_pieces(task, batch, size, machine):
-    loss = backward_in_pieces(task.model, batch, size, machine, lambda e: batch_loss(task, e, batch, machine))
+    loss = backward_in_micro_batches(task.model, batch, size, machine, lambda e: batch_loss(task.model, task.job.settings, e, batch, machine.gather))
     return loss, _gradients(task.model)
 
 
@@ -47,7 +48,7 @@ def _in_pieces(task, batch, size, machine):
 def test_pieces_have_the_gradient_of_the_whole_batch(name, size, prepared, machine):
     task, batch = prepared(name)
     task.model.eval()  # no dropout, and batch norms that do not hang on the batch
-    whole = batch_loss(task, task.model(batch), batch, machine)
+    whole = batch_loss(task.model, task.job.settings, task.model(batch), batch, machine.gather)
     whole.backward()
     wanted = _gradients(task.model)
     loss, found = _in_pieces(task, batch, size, machine)
@@ -60,7 +61,7 @@ def test_batch_norm_and_dropout_of_the_heads_see_the_whole_batch(prepared, quick
     task.model.train()
     task.model.films.eval()
     task.model.audio.eval()
-    whole = batch_loss(task, task.model(batch), batch, machine)
+    whole = batch_loss(task.model, task.job.settings, task.model(batch), batch, machine.gather)
     whole.backward()
     wanted, (loss, found) = _gradients(task.model), _in_pieces(task, batch, 5, machine)
     assert torch.allclose(loss, whole, rtol=1e-5)
@@ -82,13 +83,13 @@ def test_validation_in_pieces_is_validation(prepared, shared, machine):
     assert validation_loss(cut, machine) == pytest.approx(validation_loss(task, machine), rel=1e-6)
     batch = next(validation_batches(task.valid, task.valid_inputs, 16))
     with torch.no_grad():
-        whole, pieces = task.model(batch), encode_in_pieces(task.model, batch, 3)
+        whole, pieces = task.model(batch), encode_in_micro_batches(task.model, batch, 3)
     assert torch.allclose(pieces.query, whole.query, atol=1e-6) and torch.allclose(pieces.audio, whole.audio, atol=1e-6)
 
 
 def test_pieces_are_the_rows_in_order_and_keep_what_is_missing(prepared):
     _, batch = prepared("Im")
-    pieces = pieces_of(batch.films, 3)
+    pieces = split_batch(batch.films, 3)
     assert [len(piece.pixels) for piece in pieces] == [3, 3, 2]
     assert torch.equal(torch.cat([piece.pixels for piece in pieces]), batch.films.pixels)
     assert {piece.tokens for piece in pieces} == {None}

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from training.config import PRESETS
-from training.loop.optimiser import Stopping, build_optimiser, learning_rate_at
+from training.loop.optimiser import EarlyStopping, build_optimiser, learning_rate_at
 
 SMALL = dataclasses.replace(PRESETS["small"], learning_rate=1.0, warm_up_share=0.1)
 
@@ -38,7 +38,7 @@ def test_frozen_weights_are_not_given_to_the_optimiser():
 
 def test_stopping_follows_a_scripted_list_of_losses():
     losses = [3.0, 2.0, 2.5, 1.9, 1.9, math.nan, 2.0]
-    stopping, due = Stopping(), []
+    stopping, due = EarlyStopping(), []
     for epoch, loss in enumerate(losses):
         stopping = stopping.after(epoch, loss)
         due.append(stopping.is_due(3))
@@ -47,7 +47,7 @@ def test_stopping_follows_a_scripted_list_of_losses():
 
 
 def test_a_validation_too_small_to_measure_keeps_the_newest_weights():
-    stopping = Stopping()
+    stopping = EarlyStopping()
     for epoch in range(5):
         stopping = stopping.after(epoch, math.inf)
     assert stopping.best_epoch == 4

@@ -14,12 +14,12 @@ from PIL import Image
 from training.config import SYSTEMS, chosen_settings
 from training.data.batches import FilmInputs
 from training.data.splits import Split, load_split
-from training.evaluation.embed import embed_films, embed_tracks, track_owners
+from training.evaluation.embeddings import embed_films, embed_tracks, track_owners
 from training.evaluation.ranking import rank_tracks
 from training.loop.checkpoint import Job, save_config
 from training.loop.train import train
 from training.model.factory import build_model
-from training.model.objective import Task
+from training.loop.train import LoopInputs
 
 FILMS = 32
 CHOSEN = SYSTEMS if os.environ.get("NEEDLEDROP_OVERFIT") == "all" else ("All", "AVCA-tuned")
@@ -66,5 +66,5 @@ def test_a_system_learns_32_films_by_heart(name, lake, splits, machine):
                 raise _Learned
 
     with pytest.raises(_Learned):
-        train(lake, Task(job, built.model, *splits, *inputs), machine, look)
+        train(lake, LoopInputs(job, built.model, *splits, *inputs), machine, look)
     assert time.process_time() - begun < 60

@@ -28,10 +28,10 @@ from training.loop.checkpoint import (
     read_state,
     save_config,
 )
-from training.loop.device import Machine, explained_memory
+from training.loop.device import Machine, explain_out_of_memory
 from training.loop.train import train
 from training.model.factory import build_model
-from training.model.objective import Task
+from training.loop.train import LoopInputs
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def start(shared, quick, machine):
         save_config(lake, job, built)
         inputs = [FilmInputs(split, job.system, settings, built.tokenizer) for split in (data.train, data.valid)]
         reports = []
-        state = train(lake, Task(job, built.model, data.train, data.valid, *inputs), machine, reports.append, on_step)
+        state = train(lake, LoopInputs(job, built.model, data.train, data.valid, *inputs), machine, reports.append, on_step)
         return state, reports
 
     yield run
@@ -181,7 +181,7 @@ def test_training_that_diverges_is_a_sentence_and_not_a_model(start, shared):
 )
 def test_a_gpu_out_of_memory_names_the_settings_to_change(batch, micro_batch, ranks, sentence):
     settings = chosen_settings("small", batch=batch, micro_batch=micro_batch)
-    with pytest.raises(InputError, match=sentence), explained_memory(settings, ranks):
+    with pytest.raises(InputError, match=sentence), explain_out_of_memory(settings, ranks):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
 

@@ -11,13 +11,14 @@ from training.data.batches import FilmInputs, TrainingBatches
 from training.loop.checkpoint import Job
 from training.model.factory import build_model
 from training.model.losses import INITIAL_LOG_SCALE
-from training.model.objective import Task, batch_loss
+from training.loop.train import LoopInputs
+from training.model.losses import batch_loss
 
 
 def _first_batch(data, settings, system, built, seed=0):
     inputs = FilmInputs(data.train, system, settings, built.tokenizer)
     batch = TrainingBatches(data.train, inputs, settings, seed, (0, 1)).make(0, 0)
-    return Task(Job("x", system, settings, seed, "v"), built.model, data.train, data.train, inputs, inputs), batch
+    return LoopInputs(Job("x", system, settings, seed, "v"), built.model, data.train, data.train, inputs, inputs), batch
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
@@ -25,7 +26,7 @@ def test_a_system_runs_both_ways_and_trains_all_but_frozen_towers(name, shared, 
     data, system = shared[1], SYSTEMS[name]
     built = build_model(system, quick, data.train, 0)
     task, batch = _first_batch(data, quick, system, built)
-    batch_loss(task, built.model(batch), batch, machine).backward()
+    batch_loss(task.model, task.job.settings, built.model(batch), batch, machine.gather).backward()
     without = {part for part, weight in built.model.named_parameters() if weight.grad is None}
     towers = {part for part, _ in built.model.named_parameters() if part.startswith(("films.text", "films.image"))}
     assert without == (towers if system.frozen else set())
@@ -51,7 +52,7 @@ def test_loss_of_a_new_model_is_about_the_logarithm_of_the_batch(shared, quick, 
     settings = dataclasses.replace(quick, batch=16, mask_same_film=False)
     built = build_model(system, settings, data.train, 0)
     task, batch = _first_batch(data, settings, system, built)
-    loss = batch_loss(task, built.model(batch), batch, machine).item()
+    loss = batch_loss(task.model, task.job.settings, built.model(batch), batch, machine.gather).item()
     assert loss == pytest.approx(np.log(16), abs=0.8)
     assert built.model.log_scale.item() == pytest.approx(INITIAL_LOG_SCALE)
 
@@ -65,7 +66,7 @@ def test_loss_does_not_hang_on_the_order_of_a_batch(shared, quick, machine):
     order = torch.randperm(len(batch.owner))
     shuffled = encoded._replace(query=encoded.query[order], audio=encoded.audio[order])
     moved = dataclasses.replace(batch, film_numbers=batch.film_numbers[order])
-    assert torch.allclose(batch_loss(task, shuffled, moved, machine), batch_loss(task, encoded, batch, machine))
+    assert torch.allclose(batch_loss(task.model, task.job.settings, shuffled, moved, machine.gather), batch_loss(task.model, task.job.settings, encoded, batch, machine.gather))
 
 
 @pytest.mark.parametrize("preset", ["small", "paper"])
@@ -73,10 +74,10 @@ def test_silence_and_padding_train_to_numbers(preset, shared, quick, machine):
     data, settings = shared[1], dataclasses.replace(quick, head=PRESETS[preset].head)
     built = build_model(SYSTEMS["All"], settings, data.train, 0)
     task, batch = _first_batch(data, settings, SYSTEMS["All"], built)
-    batch.tracks.codes[:4] = 0  # digital silence
+    batch.tracks.mels[:4] = 0  # digital silence
     batch.tracks.ref_db[:4] = -100
-    batch.tracks.codes[4:, :, 500:] = 0  # a short track, padded
-    loss = batch_loss(task, built.model.train()(batch), batch, machine)
+    batch.tracks.mels[4:, :, 500:] = 0  # a short track, padded
+    loss = batch_loss(task.model, task.job.settings, built.model.train()(batch), batch, machine.gather)
     loss.backward()
     assert loss.isfinite() and all(weight.grad.isfinite().all() for weight in built.model.parameters())
 
@@ -85,10 +86,10 @@ def test_bfloat16_towers_give_float32_losses_and_gradients(shared, quick, machin
     data, settings = shared[1], dataclasses.replace(quick, head=PRESETS["paper"].head)
     built = build_model(SYSTEMS["All"], settings, data.train, 0)
     task, batch = _first_batch(data, settings, SYSTEMS["All"], built)
-    whole = batch_loss(task, built.model.eval()(batch), batch, machine)
+    whole = batch_loss(task.model, task.job.settings, built.model.eval()(batch), batch, machine.gather)
     with torch.autocast("cpu", torch.bfloat16):
         encoded = built.model(batch)
-    loss = batch_loss(task, encoded, batch, machine)
+    loss = batch_loss(task.model, task.job.settings, encoded, batch, machine.gather)
     loss.backward()
     assert encoded.audio.dtype == torch.bfloat16
     assert {loss.dtype, *(weight.grad.dtype for weight in built.model.parameters())} == {torch.float32}

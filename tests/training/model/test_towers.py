@@ -13,8 +13,8 @@ from storage.errors import InputError
 from storage.mels.settings import MelSettings
 from storage.mels.settings import decibels as stored_decibels
 from training.config import PRESETS, ImageSettings, TextSettings
-from training.model import towers
-from training.model.towers import AudioTower, decibels, image_tower, resampled_kernel, text_tower
+from training.model import text_image_towers
+from training.model.text_image_towers import AudioTower, decibels, image_tower, resampled_kernel, text_tower
 
 
 def test_the_device_reads_the_same_decibels_as_storage():

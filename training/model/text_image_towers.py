@@ -1,0 +1,167 @@
+"""The text tower (BERT) and the image tower (ViT): pretrained, or built from configuration with random weights.
+
+Pretrained weights come from a folder or from the Hugging Face hub. A ViT of another patch size or depth is adapted by
+resampling its weights.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+from huggingface_hub.errors import HfHubHTTPError, HTTPError
+from tokenizers import Tokenizer
+from torch import Tensor
+from transformers import AutoTokenizer, BertConfig, BertModel, ViTConfig, ViTModel
+from transformers.utils.logging import disable_progress_bar
+
+from storage.errors import InputError
+from training.config import IMAGE_PIXELS, ImageSettings, TextSettings
+from training.data.text import with_markers
+
+HUB_SECONDS = 5.0
+"""Timeout of the request that asks whether the hub answers; without an answer, only cached files are used."""
+
+
+def text_tower(settings: TextSettings, tokenizer_size: int) -> tuple[BertModel, BertConfig]:
+    """Return BERT without its pooler, pretrained or of the given sizes, with an embedding for every token.
+
+    Raises `InputError` when pretrained weights cannot be loaded.
+    """
+    if settings.pretrained:
+        tower = _pretrained(BertModel, settings.pretrained)
+        tower.resize_token_embeddings(tokenizer_size, mean_resizing=False)
+        return tower, tower.config
+    config = BertConfig(
+        vocab_size=tokenizer_size,
+        hidden_size=settings.width,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        intermediate_size=settings.mlp,
+        max_position_embeddings=settings.max_tokens,
+    )
+    return text_tower_from(config), config
+
+
+def image_tower(settings: ImageSettings) -> tuple[ViTModel, ViTConfig]:
+    """Return a ViT without its pooler, pretrained or of the given sizes.
+
+    From a pretrained one of another patch size or depth, the first blocks are taken, and the patch and position
+    embeddings are resampled. Raises `InputError` when pretrained weights cannot be loaded.
+    """
+    config = ViTConfig(
+        image_size=IMAGE_PIXELS,
+        patch_size=settings.patch_pixels,
+        hidden_size=settings.width,
+        num_hidden_layers=settings.layers,
+        num_attention_heads=settings.heads,
+        intermediate_size=settings.mlp,
+    )
+    if not settings.pretrained:
+        return image_tower_from(config), config
+    source = _pretrained(ViTModel, settings.pretrained)
+    if (source.config.patch_size, source.config.num_hidden_layers) == (settings.patch_pixels, settings.layers):
+        return source, source.config
+    config = ViTConfig(
+        **{**source.config.to_dict(), "patch_size": settings.patch_pixels, "num_hidden_layers": settings.layers}
+    )
+    tower = image_tower_from(config)
+    tower.load_state_dict(resampled_vit(source.state_dict(), settings.patch_pixels, settings.layers))
+    return tower, config
+
+
+def text_tower_from(config: BertConfig) -> BertModel:
+    """Return BERT of a stored configuration with random weights, for a checkpoint to be loaded into."""
+    config._attn_implementation = "sdpa"
+    return BertModel(config, add_pooling_layer=False)
+
+
+def image_tower_from(config: ViTConfig) -> ViTModel:
+    """Return a ViT of a stored configuration with random weights, for a checkpoint to be loaded into."""
+    config._attn_implementation = "sdpa"
+    return ViTModel(config, add_pooling_layer=False)
+
+
+def resampled_vit(weights: dict[str, Tensor], patch_pixels: int, layers: int) -> dict[str, Tensor]:
+    """Return a ViT's weights for another patch size and fewer blocks.
+
+    The patch embedding is resampled by the pseudo-inverse of bilinear resizing (Beyer et al. 2023, FlexiViT), so that
+    an enlarged patch and the enlarged kernel have the same product. Positions are resampled bicubically.
+    """
+    resampled = {
+        name: value
+        for name, value in weights.items()
+        if not name.startswith("layers.") or int(name.split(".")[1]) < layers
+    }
+    kernel = resampled["embeddings.patch_embeddings.projection.weight"]
+    resampled["embeddings.patch_embeddings.projection.weight"] = resampled_kernel(kernel, patch_pixels)
+    positions = resampled["embeddings.position_embeddings"]  # [1, 1 + side * side, width]
+    side, new_side = round((positions.shape[1] - 1) ** 0.5), IMAGE_PIXELS // patch_pixels
+    grid = positions[:, 1:].view(1, side, side, -1).permute(0, 3, 1, 2)
+    grid = F.interpolate(grid, (new_side, new_side), mode="bicubic", antialias=True)
+    resampled["embeddings.position_embeddings"] = torch.cat([positions[:, :1], grid.flatten(2).transpose(1, 2)], 1)
+    return resampled
+
+
+def resampled_kernel(kernel: Tensor, patch_pixels: int) -> Tensor:
+    """Return a patch kernel [width, 3, p, p] for patches of another size; computed in float64."""
+    old = kernel.shape[-1]
+    basis = torch.eye(old * old, dtype=torch.float64).view(-1, 1, old, old)
+    resize = F.interpolate(basis, (patch_pixels, patch_pixels), mode="bilinear").flatten(1)  # [old², new²]
+    flat = kernel.double().flatten(2) @ torch.linalg.pinv(resize).T
+    resampled: Tensor = flat.view(*flat.shape[:2], patch_pixels, patch_pixels).to(kernel.dtype)
+    return resampled
+
+
+def pretrained_tokenizer(name: str) -> Tokenizer:
+    """Return the tokenizer of a pretrained text tower with the two marker tokens added."""
+    tokenizer = _load_from_hub(name, lambda **where: AutoTokenizer.from_pretrained(name, **where)).backend_tokenizer
+    return with_markers(Tokenizer.from_str(tokenizer.to_str()))
+
+
+def _pretrained(model_class: Any, name: str) -> Any:
+    options = {"add_pooling_layer": False, "attn_implementation": "sdpa", "dtype": torch.float32}
+    return _load_from_hub(name, lambda **where: model_class.from_pretrained(name, **options, **where))
+
+
+def _load_from_hub(name: str, load: Callable[..., Any]) -> Any:
+    """Return what `load` returns; raise `InputError` for a hub without an answer or a folder that holds no model."""
+    hub = logging.getLogger("huggingface_hub")
+    level = hub.level
+    hub.setLevel(logging.ERROR)  # the library would log each of its retries
+    if not sys.stderr.isatty():
+        disable_progress_bar()
+    try:
+        return load(local_files_only=not _hub_answers(name))
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"The pretrained weights {name!r} could not be loaded from the hub or a folder; connect this machine once, "
+            "put a folder with config.json and model.safetensors there with --text-model or --image-model, "
+            "or use --preset small, which needs none"
+        ) from error
+    finally:
+        hub.setLevel(level)
+
+
+def _hub_answers(name: str) -> bool:
+    """Return whether the hub answers a request about this model; a folder needs no hub.
+
+    One request with a short timeout comes first: without a network the library tries five times per file, which
+    takes 45 seconds in all, and longer where packets are dropped.
+    """
+    if Path(name).is_dir():
+        return False
+    try:
+        timeout = min(HUB_SECONDS, constants.HF_HUB_ETAG_TIMEOUT)
+        get_hf_file_metadata(hf_hub_url(name, "config.json"), timeout=timeout)
+    except HfHubHTTPError:
+        return True  # the hub answers with an error, which loading will report
+    except (HTTPError, OSError, ValueError):  # no network, HF_HUB_OFFLINE, or a path instead of a name
+        return False
+    return True
