@@ -66,7 +66,8 @@ def _loop(lake: Lake, preset: str, system: str, batch: int, micro_batch: int | N
     splits = [load_split(lake, version, name) for name in ("train", "valid")]
     built = build_model(row, settings, splits[0], 0)
     inputs = [FilmInputs(split, row, settings, built.tokenizer) for split in splits]
-    return Loop(lake, LoopInputs(Job("benchmark", row, settings, 0, version), built.model, *splits, *inputs), machine, None)
+    job = Job("benchmark", row, settings, 0, version)
+    return Loop(lake, LoopInputs(job, built.model, *splits, *inputs), machine, None)
 
 
 def _described(report: EpochReport) -> str:

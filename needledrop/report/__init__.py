@@ -1,5 +1,12 @@
-"""One page that shows what the systems of a data-set version are worth, made from the lake alone.
+"""One HTML page about a data-set version: its systems, baselines, curves and films. Imports no torch.
 
-`data` asks DuckDB, `charts` draws SVG, `page` writes HTML. The page holds everything it shows: no script, no
-font, no picture is loaded when it is opened, and its own policy forbids it.
+The page holds everything that it shows: it loads no script, font or image, and its Content-Security-Policy forbids it.
+
+page      the HTML page and its file
+queries   the SQL behind every number
+table     the headline and the tables next to the paper's Table 1
+sections  curves, histograms, differences, training, slices, runs
+films     the best and worst films with their first tracks
+charts    SVG charts
+style.css the style sheet
 """

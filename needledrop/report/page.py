@@ -1,16 +1,17 @@
-"""The report as one HTML page: every number from `data`, every picture from `charts`, nothing from elsewhere.
+"""The report as one HTML page. Loads nothing from anywhere.
 
-Titles come from the outside world, so all text is escaped; links are kept only if they are http(s).
+Titles come from outside sources, so all text is escaped, and links are written only if they are http(s).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from html import escape
+from importlib.resources import files
 from pathlib import Path
 
-from needledrop.report.data import Report, gather
-from needledrop.report.films import films_section
+from needledrop.report.films import BestAndWorst, best_and_worst_films, films_section
+from needledrop.report.queries import Report, query_report
 from needledrop.report.sections import (
     curves_section,
     differences_section,
@@ -19,39 +20,42 @@ from needledrop.report.sections import (
     slices_section,
     training_section,
 )
-from needledrop.report.style import STYLE
 from needledrop.report.table import by_film_section, headline, table_section
 from storage.lake.lake import Lake
+from storage.metrics.records import connect_metrics, refresh_views
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-"""Told to the browser: load nothing, from nowhere."""
+_CONTENT_SECURITY_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
+"""The browser loads nothing."""
 
 
 def write_report(lake: Lake, version: str | None, path: Path) -> Report:
-    """Write the page of a version (by default the one measured last) and return what it shows.
+    """Write the page of a version (by default the one evaluated last) and return its numbers.
 
-    Raises `InputError` when no finished run has been measured, `OSError` when the file cannot be written.
+    Raises `InputError` when no finished run has been evaluated, `OSError` when the file cannot be written.
     """
-    report = gather(lake, version)
+    refresh_views(lake)
+    with connect_metrics(lake) as connection:
+        report = query_report(connection, version)
+        films = best_and_worst_films(connection, lake, report.shown.runs[0], report.policy)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(page(report), encoding="utf-8")
+    path.write_text(html_page(report, films), encoding="utf-8")
     return report
 
 
-def page(report: Report) -> str:
-    """The whole page."""
+def html_page(report: Report, films: BestAndWorst) -> str:
+    """Return the complete page; a section without content is left out."""
     sections = [
-        ("table", "The table, beside the paper's", table_section(report)),
+        ("table", "Results next to the paper's", table_section(report)),
         ("byfilm", "Film by film", by_film_section(report)),
         ("recall", "Recall against chance and ceiling", curves_section(report)),
-        ("ranks", "Where the right tracks stand", histograms_section(report)),
-        ("differences", "Which differences are real", differences_section(report)),
+        ("ranks", "Distribution of the ranks", histograms_section(report)),
+        ("differences", "Differences between systems", differences_section(report)),
         ("training", "Training", training_section(report)),
         ("slices", f"{report.shown.label} by kind of film", slices_section(report)),
-        ("films", f"Best and worst films of {report.shown.label}", films_section(report)),
+        ("films", f"Best and worst films of {report.shown.label}", films_section(films)),
         ("runs", "Runs and method", runs_section(report)),
     ]
-    shown = [(name, title, body) for name, title, body in sections if body]
+    sections = [(name, title, body) for name, title, body in sections if body]
     return "\n".join(
         [
             "<!doctype html>",
@@ -59,13 +63,13 @@ def page(report: Report) -> str:
             _head(f"Needledrop: {report.version}"),
             "<body>",
             "<header>",
-            "<h1>Music for films, retrieved</h1>",
+            "<h1>Retrieval of music for films</h1>",
             _subtitle(report),
-            _navigation((name, title) for name, title, _ in shown),
+            _navigation((name, title) for name, title, _ in sections),
             "</header>",
             "<main>",
             headline(report),
-            *(f'<section id="{name}"><h2>{escape(title)}</h2>\n{body}\n</section>' for name, title, body in shown),
+            *(f'<section id="{name}"><h2>{escape(title)}</h2>\n{body}\n</section>' for name, title, body in sections),
             "</main>",
             "</body>",
             "</html>\n",
@@ -74,11 +78,12 @@ def page(report: Report) -> str:
 
 
 def _head(title: str) -> str:
+    style = files("needledrop.report").joinpath("style.css").read_text(encoding="utf-8")
     return (
         '<head><meta charset="utf-8">'
-        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'
+        f'<meta http-equiv="Content-Security-Policy" content="{_CONTENT_SECURITY_POLICY}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style></head>"
+        f"<title>{escape(title)}</title><style>{style}</style></head>"
     )
 
 

@@ -1,4 +1,4 @@
-"""The report's middle: curves, histograms, differences, training, slices, and how it all was measured."""
+"""The report's other sections: curves, histograms, differences, training, slices, runs and method."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from html import escape
 
 import numpy as np
 
-from needledrop.report.charts import COLOURS, QUIET, Line, histogram, interval_chart, loss_chart, recall_chart
-from needledrop.report.data import Report, System
-from needledrop.report.rows import Row
+from needledrop.report.charts import COLOURS, GREY, Line, histogram, interval_chart, loss_chart, recall_chart
+from needledrop.report.queries import Report, Row, System
 from needledrop.report.table import number, rank_number
 from storage.metrics.schema import RECALL_AT
 from training.evaluation.confidence import CONFIDENCE, DRAWS
@@ -21,32 +20,32 @@ _SLICES_SHOWN = 12
 
 
 def colour_of(report: Report, system: System) -> str:
-    """One colour a system, the same on every chart."""
+    """Return the colour of a system, the same on every chart."""
     return COLOURS[report.systems.index(system) % len(COLOURS)]
 
 
 def curves_section(report: Report) -> str:
-    """Recall over K on logarithmic axes, and R@10 with intervals."""
+    """Write recall over K on logarithmic axes, and R@10 with intervals."""
     last = max(2, min(100, report.tracks // 2))
     ks = sorted({*range(1, min(last, 20) + 1), *range(20, last + 1, 5), last})
     lines = [_curve(report, system, ks) for system in report.systems]
     chance = [(k, 100 * k / report.tracks) for k in ks]
     ceiling = _ceiling(report, ks)
-    lines += [Line("chance", chance, QUIET, dashed=True), Line("ceiling", ceiling, QUIET, dashed=True)]
-    spoken = "; ".join(f"{line.label}: {line.points[-1][1]:.1f} % at {last}" for line in lines)
-    curves = recall_chart([line for line in lines if line.points], f"Recall over K. {spoken}")
+    lines += [Line("chance", chance, GREY, dashed=True), Line("ceiling", ceiling, GREY, dashed=True)]
+    description = "; ".join(f"{line.label}: {line.points[-1][1]:.1f} % at {last}" for line in lines)
+    curves = recall_chart([line for line in lines if line.points], f"Recall over K. {description}")
     rows = [(s.label, s.row["r_at_10"], s.intervals.get("r_at_10"), colour_of(report, s)) for s in report.systems]
-    rows += [(c.row["system"], c.row["r_at_10"], c.intervals.get("r_at_10"), QUIET) for c in report.controls]
+    rows += [(b.row["system"], b.row["r_at_10"], b.intervals.get("r_at_10"), GREY) for b in report.baselines]
     dots = interval_chart(rows, [(report.chance["r_at_10"], "chance")], " %")
     return _wide(
         "Recall over K",
         curves,
-        "Share of test tracks among the first K. Both axes are logarithmic: lines at one distance above chance are one "
-        f"number of times better than it. Pale bars: 95 % intervals of {escape(report.shown.label)}.",
+        "Share of test tracks among the first K. Both axes are logarithmic: an equal distance above chance is an equal "
+        f"multiple of it. Pale bars: 95 % intervals of {escape(report.shown.label)}.",
     ) + _wide(
         "R@10 with intervals",
         dots,
-        "R@10 with its 95 % interval over films. Grey: controls. The language oracle knows the language tag of every "
+        "R@10 with its 95 % interval over films. Grey: baselines. The language oracle knows the language tag of every "
         "track's film and nothing else.",
     )
 
@@ -74,27 +73,27 @@ def _curve(report: Report, system: System, ks: list[int]) -> Line:
 
 
 def _ceiling(report: Report, ks: list[int]) -> list[tuple[float, float]]:
-    """The ceiling is known at the table's K; between them it is drawn straight."""
+    """Return the ceiling at the K of Table 1, where it is known."""
     return [(k, report.ceiling[f"r_at_{k}"]) for k in RECALL_AT if k <= ks[-1]]
 
 
 def histograms_section(report: Report) -> str:
-    """For each system, how the ranks of the right tracks spread over the list."""
+    """Write for each system the distribution of the correct tracks' ranks."""
     charts = []
     for system in report.systems:
         shares = 100 * np.histogram((system.rank - 0.5) / report.tracks, bins=BINS, range=(0, 1))[0] / len(system.rank)
-        spoken = f"{system.label}: {shares[0]:.0f} % of the right tracks are in the first twentieth of the list"
-        chart = histogram(shares.tolist(), 100 / BINS, colour_of(report, system), spoken)
+        description = f"{system.label}: {shares[0]:.0f} % of the correct tracks are in the first bin"
+        chart = histogram(shares.tolist(), 100 / BINS, colour_of(report, system), description)
         charts.append(f"<figure><figcaption>{escape(system.label)}</figcaption>{chart}</figure>")
     return (
-        f"<p>Each list of {report.tracks:,} tracks is cut into {BINS} equal parts, the first at the left; a bar is "
-        "the share of right tracks in that part. By chance every bar ends at the dashed line.</p>"
+        f"<p>Each ranking of {report.tracks:,} tracks has {BINS} equal bins, the first at the left; a bar is "
+        "the share of correct tracks in that bin. By chance every bar would end at the dashed line.</p>"
         f'<div class="small">{"".join(charts)}</div>'
     )
 
 
 def differences_section(report: Report) -> str:
-    """Every system against the reference, paired film by film."""
+    """Write the difference of every system from the reference, paired by film."""
     if not report.comparisons:
         return ""
     against = escape(report.comparisons[0]["against"])
@@ -107,9 +106,9 @@ def differences_section(report: Report) -> str:
         for (_, system), rows in ordered
     ]
     caption = (
-        f"Each system minus {against} on the same films and seeds, with the 95 % interval. p (Holm): how often "
-        "swapping the two systems' results film by film at random gives a difference as large, allowing for all "
-        "comparisons of the metric. Bold: below 0.05."
+        f"Each system minus {against} on the same films and seeds, with the 95 % interval. p: "
+        "two-sided randomisation test that swaps the two systems' results film by film, adjusted by Holm's method for "
+        "all comparisons of the metric. Bold: below 0.05."
     )
     heads = "".join(f'<th scope="col">{name}</th><th scope="col">p</th>' for name in _COMPARED.values())
     return _table(caption, f'<th scope="col">System</th>{heads}', lines)
@@ -123,14 +122,14 @@ def _difference(row: Row) -> str:
 
 
 def training_section(report: Report) -> str:
-    """Losses over epochs for every system, one line a seed."""
+    """Write the losses over epochs for every system, one pair of lines per seed."""
     charts = []
     for system in report.systems:
         lines = [
             Line(
                 f"{kind} loss, {run_id}",
                 points,
-                colour_of(report, system) if kind == "valid" else QUIET,
+                colour_of(report, system) if kind == "valid" else GREY,
                 dashed=kind == "train",
             )
             for run_id, epochs in system.epochs.items()
@@ -144,13 +143,13 @@ def training_section(report: Report) -> str:
     if not charts:
         return ""
     return (
-        "<p>Loss over epochs: validation solid, training dashed; one pair a seed. The weights of the lowest "
-        f'validation loss are the ones that are measured.</p><div class="small">{"".join(charts)}</div>'
+        "<p>Loss over epochs: validation solid, training dashed; one pair per seed. The weights of the lowest "
+        f'validation loss are evaluated.</p><div class="small">{"".join(charts)}</div>'
     )
 
 
 def slices_section(report: Report) -> str:
-    """The shown system by year, language and number of tracks."""
+    """Write the shown system's metrics by year, language and number of tracks."""
     tables = []
     for kind, title in _SLICE_TITLES.items():
         rows = [row for row in report.slices if row["slice_by"] == kind]
@@ -177,20 +176,20 @@ def _slice_order(kind: str, row: Row) -> tuple[float, str]:
 
 
 def runs_section(report: Report) -> str:
-    """What was run, how long it took, and how numbers were made."""
+    """Write the runs with their speed, and the method."""
     lines = [_run_row(system, run) for system in report.systems for run in system.runs]
     heads = _heads("System", "Seed", "Epochs", "Seconds", "Items/s", "Waiting for data", "Best MFU", "Code")
     notes = [
         f"Tracks were embedded as <em>{escape(report.policy)}</em>: the mean of that many evenly spaced "
         "segments of 9.92 s.",
-        "A rank is 1 + the tracks that score higher; tracks with one score share the middle of their places. "
-        "Recall and median rank are over tracks, as in the paper.",
-        f"Intervals: {DRAWS:,} resamplings of the films, never of single tracks, since the tracks of a film rise "
-        "and fall together. A system with several seeds brings all of them.",
-        "Controls: random, no order; mean query, one order for all films; language oracle, the order of someone who "
-        "knows only the language tag of each track's film; nearest tags, the same, taking for the query the language "
-        "of the training film with the likest tags; years kept or dropped, the queries of All with the years in "
-        "their tags turned the other way than in training.",
+        "A rank is 1 + the number of tracks with a higher score; tracks with equal scores share the mean of their "
+        "ranks. Recall and median rank are over tracks, as in the paper.",
+        f"Intervals: {DRAWS:,} bootstrap resamplings of the films, never of single tracks, as the results of one "
+        "film's tracks are correlated. All seeds of a system are included.",
+        "Baselines: random, a random ranking; mean query, one ranking for all films; language oracle, tracks of films "
+        "with the query's language tag first; nearest tags, the same with the language of the training film whose tags "
+        "are most similar to the query's; years kept or dropped, the queries of All with the release years in their "
+        "tags where training dropped them, or without where it kept them.",
     ]
     items = "".join(f"<li>{note}</li>" for note in notes)
     return _table("", heads, lines) + f"<ul>{items}</ul>"
@@ -219,9 +218,9 @@ def _p(value: float) -> str:
 
 
 def _table(caption: str, heads: str, lines: list[str]) -> str:
-    said = f"<caption>{caption}</caption>" if caption else ""
+    caption = f"<caption>{caption}</caption>" if caption else ""
     return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>{said}'
+        f'<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>{caption}'
         f"<thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table></div>"
     )
 

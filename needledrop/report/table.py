@@ -1,12 +1,11 @@
-"""The report's first page: the figures of the best system, and the table beside the paper's Table 1."""
+"""The report's headline, the table of results next to the paper's Table 1, and the table of metrics by film."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
 
-from needledrop.report.data import Intervals, Report, System
-from needledrop.report.rows import Row
+from needledrop.report.queries import Intervals, Report, Row, System
 from storage.metrics.schema import RECALL_AT
 
 RECALLS = tuple(f"r_at_{k}" for k in RECALL_AT)
@@ -16,21 +15,21 @@ BY_FILM = (*(f"hit_at_{k}" for k in RECALL_AT), *_BY_FILM_HEADS)
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """A figure for reading; a dash where nothing was measured."""
+    """Format a number; a dash for None."""
     return "–" if value is None else f"{value:,.{digits}f}"
 
 
 def rank_number(value: float | None) -> str:
-    """A rank: whole where it is, one decimal where it lies between two."""
+    """Format a rank: an integer, or one decimal for a median between two ranks; a dash for None."""
     return "–" if value is None else f"{value:,.1f}".removesuffix(".0")
 
 
 def headline(report: Report) -> str:
-    """A sentence and four figures, for the reader who stops there."""
+    """Write a summary sentence and four figures."""
     shown, chance = report.shown, report.chance
     row = shown.row
     times = row["r_at_10"] / chance["r_at_10"]
-    better = "above" if times > 1 else "below"
+    side = "above" if times > 1 else "below"
     sentence = (
         f"{shown.label} puts {number(row['r_at_10'], 1)} % of the test tracks among the first ten for their film, "
         f"{number(times, 1)} times chance ({number(chance['r_at_10'], 1)} %)"
@@ -38,14 +37,14 @@ def headline(report: Report) -> str:
     interval = shown.intervals.get("r_at_10")
     if interval:
         clearly = "clearly " if not interval[0] <= chance["r_at_10"] <= interval[1] else "not clearly "
-        sentence += f", and so is {clearly}{better} it."
+        sentence += f", and so is {clearly}{side} it."
     else:
         sentence += "."
     boxes = [
         ("R@10", f"{number(row['r_at_10'], 1)} %", _span(interval, " %", 1)),
         ("Median rank", rank_number(row["medr"]), _span(shown.intervals.get("medr"), "", 1)),
         ("R@10 by chance", f"{number(chance['r_at_10'], 1)} %", f"median rank {rank_number(chance['medr'])}"),
-        ("R@10 at best", f"{number(report.ceiling['r_at_10'], 1)} %", "a film's tracks share its one ranking"),
+        ("R@10 at best", f"{number(report.ceiling['r_at_10'], 1)} %", "all tracks of a film compete in one ranking"),
     ]
     figures = "".join(
         f"<div><dt>{escape(name)}</dt><dd>{escape(value)}<small>{escape(note)}</small></dd></div>"
@@ -55,11 +54,11 @@ def headline(report: Report) -> str:
 
 
 def table_section(report: Report) -> str:
-    """Systems with their 95 % intervals, each above the paper's row of the same name; then controls and bounds."""
+    """Write the systems with 95 % intervals, each above the paper's row of its name, then baselines and bounds."""
     best = {m: (min if m == "medr" else max)(s.row[m] for s in report.systems) for m in TABLE_1}
     body = [line for system in report.systems for line in _system_rows(system, report.paper, best)]
-    body.append(_group("Controls and bounds on the same films"))
-    body += [_plain_row(c.row["system"], c.row, "ours", c.intervals) for c in report.controls]
+    body.append(_group("Baselines and bounds on the same films"))
+    body += [_plain_row(b.row["system"], b.row, "ours", b.intervals) for b in report.baselines]
     body += [_plain_row(row["system"], row, "ours", {}) for row in (report.chance, report.ceiling)]
     absent = [name for name in report.paper if name not in {s.row["system"] for s in report.systems}]
     if absent:
@@ -69,7 +68,7 @@ def table_section(report: Report) -> str:
         "Share of test tracks among the first K for their film, in percent, and the median rank. Small: 95 % interval "
         "by bootstrap over films. Grey: the paper's Table 1, measured on 207 other films and 1,964 tracks, where "
         "chance is 0.51 % at 10 and a median rank of 982.5; compare multiples of chance, not percentages. The paper "
-        "embeds a track from one segment; where several are used here, the same runs stand above it with one."
+        "embeds a track from one segment; where several are used here, a row for one segment of the same runs follows."
     )
     heads = "".join(f'<th scope="col">R@{k}</th>' for k in RECALL_AT)
     return (
@@ -81,15 +80,17 @@ def table_section(report: Report) -> str:
 
 
 def by_film_section(report: Report) -> str:
-    """What somebody sees who looks for one film: the share of films with a hit, and how early it comes."""
+    """Write the metrics by film: the fraction of films with a hit, and its rank."""
     best = {metric: max(system.row[metric] for system in report.systems) for metric in BY_FILM}
     lines = [_film_row(system.label, system.row, system.intervals, best) for system in report.systems]
-    lines.append(_group("Controls and bounds on the same films", len(BY_FILM) + 1))
-    lines += [_film_row(control.row["system"], control.row, control.intervals, {}) for control in report.controls]
+    lines.append(_group("Baselines and bounds on the same films", len(BY_FILM) + 1))
+    lines += [_film_row(b.row["system"], b.row, b.intervals, {}) for b in report.baselines]
     lines += [_film_row(row["system"], row, {}, {}) for row in (report.chance, report.ceiling)]
     caption = (
         "Means over films. Hit@K: films of which at least one track is among the first K, in percent. MRR: one over "
-        "the rank of the first own track. mAP and nDCG: how early all own tracks come, 1 at best. Small: 95 % interval."
+        "the rank of the first own track. "
+        "mAP and nDCG: mean average precision and normalised discounted cumulative gain, 1 at best. Small: 95 % "
+        "interval."
     )
     heads = "".join(f'<th scope="col">{_BY_FILM_HEADS.get(m) or "Hit@" + m[7:]}</th>' for m in BY_FILM)
     return (
@@ -99,7 +100,9 @@ def by_film_section(report: Report) -> str:
 
 
 def _film_row(name: str, row: Row, intervals: Intervals, best: dict[str, float]) -> str:
-    cells = "".join(_cell(_by_film(m, row[m]), _film_ends(m, intervals.get(m)), row[m] == best.get(m)) for m in BY_FILM)
+    cells = "".join(
+        _cell(_by_film(m, row[m]), _film_interval(m, intervals.get(m)), row[m] == best.get(m)) for m in BY_FILM
+    )
     return f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>'
 
 
@@ -107,29 +110,26 @@ def _by_film(metric: str, value: float) -> str:
     return number(value, 3 if metric in _BY_FILM_HEADS else 1)
 
 
-def _film_ends(metric: str, interval: Sequence[float] | None) -> str:
+def _film_interval(metric: str, interval: Sequence[float] | None) -> str:
     return f"{_by_film(metric, interval[0])}–{_by_film(metric, interval[1])}" if interval else ""
 
 
 def _system_rows(system: System, paper: dict[str, Row], best: dict[str, float]) -> list[str]:
-    row, theirs = system.row, paper.get(system.row["system"])
-    cells = [
-        _cell(_figure(metric, row[metric]), _ends(metric, system.intervals.get(metric)), row[metric] == best[metric])
-        for metric in TABLE_1
-    ]
+    row, paper_row = system.row, paper.get(system.row["system"])
+    cells = [_cell(_figure(m, row[m]), _interval(m, system.intervals.get(m)), row[m] == best[m]) for m in TABLE_1]
     seeds = f"<small>{row['seeds']} seeds, R@10 ± {number(row['r_at_10_sd'])}</small>" if row["seeds"] > 1 else ""
-    kind = "ours has-paper" if theirs or system.parity else "ours"
+    kind = "ours has-paper" if paper_row or system.parity else "ours"
     head = f'<th scope="row">{escape(system.label)}{seeds}</th>'
     lines = [f'<tr class="{kind}">{head}{"".join(cells)}{_times_chance(row)}</tr>']
     if system.parity:
-        lines.append(_plain_row("one segment a track", system.parity, "paper", {}))
-    if theirs:
-        lines.append(_plain_row("paper", theirs, "paper", {}))
+        lines.append(_plain_row("one segment per track", system.parity, "paper", {}))
+    if paper_row:
+        lines.append(_plain_row("paper", paper_row, "paper", {}))
     return lines
 
 
 def _plain_row(name: str, row: Row, kind: str, intervals: Intervals) -> str:
-    cells = "".join(_cell(_figure(m, row[m]), _ends(m, intervals.get(m)), is_best=False) for m in TABLE_1)
+    cells = "".join(_cell(_figure(m, row[m]), _interval(m, intervals.get(m)), is_best=False) for m in TABLE_1)
     seeds = f"<small>{row['seeds']} seeds</small>" if (row.get("seeds") or 0) > 1 else ""
     return f'<tr class="{kind}"><th scope="row">{escape(name)}{seeds}</th>{cells}{_times_chance(row)}</tr>'
 
@@ -147,12 +147,12 @@ def _figure(metric: str, value: float) -> str:
     return rank_number(value) if metric == "medr" else number(value)
 
 
-def _ends(metric: str, interval: Sequence[float] | None) -> str:
+def _interval(metric: str, interval: Sequence[float] | None) -> str:
     return f"{_figure(metric, interval[0])}–{_figure(metric, interval[1])}" if interval else ""
 
 
-def _cell(figure: str, ends: str, is_best: bool) -> str:
-    span = f"<small>{ends}</small>" if ends else ""
+def _cell(figure: str, interval: str, is_best: bool) -> str:
+    span = f"<small>{interval}</small>" if interval else ""
     kind = ' class="best"' if is_best else ""
     return f"<td{kind}>{figure}{span}</td>"
 

@@ -1,7 +1,8 @@
-"""Systems and presets are data: names, facts of the paper, and what cannot be used."""
+"""Systems and presets: names, facts of the paper, stored names of runs, and invalid values."""
 
 import dataclasses
 import json
+from typing import Any
 
 import pytest
 
@@ -9,21 +10,21 @@ from storage.errors import InputError
 from training.config import PRESETS, SYSTEMS, chosen_settings, chosen_systems, settings_from_json
 
 
-def test_all_in_small_letters_is_the_whole_table_and_capitalised_one_row():
+def test_all_in_small_letters_is_every_system_and_capitalised_one() -> None:
     assert [system.name for system in chosen_systems(["All"])] == ["All"]
     assert len(chosen_systems(["all"])) == 9  # eight rows, the baseline frozen and tuned
     assert {"Im", "Plo", "Ta", "ImPlo", "ImTa", "TaPlo", "AVCA", "AVCA-tuned"} < set(SYSTEMS)
 
 
-def test_a_name_is_trained_once_even_if_given_twice():
+def test_a_name_is_trained_once_even_if_given_twice() -> None:
     assert [system.name for system in chosen_systems(["Ta", "Plo", "Ta"])] == ["Ta", "Plo"]
 
 
-def test_markers_stand_only_where_tags_and_plot_are_both_read():
+def test_markers_are_used_only_with_both_tags_and_plot() -> None:
     assert {name for name, system in SYSTEMS.items() if system.markers} == {"All", "TaPlo", "AVCA", "AVCA-tuned"}
 
 
-def test_paper_preset_is_what_the_papers_text_says():
+def test_paper_preset_has_the_values_of_the_papers_text() -> None:
     paper = PRESETS["paper"]
     assert (224 // paper.image.patch_pixels) ** 2 == 64
     assert paper.image.layers == 6
@@ -31,14 +32,14 @@ def test_paper_preset_is_what_the_papers_text_says():
     assert (paper.optimiser, paper.learning_rate, paper.batch, paper.patience) == ("adam", 1e-5, 16, 3)
 
 
-def test_settings_come_back_from_json_and_any_change_changes_the_digest():
+def test_settings_survive_json_and_any_change_changes_the_digest() -> None:
     for settings in PRESETS.values():
-        again = settings_from_json(json.loads(json.dumps(dataclasses.asdict(settings))))
-        assert again == settings
+        loaded = settings_from_json(json.loads(json.dumps(dataclasses.asdict(settings))))
+        assert loaded == settings
         assert dataclasses.replace(settings, clip_norm=2.0).digest != settings.digest
 
 
-def test_models_given_by_name_or_folder_replace_the_presets():
+def test_pretrained_models_by_name_or_folder_replace_those_of_the_preset() -> None:
     settings = chosen_settings("paper", text_model="/models/bert", image_model="org/vit", epochs=None)
     assert (settings.text.pretrained, settings.image.pretrained) == ("/models/bert", "org/vit")
     assert settings.epochs == PRESETS["paper"].epochs
@@ -53,12 +54,20 @@ def test_models_given_by_name_or_folder_replace_the_presets():
         ({"preset": "small", "learning_rate": 0.0}, "above 0"),
     ],
 )
-def test_settings_that_no_run_can_use_are_refused(given: dict, sentence: str):
+def test_settings_out_of_range_are_an_error(given: dict[str, Any], sentence: str) -> None:
     with pytest.raises(InputError, match=sentence):
         chosen_settings(**given)
 
 
+def test_presets_have_the_digests_that_name_the_runs_of_earlier_versions() -> None:
+    assert {name: preset.digest for name, preset in PRESETS.items()} == {
+        "paper": "acaa7ad1",
+        "released": "e0ba2940",
+        "small": "07ca1901",
+    }
+
+
 @pytest.mark.parametrize("names", [["Everything"], []])
-def test_an_unknown_or_missing_system_is_refused_with_the_names_there_are(names: list[str]):
+def test_an_unknown_or_missing_system_is_an_error_that_names_the_known_ones(names: list[str]) -> None:
     with pytest.raises(InputError, match="AVCA"):
         chosen_systems(names)

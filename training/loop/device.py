@@ -109,7 +109,7 @@ class _Gathered(torch.autograd.Function):
 
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        """Sum over the ranks, each of which computes the complete loss: `ranks` times the gradient; its mean comes later."""
+        """Sum over the ranks: `ranks` times the gradient, as each computes the complete loss; it is averaged later."""
         total = gradients[0].contiguous()
         dist.all_reduce(total)
         return total[context.rank * context.rows : (context.rank + 1) * context.rows], None, None

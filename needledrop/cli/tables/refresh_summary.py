@@ -1,4 +1,4 @@
-"""The short table that ends a refresh: what was collected, what was dropped and why, how good the model is."""
+"""The tables that end `needledrop refresh`: what each step did, what was left out and why, retrieval metrics, files."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ QUERIES = (
     "SELECT * FROM leaderboard",
     "SELECT stage, reason, count(*) AS items FROM outcomes WHERE status <> 'ok' GROUP BY ALL ORDER BY items DESC",
 )
-"""Two to start from; they are also in README.md."""
+"""Example queries; they are also in README.md."""
 
 
-def print_summary(root: str, done: dict[str, Any]) -> None:
-    """Print what a refresh did and where the lake stands; `done` is what the flow returned."""
+def print_summary(root: str, result: dict[str, Any]) -> None:
+    """Print what a refresh did and the state of the lake; `result` is what the flow `refresh` returned."""
     from storage.metrics import records as metrics
     from storage.tables import tables
 
     console = Console()
     lake = tables.open_tables(root)
     metrics.refresh_views(lake)
-    console.print(_what_was_done(done))
+    console.print(_steps(result))
     with metrics.connect_metrics(lake, read_only=True) as connection:
-        console.print(_what_was_dropped(connection))
-        console.print(_how_good_it_is(connection, done["dataset"]["version"]))
+        console.print(_left_out(connection))
+        console.print(_retrieval(connection, result["dataset"]["version"]))
     _print_files(console, lake)
     for query in QUERIES:
         console.print(f'[bold]Try[/]    needledrop sql --lake {root} "{query}"', soft_wrap=True, highlight=False)
@@ -44,43 +44,43 @@ def _print_files(console: Console, lake: Lake) -> None:
     console.print(f"[bold]Files[/]  {lake.root}: {listed}", soft_wrap=True, highlight=False)
 
 
-def _what_was_done(done: dict[str, Any]) -> Table:
-    table = _table("What this run did", "step", "result")
-    for step, counts in done.items():
-        said = [f"{name.replace('_', ' ')} {_as_text(value)}" for name, value in counts.items() if value]
-        table.add_row(step, ", ".join(said) or "nothing to do: all of it is committed already")
+def _steps(result: dict[str, Any]) -> Table:
+    table = _table("Steps of this run", "step", "result")
+    for step, counts in result.items():
+        texts = [f"{name.replace('_', ' ')} {_as_text(value)}" for name, value in counts.items() if value]
+        table.add_row(step, ", ".join(texts) or "nothing to do: everything is up to date")
     return table
 
 
 def _as_text(value: Any) -> str:
-    return ", ".join(str(part) for part in value) if isinstance(value, list) else str(value)
+    return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
 
 
-def _what_was_dropped(connection: DuckDBPyConnection) -> Table:
-    table = _table("What was left out, and why", "what", "reason", "how many")
+def _left_out(connection: DuckDBPyConnection) -> Table:
+    table = _table("Left out", "item", "reason", "count")
     rows = connection.execute(
         "SELECT stage, reason, count(*) FROM outcomes WHERE status <> 'ok' GROUP BY ALL "
         "UNION ALL SELECT kind || ' not in the version', rule, count(*) FROM exclusions GROUP BY ALL ORDER BY 1, 3 DESC"
     )
-    for what, reason, items in rows.fetchall():
-        table.add_row(what, str(reason).replace("_", " "), str(items))
+    for kind, reason, items in rows.fetchall():
+        table.add_row(kind, str(reason).replace("_", " "), str(items))
     return table
 
 
-def _how_good_it_is(connection: DuckDBPyConnection, version: str) -> Table:
-    """The systems of one version beside chance; `leaderboard` has intervals and the paper's table too."""
+def _retrieval(connection: DuckDBPyConnection, version: str) -> Table:
+    """Return the metrics of one version's systems, baselines and chance; `leaderboard` also has intervals."""
     recalls = [f"r_at_{k}" for k in RECALL_AT]
     rows = connection.execute(
         f"SELECT system, tracks, {', '.join(recalls)}, medr FROM leaderboard WHERE dataset_version = ? "
         "AND (policy IS NULL OR policy IN "
         "(SELECT policy FROM run_policies JOIN runs USING (run_id) WHERE dataset_version = ?))",
         [version, version],
-    )
-    found = rows.fetchall()
-    tracks = found[0][1] if found else 0
-    title = f"How well the music of held-out films is found: recall in % over {tracks} tracks, median rank"
-    table = _table(title, "system", *(f"R@{k}" for k in RECALL_AT), "MedR")
-    for system, _, *figures in found:
+    ).fetchall()
+    tracks = rows[0][1] if rows else 0
+    table = _table("Retrieval on held-out films", "system", *(f"R@{k}" for k in RECALL_AT), "MedR")
+    table.caption = f"R@K: % of {tracks:,} tracks with a rank of at most K for their film; MedR: their median rank."
+    table.caption_justify = "left"
+    for system, _, *figures in rows:
         table.add_row(system, *(f"{figure:.1f}" for figure in figures))
     return table
 

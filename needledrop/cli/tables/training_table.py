@@ -1,12 +1,13 @@
-"""The table that ends `needledrop train`: the systems with their intervals, beside controls, chance and the paper.
+"""The table that ends `needledrop train`: systems with their intervals, next to baselines, chance and the paper.
 
-A row is a system over all its seeds, as in the view `leaderboard`. A narrow terminal gets fewer columns
-rather than cut numbers; what is left out there is in the view, and each seed by itself in `metrics`.
+One row per system over all its seeds, as in the view `leaderboard`. A table that is wider than the terminal loses its
+less important columns, so that no number is clipped; these are in the view, and the results of each seed in `metrics`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from rich import box
@@ -20,24 +21,38 @@ Row = dict[str, Any]
 
 _GAP = 2
 """Characters between two columns."""
-_LEAST_WIDTH = 80
 
 
-def print_training(root: str, done: dict[str, Any]) -> None:
-    """Print what was trained and what stands measured; `done` is what the flow `train-and-evaluate` returned."""
+@dataclass(frozen=True)
+class Column:
+    """A column of the table; where not all fit, the ones with the highest `dropped_at` go first, 0 never."""
+
+    heading: str
+    dropped_at: int
+    cell: Callable[[Row], str]
+
+    def width(self, rows: Sequence[Row]) -> int:
+        """Return the characters of the longest line of the heading and the cells."""
+        return max(len(line) for line in (*self.heading.splitlines(), *(self.cell(row) for row in rows)))
+
+
+def print_training(root: str, result: dict[str, Any]) -> None:
+    """Print what was trained and the table of its systems; `result` is what the flow `train-and-evaluate` returned."""
     console = Console()
     console.print(
-        f"{done['trained']} trained, {done['already_done']} done before, {done['failed']} failed on {done['version']}",
+        f"{result['trained']} trained, {result['already_done']} already done, {result['failed']} failed "
+        f"on {result['version']}",
         highlight=False,
     )
-    if done["runs"]:
-        console.print(training_table(measured_rows(root, done["version"], done["runs"]), console.width))
-        by_seed = f"SELECT * FROM metrics WHERE dataset_version = '{done['version']}'"
-        console.print(f'Seed by seed: needledrop sql --lake {root} "{by_seed}"', soft_wrap=True, highlight=False)
+    if result["runs"]:
+        rows = leaderboard_rows(root, result["version"], result["runs"])
+        console.print(training_table(rows, console.width))
+        by_seed = f"SELECT * FROM metrics WHERE dataset_version = '{result['version']}'"
+        console.print(f'Results by seed: needledrop sql --lake {root} "{by_seed}"', soft_wrap=True, highlight=False)
 
 
-def measured_rows(root: str, version: str, run_ids: Sequence[str]) -> list[Row]:
-    """The leaderboard's rows of the systems of these runs, and of the controls, ceiling and chance beside them."""
+def leaderboard_rows(root: str, version: str, run_ids: Sequence[str]) -> list[Row]:
+    """Return the leaderboard's rows of the systems of these runs, and of the baselines, ceiling and chance."""
     with connect_metrics(tables.open_tables(root)) as connection:
         cursor = connection.execute(
             "WITH shown AS (SELECT DISTINCT system, preset, policy FROM runs JOIN run_policies USING (run_id) "
@@ -56,29 +71,41 @@ def measured_rows(root: str, version: str, run_ids: Sequence[str]) -> list[Row]:
 
 
 def training_table(rows: Sequence[Row], width: int) -> Table:
-    """The rows as a table for a terminal of `width` characters (a narrower one than 80 is taken for that)."""
-    columns = [column for column in _COLUMNS if column[1] <= max(width, _LEAST_WIDTH)]
+    """Return the rows as a table of at most `width` characters, with as many columns as fit."""
+    chance = next((row["r_at_10"] for row in rows if row["source"] == "chance"), None)
+    rows = [{**row, "chance": chance} for row in rows]
     table = Table(
         box=box.SIMPLE_HEAD, show_edge=False, padding=(0, _GAP - 1, 0, 0), pad_edge=False, caption_justify="left"
     )
     table.caption = _caption(rows)
-    for heading, _, _ in columns:
-        name = heading == "system"
-        table.add_column(heading, justify="left" if name else "right", no_wrap=True, vertical="bottom")
-    chance = next((row["r_at_10"] for row in rows if row["source"] == "chance"), None)
+    columns = columns_that_fit(rows, width)
+    for column in columns:
+        justify = "left" if column.heading == "system" else "right"
+        table.add_column(column.heading, justify=justify, no_wrap=True, vertical="bottom")  # type: ignore[arg-type]
     previous = None
     for row in rows:
         if previous not in (None, row["source"]):
             table.add_section()
         previous = row["source"]
-        table.add_row(*(cell({**row, "chance": chance}) for _, _, cell in columns))
+        table.add_row(*(column.cell(row) for column in columns))
     return table
+
+
+def columns_that_fit(rows: Sequence[Row], width: int) -> list[Column]:
+    """Return the columns without the least important ones, so that the longest cells fit into `width` characters."""
+    columns = list(_COLUMNS)
+    while sum(column.width(rows) + _GAP for column in columns) - _GAP > width:
+        least = max(columns, key=lambda column: column.dropped_at)
+        if not least.dropped_at:
+            break
+        columns.remove(least)
+    return columns
 
 
 def _caption(rows: Sequence[Row]) -> str:
     tracks, films = (rows[0][name] if rows else 0 for name in ("tracks", "films"))
     return (
-        f"R@K: % of the {tracks:,} tracks of {films:,} held-out films that stand among the first K for their film; "
+        f"R@K: % of the {tracks:,} tracks of {films:,} held-out films with a rank of at most K for their film; "
         "MedR: their median rank; 95 %: bootstrap over films, all seeds; times: R@10 over chance, here and in the "
         "paper's Table 1."
     )
@@ -97,22 +124,21 @@ def _times(row: Row) -> str:
     return f"{row['r_at_10'] / row['chance']:.1f}" if row["chance"] else ""
 
 
-_COLUMNS: tuple[tuple[str, int, Callable[[Row], str]], ...] = (
-    ("system", 0, lambda row: row["system"]),
-    ("seeds", 0, _figure("seeds", 0)),
-    ("R@1", 0, _figure("r_at_1")),
-    ("R@5", 100, _figure("r_at_5")),
-    ("R@10", 0, _figure("r_at_10")),
-    ("95 %", 0, _interval("r_at_10")),
-    ("± seed", 120, _figure("r_at_10_sd")),
-    ("R@20", 120, _figure("r_at_20")),
-    ("R@50", 120, _figure("r_at_50")),
-    ("R@100", 100, _figure("r_at_100")),
-    ("MedR", 0, _figure("medr")),
-    ("95 %", 0, _interval("medr")),
-    ("times", 0, _times),
-    ("paper\nR@10", 140, _figure("paper_r_at_10", 2)),
-    ("paper\nMedR", 140, _figure("paper_medr")),
-    ("paper\ntimes", 0, _figure("paper_times")),
+_COLUMNS: tuple[Column, ...] = (
+    Column("system", 0, lambda row: row["system"]),
+    Column("seeds", 4, _figure("seeds", 0)),
+    Column("R@1", 6, _figure("r_at_1")),
+    Column("R@5", 7, _figure("r_at_5")),
+    Column("R@10", 0, _figure("r_at_10")),
+    Column("95 %", 1, _interval("r_at_10")),
+    Column("± seed", 9, _figure("r_at_10_sd")),
+    Column("R@20", 10, _figure("r_at_20")),
+    Column("R@50", 11, _figure("r_at_50")),
+    Column("R@100", 8, _figure("r_at_100")),
+    Column("MedR", 0, _figure("medr")),
+    Column("95 %", 5, _interval("medr")),
+    Column("times", 2, _times),
+    Column("paper\nR@10", 12, _figure("paper_r_at_10", 2)),
+    Column("paper\nMedR", 13, _figure("paper_medr")),
+    Column("paper\ntimes", 3, _figure("paper_times")),
 )
-"""(heading, the narrowest terminal that shows it, its cell)."""

@@ -1,11 +1,13 @@
-"""The report: what it says, that it loads nothing, and how a real browser draws it."""
+"""The report: its content, that it loads nothing, and how a real browser draws it."""
 
 import json
 import re
 import shutil
 import subprocess
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,15 +17,19 @@ from typer.testing import CliRunner
 
 from needledrop.cli import report as command
 from needledrop.report.charts import COLOURS, QUIET, Line, loss_chart, recall_chart
-from needledrop.report.page import page, write_report
+from needledrop.report.films import best_and_worst_films
+from needledrop.report.page import write_report
+from needledrop.report.queries import Report
 from needledrop.report.sections import histograms_section
 from storage.errors import InputError
+from storage.lake.lake import Lake
+from storage.metrics.records import connect_metrics
 from storage.tables.tables import open_tables
 
 BROWSER = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed here")
 
-# Runs inside the page: what a person would notice.
+# Runs in the page: layout faults that a reader would see.
 _MEASURE = """<script>addEventListener("load", () => {
   const clipped = [...document.querySelectorAll("svg text")].filter(t => {
     const a = t.getBoundingClientRect(), b = t.ownerSVGElement.getBoundingClientRect();
@@ -38,60 +44,60 @@ _MEASURE = """<script>addEventListener("load", () => {
 
 
 @pytest.fixture(scope="module")
-def report(measured, tmp_path_factory):
+def report(measured: Lake, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
     path = tmp_path_factory.mktemp("report") / "report.html"
     return write_report(measured, None, path), path
 
 
 @pytest.fixture(scope="module")
-def text(report):
+def text(report: tuple[Report, Path]) -> str:
     return report[1].read_text()
 
 
 class Outline(HTMLParser):
-    """The tags that stay open, and every attribute."""
+    """The tags that are not closed, and every attribute."""
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         super().__init__()
-        self.open, self.attributes = [], []
+        self.open, self.attributes = list[str](), list[tuple[str, str | None]]()
         self.feed(text)
 
-    def handle_starttag(self, tag, attrs):
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.attributes += attrs
         if tag not in ("meta", "br"):
             self.open.append(tag)
 
-    def handle_endtag(self, tag):
+    def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
 
 
-def test_every_tag_is_closed(text):
+def test_every_tag_is_closed(text: str) -> None:
     assert Outline(text).open == []
 
 
-def test_the_page_loads_nothing_and_runs_nothing(text):
+def test_the_page_loads_nothing_and_runs_nothing(text: str) -> None:
     attributes = Outline(text).attributes
     assert not [a for a in attributes if a[0] in ("src", "srcset", "data") or a[0].startswith("on")]
     assert "default-src 'none'" in text and "<script" not in text and "<link" not in text
     assert "url(" not in text and "@import" not in text
 
 
-def test_titles_from_outside_are_text_and_only_web_links_are_links(text):
+def test_titles_are_escaped_and_only_web_links_are_links(text: str) -> None:
     assert "&lt;b&gt;&quot;&amp;" in text and '<b>"&' not in text
     assert "javascript:" not in text
 
 
-def test_the_table_stands_beside_the_papers(report, text):
+def test_the_table_has_the_rows_of_the_paper(report: tuple[Report, Path], text: str) -> None:
     shown, _ = report
     assert [s.label for s in shown.systems] == ["All", "Im"]
     table = text[text.index('id="table"') : text.index('id="byfilm"')]
     assert ">26.17<" in table and ">language oracle<" in table and ">ceiling<" in table
-    assert shown.policy == "segments8" and table.count(">one segment a track<") == 2
+    assert shown.policy == "segments8" and table.count(">one segment per track<") == 2
     low, high = shown.systems[0].intervals["r_at_10"]
     assert f"<small>{low:.2f}–{high:.2f}</small>" in table
 
 
-def test_the_metrics_by_film_stand_in_a_table_of_their_own(report, text):
+def test_the_metrics_by_film_are_a_separate_table(report: tuple[Report, Path], text: str) -> None:
     shown, _ = report
     table = text[text.index('id="byfilm"') : text.index('id="recall"')]
     low, high = shown.systems[0].intervals["map"]
@@ -99,54 +105,68 @@ def test_the_metrics_by_film_stand_in_a_table_of_their_own(report, text):
     assert all(f">{name}<" in table for name in ("Hit@1", "Hit@100", "MRR", "mAP", "nDCG", "ceiling", "nearest tags"))
 
 
-def test_ranks_spread_evenly_fill_every_bar_alike(report):
+def test_uniform_ranks_give_equal_bars(report: tuple[Report, Path]) -> None:
     even = replace(report[0].shown, rank=np.arange(1.0, 101.0))
     section = histograms_section(replace(report[0], systems=(even,), tracks=100))
     assert section.count("<title>5.0 %</title>") == 20
 
 
-def test_every_section_of_a_measured_version_is_there(text):
+def test_an_evaluated_version_has_every_section(text: str) -> None:
     sections = re.findall(r'<section id="(\w+)"', text)
     assert sections == ["table", "byfilm", "recall", "ranks", "differences", "training", "slices", "films", "runs"]
 
 
-def test_the_best_films_come_first_with_their_own_tracks_marked(report, text):
-    best, worst = report[0].best, report[0].worst
+def test_the_best_films_come_first_with_their_own_tracks_marked(
+    measured: Lake, report: tuple[Report, Path], text: str
+) -> None:
+    shown, _ = report
+    with connect_metrics(measured) as connection:
+        films = best_and_worst_films(connection, measured, shown.shown.runs[0], shown.policy)
+    best, worst = films.best, films.worst
     assert len(best) == len(worst) == 10
     assert best[0].median_rank <= best[-1].median_rank <= worst[-1].median_rank <= worst[0].median_rank
-    assert [track["place"] for track in best[0].suggestions] == [1, 2, 3, 4, 5]
+    assert [track["rank"] for track in best[0].suggestions] == [1, 2, 3, 4, 5]
     assert sum(track["own"] for track in best[0].suggestions) >= 3 and 'class="own"' in text
 
 
-def test_the_same_lake_gives_the_same_page(measured, report, text, tmp_path):
-    assert page(write_report(measured, "v1", tmp_path / "again.html")) == text
+def test_the_report_does_not_load_torch(repository: Path) -> None:
+    program = "import sys, needledrop.report.page; print(sorted({'torch', 'transformers'} & set(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", program], cwd=repository, capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
 
 
-def test_nothing_measured_is_said_in_a_sentence(measured, tmp_path):
-    with pytest.raises(InputError, match="No run of v9 has been measured"):
+def test_the_same_lake_gives_the_same_page(
+    measured: Lake, report: tuple[Report, Path], text: str, tmp_path: Path
+) -> None:
+    write_report(measured, "v1", tmp_path / "again.html")
+    assert (tmp_path / "again.html").read_text() == text
+
+
+def test_a_version_without_runs_is_an_error(measured: Lake, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="No run of v9 has been evaluated"):
         write_report(measured, "v9", tmp_path / "r.html")
     with pytest.raises(InputError, match="run `needledrop train`"):
         write_report(open_tables(str(tmp_path / "lake")), None, tmp_path / "r.html")
 
 
-def test_the_command_writes_the_page_or_says_why_it_cannot(measured, text, tmp_path):
+def test_the_command_writes_the_page_or_names_the_option_to_change(measured: Lake, text: str, tmp_path: Path) -> None:
     app = typer.Typer()
     app.command("other")(lambda: None)
     command.register(app)
-    given = ["report", "--lake", measured.root, "--output"]
-    CliRunner().invoke(app, [*given, str(tmp_path / "new" / "page.html")], catch_exceptions=False)
+    options = ["report", "--lake", measured.root, "--output"]
+    CliRunner().invoke(app, [*options, str(tmp_path / "new" / "page.html")], catch_exceptions=False)
     assert (tmp_path / "new" / "page.html").read_text() == text
-    failed = CliRunner().invoke(app, [*given, str(tmp_path)])
+    failed = CliRunner().invoke(app, [*options, str(tmp_path)])
     assert isinstance(failed.exception, InputError) and "choose another --output" in str(failed.exception)
 
 
-def test_charts_of_a_single_point_are_drawn():
+def test_charts_of_a_single_point_are_drawn() -> None:
     assert "<circle" in loss_chart([Line("one", [(1, 2.0)], "#000")], "one epoch")
     assert "<svg" in recall_chart([Line("one", [(1, 100.0), (2, 100.0)], "#000")], "all found")
 
 
-def test_names_in_the_colours_of_their_lines_can_be_read():
-    def luminance(colour):
+def test_labels_in_line_colours_have_enough_contrast() -> None:
+    def luminance(colour: str) -> float:
         parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
         linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
@@ -154,23 +174,23 @@ def test_names_in_the_colours_of_their_lines_can_be_read():
     assert all(1.05 / (luminance(colour) + 0.05) >= 4.5 for colour in (*COLOURS, QUIET))
 
 
-def browse(*options):
+def browse(*options: str) -> str:
     fixed = ("--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-background-networking")
     return subprocess.run([BROWSER, *fixed, *options], capture_output=True, text=True, timeout=120, check=True).stdout
 
 
 @needs_browser
 @pytest.mark.parametrize("width", [500, 1280])
-def test_a_browser_lays_the_page_out_without_clipping(text, tmp_path, width):
+def test_a_browser_lays_the_page_out_without_clipping(text: str, tmp_path: Path, width: int) -> None:
     path = tmp_path / "measured.html"
     path.write_text(re.sub(r"<meta http-equiv[^>]*>", "", text).replace("</body>", _MEASURE + "</body>"))
-    found = json.loads(browse(f"--window-size={width},900", "--dump-dom", path.as_uri()).split("MEASURED")[1])
-    assert found["page"] <= found["width"] and found["charts"] >= 6
-    assert (found["clipped"], found["empty"], found["unnamed"], found["dead"]) == ([], 0, 0, 0)
+    layout = json.loads(browse(f"--window-size={width},900", "--dump-dom", path.as_uri()).split("MEASURED")[1])
+    assert layout["page"] <= layout["width"] and layout["charts"] >= 6
+    assert (layout["clipped"], layout["empty"], layout["unnamed"], layout["dead"]) == ([], 0, 0, 0)
 
 
 @needs_browser
-def test_a_browser_draws_the_curves(report, tmp_path):
+def test_a_browser_draws_the_curves(report: tuple[Report, Path], tmp_path: Path) -> None:
     browse("--window-size=1200,5000", f"--screenshot={tmp_path / 'page.png'}", report[1].as_uri())
     with Image.open(tmp_path / "page.png") as picture:
         colours = {colour for _, colour in picture.convert("RGB").getcolors(2**24)}
@@ -178,7 +198,7 @@ def test_a_browser_draws_the_curves(report, tmp_path):
 
 
 @needs_browser
-def test_a_browser_prints_the_page_on_paper(report, tmp_path):
+def test_a_browser_prints_the_page_on_paper(report: tuple[Report, Path], tmp_path: Path) -> None:
     browse("--no-pdf-header-footer", f"--print-to-pdf={tmp_path / 'page.pdf'}", report[1].as_uri())
     pages = len(re.findall(rb"/Type\s*/Page\b", (tmp_path / "page.pdf").read_bytes()))
     assert 2 <= pages <= 12

@@ -1,7 +1,10 @@
-"""Batches are functions of seed, epoch and step; films without some part are still films."""
+"""Batches depend on seed, epoch and step alone; a film may lack tags, plot or image."""
 
 import dataclasses
 import io
+import threading
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,45 +12,46 @@ import torch
 from PIL import Image
 
 from storage.errors import InputError
-from training.config import SYSTEMS
-from training.data.batches import FilmInputs, TrainingBatches, prefetched, validation_batches
+from storage.lake.lake import Lake
+from training.config import SYSTEMS, Settings, System
+from training.data.batches import Batch, FilmInputs, TrainingBatches, prefetched, validation_batches
 from training.data.splits import load_split, newest_version
 from training.data.text import build_tokenizer
-from training.experiments import load_data
+from training.experiments import Data, load_data
 
 ALL = SYSTEMS["All"]
 TOKENIZER = build_tokenizer(["fear shadow wedding chase rain"] * 3, 200)
 
 
 @pytest.fixture
-def batches(shared, quick):
-    def make(seed=0, share=(0, 1), system=ALL, **changes):
+def batches(shared: tuple[Lake, Data], quick: Settings) -> Callable[..., TrainingBatches]:
+    def make(seed: int = 0, share: tuple[int, int] = (0, 1), system: System = ALL, **changes: Any) -> TrainingBatches:
         train, settings = shared[1].train, dataclasses.replace(quick, **changes)
         return TrainingBatches(train, FilmInputs(train, system, settings, TOKENIZER), settings, seed, share)
 
     return make
 
 
-def _same(a, b) -> bool:
+def _same(a: Batch, b: Batch) -> bool:
     pairs = [(a.films.tokens, b.films.tokens), (a.films.pixels, b.films.pixels), (a.tracks.mels, b.tracks.mels)]
     return all(torch.equal(x, y) for x, y in [*pairs, (a.owner, b.owner), (a.film_numbers, b.film_numbers)])
 
 
-def test_a_batch_is_the_same_whenever_and_by_whomever_it_is_made(batches):
+def test_a_batch_does_not_depend_on_when_or_by_which_object_it_is_made(batches: Callable[..., TrainingBatches]) -> None:
     first, second = batches(), batches()
-    wanted = [first.make(0, step) for step in range(2)]
-    assert _same(second.make(0, 1), wanted[1])  # without having made step 0 before
-    assert all(_same(a, b) for a, b in zip(prefetched(lambda step: second.make(0, step), 0, 2), wanted, strict=True))
+    expected = [first.make(0, step) for step in range(2)]
+    assert _same(second.make(0, 1), expected[1])  # without having made step 0 before
+    assert all(_same(a, b) for a, b in zip(prefetched(lambda step: second.make(0, step), 0, 2), expected, strict=True))
 
 
-def test_seed_epoch_and_step_each_change_the_batch(batches):
+def test_seed_epoch_and_step_each_change_the_batch(batches: Callable[..., TrainingBatches]) -> None:
     base = batches().make(0, 0)
     assert not _same(base, batches(seed=1).make(0, 0))
     assert not _same(base, batches().make(1, 0))
     assert not _same(base, batches().make(0, 1))
 
 
-def test_an_epoch_takes_every_track_once_and_each_film_once_a_batch(batches):
+def test_an_epoch_has_every_track_once_and_each_film_once_per_batch(batches: Callable[..., TrainingBatches]) -> None:
     made = batches(batch=8)
     taken = torch.cat([made.make(0, step).film_numbers for step in range(made.steps)])
     assert made.steps == 2
@@ -57,33 +61,37 @@ def test_an_epoch_takes_every_track_once_and_each_film_once_a_batch(batches):
 
 
 @pytest.mark.parametrize("ranks", [2, 4])
-def test_the_shares_of_all_ranks_are_the_batch_of_one(ranks, batches):
-    whole, shares = batches().make(0, 1), [batches(share=(rank, ranks)).make(0, 1) for rank in range(ranks)]
-    for part in ("codes", "ref_db"):
-        assert torch.equal(torch.cat([getattr(share.tracks, part) for share in shares]), getattr(whole.tracks, part))
+def test_the_shares_of_all_ranks_are_the_batch_of_one_rank(ranks: int, batches: Callable[..., TrainingBatches]) -> None:
+    complete, shares = batches().make(0, 1), [batches(share=(rank, ranks)).make(0, 1) for rank in range(ranks)]
+    for part in ("mels", "ref_db"):
+        assert torch.equal(torch.cat([getattr(share.tracks, part) for share in shares]), getattr(complete.tracks, part))
     for share, items in zip(shares, torch.arange(8).split(8 // ranks), strict=True):
-        assert torch.equal(share.films.pixels[share.owner], whole.films.pixels[whole.owner[items]])
-        length = share.films.tokens.shape[1]  # a share may need a shorter bucket; beyond it is padding
-        assert torch.equal(share.films.tokens[share.owner], whole.films.tokens[whole.owner[items], :length])
+        assert torch.equal(share.films.pixels[share.owner], complete.films.pixels[complete.owner[items]])
+        length = share.films.tokens.shape[1]  # a share may fit a shorter bucket; the rest is padding
+        assert torch.equal(share.films.tokens[share.owner], complete.films.tokens[complete.owner[items], :length])
 
 
-def test_more_ranks_than_tracks_in_a_batch_are_refused(batches):
+def test_more_ranks_than_tracks_in_a_batch_are_refused(batches: Callable[..., TrainingBatches]) -> None:
     with pytest.raises(InputError, match="too small for 9 processes"):
         batches(share=(0, 9))
 
 
-def test_a_wrong_film_is_another_film_with_few_common_tags(batches, shared):
+def test_negatives_are_other_films_with_few_shared_tags(
+    batches: Callable[..., TrainingBatches], shared: tuple[Lake, Data]
+) -> None:
     every, one = (batches(system=SYSTEMS["AVCA"], batch=16, triplet_negatives=how).make(0, 0) for how in ("all", "one"))
     tags = [set(own) for own in shared[1].train.tags]
-    for item, wrong in every.negatives.nonzero():
-        film, negative = every.film_numbers[item], every.film_numbers[wrong]
+    for item, other in every.negatives.nonzero():
+        film, negative = every.film_numbers[item], every.film_numbers[other]
         assert film != negative
         assert len(tags[film] & tags[negative]) <= 0.7 * len(tags[film])
     assert (one.negatives.sum(1) == 1).all() and (every.negatives.sum(1) > 1).all()
     assert not (one.negatives & ~every.negatives).any()
 
 
-def test_where_all_films_are_alike_any_other_film_is_the_wrong_one(lake, write_version, quick):
+def test_any_other_film_is_a_negative_where_all_films_share_their_tags(
+    lake: Lake, write_version: Callable[..., str], quick: Settings
+) -> None:
     version = write_version(films=3, change=lambda row: row.update(tags=["Same films"]))
     train = load_split(lake, version, "train")
     inputs = FilmInputs(train, SYSTEMS["AVCA"], quick, TOKENIZER)
@@ -91,7 +99,9 @@ def test_where_all_films_are_alike_any_other_film_is_the_wrong_one(lake, write_v
     assert chosen.tolist() == [[False, False, True, True]] * 2 + [[True, True, False, True], [True, True, True, False]]
 
 
-def test_evaluation_takes_the_first_paragraph_and_the_middle_segment(shared, quick):
+def test_validation_takes_the_first_paragraph_and_the_middle_segment(
+    shared: tuple[Lake, Data], quick: Settings
+) -> None:
     valid = shared[1].valid
     inputs = FilmInputs(valid, SYSTEMS["Plo"], quick, TOKENIZER)
     (once,), (again,) = (list(validation_batches(valid, inputs, 16)) for _ in range(2))
@@ -102,14 +112,14 @@ def test_evaluation_takes_the_first_paragraph_and_the_middle_segment(shared, qui
     assert valid.even_segments(0, 1).tolist() == [int(valid.positions[1])]
 
 
-def test_even_segments_reach_both_ends_and_a_short_track_gives_all_it_has(shared):
+def test_even_segments_include_both_ends_and_all_segments_of_a_short_track(shared: tuple[Lake, Data]) -> None:
     test = dataclasses.replace(shared[1].test, first_segment=np.array([0, 10, 13]), positions=np.arange(13))
     assert test.even_segments(0, 4).tolist() == [0, 3, 6, 9]
     assert test.even_segments(0, 1).tolist() == [4]
     assert test.even_segments(1, 8).tolist() == [10, 11, 12]
 
 
-def _picture(mode: str, size: tuple[int, int]) -> bytes:
+def _jpeg(mode: str, size: tuple[int, int]) -> bytes:
     buffer = io.BytesIO()
     Image.new(mode, size).save(buffer, "JPEG")
     return buffer.getvalue()
@@ -123,11 +133,13 @@ def _picture(mode: str, size: tuple[int, int]) -> bytes:
         {"plot": ["", "  "]},
         {"tags": [], "plot": []},
         {"thumbnail": None},
-        {"thumbnail": _picture("L", (1, 1))},
-        {"thumbnail": _picture("CMYK", (30, 400))},
+        {"thumbnail": _jpeg("L", (1, 1))},
+        {"thumbnail": _jpeg("CMYK", (30, 400))},
     ],
 )
-def test_a_film_without_some_part_is_still_a_film(lacking, lake, write_version, quick):
+def test_a_film_without_tags_plot_or_image_has_inputs(
+    lacking: dict[str, Any], lake: Lake, write_version: Callable[..., str], quick: Settings
+) -> None:
     version = write_version(films=2, change=lambda row: row.update(lacking))
     train = load_data(lake, version).train
     inputs = FilmInputs(train, ALL, quick, TOKENIZER)
@@ -135,27 +147,32 @@ def test_a_film_without_some_part_is_still_a_film(lacking, lake, write_version, 
     assert batch.films.tokens.shape[0] == batch.films.pixels.shape[0] == 2
 
 
-def test_an_error_in_the_thread_reaches_the_loop_and_leaving_early_ends_the_thread(batches):
-    def broken(step: int):
+def test_an_error_in_the_prefetching_thread_is_raised_and_closing_early_ends_the_thread(
+    batches: Callable[..., TrainingBatches],
+) -> None:
+    def fail_at_step_1(step: int) -> Batch:
         if step == 1:
-            raise InputError("no picture")
-        return step
+            raise InputError("no image")
+        return batches().make(0, 0)
 
-    with pytest.raises(InputError, match="no picture"):
-        list(prefetched(broken, 0, 3))
-    early = prefetched(lambda step: step, 0, 1000)
-    assert next(early) == 0
-    early.close()
+    with pytest.raises(InputError, match="no image"):
+        list(prefetched(fail_at_step_1, 0, 3))
+    endless = prefetched(lambda _step: batches().make(0, 0), 0, 1000)
+    assert _same(next(endless), batches().make(0, 0))
+    endless.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "batches"]
 
 
 @pytest.mark.parametrize("split", ["train", "valid", "test"])
-def test_a_version_with_an_empty_side_is_refused(split, lake, write_version):
+def test_a_version_with_an_empty_split_is_an_error(split: str, lake: Lake, write_version: Callable[..., str]) -> None:
     version = write_version(films={name: 0 if name == split else 2 for name in ("train", "valid", "test")})
     with pytest.raises(InputError, match=f"The {split} split of {version} has no film with music"):
         load_data(lake, version)
 
 
-def test_a_lake_without_a_version_or_without_this_one_says_so(lake, write_version):
+def test_a_missing_version_is_an_error_that_names_those_there_are(
+    lake: Lake, write_version: Callable[..., str]
+) -> None:
     with pytest.raises(InputError, match="needledrop curate"):
         newest_version(lake)
     known = write_version(films=1)

@@ -1,4 +1,4 @@
-"""Words become tokens the same way everywhere, and each marker is one of them."""
+"""Query texts, and a tokenizer that is the same in every process."""
 
 import subprocess
 import sys
@@ -13,31 +13,31 @@ from training.data.text import build_tokenizer, encode_texts, pad_tokens, query_
 TEXTS = ["The cellar was dark and the house was silent.", "A wedding in the house, then a chase!"] * 3
 
 
-def test_each_marker_is_one_token_in_any_text():
+def test_each_marker_is_one_token_in_any_text() -> None:
     tokenizer = build_tokenizer(TEXTS, 200)
     tokens = tokenizer.encode("<TAG> dark <PLOT> The House").tokens
     assert tokens == ["[CLS]", "<TAG>", "dark", "<PLOT>", "the", "house", "[SEP]"]
 
 
-def test_an_unseen_word_is_spelled_and_an_unseen_character_is_unknown():
+def test_an_unknown_word_is_split_and_an_unknown_character_is_the_unknown_token() -> None:
     tokenizer = build_tokenizer(TEXTS, 200)
     assert "[UNK]" not in tokenizer.encode("wedhouse").tokens
     assert tokenizer.encode("ξ").tokens == ["[CLS]", "[UNK]", "[SEP]"]
 
 
-def test_the_vocabulary_is_the_same_in_another_process_and_keeps_its_size():
+def test_the_vocabulary_is_the_same_in_every_process_and_within_its_limit() -> None:
     program = (
         "from training.data.text import build_tokenizer\n"
         f"print(build_tokenizer({TEXTS!r}, 80).to_str())"
     )  # fmt: skip
     root = Path(__file__).parents[3]
-    found = {
+    tokenizers = {
         subprocess.run(
             [sys.executable, "-c", program], env={"PYTHONHASHSEED": seed}, cwd=root, capture_output=True, check=True
         ).stdout
         for seed in ("1", "2")
     }
-    assert len(found) == 1
+    assert len(tokenizers) == 1
     assert build_tokenizer(TEXTS, 80).get_vocab_size() <= 80
 
 
@@ -53,23 +53,23 @@ def test_the_vocabulary_is_the_same_in_another_process_and_keeps_its_size():
         ("ImPlo", "He leaves."),
     ],
 )
-def test_each_system_reads_its_own_parts_of_a_film(system: str, text: str):
+def test_each_system_reads_the_parts_of_a_film_that_it_uses(system: str, text: str) -> None:
     assert query_text(SYSTEMS[system], "drama", "He leaves.") == text
 
 
-def test_tags_become_words_without_films_and_without_the_year_unless_kept():
+def test_tag_words_leave_out_films_and_drop_years_unless_kept() -> None:
     tags = ["2023 films", "2020s drama films", "English-language films", "Indian drama films"]
     assert tag_words(tags, keep_years=False) == "drama English-language Indian"
     assert tag_words(tags, keep_years=True) == "2023 2020s drama English-language Indian"
 
 
-def test_a_film_without_tag_or_plot_still_has_tokens():
+def test_a_film_without_tag_or_plot_still_has_tokens() -> None:
     tokenizer = build_tokenizer(TEXTS, 200)
     (row,) = encode_texts(tokenizer, [""], 16)
     assert tokenizer.decode(row.tolist(), skip_special_tokens=False) == "[CLS] [SEP]"
 
 
-def test_long_texts_are_cut_on_the_right_and_lengths_come_in_buckets():
+def test_long_texts_are_truncated_and_padded_to_buckets() -> None:
     tokenizer = build_tokenizer(TEXTS, 200)
     rows = encode_texts(tokenizer, [TEXTS[0] * 20, "house"], 40)
     assert [len(row) for row in rows] == [40, 3]

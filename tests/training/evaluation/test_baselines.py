@@ -1,42 +1,46 @@
-"""Controls and confidence on a small version: recorded like systems, once, and compared with them."""
+"""Baselines and confidence on a small version: recorded like systems, once, and compared with them."""
 
 import shutil
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from storage.lake.lake import Lake
 from storage.metrics.records import Run, connect_metrics, record_run
 from storage.tables.tables import open_tables
 from training.evaluation.baselines import (
+    HeldOut,
     language_oracle,
     languages_of_nearest,
     mean_query,
     nearest_tags,
     random_order,
+    record_baselines,
 )
-from training.evaluation.baselines import record_baselines
 from training.evaluation.confidence import record_confidence
 from training.evaluation.embedding_files import Embeddings, load_embeddings, save_embeddings
 
 
-def rows(lake, sql):
+def rows(lake: Lake, sql: str) -> list[tuple[Any, ...]]:
     with connect_metrics(lake) as connection:
         return connection.execute(sql).fetchall()
 
 
-def test_random_orders_have_the_median_rank_of_chance(held_out):
+def test_random_rankings_have_the_median_rank_of_chance(held_out: HeldOut) -> None:
     medians = [np.median(random_order(held_out, seed).rank_lo) for seed in range(10)]
     assert np.mean(medians) == pytest.approx((len(held_out.tracks) + 1) / 2, rel=0.15)
 
 
-def test_the_language_oracle_ranks_its_own_language_first_and_evenly(held_out):
+def test_the_language_oracle_ranks_tracks_of_the_films_language_first(held_out: HeldOut) -> None:
     ranks = np.concatenate([language_oracle(held_out, seed).rank_lo for seed in range(10)])
     in_language = len(held_out.tracks) / 3
     assert ranks.max() == in_language and ranks.mean() == pytest.approx((in_language + 1) / 2, rel=0.05)
 
 
-def test_the_nearest_film_is_found_by_its_rare_tags_and_not_by_its_year():
+def test_the_nearest_film_shares_rare_tags_and_not_the_year() -> None:
     known = {
         "a": ["2023 drama films", "Films about trains"],
         "b": ["1999 drama films", "Films about ships"],
@@ -48,72 +52,72 @@ def test_the_nearest_film_is_found_by_its_rare_tags_and_not_by_its_year():
     assert languages_of_nearest(tags, {}, {}) == {"x": "", "y": "", "z": ""}
 
 
-def test_a_film_that_is_like_no_other_is_ranked_at_random(held_out):
-    unlike = replace(held_out, nearest_language=dict.fromkeys(held_out.films, ""))
-    medians = [np.median(nearest_tags(unlike, seed).rank_lo) for seed in range(10)]
+def test_a_film_without_a_similar_film_has_a_random_ranking(held_out: HeldOut) -> None:
+    dissimilar = replace(held_out, nearest_language=dict.fromkeys(held_out.films, ""))
+    medians = [np.median(nearest_tags(dissimilar, seed).rank_lo) for seed in range(10)]
     assert np.mean(medians) == pytest.approx((len(held_out.tracks) + 1) / 2, rel=0.15)
     assert nearest_tags(held_out, 3).rank_lo.tolist() == language_oracle(held_out, 3).rank_lo.tolist()
 
 
-def test_the_mean_query_gives_every_film_the_same_order(held_out):
+def test_the_mean_query_gives_every_film_the_same_ranking(held_out: HeldOut) -> None:
     random = np.random.default_rng(1)
     films = Embeddings(held_out.films, random.normal(size=(len(held_out.films), 8)))
     ranks = mean_query(films, Embeddings(held_out.tracks, random.normal(size=(len(held_out.tracks), 8))), held_out)
     assert sorted(ranks.rank_lo) == list(range(1, len(held_out.tracks) + 1))
 
 
-def test_controls_are_rows_of_the_leaderboard_with_their_seeds(measured):
-    found = rows(measured, "SELECT system, seeds, policy FROM leaderboard WHERE source = 'control' ORDER BY 3, 1")
-    wanted = [("language oracle", 10), ("mean query", 1), ("nearest tags", 10), ("random", 10), ("years kept", 1)]
-    assert found == [(*row, policy) for policy in ("segments1", "segments8") for row in wanted]
+def test_baselines_are_rows_of_the_leaderboard_with_their_seeds(measured: Lake) -> None:
+    actual = rows(measured, "SELECT system, seeds, policy FROM leaderboard WHERE source = 'control' ORDER BY 3, 1")
+    expected = [("language oracle", 10), ("mean query", 1), ("nearest tags", 10), ("random", 10), ("years kept", 1)]
+    assert actual == [(*row, policy) for policy in ("segments1", "segments8") for row in expected]
 
 
-def test_one_segment_and_several_are_rows_of_their_own_for_one_run(measured):
-    found = rows(measured, "SELECT policy, r_at_10 FROM leaderboard WHERE system = 'All' AND source = 'trained'")
-    assert [policy for policy, _ in found] == ["segments8", "segments1"] and found[0][1] > found[1][1]
+def test_one_segment_and_several_are_separate_rows_of_one_run(measured: Lake) -> None:
+    actual = rows(measured, "SELECT policy, r_at_10 FROM leaderboard WHERE system = 'All' AND source = 'trained'")
+    assert [policy for policy, _ in actual] == ["segments8", "segments1"] and actual[0][1] > actual[1][1]
     assert rows(measured, "SELECT DISTINCT policy FROM comparisons ORDER BY 1") == [("segments1",), ("segments8",)]
 
 
-def test_the_control_of_the_years_says_which_way_it_turned_them(measured):
+def test_the_baseline_of_the_years_is_named_by_what_it_does_with_them(measured: Lake) -> None:
     kept = "SELECT count(*) FROM leaderboard WHERE system = 'years kept'"
     dropped = "SELECT r_at_10 FROM leaderboard WHERE system = 'years dropped' AND policy = 'segments8'"
     assert rows(measured, kept) == [(2,)] and rows(measured, dropped) == []
 
 
-def test_a_run_that_was_trained_with_the_years_is_ranked_without_them(measured, tmp_path):
+def test_a_run_trained_with_years_is_also_ranked_without_them(measured: Lake, tmp_path: Path) -> None:
     shutil.copytree(measured.root, tmp_path / "lake")
     lake = open_tables(str(tmp_path / "lake"))
     films = load_embeddings(lake, "models/All-run/test-films.parquet")
     save_embeddings(lake, Embeddings(films.ids, -films.vectors), "models/All-run/test-films-years.parquet")
     record_run(lake, Run("All-run", "All", "released", 0, "v1", state="completed", config={"keep_years": True}))
     record_baselines(lake, "v1")
-    found = "SELECT system, r_at_10 FROM leaderboard WHERE preset = 'released' AND policy = 'segments8' ORDER BY ALL"
-    names, values = zip(*rows(lake, found), strict=True)
+    query = "SELECT system, r_at_10 FROM leaderboard WHERE preset = 'released' AND policy = 'segments8' ORDER BY ALL"
+    names, values = zip(*rows(lake, query), strict=True)
     assert names == ("All", "mean query", "years dropped") and values[2] < 1 < values[0]
 
 
-def test_the_mean_query_is_ranked_against_the_tracks_of_its_policy(measured, held_out):
+def test_the_mean_query_is_ranked_against_the_tracks_of_its_policy(measured: Lake, held_out: HeldOut) -> None:
     films, tracks = (
         load_embeddings(measured, f"models/All-run/test-{kind}.parquet") for kind in ("films", "tracks-segments1")
     )
-    found = rows(
+    actual = rows(
         measured,
         "SELECT film_id, track_id, rank_lo FROM ranks JOIN runs USING (run_id) WHERE system = 'mean query' "
         "AND policy = 'segments1' ORDER BY ALL",
     )
     ranks = mean_query(films, tracks, held_out)
-    assert found == sorted(zip(ranks.film_ids, ranks.track_ids, ranks.rank_lo.tolist(), strict=True))
+    assert actual == sorted(zip(ranks.film_ids, ranks.track_ids, ranks.rank_lo.tolist(), strict=True))
 
 
-def test_recording_controls_again_changes_nothing(measured):
-    standing = "SELECT run_id, finished_at FROM runs WHERE preset = 'control' ORDER BY 1"
-    before, ranks = rows(measured, standing), rows(measured, "SELECT * FROM ranks ORDER BY ALL")
+def test_recording_baselines_again_changes_nothing(measured: Lake) -> None:
+    query = "SELECT run_id, finished_at FROM runs WHERE preset = 'control' ORDER BY 1"
+    before, ranks = rows(measured, query), rows(measured, "SELECT * FROM ranks ORDER BY ALL")
     record_baselines(measured, "v1")
-    assert rows(measured, standing) == before
+    assert rows(measured, query) == before
     assert rows(measured, "SELECT * FROM ranks ORDER BY ALL") == ranks
 
 
-def test_every_system_gets_intervals_and_a_difference_from_all(measured):
+def test_every_system_gets_intervals_and_a_difference_from_all(measured: Lake) -> None:
     record_confidence(measured, "v1", draws=300)
     low, value, high = rows(
         measured,
@@ -126,12 +130,12 @@ def test_every_system_gets_intervals_and_a_difference_from_all(measured):
         "SELECT system, difference, p_holm FROM comparisons WHERE metric = 'r_at_10' AND policy = 'segments8' "
         "ORDER BY 1",
     )
-    controls = ["language oracle", "mean query", "nearest tags", "random", "years kept"]
-    assert [system for system, _, _ in compared] == ["Im", *controls]
+    baselines = ["language oracle", "mean query", "nearest tags", "random", "years kept"]
+    assert [system for system, _, _ in compared] == ["Im", *baselines]
     assert all(difference < 0 and p < 0.05 for system, difference, p in compared if system in ("Im", "random"))
 
 
-def test_recording_confidence_again_replaces_it(measured):
+def test_recording_confidence_again_replaces_it(measured: Lake) -> None:
     for _ in range(2):
         record_confidence(measured, "v1", draws=50)
     assert rows(measured, "SELECT count(*), count(DISTINCT (policy, preset, system, metric)) FROM intervals") == [
@@ -139,9 +143,9 @@ def test_recording_confidence_again_replaces_it(measured):
     ]
 
 
-def test_slices_split_films_by_year_language_and_number_of_tracks(measured):
-    found = rows(
+def test_slices_group_films_by_year_language_and_number_of_tracks(measured: Lake) -> None:
+    actual = rows(
         measured, "SELECT slice_by, slice, films FROM slices WHERE system = 'All' AND policy = 'segments1' ORDER BY ALL"
     )
-    assert ("language", "Hindi", 8) in found and ("year", "2024", 12) in found
-    assert ("number_of_tracks", "3 to 5", 24) in found
+    assert ("language", "Hindi", 8) in actual and ("year", "2024", 12) in actual
+    assert ("number_of_tracks", "3 to 5", 24) in actual

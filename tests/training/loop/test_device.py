@@ -1,12 +1,14 @@
-"""The machine: counting what a step costs changes nothing of the step."""
+"""Counting the operations of a step leaves the model as it was."""
 
-from training.config import SYSTEMS
+from storage.lake.lake import Lake
+from training.config import SYSTEMS, Settings
 from training.data.batches import FilmInputs, TrainingBatches
+from training.experiments import Data
 from training.loop.device import training_flops
 from training.model.factory import build_model
 
 
-def test_counting_operations_leaves_a_compiled_model_compiled(shared, quick):
+def test_counting_operations_leaves_a_compiled_model_compiled(shared: tuple[Lake, Data], quick: Settings) -> None:
     graphs, train, system = [], shared[1].train, SYSTEMS["Ta"]
     built = build_model(system, quick, train, 0)
     inputs = FilmInputs(train, system, quick, built.tokenizer)

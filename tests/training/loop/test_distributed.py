@@ -1,4 +1,4 @@
-"""Two processes under torchrun are one run: loss and gradients of one process with the whole batch."""
+"""Two processes under torchrun have the loss and gradients of one process with the complete batch."""
 
 import dataclasses
 import re
@@ -10,11 +10,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from training.config import SYSTEMS
+from storage.lake.lake import Lake
+from training.config import SYSTEMS, Job, Settings
 from training.data.batches import FilmInputs, TrainingBatches
-from training.loop.checkpoint import FOLDER, LAST, Job, read_state, save_config
+from training.experiments import Data
+from training.loop.checkpoint import FOLDER, LAST, read_state, save_config
+from training.loop.device import Machine
 from training.model.factory import build_model
-from training.loop.train import LoopInputs
 from training.model.losses import batch_loss
 
 PROGRAM = """
@@ -38,10 +40,12 @@ built.model.load_state_dict(torch.load(out + ".weights"))
 splits = [load_split(lake, job.dataset, name) for name in ("train", "valid")]
 inputs = [FilmInputs(split, job.system, job.settings, built.tokenizer) for split in splits]
 with open_machine() as machine:
-    task = LoopInputs(job, built.model, *splits, *inputs)
-    batch = TrainingBatches(task.train, inputs[0], job.settings, job.seed, (machine.rank, machine.ranks)).make(0, 0)
-    built.model.eval()  # no dropout, and batch norm by its running mean: what is left is the sharing of the batch
-    size, loss_of = job.settings.micro_batch, lambda encoded: batch_loss(task.model, task.job.settings, encoded, batch, machine.gather)
+    loop_inputs = LoopInputs(job, built.model, *splits, *inputs)
+    share = (machine.rank, machine.ranks)
+    batch = TrainingBatches(splits[0], inputs[0], job.settings, job.seed, share).make(0, 0)
+    built.model.eval()  # no dropout, and batch norm with its running statistics
+    size = job.settings.micro_batch
+    loss_of = lambda encoded: batch_loss(built.model, job.settings, encoded, batch, machine.gather)
     if size:
         loss = backward_in_micro_batches(built.model, batch, size, machine, loss_of)
     else:
@@ -53,15 +57,17 @@ with open_machine() as machine:
         grads = {name: weight.grad.contiguous() for name, weight in trained}
         save_file({**grads, "the.loss": loss.detach()}, out)
     built.model.zero_grad()
-    train(lake, task, machine, lambda report: print(report))
+    train(lake, loop_inputs, machine, lambda report: print(report))
     print("WEIGHTS", sum(weight.double().abs().sum().item() for weight in built.model.parameters()))
-# a thread of the group that outlives it would want the interpreter once that has ended, and abort the rank
+# a thread of the process group that outlives it would abort the rank at the end of the interpreter
 print("THREADS", [name.read_text().strip() for name in Path("/proc/self/task").glob("*/comm")])
 """
 
 
 @pytest.mark.parametrize(("name", "micro_batch"), [("All", None), ("AVCA-tuned", None), ("All", 3)])
-def test_two_ranks_have_the_loss_and_gradients_of_one(name, micro_batch, shared, quick, machine, tmp_path):
+def test_two_ranks_have_the_loss_and_gradients_of_one_rank(
+    name: str, micro_batch: int | None, shared: tuple[Lake, Data], quick: Settings, machine: Machine, tmp_path: Path
+) -> None:
     lake, data = shared
     settings, system = dataclasses.replace(quick, epochs=1, micro_batch=micro_batch), SYSTEMS[name]
     job = Job(f"ranks-{name}-{micro_batch}", system, settings, 0, data.version)
@@ -71,24 +77,24 @@ def test_two_ranks_have_the_loss_and_gradients_of_one(name, micro_batch, shared,
     program = tmp_path / "rank.py"
     program.write_text(f"import sys; sys.path.insert(0, {str(Path(__file__).parents[3])!r})\n" + PROGRAM)
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone", program]
-    done = subprocess.run(
+    finished = subprocess.run(
         [*command, lake.root, job.run_id, tmp_path / "grads"], capture_output=True, text=True, check=False
     )
-    assert done.returncode == 0, done.stderr
+    assert finished.returncode == 0, finished.stderr
 
     inputs = FilmInputs(data.train, system, settings, built.tokenizer)
-    task = LoopInputs(job, built.model.eval(), data.train, data.valid, inputs, inputs)
+    built.model.eval()
     batch = TrainingBatches(data.train, inputs, settings, 0, (0, 1)).make(0, 0)
-    loss = batch_loss(task.model, task.job.settings, built.model(batch), batch, machine.gather)
+    loss = batch_loss(built.model, settings, built.model(batch), batch, machine.gather)
     loss.backward()
-    shared_out = load_file(tmp_path / "grads")
-    assert torch.allclose(shared_out.pop("the.loss"), loss, rtol=1e-5)
-    ours = {part: weight.grad for part, weight in built.model.named_parameters() if weight.grad is not None}
-    assert shared_out.keys() == ours.keys()
-    for part, gradient in ours.items():
-        assert torch.allclose(shared_out[part], gradient, rtol=1e-4, atol=1e-6), part
+    of_two_ranks = load_file(tmp_path / "grads")
+    assert torch.allclose(of_two_ranks.pop("the.loss"), loss, rtol=1e-5)
+    of_one_rank = {part: weight.grad for part, weight in built.model.named_parameters() if weight.grad is not None}
+    assert of_two_ranks.keys() == of_one_rank.keys()
+    for part, gradient in of_one_rank.items():
+        assert torch.allclose(of_two_ranks[part], gradient, rtol=1e-4, atol=1e-6), part
     assert read_state(lake, job.run_id).finished
     assert lake.exists(FOLDER, job.run_id, LAST)
-    assert done.stdout.count("EpochReport") == 1  # one rank reports
-    assert len(set(re.findall("WEIGHTS (.*)", done.stdout))) == 1
-    assert "gloo" not in done.stdout
+    assert finished.stdout.count("EpochReport") == 1  # one rank reports
+    assert len(set(re.findall("WEIGHTS (.*)", finished.stdout))) == 1
+    assert "gloo" not in finished.stdout

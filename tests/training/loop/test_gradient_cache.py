@@ -1,95 +1,120 @@
-"""A batch in pieces has the loss and the gradient of the whole, and draws the same in both of its passes."""
+"""A batch in micro-batches has the loss and gradient of the complete batch, and equal dropout in both passes."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 
-from training.config import SYSTEMS
-from training.data.batches import FilmInputs, TrainingBatches, split_batch, validation_batches
-from training.loop.checkpoint import Job
+from storage.lake.lake import Lake
+from training.config import SYSTEMS, Job, Settings
+from training.data.batches import Batch, FilmInputs, TrainingBatches, split_batch, validation_batches
+from training.experiments import Data
+from training.loop.device import Machine
 from training.loop.gradient_cache import backward_in_micro_batches, encode_in_micro_batches
-from training.model.factory import build_model
 from training.loop.train import LoopInputs, validation_loss
+from training.model.factory import Model, build_model
 from training.model.losses import batch_loss
+from training.model.retriever import Encoded
+
+Prepared = Callable[..., tuple[LoopInputs, Batch]]
 
 
 @pytest.fixture
-def prepared(shared, quick):
-    """A system's task on the shared version and its first batch of 16 tracks."""
+def prepared(shared: tuple[Lake, Data], quick: Settings) -> Prepared:
+    """A system's loop inputs on the shared version, and its first batch of 16 tracks."""
 
-    def prepare(name="All", **changes):
+    def prepare(name: str = "All", **changes: Any) -> tuple[LoopInputs, Batch]:
         settings, system, data = dataclasses.replace(quick, batch=16, **changes), SYSTEMS[name], shared[1]
         built = build_model(system, settings, data.train, 0)
-        inputs = [FilmInputs(split, system, settings, built.tokenizer) for split in (data.train, data.valid)]
-        task = LoopInputs(Job("pieces", system, settings, 0, "v"), built.model, data.train, data.valid, *inputs)
-        return task, TrainingBatches(data.train, inputs[0], settings, 0, (0, 1)).make(0, 0)
+        films = [FilmInputs(split, system, settings, built.tokenizer) for split in (data.train, data.valid)]
+        inputs = LoopInputs(Job("pieces", system, settings, 0, "v"), built.model, data.train, data.valid, *films)
+        return inputs, TrainingBatches(data.train, films[0], settings, 0, (0, 1)).make(0, 0)
 
     return prepare
 
 
-def _gradients(model) -> torch.Tensor:
+def _gradients(model: Model) -> torch.Tensor:
     flat = torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None])
     model.zero_grad()
     return flat
 
 
-def _agree(found: torch.Tensor, wanted: torch.Tensor) -> bool:
-    """To 1e-5, and 1e-6 for what float32 rounds in sums of ones: new text towers have gradients of a hundredth."""
-    return (found - wanted).norm().item() < 1e-5 * wanted.norm().item() + 1e-6
+def _close(actual: torch.Tensor, expected: torch.Tensor) -> bool:
+    """To 1e-5, and 1e-6 for float32 rounding in sums of ones: new text towers have gradients of a hundredth."""
+    return (actual - expected).norm().item() < 1e-5 * expected.norm().item() + 1e-6
 
 
-def _in_pieces(task, batch, size, machine):
-    loss = backward_in_micro_batches(task.model, batch, size, machine, lambda e: batch_loss(task.model, task.job.settings, e, batch, machine.gather))
-    return loss, _gradients(task.model)
+def _loss(inputs: LoopInputs, batch: Batch, machine: Machine, encoded: Encoded | None = None) -> torch.Tensor:
+    output = inputs.model(batch) if encoded is None else encoded
+    return batch_loss(inputs.model, inputs.job.settings, output, batch, machine.gather)
+
+
+def _complete(inputs: LoopInputs, batch: Batch, machine: Machine) -> tuple[torch.Tensor, torch.Tensor]:
+    loss = _loss(inputs, batch, machine)
+    loss.backward()
+    return loss, _gradients(inputs.model)
+
+
+def _in_micro_batches(
+    inputs: LoopInputs, batch: Batch, size: int, machine: Machine
+) -> tuple[torch.Tensor, torch.Tensor]:
+    model = inputs.model
+    loss = backward_in_micro_batches(model, batch, size, machine, lambda e: _loss(inputs, batch, machine, e))
+    return loss, _gradients(model)
 
 
 @pytest.mark.parametrize(("name", "size"), [*((name, 3) for name in SYSTEMS), ("All", 8)])
-def test_pieces_have_the_gradient_of_the_whole_batch(name, size, prepared, machine):
-    task, batch = prepared(name)
-    task.model.eval()  # no dropout, and batch norms that do not hang on the batch
-    whole = batch_loss(task.model, task.job.settings, task.model(batch), batch, machine.gather)
-    whole.backward()
-    wanted = _gradients(task.model)
-    loss, found = _in_pieces(task, batch, size, machine)
-    assert torch.allclose(loss, whole, rtol=1e-5)
-    assert _agree(found, wanted)
+def test_micro_batches_have_the_gradient_of_the_complete_batch(
+    name: str, size: int, prepared: Prepared, machine: Machine
+) -> None:
+    inputs, batch = prepared(name)
+    inputs.model.eval()  # no dropout, and batch norms that do not depend on the batch
+    expected_loss, expected = _complete(inputs, batch, machine)
+    loss, gradients = _in_micro_batches(inputs, batch, size, machine)
+    assert torch.allclose(loss, expected_loss, rtol=1e-5)
+    assert _close(gradients, expected)
 
 
-def test_batch_norm_and_dropout_of_the_heads_see_the_whole_batch(prepared, quick, machine):
-    task, batch = prepared(head=dataclasses.replace(quick.head, form="code", dropout=0.0))
-    task.model.train()
-    task.model.films.eval()
-    task.model.audio.eval()
-    whole = batch_loss(task.model, task.job.settings, task.model(batch), batch, machine.gather)
-    whole.backward()
-    wanted, (loss, found) = _gradients(task.model), _in_pieces(task, batch, 5, machine)
-    assert torch.allclose(loss, whole, rtol=1e-5)
-    assert _agree(found, wanted)
+def test_batch_norm_and_dropout_of_the_heads_see_the_complete_batch(
+    prepared: Prepared, quick: Settings, machine: Machine
+) -> None:
+    inputs, batch = prepared(head=dataclasses.replace(quick.head, form="code", dropout=0.0))
+    inputs.model.train()
+    inputs.model.films.eval()
+    inputs.model.audio.eval()
+    expected_loss, expected = _complete(inputs, batch, machine)
+    loss, gradients = _in_micro_batches(inputs, batch, 5, machine)
+    assert torch.allclose(loss, expected_loss, rtol=1e-5)
+    assert _close(gradients, expected)
 
 
-def test_both_passes_draw_the_same_and_batch_norms_remember_one(prepared, machine):
-    task, batch = prepared()
-    heard, steps = [], task.model.audio.norm.num_batches_tracked
-    task.model.train().audio.register_forward_hook(lambda _tower, _given, out: heard.append(out.detach().clone()))
-    _in_pieces(task, batch, 4, machine)
-    assert len(heard) == 8  # four pieces, twice, with dropout
-    assert all(torch.equal(first, second) for first, second in zip(heard[:4], heard[4:], strict=True))
-    assert steps == 4
+def test_both_passes_have_equal_dropout_and_update_batch_norms_once(prepared: Prepared, machine: Machine) -> None:
+    inputs, batch = prepared()
+    outputs, updates = [], inputs.model.audio.norm.num_batches_tracked
+    inputs.model.train().audio.register_forward_hook(lambda _tower, _args, out: outputs.append(out.detach().clone()))
+    _in_micro_batches(inputs, batch, 4, machine)
+    assert len(outputs) == 8  # four micro-batches, twice, with dropout
+    assert all(torch.equal(first, second) for first, second in zip(outputs[:4], outputs[4:], strict=True))
+    assert updates == 4
 
 
-def test_validation_in_pieces_is_validation(prepared, shared, machine):
-    (task, _), (cut, _) = prepared(), prepared(micro_batch=3)
-    assert validation_loss(cut, machine) == pytest.approx(validation_loss(task, machine), rel=1e-6)
-    batch = next(validation_batches(task.valid, task.valid_inputs, 16))
+def test_validation_in_micro_batches_has_the_same_loss(prepared: Prepared, machine: Machine) -> None:
+    (inputs, _), (split, _) = prepared(), prepared(micro_batch=3)
+    assert validation_loss(split, machine) == pytest.approx(validation_loss(inputs, machine), rel=1e-6)
+    batch = next(validation_batches(inputs.valid, inputs.valid_inputs, 16))
     with torch.no_grad():
-        whole, pieces = task.model(batch), encode_in_micro_batches(task.model, batch, 3)
-    assert torch.allclose(pieces.query, whole.query, atol=1e-6) and torch.allclose(pieces.audio, whole.audio, atol=1e-6)
+        complete, parts = inputs.model(batch), encode_in_micro_batches(inputs.model, batch, 3)
+    assert torch.allclose(parts.query, complete.query, atol=1e-6)
+    assert torch.allclose(parts.audio, complete.audio, atol=1e-6)
 
 
-def test_pieces_are_the_rows_in_order_and_keep_what_is_missing(prepared):
+def test_a_split_batch_has_its_rows_in_order_and_keeps_missing_inputs_missing(
+    prepared: Prepared,
+) -> None:
     _, batch = prepared("Im")
-    pieces = split_batch(batch.films, 3)
-    assert [len(piece.pixels) for piece in pieces] == [3, 3, 2]
-    assert torch.equal(torch.cat([piece.pixels for piece in pieces]), batch.films.pixels)
-    assert {piece.tokens for piece in pieces} == {None}
+    parts = split_batch(batch.films, 3)
+    assert [len(part.pixels) for part in parts] == [3, 3, 2]
+    assert torch.equal(torch.cat([part.pixels for part in parts]), batch.films.pixels)
+    assert {part.tokens for part in parts} == {None}

@@ -1,4 +1,4 @@
-"""The rate of every step, what is decayed, and when training stops."""
+"""The learning rate of every step, weight decay, and early stopping."""
 
 import dataclasses
 import math
@@ -13,22 +13,22 @@ from training.loop.optimiser import EarlyStopping, build_optimiser, learning_rat
 SMALL = dataclasses.replace(PRESETS["small"], learning_rate=1.0, warm_up_share=0.1)
 
 
-def test_rate_warms_up_then_follows_a_cosine_to_a_fiftieth():
+def test_rate_warms_up_then_follows_a_cosine_to_a_fiftieth() -> None:
     rates = [learning_rate_at(step, 100, SMALL) for step in (0, 4, 9, 10, 55, 100)]
     assert rates == pytest.approx([0.1, 0.5, 1.0, 1.0, 0.51, 0.02])
 
 
-def test_paper_and_release_keep_one_rate():
+def test_paper_preset_has_a_constant_rate() -> None:
     assert {learning_rate_at(step, 50, PRESETS["paper"]) for step in range(50)} == {1e-5}
 
 
-def test_adamw_decays_matrices_and_leaves_biases_and_norms():
+def test_adamw_decays_matrices_but_not_biases_and_norms() -> None:
     model = nn.Sequential(nn.Linear(4, 4), nn.LayerNorm(4))
     groups = build_optimiser(model, SMALL, torch.device("cpu")).param_groups
     assert [(group["weight_decay"], len(group["params"])) for group in groups] == [(0.05, 1), (0.0, 3)]
 
 
-def test_frozen_weights_are_not_given_to_the_optimiser():
+def test_frozen_weights_are_not_optimised() -> None:
     model = nn.Linear(4, 4)
     model.bias.requires_grad_(False)
     (group,) = build_optimiser(model, PRESETS["released"], torch.device("cpu")).param_groups
@@ -36,7 +36,7 @@ def test_frozen_weights_are_not_given_to_the_optimiser():
     assert group["weight_decay"] == 1e-5
 
 
-def test_stopping_follows_a_scripted_list_of_losses():
+def test_training_stops_after_three_epochs_without_a_lower_loss() -> None:
     losses = [3.0, 2.0, 2.5, 1.9, 1.9, math.nan, 2.0]
     stopping, due = EarlyStopping(), []
     for epoch, loss in enumerate(losses):
@@ -46,7 +46,7 @@ def test_stopping_follows_a_scripted_list_of_losses():
     assert due == [False] * 6 + [True]
 
 
-def test_a_validation_too_small_to_measure_keeps_the_newest_weights():
+def test_an_infinite_validation_loss_keeps_the_newest_weights() -> None:
     stopping = EarlyStopping()
     for epoch in range(5):
         stopping = stopping.after(epoch, math.inf)

@@ -1,4 +1,4 @@
-"""The loop: it can be stopped anywhere and goes on to the same bits, and it stops by itself when it should."""
+"""The loop: a run stopped at any moment resumes to the same bits, and early stopping."""
 
 import dataclasses
 import json
@@ -8,52 +8,62 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from storage.errors import InputError, LakeError
-from training.config import SYSTEMS, chosen_settings
+from storage.lake.lake import Lake
+from training.config import SYSTEMS, Job, Settings, chosen_settings
 from training.data.batches import FilmInputs
+from training.experiments import Data
 from training.loop.checkpoint import (
     BEST,
     CONFIG,
     FOLDER,
     LAST,
-    Job,
+    LoopState,
     check_same_job,
     load_model,
     read_state,
     save_config,
 )
 from training.loop.device import Machine, explain_out_of_memory
-from training.loop.train import train
+from training.loop.train import EpochReport, LoopInputs, OnStep, train
 from training.model.factory import build_model
-from training.loop.train import LoopInputs
+
+Start = Callable[..., tuple[LoopState, list[EpochReport]]]
+"""Trains a run and returns its state and the reports of its epochs."""
 
 
 @pytest.fixture
-def start(shared, quick, machine):
-    """Trains a run on the shared version (going on from its checkpoint, if any) and returns what it left."""
+def start(shared: tuple[Lake, Data], quick: Settings, machine: Machine) -> Iterator[Start]:
+    """Train a run on the shared version, or resume it from its checkpoint; returns its state and epochs."""
     lake, data = shared
 
-    def run(run_id: str, system: str = "All", on_step=None, **changes):
+    def run(
+        run_id: str, system: str = "All", on_step: OnStep | None = None, **changes: Any
+    ) -> tuple[LoopState, list[EpochReport]]:
         settings = dataclasses.replace(quick, **changes)
         job = Job(run_id, SYSTEMS[system], settings, 0, data.version)
         built = build_model(job.system, settings, data.train, 0)
         save_config(lake, job, built)
         inputs = [FilmInputs(split, job.system, settings, built.tokenizer) for split in (data.train, data.valid)]
         reports = []
-        state = train(lake, LoopInputs(job, built.model, data.train, data.valid, *inputs), machine, reports.append, on_step)
+        state = train(
+            lake, LoopInputs(job, built.model, data.train, data.valid, *inputs), machine, reports.append, on_step
+        )
         return state, reports
 
     yield run
     shutil.rmtree(Path(lake.uri(FOLDER)), ignore_errors=True)
 
 
-def _weights(lake, run_id: str, name: str = LAST) -> dict[str, torch.Tensor]:
+def _weights(lake: Lake, run_id: str, name: str = LAST) -> dict[str, torch.Tensor]:
     return load_file(lake.local_path(FOLDER, run_id, name))
 
 
@@ -61,7 +71,7 @@ def _equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-def test_two_runs_of_one_seed_end_in_the_same_bits(start, shared):
+def test_two_runs_of_one_seed_have_the_same_bits(start: Start, shared: tuple[Lake, Data]) -> None:
     start("first")
     start("second")
     assert _equal(_weights(shared[0], "first"), _weights(shared[0], "second"))
@@ -69,18 +79,25 @@ def test_two_runs_of_one_seed_end_in_the_same_bits(start, shared):
 
 
 @pytest.fixture
-def hears_ctrl_c():
-    """SIGINT as in a terminal: a test run that a script started in the background ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+def sigint_enabled() -> Iterator[None]:
+    """Handle SIGINT as in a terminal: tests that a script starts in the background ignore it."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
-    signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGINT, previous)
 
 
 @pytest.mark.parametrize(
     ("number", "system", "micro_batch"), [(1, "All", None), (2, "All", None), (3, "AVCA-tuned", None), (3, "All", 3)]
 )
-def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_bits(number, system, micro_batch, start, shared, hears_ctrl_c):
-    start("whole", system, micro_batch=micro_batch)
+def test_a_run_stopped_by_ctrl_c_resumes_to_the_same_bits(
+    number: int,
+    system: str,
+    micro_batch: int | None,
+    start: Start,
+    shared: tuple[Lake, Data],
+    sigint_enabled: None,
+) -> None:
+    start("uninterrupted", system, micro_batch=micro_batch)
 
     def interrupt(done: int, _steps: int) -> None:
         if done == number:
@@ -91,17 +108,16 @@ def test_a_run_stopped_by_ctrl_c_goes_on_to_the_same_bits(number, system, micro_
     state = read_state(shared[0], "stopped")
     assert (state.epoch * 2 + state.step, state.finished) == (number, False)
     start("stopped", system, micro_batch=micro_batch)
-    assert _equal(_weights(shared[0], "stopped"), _weights(shared[0], "whole"))
-    assert _equal(_weights(shared[0], "stopped", BEST), _weights(shared[0], "whole", BEST))
+    assert _equal(_weights(shared[0], "stopped"), _weights(shared[0], "uninterrupted"))
+    assert _equal(_weights(shared[0], "stopped", BEST), _weights(shared[0], "uninterrupted", BEST))
 
 
 RUN = """
 import json, sys
 from storage.lake.lake import Lake
-from training.loop.checkpoint import Job
+from training.config import SYSTEMS, Job, settings_from_json
 from training.loop.device import open_machine
 from training.experiments import load_data, run_experiment
-from training.config import SYSTEMS, settings_from_json
 root, version, settings = sys.argv[1:]
 job = Job("killed", SYSTEMS["All"], settings_from_json(json.loads(settings)), 0, version)
 with open_machine() as machine:
@@ -109,7 +125,7 @@ with open_machine() as machine:
 """
 
 
-def test_a_run_killed_at_some_moment_goes_on_to_the_same_bits(start, shared, quick):
+def test_a_killed_run_resumes_to_the_same_bits(start: Start, shared: tuple[Lake, Data], quick: Settings) -> None:
     (lake, data), settings = shared, dataclasses.replace(quick, epochs=12)
     arguments = [lake.root, data.version, json.dumps(dataclasses.asdict(settings))]
     with subprocess.Popen([sys.executable, "-c", RUN, *arguments], cwd=Path(__file__).parents[3]) as process:
@@ -118,12 +134,12 @@ def test_a_run_killed_at_some_moment_goes_on_to_the_same_bits(start, shared, qui
         process.kill()
     assert not read_state(lake, "killed").finished
     start("killed", epochs=12)
-    start("whole", epochs=12)
-    assert _equal(_weights(lake, "killed"), _weights(lake, "whole"))
+    start("uninterrupted", epochs=12)
+    assert _equal(_weights(lake, "killed"), _weights(lake, "uninterrupted"))
 
 
-def test_training_stops_by_patience_and_keeps_the_best_epoch(start, shared):
-    state, reports = start("patient", epochs=30, patience=2, learning_rate=0.3)  # far too high a rate
+def test_training_stops_early_and_keeps_the_best_epoch(start: Start, shared: tuple[Lake, Data]) -> None:
+    state, reports = start("patient", epochs=30, patience=2, learning_rate=0.3)  # a rate that is far too high
     assert state.finished
     assert len(reports) < 30
     assert state.stopping.epochs_since == 2
@@ -131,22 +147,24 @@ def test_training_stops_by_patience_and_keeps_the_best_epoch(start, shared):
     assert (state.stopping.best_epoch, state.stopping.best_loss) == (best.epoch, best.valid_loss)
 
 
-def test_an_epoch_reports_what_it_cost(start):
+def test_an_epoch_reports_its_costs(start: Start) -> None:
     _, (first, _) = start("measured")
-    assert (first.items, first.mfu) == (16, None)  # no peak is known for a CPU
+    assert (first.items, first.mfu) == (16, None)  # a CPU has no known peak
     assert first.items_per_second > 0
     assert 0 <= first.data_wait_share <= 1
     assert first.peak_memory_bytes > 1e6
 
 
-def test_a_checkpoint_of_another_configuration_is_refused_with_what_differs(start, shared, quick):
+def test_a_checkpoint_of_another_configuration_is_an_error_that_names_the_differences(
+    start: Start, shared: tuple[Lake, Data], quick: Settings
+) -> None:
     start("mine")
     other = Job("mine", SYSTEMS["Im"], dataclasses.replace(quick, batch=4), 0, shared[1].version)
     with pytest.raises(InputError, match=r"system, settings.batch differ"):
         check_same_job(shared[0], other)
 
 
-def test_weights_that_do_not_fit_their_configuration_are_refused(start, shared):
+def test_weights_that_do_not_fit_their_configuration_are_an_error(start: Start, shared: tuple[Lake, Data]) -> None:
     start("mine")
     start("other", "Im")
     shared[0].write_bytes(shared[0].read_bytes(FOLDER, "other", BEST), FOLDER, "mine", BEST)
@@ -154,7 +172,7 @@ def test_weights_that_do_not_fit_their_configuration_are_refused(start, shared):
         load_model(shared[0], "mine")
 
 
-def test_a_damaged_checkpoint_or_configuration_is_one_sentence(start, shared):
+def test_a_damaged_checkpoint_or_configuration_is_an_error(start: Start, shared: tuple[Lake, Data]) -> None:
     start("mine")
     shared[0].write_bytes(b"not tensors", FOLDER, "mine", BEST)
     with pytest.raises(LakeError, match=r"mine/best.safetensors is damaged"):
@@ -164,7 +182,7 @@ def test_a_damaged_checkpoint_or_configuration_is_one_sentence(start, shared):
         load_model(shared[0], "mine")
 
 
-def test_training_that_diverges_is_a_sentence_and_not_a_model(start, shared):
+def test_diverged_training_is_an_error_and_saves_no_model(start: Start, shared: tuple[Lake, Data]) -> None:
     with pytest.raises(InputError, match="give a lower --learning-rate"):
         start("diverged", learning_rate=1e30)
     assert not shared[0].exists(FOLDER, "diverged", BEST)
@@ -179,16 +197,24 @@ def test_training_that_diverges_is_a_sentence_and_not_a_model(start, shared):
         (64, 1, 1, "1 at once; give a smaller batch, such as --batch 32, or spread"),
     ],
 )
-def test_a_gpu_out_of_memory_names_the_settings_to_change(batch, micro_batch, ranks, sentence):
+def test_a_gpu_out_of_memory_names_the_settings_to_change(
+    batch: int, micro_batch: int | None, ranks: int, sentence: str
+) -> None:
     settings = chosen_settings("small", batch=batch, micro_batch=micro_batch)
     with pytest.raises(InputError, match=sentence), explain_out_of_memory(settings, ranks):
         raise torch.OutOfMemoryError("CUDA out of memory")
 
 
-def test_a_device_that_fills_up_in_training_ends_the_run_with_that_sentence(start, monkeypatch):
-    def full(_machine, _batch):
-        raise torch.OutOfMemoryError("CUDA out of memory")
+def test_a_gpu_that_runs_out_of_memory_in_training_ends_the_run_with_that_error(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    move = torch.Tensor.to
 
-    monkeypatch.setattr(Machine, "move", full)
+    def full(values: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
+        if values.dtype == torch.uint8:  # mels and images
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return move(values, *args, **options)
+
+    monkeypatch.setattr(torch.Tensor, "to", full)
     with pytest.raises(InputError, match="--micro-batch 4"):
         start("full")

@@ -1,8 +1,11 @@
-"""The towers: mels dequantised as they were stored, a ViT resampled, a hub that cannot be reached."""
+"""The towers: dequantised mels, a resampled ViT, pretrained weights that cannot be loaded."""
 
 import socket
 import time
+from collections.abc import Callable
+from pathlib import Path
 
+import huggingface_hub.constants
 import numpy as np
 import pytest
 import torch
@@ -13,34 +16,34 @@ from storage.errors import InputError
 from storage.mels.settings import MelSettings
 from storage.mels.settings import decibels as stored_decibels
 from training.config import PRESETS, ImageSettings, TextSettings
-from training.model import text_image_towers
-from training.model.text_image_towers import AudioTower, decibels, image_tower, resampled_kernel, text_tower
+from training.model.audio_tower import AudioTower, decibels
+from training.model.text_image_towers import image_tower, pretrained_tokenizer, resampled_kernel, text_tower
 
 
-def test_the_device_reads_the_same_decibels_as_storage():
-    codes = np.arange(2 * 128 * 995, dtype=np.uint32).astype(np.uint8).reshape(2, 128, 995)
+def test_the_tower_computes_the_same_decibels_as_storage() -> None:
+    mels = np.arange(2 * 128 * 995, dtype=np.uint32).astype(np.uint8).reshape(2, 128, 995)
     ref_db = np.array([-3.5, 20.0], np.float32)
-    ours = decibels(torch.from_numpy(codes), torch.from_numpy(ref_db)).numpy()
-    assert np.abs(ours - stored_decibels(codes, ref_db, MelSettings())).max() < 1e-4
+    ours = decibels(torch.from_numpy(mels), torch.from_numpy(ref_db)).numpy()
+    assert np.abs(ours - stored_decibels(mels, ref_db, MelSettings())).max() < 1e-4
     half = torch.full((1, 128, 995), -12.5, dtype=torch.float16)
     assert (decibels(half, torch.zeros(1)) == -12.5).all()
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_an_audio_tower_gives_one_vector_a_segment(preset: str):
+def test_an_audio_tower_returns_one_vector_per_segment(preset: str) -> None:
     settings = PRESETS[preset].audio
     with torch.device("meta"):
-        tower, codes = AudioTower(settings), torch.zeros(2, 128, 995, dtype=torch.uint8)
-        assert tower(codes, torch.zeros(2)).shape == (2, settings.width)
+        tower, mels = AudioTower(settings), torch.zeros(2, 128, 995, dtype=torch.uint8)
+        assert tower(mels, torch.zeros(2)).shape == (2, settings.width)
 
 
-def test_the_released_audio_tower_has_the_released_size():
+def test_the_released_audio_tower_has_the_number_of_weights_of_the_release() -> None:
     size = sum(weight.numel() for weight in AudioTower(PRESETS["released"].audio).parameters())
     unused_positions = (513 - 63) * 256  # the release keeps 513 and reads 63
     assert (size + unused_positions) / 1e6 == pytest.approx(4.59, abs=0.005)
 
 
-def test_an_enlarged_patch_meets_the_enlarged_kernel_with_the_same_product():
+def test_an_enlarged_patch_and_kernel_have_the_same_product() -> None:
     torch.manual_seed(0)
     kernel, patch = torch.randn(5, 3, 16, 16), torch.randn(1, 3, 16, 16)
     enlarged = F.interpolate(patch, (28, 28), mode="bilinear")
@@ -48,18 +51,18 @@ def test_an_enlarged_patch_meets_the_enlarged_kernel_with_the_same_product():
     assert torch.allclose(product, F.conv2d(patch, kernel), atol=1e-3)
 
 
-def test_a_pretrained_vit_of_a_folder_becomes_64_patches_and_six_blocks(tmp_path):
+def test_a_pretrained_vit_is_resampled_to_64_patches_and_six_blocks(tmp_path: Path) -> None:
     config = ViTConfig(hidden_size=24, num_hidden_layers=12, num_attention_heads=2, intermediate_size=24)
     source = ViTModel(config, add_pooling_layer=False)
     source.save_pretrained(tmp_path)
     tower, _ = image_tower(ImageSettings(pretrained=str(tmp_path), patch_pixels=28, layers=6))
     assert (len(tower.layers), tower.embeddings.position_embeddings.shape) == (6, (1, 65, 24))
-    kept = tower.state_dict()["layers.5.mlp.fc1.weight"]
-    assert torch.equal(kept, source.state_dict()["layers.5.mlp.fc1.weight"])
+    last_block = tower.state_dict()["layers.5.mlp.fc1.weight"]
+    assert torch.equal(last_block, source.state_dict()["layers.5.mlp.fc1.weight"])
     assert tower(pixel_values=torch.zeros(1, 3, 224, 224)).last_hidden_state.shape == (1, 65, 24)
 
 
-def test_a_pretrained_vit_of_the_wanted_shape_is_taken_as_it_is(tmp_path):
+def test_a_pretrained_vit_of_the_configured_shape_is_unchanged(tmp_path: Path) -> None:
     config = ViTConfig(hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24)
     source = ViTModel(config, add_pooling_layer=False)
     source.save_pretrained(tmp_path)
@@ -67,29 +70,32 @@ def test_a_pretrained_vit_of_the_wanted_shape_is_taken_as_it_is(tmp_path):
     assert all(torch.equal(a, b) for a, b in zip(tower.parameters(), source.parameters(), strict=True))
 
 
-def test_a_pretrained_bert_gets_rows_for_the_markers(tmp_path):
+def test_a_pretrained_bert_gets_embeddings_for_the_markers(tmp_path: Path) -> None:
     config = BertConfig(vocab_size=30, hidden_size=24, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24)
     source = BertModel(config, add_pooling_layer=False)
     source.save_pretrained(tmp_path)
-    tower, kept = text_tower(TextSettings(pretrained=str(tmp_path)), 32)
-    assert kept.vocab_size == 32
+    tower, adapted = text_tower(TextSettings(pretrained=str(tmp_path)), 32)
+    assert adapted.vocab_size == 32
     assert torch.equal(tower.get_input_embeddings().weight[:30], source.get_input_embeddings().weight)
 
 
 @pytest.mark.parametrize("build", [lambda name: text_tower(TextSettings(pretrained=name), 9)[0],
                                    lambda name: image_tower(ImageSettings(pretrained=name))[0]])  # fmt: skip
-def test_weights_that_cannot_be_reached_are_one_sentence(build, tmp_path):
+def test_weights_that_cannot_be_loaded_are_an_error_that_names_the_options(
+    build: Callable[[str], object], tmp_path: Path
+) -> None:
     with pytest.raises(InputError, match="use --preset small, which needs none"):
         build(str(tmp_path / "missing" / "model"))
 
 
-def test_a_hub_that_takes_questions_and_never_answers_costs_seconds(monkeypatch):
+def test_a_hub_that_accepts_connections_but_never_answers_costs_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        monkeypatch.setattr(towers, "HUB_SECONDS", 0.2)
-        monkeypatch.setattr(towers, "hf_hub_url", lambda *_: f"http://127.0.0.1:{silent.getsockname()[1]}/config.json")
-        begun = time.monotonic()
+        address = f"http://127.0.0.1:{silent.getsockname()[1]}/{{repo_id}}/{{revision}}/{{filename}}"
+        monkeypatch.setattr(huggingface_hub.constants, "HUGGINGFACE_CO_URL_TEMPLATE", address)
+        monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_ETAG_TIMEOUT", 0.2)  # as by the variable of that name
+        started = time.monotonic()
         with pytest.raises(InputError, match="connect this machine once"):
             text_tower(TextSettings(pretrained="nobody/has-fetched-this"), 9)
         with pytest.raises(InputError, match="connect this machine once"):
-            towers.pretrained_tokenizer("nobody/has-fetched-this")
-    assert time.monotonic() - begun < 5
+            pretrained_tokenizer("nobody/has-fetched-this")
+    assert time.monotonic() - started < 5
