@@ -5,7 +5,9 @@ a little. The score is a weighted mean of five parts, each in 0…1:
 
     names the film .45 · is official .20 · soundtrack words .15 · year .10 · duration .10
 
-and guards stand before it: they reject, or send to review, whatever the score. Every candidate keeps its
+and guards stand before it: they reject, or send to review, whatever the score. What is found on YouTube is
+taken only if a label delivered it: among the uploads of others, names and words alone are wrong more often
+than right, so these go to review. Every candidate keeps its
 score, its parts, the decision, the reason and `RULE_VERSION`, taken or not.
 """
 
@@ -22,7 +24,7 @@ from tasks.soundtracks.matching.keywords import plain
 from tasks.soundtracks.matching.titles import Naming, is_one_word, naming, title_words, words_of
 from tasks.soundtracks.models import Candidate, Decision, Film, Verdict
 
-RULE_VERSION = 3
+RULE_VERSION = 4
 WEIGHTS = {"names_film": 0.45, "official": 0.20, "soundtrack_words": 0.15, "year": 0.10, "duration": 0.10}
 TAKE_SCORE = 0.70
 REVIEW_SCORE = 0.55
@@ -31,6 +33,8 @@ NEEDED_NAMING = 0.6
 DELIVERED = "provided to youtube by"
 """Opens the description of a recording that a label delivered."""
 LISTED = "listed"
+UNOFFICIAL = "not_delivered"
+"""Why an upload that would be taken is left to review."""
 _UNNAMED = ("other_album", "names_no_film", "low_score")  # why one without the page's title is rejected
 
 
@@ -41,6 +45,8 @@ def judge(candidate: Candidate, film: Film, rivals: Collection[Film] = ()) -> Ve
     verdict = _judge_by_title(candidate, film, rivals)
     if verdict.reason in _UNNAMED and any(_bears(candidate, film, name, rivals) for name in film.names):
         return Verdict(Decision.REVIEW, "other_name", verdict.score, verdict.parts)
+    if verdict.decision is Decision.TAKEN and candidate.source == "youtube" and not is_delivered(candidate):
+        return Verdict(Decision.REVIEW, UNOFFICIAL, verdict.score, verdict.parts)
     return verdict
 
 

@@ -70,6 +70,20 @@ def test_a_film_without_an_album_is_searched_for(lake: Lake, world: Any, add_fil
     assert set(world.media_requests()) == {good}
 
 
+def test_an_upload_of_somebody_else_waits_for_a_review(lake: Lake, world: Any, add_films: Any, collect: Any) -> None:
+    fan = world.add_video("fanfanfan01", "Slow Water (2016) Soundtrack - Main Theme", channel="A Fan")
+    world.searches.append(("Slow Water", [fan]))
+    world.save()
+    add_films(lake, [SLOW])
+    collect()
+    [row] = tables.latest(lake, TRACKS).to_pylist()
+    assert (row["decision"], row["reason"], row["rule_version"]) == ("review", "not_delivered", 4)
+    assert not world.media_requests()
+    record_review(lake, "enwiki-1", f"youtube:{fan}", is_match=True, note="", run_id="test")
+    collect()
+    assert [row["media_id"] for row in taken(lake)] == [fan]
+
+
 def test_a_private_track_gives_way_to_the_next_candidate_for_good(
     lake: Lake, world: Any, add_films: Any, collect: Any
 ) -> None:

@@ -65,7 +65,7 @@ def verdict(candidate: Candidate, title: str) -> tuple[str, str]:
 
 TAKEN = [
     ("Inception", video("Time", album="Inception (Music from the Motion Picture)", release_year=2010, **TOPIC)),
-    ("Inception", video("Hans Zimmer - Inception Soundtrack - Time", uploader="Hans Zimmer", artist="Hans Zimmer")),
+    ("Inception", video("Hans Zimmer - Inception Soundtrack - Time", **TOPIC)),
     ("Inception", video("Dream", album="Inception: Original Motion Picture Soundtrack", **TOPIC)),
     ("Rocky (film)", video("Gonna Fly Now", album="Rocky - Original Motion Picture Score", release_year=1976, **TOPIC)),
     (
@@ -119,6 +119,42 @@ TAKEN = [
 @pytest.mark.parametrize(("title", "candidate"), TAKEN, ids=lambda value: getattr(value, "album", value))
 def test_a_films_own_music_is_taken(title: str, candidate: Candidate) -> None:
     assert verdict(candidate, title) == ("taken", "matched")
+
+
+UPLOADS = [
+    ("Inception", video("Hans Zimmer - Inception Soundtrack - Time", uploader="Hans Zimmer", artist="Hans Zimmer")),
+    ("Inception", video("Inception Soundtrack - Time", uploader="WaterTower Music")),
+    ("The Dark Knight", video("The Dark Knight Theme - Violin", uploader="A Violinist", is_verified=True)),
+    ("Romeo + Juliet", video("Lovefool", album="Romeo & Juliet Soundtrack", release_year=1996, **FAN)),
+]
+
+
+@pytest.mark.parametrize(("title", "candidate"), UPLOADS, ids=lambda v: getattr(v, "title", v))
+def test_an_upload_that_no_label_delivered_is_left_to_review(title: str, candidate: Candidate) -> None:
+    assert verdict(candidate, title) == ("review", "not_delivered")
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        {"uploader": "Hans Zimmer - Topic"},
+        {"is_official_album": True, "album": "Inception (Soundtrack)"},
+        {"description": "Provided to YouTube by WaterTower Music"},
+    ],
+    ids=str,
+)
+def test_an_upload_that_a_label_delivered_is_taken(evidence: dict[str, Any]) -> None:
+    assert verdict(video("Inception Soundtrack - Time", **evidence), "Inception") == ("taken", "matched")
+
+
+@pytest.mark.parametrize("source", ["music_folder", "url_list"])
+def test_what_the_user_names_needs_no_delivery(source: str) -> None:
+    facts = {"album": "Inception (Soundtrack)", "release_year": 2010, "duration_seconds": 200.0}
+    assert verdict(Candidate(source, "m", "u", "Time", **facts), "Inception") == ("taken", "matched")
+
+
+def test_a_listed_video_is_taken_whoever_uploaded_it() -> None:
+    assert verdict(video("Anything", listed_for="Inception", **FAN), "Inception") == ("taken", "listed")
 
 
 REJECTED = [
