@@ -18,13 +18,17 @@ from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
 from huggingface_hub.errors import HfHubHTTPError, HTTPError
 from tokenizers import Tokenizer
 from torch import Tensor
-from transformers import AutoTokenizer, BertConfig, BertModel, ViTConfig, ViTModel
+from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedConfig, ViTConfig, ViTModel
 from transformers.utils.logging import disable_progress_bar
 
 from storage.errors import InputError
 from training.config import IMAGE_PIXELS, ImageSettings, TextSettings
 from training.data.text import with_markers
 
+_EXPECTED_MODELS = {"bert": "a BERT with --text-model", "vit": "a ViT with --image-model"}
+_OPTIONAL_WEIGHTS = ("pooler.", "embeddings.position_ids")
+"""Weights that a checkpoint may lack: no tower uses its pooler, and position ids are counted, not trained."""
+_MAX_KEYS_SHOWN = 3
 HUB_SECONDS = 5.0
 """Timeout of the request that asks whether the hub answers; without an answer, only cached files are used."""
 
@@ -126,8 +130,36 @@ def pretrained_tokenizer(name: str) -> Tokenizer:
 
 
 def _pretrained(model_class: Any, name: str) -> Any:
+    """Return a tower with all its weights. Raises `InputError` for a model of another architecture.
+
+    The library gives random weights to what a checkpoint lacks or has in another shape, and reads a RoBERTa, whose
+    weights have BERT's names, with BERT's position ids: neither may pass for a pretrained tower.
+    """
     options = {"add_pooling_layer": False, "attn_implementation": "sdpa", "dtype": torch.float32}
-    return _load_from_hub(name, lambda **where: model_class.from_pretrained(name, **options, **where))
+    options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
+
+    def load(**where: Any) -> tuple[str | None, Any, dict[str, Any]]:
+        config, _ = PreTrainedConfig.get_config_dict(name, **where)
+        return config.get("model_type"), *model_class.from_pretrained(name, **options, **where)
+
+    declared, tower, report = _load_from_hub(name, load)
+    mismatched = (key for key, *_shapes in report["mismatched_keys"])
+    missing = sorted(key for key in {*report["missing_keys"], *mismatched} if not key.startswith(_OPTIONAL_WEIGHTS))
+    expected = model_class.config_class.model_type
+    if missing or declared not in (None, expected):
+        raise InputError(_why_incompatible(name, declared, expected, missing))
+    return tower
+
+
+def _why_incompatible(name: str, declared: str | None, expected: str, missing: list[str]) -> str:
+    """Return the message that says why a model cannot be a tower, and what can."""
+    shown = ", ".join(missing[:_MAX_KEYS_SHOWN])
+    lacks = f", and {len(missing)} weights are missing, such as {shown}" if missing else ""
+    return (
+        f"The pretrained model {name!r} is not a complete {expected} model: its type is {declared or 'not given'}"
+        f"{lacks}, so training would start from random weights; give {_EXPECTED_MODELS[expected]}, "
+        "or use --preset small, which needs none"
+    )
 
 
 def _load_from_hub(name: str, load: Callable[..., Any]) -> Any:

@@ -10,7 +10,22 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from transformers import BertConfig, BertModel, ViTConfig, ViTModel
+from transformers import (
+    BertConfig,
+    BertForMaskedLM,
+    BertModel,
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    Dinov2Config,
+    Dinov2Model,
+    DistilBertConfig,
+    DistilBertModel,
+    RobertaConfig,
+    RobertaModel,
+    ViTConfig,
+    ViTForImageClassification,
+    ViTModel,
+)
 
 from storage.errors import InputError
 from storage.mels.settings import MelSettings
@@ -77,6 +92,68 @@ def test_a_pretrained_bert_gets_embeddings_for_the_markers(tmp_path: Path) -> No
     tower, adapted = text_tower(TextSettings(pretrained=str(tmp_path)), 32)
     assert adapted.vocab_size == 32
     assert torch.equal(tower.get_input_embeddings().weight[:30], source.get_input_embeddings().weight)
+
+
+SMALL_TEXT = {"vocab_size": 30, "hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2}
+SMALL_IMAGE = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+SMALL_IMAGE |= {"image_size": 224, "patch_size": 16}
+
+
+def test_a_bert_with_a_head_gives_all_its_weights(tmp_path):
+    source = BertForMaskedLM(BertConfig(**SMALL_TEXT, intermediate_size=24))
+    source.save_pretrained(tmp_path)
+    tower, _ = text_tower(TextSettings(pretrained=str(tmp_path)), 30)
+    assert all(torch.equal(value, source.bert.state_dict()[name]) for name, value in tower.state_dict().items())
+
+
+def test_a_vit_with_a_head_gives_all_its_weights(tmp_path):
+    source = ViTForImageClassification(ViTConfig(**SMALL_IMAGE))
+    source.save_pretrained(tmp_path)
+    tower, _ = image_tower(ImageSettings(pretrained=str(tmp_path), patch_pixels=16, layers=2))
+    assert all(torch.equal(value, source.vit.state_dict()[name]) for name, value in tower.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        (
+            lambda: RobertaModel(RobertaConfig(**SMALL_TEXT, intermediate_size=24)),
+            "not a complete bert model: its type is roberta",
+        ),
+        (
+            lambda: DistilBertModel(DistilBertConfig(vocab_size=30, dim=24, n_layers=1, n_heads=2)),
+            "type is distilbert, and .* weights are missing",
+        ),
+    ],
+)
+def test_another_architecture_is_no_text_tower(source, says, tmp_path):
+    source().save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=f"{tmp_path}.*{says}.*--text-model"):
+        text_tower(TextSettings(pretrained=str(tmp_path)), 32)
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        (
+            lambda: CLIPVisionModel(CLIPVisionConfig(**SMALL_IMAGE)),
+            "type is clip_vision_model, and .* weights are missing",
+        ),
+        (lambda: Dinov2Model(Dinov2Config(**SMALL_IMAGE)), "type is dinov2, and .* weights are missing"),
+    ],
+)
+def test_another_architecture_is_no_image_tower(source, says, tmp_path):
+    source().save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=f"{tmp_path}.*{says}.*--image-model"):
+        image_tower(ImageSettings(pretrained=str(tmp_path), patch_pixels=16, layers=2))
+
+
+def test_a_checkpoint_without_some_weights_is_refused_by_their_names(tmp_path):
+    source = ViTModel(ViTConfig(**SMALL_IMAGE), add_pooling_layer=False)
+    lacking = {name: value for name, value in source.state_dict().items() if name != "layernorm.bias"}
+    source.save_pretrained(tmp_path, state_dict=lacking)
+    with pytest.raises(InputError, match=r"1 weights are missing, such as layernorm\.bias, so"):
+        image_tower(ImageSettings(pretrained=str(tmp_path), patch_pixels=16, layers=2))
 
 
 @pytest.mark.parametrize("build", [lambda name: text_tower(TextSettings(pretrained=name), 9)[0],
