@@ -11,6 +11,7 @@ import duckdb
 from needledrop.report.queries import Row, fetch_rows
 from needledrop.report.table import rank_number
 from storage.lake.lake import Lake
+from storage.records.takedown_list import taken_down_tracks
 from training.evaluation.embedding_files import FILMS_FILE, TRACKS_FILE, load_embeddings
 from training.evaluation.ranking import top_tracks
 
@@ -65,13 +66,14 @@ def best_and_worst_films(connection: duckdb.DuckDBPyConnection, lake: Lake, run:
 def _suggestions(
     connection: duckdb.DuckDBPyConnection, lake: Lake, run: Row, film_ids: Sequence[str]
 ) -> dict[str, tuple[Row, ...]]:
-    """Return the first tracks for each film, from the run's saved embeddings; empty without these files."""
+    """Return the first tracks for each film, from the run's saved embeddings without taken-down tracks; empty without files."""
     folder = run["model_folder"]
     files = [f"{folder}/{name}" for name in (FILMS_FILE, TRACKS_FILE)]
     if not folder or not all(lake.exists(file) for file in files):
         return {}
     films, tracks = (load_embeddings(lake, file) for file in files)
-    top = top_tracks(films.of(film_ids), tracks, TRACKS_SHOWN)
+    allowed = tracks.without(taken_down_tracks(lake, run["dataset_version"]))
+    top = top_tracks(films.of(film_ids), allowed, TRACKS_SHOWN)
     tracks_of_version = connection.execute(
         "SELECT track_id, t.title, artist, t.film_id, f.title FROM dataset_tracks t LEFT JOIN dataset_films f "
         "USING (dataset_version, film_id) WHERE dataset_version = ?",

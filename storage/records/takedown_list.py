@@ -6,9 +6,10 @@ was kept. Taking an entry back (`active` false) is a newer row.
 
 from __future__ import annotations
 
+from storage.datasets import versions
 from storage.lake.lake import Lake
 from storage.tables import tables
-from storage.tables.schemas import TAKEDOWNS
+from storage.tables.schemas import TAKEDOWNS, TRACKS
 
 
 def record_takedown(lake: Lake, item: str, because: str, run_id: str, *, is_active: bool = True) -> None:
@@ -20,3 +21,18 @@ def read_takedowns(lake: Lake) -> frozenset[str]:
     """The items that are on the list now."""
     rows = tables.latest(lake, TAKEDOWNS, ["item", "active"]).to_pylist()
     return frozenset(row["item"] for row in rows if row["active"])
+
+
+def taken_down_tracks(lake: Lake, version: str) -> frozenset[str]:
+    """Return the track_ids of a data-set version that are on the list now, themselves or by their film or channel."""
+    items = read_takedowns(lake)
+    if not items:
+        return frozenset()
+    channels = f"(SELECT film_id, track_id, channel_id FROM {tables.latest_sql(lake, TRACKS)})"
+    query = (
+        f"SELECT DISTINCT track_id FROM read_parquet(?) LEFT JOIN {channels} USING (film_id, track_id) "
+        "WHERE list_has_any(?, [film_id, track_id, 'channel:' || channel_id])"
+    )
+    tracks_file = versions.file_uri(lake, version, versions.TRACKS_FILE.name)
+    with tables.connect(lake) as connection:
+        return frozenset(track_id for (track_id,) in connection.execute(query, [tracks_file, sorted(items)]).fetchall())

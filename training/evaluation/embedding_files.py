@@ -7,6 +7,7 @@ with another film's music.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 import numpy as np
@@ -66,6 +67,11 @@ class Embeddings:
         if missing is not None:
             raise NeedledropError(f"{missing} has no embedding; embed the films and tracks of one version")
         return Embeddings(tuple(ids), self.vectors[[index_of[name] for name in ids]])
+
+    def without(self, ids: AbstractSet[str]) -> Embeddings:
+        """Return all but those of these ids, which may be none of them."""
+        kept = [index for index, name in enumerate(self.ids) if name not in ids]
+        return Embeddings(tuple(self.ids[index] for index in kept), self.vectors[kept])
 
 
 def save_embeddings(lake: Lake, embeddings: Embeddings, *parts: str) -> None:

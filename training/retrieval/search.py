@@ -18,6 +18,7 @@ from storage.lake.lake import Lake
 from storage.mels.reader import MelReader
 from storage.mels.settings import MelSettings
 from storage.metrics.records import connect_metrics
+from storage.records.takedown_list import taken_down_tracks
 from training.config import SYSTEMS, Job, System
 from training.data.batches import FilmInputs
 from training.data.splits import SPLITS, Split, load_split
@@ -111,11 +112,12 @@ def search(
     """Return the `count` tracks with the highest cosine to a film's query, best first.
 
     The candidates are the tracks of the run's test films, or with `all_tracks` those of all splits, which are
-    embedded the first time. Raises `LakeError` for a run whose model is not in the lake.
+    embedded the first time; tracks that were taken down since the version was made are left out. Raises `LakeError` for a run whose model is not in the lake.
     """
     job, built = load_model(lake, run_id)
     built.model.to(machine.device)
     candidates = _candidates(lake, job, built, machine, all_tracks, on_progress)
+    candidates = candidates.without(taken_down_tracks(lake, job.dataset))
     best = top_tracks(_embed(lake, job, built, query, machine), candidates, count)["query"]
     return _described(lake, job.dataset, best)
 

@@ -24,6 +24,7 @@ from needledrop.report.sections import histograms_section
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.metrics.records import connect_metrics
+from storage.records.takedown_list import record_takedown
 from storage.tables.tables import open_tables
 
 BROWSER = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
@@ -80,6 +81,16 @@ def test_the_page_loads_nothing_and_runs_nothing(text: str) -> None:
     assert not [a for a in attributes if a[0] in ("src", "srcset", "data") or a[0].startswith("on")]
     assert "default-src 'none'" in text and "<script" not in text and "<link" not in text
     assert "url(" not in text and "@import" not in text
+
+
+def test_a_suggestion_that_was_taken_down_since_is_not_shown(measured: Lake, text: str, tmp_path: Path) -> None:
+    shown = re.findall(r"Theme (t\d+-\d)", text)
+    shutil.copytree(measured.root, tmp_path / "lake")
+    lake = open_tables(str(tmp_path / "lake"))
+    record_takedown(lake, shown[0], "asked", "test")
+    write_report(lake, None, tmp_path / "report.html")
+    after = re.findall(r"Theme (t\d+-\d)", (tmp_path / "report.html").read_text())
+    assert shown[0] not in after and len(after) == len(shown)
 
 
 def test_titles_are_escaped_and_only_web_links_are_links(text: str) -> None:

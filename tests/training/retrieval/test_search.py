@@ -14,6 +14,9 @@ from needledrop.cli import search as command
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.metrics import records as metrics
+from storage.records.takedown_list import record_takedown
+from storage.tables import tables
+from storage.tables.schemas import TRACKS
 from training.config import SYSTEMS, chosen_settings
 from training.experiments import load_data, plan_jobs, run_experiment
 from training.loop.device import Machine
@@ -66,6 +69,35 @@ def test_the_best_tracks_are_from_the_test_films_or_from_all_films(trained: Lake
     everything = search(trained, run_id, query, 1000, machine, all_tracks=True)
     assert len(everything) == 36 and {track.track_id for track in few} < {track.track_id for track in everything}
     assert search(trained, run_id, query, 1000, machine, all_tracks=True) == everything
+
+
+@pytest.mark.parametrize("item", ["track", "film", "channel"])
+@pytest.mark.parametrize("all_tracks", [False, True])
+def test_what_was_taken_down_since_the_version_was_made_is_not_found(
+    trained: Lake, machine: Machine, item: str, all_tracks: bool
+) -> None:
+    query = FilmQuery(("A chase.",))
+    run_id = choose_run(trained, query)
+    before = [track.track_id for track in search(trained, run_id, query, 1000, machine, all_tracks=all_tracks)]
+    track_id = before[0]
+    film_id = track_id.removeprefix("music_folder:").rpartition("-")[0]
+    row = {"film_id": film_id, "track_id": track_id, "source": "music_folder", "channel_id": "UC1"}
+    tables.append(trained, TRACKS, [row], "test")
+    named = {"track": track_id, "film": film_id, "channel": "channel:UC1"}[item]
+    record_takedown(trained, named, "asked", "test")
+    gone = {one for one in before if film_id in one} if item == "film" else {track_id}
+    found = [track.track_id for track in search(trained, run_id, query, 1000, machine, all_tracks=all_tracks)]
+    assert found == [one for one in before if one not in gone]
+    record_takedown(trained, named, "taken back", "test", is_active=False)
+    assert search(trained, run_id, query, 1, machine, all_tracks=all_tracks)[0].track_id == track_id
+
+
+def test_a_search_in_which_all_is_taken_down_finds_nothing(trained: Lake, machine: Machine) -> None:
+    query = FilmQuery(("A chase.",))
+    run_id = choose_run(trained, query)
+    for track in search(trained, run_id, query, 1000, machine):
+        record_takedown(trained, track.track_id, "asked", "test")
+    assert search(trained, run_id, query, 10, machine) == ()
 
 
 def test_the_command_prints_csv_into_a_pipe(trained: Lake, tmp_path: Path) -> None:
