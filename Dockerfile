@@ -10,5 +10,7 @@ COPY needledrop/__init__.py needledrop/
 RUN pip install --no-cache-dir -c constraints.txt -e '.[s3]'
 
 COPY . .
+# Again with the code there, for what the first install could not see; it brings no dependencies.
+RUN pip install --no-cache-dir --no-deps -e .
 RUN useradd --create-home needledrop && mkdir -p /app/lake && chown needledrop /app/lake
 USER needledrop
