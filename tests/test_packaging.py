@@ -1,4 +1,4 @@
-"""The package installs into an empty environment, in the order of the Dockerfile too.
+"""The package installs into an empty environment: as a wheel, as an editable install, in the order of the Dockerfile.
 
 Nothing is downloaded: dependencies come from the environment that runs the tests, by way of a `.pth` file. That file
 names one folder, so an editable install of this checkout, which is a `.pth` file in that folder, is not followed.
@@ -6,6 +6,7 @@ names one folder, so an editable install of this checkout, which is a `.pth` fil
 
 from __future__ import annotations
 
+import csv
 import os
 import shlex
 import shutil
@@ -13,11 +14,22 @@ import subprocess
 import sys
 import sysconfig
 import venv
+import wave
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+PACKAGES = {"flows", "tasks", "storage", "training", "needledrop"}
 OFFLINE = ["--no-deps", "--no-index", "--no-build-isolation", "--quiet"]
+PAGE = """<page><title>{title}</title><ns>0</ns><id>{number}</id><revision><id>{number}</id>
+<timestamp>2024-05-06T07:08:09Z</timestamp><text xml:space="preserve">{{{{Infobox film}}}}
+==Plot==
+Somebody goes away, and nobody comes.
+[[Category:{year} films]] [[Category:Drama films]]</text></revision></page>"""
+FILMS = {"Ash": 2019, "Birch": 2020, "Cedar": 2022, "Elm": 2024}
+"""Films with their years: to train on, to validate and to test on."""
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +43,36 @@ def sources(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
             (copy / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(repository / name, copy / name)
     return copy
+
+
+@pytest.fixture(scope="module")
+def tree(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkout with data files of every kind in one of its packages, and a user's folder next to them."""
+    copy = tmp_path_factory.mktemp("tree")
+    shutil.copytree(sources, copy, dirs_exist_ok=True)
+    (copy / "needledrop" / "data" / "words").mkdir(parents=True)
+    for suffix in ("toml", "json", "yaml", "html", "css", "js", "svg"):
+        (copy / "needledrop" / "data" / "words" / f"words.{suffix}").touch()
+    (copy / "training_notes").mkdir()
+    (copy / "training_notes" / "first.py").touch()
+    return copy
+
+
+@pytest.fixture(scope="module")
+def wheel(tree: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("wheel")
+    _pip(sys.executable, folder, "wheel", *OFFLINE, tree)
+    return next(folder.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def needledrop(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The command of an environment that holds the wheel, inside a repository that is not ours."""
+    folder = tmp_path_factory.mktemp("installed")
+    _run(folder, "git", "init", "--quiet")
+    python = _empty_environment(folder / "environment")
+    _pip(python, folder, "install", *OFFLINE, wheel)
+    return python.with_name("needledrop")
 
 
 def _environment(home: Path) -> dict[str, str]:
@@ -88,3 +130,53 @@ def test_an_editable_install_finds_code_that_is_copied_in_later(sources: Path, t
     _pip(python, checkout, "install", *OFFLINE, "--editable", ".")
     _copy_step(sources, checkout, ["."])
     assert _run(tmp_path, python.with_name("needledrop"), "--version").startswith("needledrop ")
+
+
+def test_the_wheel_holds_the_five_packages_and_nothing_else(wheel: Path) -> None:
+    names = {name.split("/")[0] for name in zipfile.ZipFile(wheel).namelist()}
+    assert {name for name in names if not name.endswith(".dist-info")} == PACKAGES
+
+
+def test_the_wheel_holds_every_file_of_its_packages(wheel: Path, tree: Path) -> None:
+    files = {path.relative_to(tree).as_posix() for name in PACKAGES for path in (tree / name).rglob("*.*")}
+    assert files <= set(zipfile.ZipFile(wheel).namelist())
+
+
+def test_the_installed_command_starts_in_another_folder(needledrop: Path, tmp_path: Path) -> None:
+    assert _run(tmp_path, needledrop, "--version").startswith("needledrop ")
+    assert "corpus" in _run(tmp_path, needledrop, "demo", "--help")
+    assert not list(tmp_path.iterdir())
+
+
+def _write_films_with_music(folder: Path) -> None:
+    pages = "".join(PAGE.format(title=title, year=year, number=year) for title, year in FILMS.items())
+    site = "<siteinfo><dbname>enwiki</dbname><base>https://en.wikipedia.org/wiki/Main_Page</base></siteinfo>"
+    head = '<mediawiki xmlns="http://www.mediawiki.org/xml/export-0.11/" version="0.11">'
+    (folder / "films.xml").write_text(f"{head}{site}{pages}</mediawiki>")
+    random = np.random.default_rng(7)
+    for title in FILMS:
+        with wave.open(str(folder / f"{title}.wav"), "wb") as recording:
+            recording.setparams((1, 2, 22_050, 0, "NONE", ""))
+            recording.writeframes(random.integers(-9000, 9000, 12 * 22_050, dtype=np.int16).tobytes())
+    with (folder / "music.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("film", "path"), *((title, f"{title}.wav") for title in FILMS)])
+
+
+@pytest.mark.timeout(900)
+def test_the_installed_pipeline_runs_where_folders_have_names_of_its_packages(needledrop: Path, tmp_path: Path) -> None:
+    _write_films_with_music(tmp_path)
+    for name in PACKAGES:
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").touch()
+    sources = ["--films", "films.xml", "--music", "music.csv", "--no-thumbnails"]
+    _run(tmp_path, needledrop, "refresh", *sources, "--train", "never")
+    assert len(list(tmp_path.glob("lake/datasets/*/manifest.json"))) == 1
+
+
+@pytest.mark.skipif(os.environ.get("NEEDLEDROP_WHEEL_DEMO") != "1", reason="takes minutes: set NEEDLEDROP_WHEEL_DEMO=1")
+@pytest.mark.timeout(3600)
+def test_the_installed_demo_measures_a_model(needledrop: Path, tmp_path: Path) -> None:
+    _run(tmp_path, needledrop, "demo")
+    release = _run(tmp_path, needledrop, "--version").split()[1]
+    runs = _run(tmp_path, needledrop, "sql", "--lake", "demo-lake", "SELECT system, code_version FROM runs")
+    assert f"All,{release}" in runs

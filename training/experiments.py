@@ -11,10 +11,12 @@ import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
 
 import pyarrow as pa
 
+import training
 from storage.lake.lake import Lake
 from storage.metrics import records as metrics
 from training.config import Job, Settings, System
@@ -184,12 +186,18 @@ def _evaluate(lake: Lake, data: Data, job: Job, machine: Machine, on_progress: O
 
 
 def code_version() -> str | None:
-    """Return the commit of this code, with "-changed" if files differ from it; None outside a checkout."""
-    here = Path(__file__).parent
+    """Return the commit of this code, with "-changed" if files differ from it.
+
+    Installed code has the version of its package: a repository around the environment is not its own.
+    None where git does not answer.
+    """
+    checkout = Path(training.__file__).parents[1]
+    if not (checkout / ".git").exists():
+        return version("needledrop")
     try:
         shown = subprocess.run(
             ["git", "describe", "--always", "--dirty=-changed", "--exclude=*"],  # noqa: S607
-            cwd=here, capture_output=True, text=True, timeout=10, check=True,
+            cwd=checkout, capture_output=True, text=True, timeout=10, check=True,
         )  # fmt: skip
     except (OSError, subprocess.SubprocessError):
         return None

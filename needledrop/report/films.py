@@ -66,7 +66,7 @@ def best_and_worst_films(connection: duckdb.DuckDBPyConnection, lake: Lake, run:
 def _suggestions(
     connection: duckdb.DuckDBPyConnection, lake: Lake, run: Row, film_ids: Sequence[str]
 ) -> dict[str, tuple[Row, ...]]:
-    """Return the first tracks for each film, from the run's saved embeddings without taken-down tracks; empty without files."""
+    """Return the first tracks for each film by the run's saved embeddings, without those that were taken down."""
     folder = run["model_folder"]
     files = [f"{folder}/{name}" for name in (FILMS_FILE, TRACKS_FILE)]
     if not folder or not all(lake.exists(file) for file in files):

@@ -112,7 +112,8 @@ def search(
     """Return the `count` tracks with the highest cosine to a film's query, best first.
 
     The candidates are the tracks of the run's test films, or with `all_tracks` those of all splits, which are
-    embedded the first time; tracks that were taken down since the version was made are left out. Raises `LakeError` for a run whose model is not in the lake.
+    embedded the first time; tracks that were taken down since the version was made are left out.
+    Raises `LakeError` for a run whose model is not in the lake.
     """
     job, built = load_model(lake, run_id)
     built.model.to(machine.device)

@@ -169,7 +169,8 @@ class Workers:
     def _start(self) -> _Worker:
         ours, theirs = Pipe()
         environment = {**os.environ, **WORKER_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        command = [sys.executable, "-m", "tasks.soundtracks.extraction.worker", str(theirs.fileno())]
+        # -P: a folder `tasks` in the current directory is not this package.
+        command = [sys.executable, "-P", "-m", "tasks.soundtracks.extraction.worker", str(theirs.fileno())]
         process = subprocess.Popen(  # noqa: S603
             command, env=environment, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
         )

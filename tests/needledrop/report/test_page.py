@@ -16,7 +16,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from needledrop.cli import report as command
-from needledrop.report.charts import COLOURS, QUIET, Line, loss_chart, recall_chart
+from needledrop.report.charts import COLOURS, GREY, Line, loss_chart, recall_chart
 from needledrop.report.films import best_and_worst_films
 from needledrop.report.page import write_report
 from needledrop.report.queries import Report
@@ -182,7 +182,7 @@ def test_labels_in_line_colours_have_enough_contrast() -> None:
         linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
-    assert all(1.05 / (luminance(colour) + 0.05) >= 4.5 for colour in (*COLOURS, QUIET))
+    assert all(1.05 / (luminance(colour) + 0.05) >= 4.5 for colour in (*COLOURS, GREY))
 
 
 def browse(*options: str) -> str:
