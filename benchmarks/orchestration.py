@@ -31,7 +31,7 @@ from storage.lake.lake import Lake
 from storage.tables import tables
 from storage.tables.schemas import FILMS, OUTCOMES
 
-TRACKS_A_FILM = 9
+TRACKS_PER_FILM = 9
 
 
 def _marked(step: Callable[..., Any], ends: list[float]) -> Callable[..., Any]:
@@ -81,7 +81,7 @@ def _write_music(folder: Path, films: int, seconds: int) -> Path:
     with (folder / "music.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["film", "path"])
-        for film, track in itertools.product(range(films), range(TRACKS_A_FILM)):
+        for film, track in itertools.product(range(films), range(TRACKS_PER_FILM)):
             suffix, content = sources[track % len(sources)]
             path = folder / f"{film}-{track}{suffix}"
             path.write_bytes(content + _own_tag(suffix, f"{film}/{track}".ljust(30).encode()))

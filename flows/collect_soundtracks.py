@@ -141,7 +141,7 @@ def _collect(supply: Supply, run_id: str, progress: Any) -> dict[str, Any]:
     settings, lake = supply.settings, supply.lake
     counts = Counter({"films": 0, "tracks": 0, "recovered": recover(lake, run_id)})
     planned = plan(lake, supply, run_id)
-    todo = settings.chosen(planned.films, supply.judging.catalogue)
+    todo = settings.chosen(planned.films, supply.matcher.film_index)
     ended: list[str] = []
 
     def film_ended(film_id: str) -> None:

@@ -101,19 +101,19 @@ def test_a_lake_that_cannot_be_written_ends_the_flow_and_lets_the_films_go(lake,
 
 @pytest.mark.parametrize("runner", ["workers", "processes"])
 def test_films_are_let_go_only_when_nobody_works_on_them_any_more(lake, music, runner, monkeypatch) -> None:
-    let_go: list[bool] = []
+    release_staged: list[bool] = []
     ends: type[Any] = Extraction if runner == "workers" else ProcessPoolTaskRunner
     end = ends.__exit__
 
     def ends_and_looks(self: Any, *error: Any) -> None:
         end(self, *error)
-        let_go.append(not lake.list("claims"))
+        release_staged.append(not lake.list("claims"))
 
     monkeypatch.setattr(ends, "__exit__", ends_and_looks)
     Path(lake.root, "mels").write_text("a file where a folder belongs")
     with pytest.raises(LakeError):
         collect_soundtracks(lake=lake.root, music=[music], runner=runner, workers=1)
-    assert let_go == [False]
+    assert release_staged == [False]
 
 
 def test_a_crash_while_batches_overlap_loses_nothing_and_does_nothing_twice(lake: Lake, music: str) -> None:

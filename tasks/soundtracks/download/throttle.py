@@ -21,7 +21,7 @@ REQUESTS_RESERVED = 10
 
 
 @dataclass
-class Gate:
+class SourceThrottle:
     """A source's door for one worker. `limits` are the daily requests and downloads of all workers together."""
 
     lake: Lake

@@ -49,7 +49,7 @@ class CallFailed(Exception):
         self.failure = failure
 
 
-class NotWanted(Exception):
+class FilteredOut(Exception):
     """`wanted` refused the recording after its page was read; `info` is what the page said."""
 
     def __init__(self, reason: str, info: dict[str, Any]) -> None:
@@ -93,20 +93,20 @@ class _Call:
 class _Client(YoutubeDL):  # type: ignore[misc]  # yt_dlp is untyped
     """yt-dlp, telling of every request and every refusal."""
 
-    fetcher: Fetcher
+    client: YtDlpClient
 
     def urlopen(self, request: Any) -> Any:
-        self.fetcher.on_request()
+        self.client.on_request()
         try:
             return super().urlopen(request)
         except HTTPError as error:
             host = urlparse(error.response.url).hostname or ""
             wait = retry_after_seconds(error.response.headers)
-            self.fetcher.call.answers.append(Answered(error.status, host, wait))
+            self.client.call.answers.append(Answered(error.status, host, wait))
             raise
 
 
-class Fetcher:
+class YtDlpClient:
     """Lists and downloads, one call after the other. Not to be shared between threads."""
 
     def __init__(
@@ -123,7 +123,7 @@ class Fetcher:
         self._longest_download_seconds = longest_download_seconds
         keep_plugins_out()
         self._client = _Client(self._options(cache_folder, socket_timeout_seconds))
-        self._client.fetcher = self
+        self._client.client = self
 
     def _options(self, cache_folder: Path, socket_timeout_seconds: float) -> dict[str, Any]:
         least, most = self.pace.before_download_seconds
@@ -185,7 +185,7 @@ class Fetcher:
         self._client.params["paths"] = {"home": str(folder)}
         info = self._extract(url, download=True)
         if self.call.refusal is not None:
-            raise NotWanted(self.call.refusal, self.call.refused)
+            raise FilteredOut(self.call.refusal, self.call.refused)
         fetched = info.get("requested_downloads") or [{}]
         path = Path(fetched[0].get("filepath") or folder / "nothing")
         if not path.is_file():
@@ -232,8 +232,8 @@ class Fetcher:
 class _Logger:
     """Hands each line to the call that is being made."""
 
-    def __init__(self, fetcher: Fetcher) -> None:
-        self._fetcher = fetcher
+    def __init__(self, client: YtDlpClient) -> None:
+        self._fetcher = client
 
     def debug(self, message: str) -> None:
         """Not kept."""

@@ -31,7 +31,7 @@ _SHARE = 0.75
 _EPISODE = "episode"
 
 
-def may_be_another_name(
+def is_alternative_title(
     text: str, page_title: str, known: Set[str], years_after: int | None, *, is_reissue: bool
 ) -> bool:
     """Whether an album's name, which is not the page's title, may still mean that film.

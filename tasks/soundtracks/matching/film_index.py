@@ -21,7 +21,7 @@ _COVERED_WORDS = 3
 _COVERAGE = 0.75
 
 
-class Catalogue:
+class FilmIndex:
     """Films by id, by exact title, and by the words of their titles."""
 
     def __init__(self, films: Iterable[Film]) -> None:
@@ -74,8 +74,8 @@ class Catalogue:
         return {f for f, n in counts.items() if n >= _COVERAGE * len(set(title_words(self.films[f].title)))}
 
 
-def read_catalogue(lake: Lake) -> Catalogue:
+def read_film_index(lake: Lake) -> FilmIndex:
     """The films that are in the lake now."""
     rows = tables.latest(lake, FILMS, ["film_id", "title", "year", "state", "names"]).to_pylist()
     present = (row for row in rows if row["state"] != "gone")
-    return Catalogue(Film(row["film_id"], row["title"], row["year"], tuple(row["names"] or ())) for row in present)
+    return FilmIndex(Film(row["film_id"], row["title"], row["year"], tuple(row["names"] or ())) for row in present)

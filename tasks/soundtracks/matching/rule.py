@@ -18,7 +18,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 from tasks.soundtracks.matching import keywords as vocabulary
-from tasks.soundtracks.matching.alternative_titles import may_be_another_name
+from tasks.soundtracks.matching.alternative_titles import is_alternative_title
 from tasks.soundtracks.matching.evidence import Evidence
 from tasks.soundtracks.matching.keywords import plain
 from tasks.soundtracks.matching.titles import Naming, is_one_word, naming, title_words, words_of
@@ -198,7 +198,7 @@ def _may_be_renamed(
     """Whether an official album under another name may be this film's, as no other film of the lake is named."""
     text = evidence.album or evidence.title
     years, reissue = year_difference(candidate, evidence, film), _is_reissue(evidence, film)
-    fits = may_be_another_name(text, film.title, evidence.known, years, is_reissue=reissue)
+    fits = is_alternative_title(text, film.title, evidence.known, years, is_reissue=reissue)
     return parts["official"] >= 0.7 and fits and not _names_any(evidence, rivals)
 
 

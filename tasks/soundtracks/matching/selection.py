@@ -10,27 +10,27 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from tasks.soundtracks.matching.film_index import Catalogue
+from tasks.soundtracks.matching.film_index import FilmIndex
 from tasks.soundtracks.matching.rule import judge
 from tasks.soundtracks.matching.titles import words_of
 from tasks.soundtracks.models import Candidate, Decision, Judged, Verdict
 
-TRACKS_A_FILM = 9
+TRACKS_PER_FILM = 9
 """The most that one film may have: the paper's mean, so that no film dominates training."""
 SAME_LENGTH_SECONDS = 2.0
 _RANK = {Decision.TAKEN: 2, Decision.REVIEW: 1, Decision.REJECTED: 0}
 
 
-def judge_everywhere(candidate: Candidate, catalogue: Catalogue) -> list[Judged]:
+def judge_for_all_films(candidate: Candidate, film_index: FilmIndex) -> list[Judged]:
     """A candidate judged for every film that it names; at most one of the verdicts is "taken"."""
-    films = catalogue.named_in(candidate)
+    films = film_index.named_in(candidate)
     judged = [
         Judged(film.film_id, candidate, judge(candidate, film, [f for f in films if f is not film])) for film in films
     ]
-    return settle_between_films(judged)
+    return resolve_between_films(judged)
 
 
-def settle_between_films(judged: Sequence[Judged]) -> list[Judged]:
+def resolve_between_films(judged: Sequence[Judged]) -> list[Judged]:
     """One film a recording: the higher score has it; a tie is for a person to settle."""
     taken = [j for j in judged if j.verdict.decision is Decision.TAKEN]
     if len(taken) < 2:
@@ -42,9 +42,9 @@ def settle_between_films(judged: Sequence[Judged]) -> list[Judged]:
         if one not in taken:
             settled.append(one)
         elif one not in winners:
-            settled.append(decided(one, Decision.REJECTED, "belongs_to_another_film"))
+            settled.append(with_decision(one, Decision.REJECTED, "belongs_to_another_film"))
         else:
-            settled.append(one if len(winners) == 1 else decided(one, Decision.REVIEW, "tie_between_films"))
+            settled.append(one if len(winners) == 1 else with_decision(one, Decision.REVIEW, "tie_between_films"))
     return settled
 
 
@@ -55,7 +55,7 @@ def most_promising(judged: Iterable[Judged]) -> list[Judged]:
     return kept or ordered[:1]
 
 
-def in_order(judged: Iterable[Judged]) -> list[Judged]:
+def order_candidates(judged: Iterable[Judged]) -> list[Judged]:
     """A film's candidates as they are to be tried: taken first; a winning album in its own order, else by score.
 
     A second recording of the same title and length is rejected as a duplicate.
@@ -80,24 +80,28 @@ def in_order(judged: Iterable[Judged]) -> list[Judged]:
     others = [j for j in everything if j.verdict.decision is not Decision.TAKEN]
     for one in sorted(taken, key=key):
         if one.verdict.reason == "matched" and any(_same_recording(one.candidate, c.candidate) for c in chosen):
-            others.append(decided(one, Decision.REJECTED, "duplicate"))
+            others.append(with_decision(one, Decision.REJECTED, "duplicate"))
         else:
             chosen.append(one)
     return chosen + others
 
 
-def decided(judged: Judged, decision: Decision, reason: str) -> Judged:
+def with_decision(judged: Judged, decision: Decision, reason: str) -> Judged:
     """The same candidate and score with another decision."""
     verdict = judged.verdict
     return replace(judged, verdict=Verdict(decision, reason, verdict.score, verdict.parts))
 
 
-def with_reviews(judged: Judged, reviews: Mapping[tuple[str, str], bool]) -> Judged:
+def apply_review(judged: Judged, reviews: Mapping[tuple[str, str], bool]) -> Judged:
     """What a person has said about this pair goes before the rule."""
     answer = reviews.get((judged.film_id, judged.candidate.track_id))
     if answer is None:
         return judged
-    return decided(judged, Decision.TAKEN, "approved") if answer else decided(judged, Decision.REJECTED, "refused")
+    return (
+        with_decision(judged, Decision.TAKEN, "approved")
+        if answer
+        else with_decision(judged, Decision.REJECTED, "refused")
+    )
 
 
 def _winning_album(taken: Sequence[Judged]) -> str | None:

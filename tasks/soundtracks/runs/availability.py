@@ -107,10 +107,10 @@ class Rechecker:
         self, source: YouTubeSource | UrlSource, track: DueTrack, due: list[DueTrack]
     ) -> Iterator[tuple[DueTrack, Outcome]]:
         """One lookup, and what it says: of this recording, or of everything that is due from its host."""
-        source.remote.gate.enter()  # a pause from before says nothing about this recording
+        source.downloader.throttle.enter()  # a pause from before says nothing about this recording
         began, days = time.monotonic(), self.supply.settings.recheck_days
         try:
-            source.remote.look(track.media_id, track.url)
+            source.downloader.probe(track.media_id, track.url)
         except ItemError as error:
             yield track, answered(track, error, days)
         except SourcePaused as pause:

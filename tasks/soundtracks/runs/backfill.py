@@ -20,10 +20,10 @@ from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage, from_error, ok
 from storage.tables import tables
 from storage.tables.schemas import TRACKS
-from tasks.soundtracks.download.downloader import let_go
+from tasks.soundtracks.download.staging import release_staged
 from tasks.soundtracks.extraction.film import FilmJob, FilmResult, Recording, extract_film
 from tasks.soundtracks.matching.rule import RULE_VERSION
-from tasks.soundtracks.matching.selection import TRACKS_A_FILM
+from tasks.soundtracks.matching.selection import TRACKS_PER_FILM
 from tasks.soundtracks.models import Candidate, Decision, Film, Judged, Verdict, track_row
 from tasks.soundtracks.runs.collect import Report
 from tasks.soundtracks.runs.context import Supply
@@ -59,7 +59,7 @@ class Reopener:
     def _reopen(self, wanted: Reopened, report: Report) -> None:
         lake, film = self.supply.lake, wanted.film
         present = {row["track_id"]: row for row in read_tracks(lake, wanted.shard) if row.get("segments")}
-        room = TRACKS_A_FILM - len(present)
+        room = TRACKS_PER_FILM - len(present)
         recordings: list[Recording] = []
         added: list[dict[str, Any]] = []
         ended: list[Outcome] = []
@@ -76,7 +76,7 @@ class Reopener:
             result = self._extend(film, wanted.shard, job)
             ended += [outcome for outcome in result.outcomes if outcome.stage is Stage.TRACK]
         outcomes.record(lake, ended, self.run_id)
-        let_go(lake, film.film_id, keep_audio=self.supply.settings.keep_audio)
+        release_staged(lake, film.film_id, keep_audio=self.supply.settings.keep_audio)
         report.counts["films_reopened"] += 1
         report.counts["tracks"] += sum(outcome.reason == "ok" for outcome in ended)
 
@@ -84,7 +84,7 @@ class Reopener:
         """One recording that the lake knows by its row, from the source that offered it."""
         candidate = Candidate(**{name: row[name] for name in _FROM_ROW.split()})
         verdict = Verdict(Decision.TAKEN, "approved", row["score"], dict(row["score_parts"] or {}))
-        judged = self.supply.judging.settle(Judged(film.film_id, candidate, verdict))
+        judged = self.supply.matcher.apply_overrides(Judged(film.film_id, candidate, verdict))
         source = next((one for one in self.supply.sources if one.name == candidate.source), None)
         known = {one.item: one.candidate for each in self.supply.assigned for one in each.by_film.get(film.film_id, ())}
         if source is None or judged.verdict.decision is not Decision.TAKEN:

@@ -21,10 +21,10 @@ from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage, Status, from_error
 from storage.tables import tables
 from storage.tables.schemas import TRACKS
-from tasks.soundtracks.download.downloader import let_go
+from tasks.soundtracks.download.staging import release_staged
 from tasks.soundtracks.extraction.film import FilmJob, FilmResult, Recording, extract_films
 from tasks.soundtracks.matching.rule import RULE_VERSION
-from tasks.soundtracks.matching.selection import TRACKS_A_FILM, decided, in_order
+from tasks.soundtracks.matching.selection import TRACKS_PER_FILM, order_candidates, with_decision
 from tasks.soundtracks.models import Decision, Film, Judged, track_row
 from tasks.soundtracks.runs.context import Supply
 from tasks.soundtracks.runs.plan import Plan
@@ -61,7 +61,7 @@ class Gathered:
     def is_waiting(self) -> bool:
         """Whether a recording that the film has room for may still come: then its shard is not made yet."""
         failed = {o.item for o in self.outcomes if o.stage is Stage.TRACK and o.retry is not Retry.NEVER}
-        return bool(failed - self.overdue) and len(self.recordings) < TRACKS_A_FILM
+        return bool(failed - self.overdue) and len(self.recordings) < TRACKS_PER_FILM
 
     @property
     def job(self) -> FilmJob:
@@ -147,7 +147,7 @@ class Collector:
         film = gathered.film
         for source in self.supply.sources:
             try:
-                candidates = in_order(source.find(film))
+                candidates = order_candidates(source.find(film))
             except ItemError as error:
                 gathered.outcomes.append(from_error(Stage.SOUNDTRACK, film.film_id, error))
                 continue
@@ -160,22 +160,22 @@ class Collector:
         """Fetch one candidate if it is wanted; returns it as it ends, with the reason."""
         if judged.verdict.decision is not Decision.TAKEN:
             return judged
-        if len(gathered.recordings) >= TRACKS_A_FILM:
-            return decided(judged, Decision.REJECTED, "enough_tracks")
-        judged = self.supply.judging.settle(judged)  # another film of this run may have it by now
+        if len(gathered.recordings) >= TRACKS_PER_FILM:
+            return with_decision(judged, Decision.REJECTED, "enough_tracks")
+        judged = self.supply.matcher.apply_overrides(judged)  # another film of this run may have it by now
         if judged.verdict.decision is not Decision.TAKEN:
             return judged
         if judged.item in self.planned.settled_tracks:
-            return decided(judged, Decision.REJECTED, "failed_before")
+            return with_decision(judged, Decision.REJECTED, "failed_before")
         try:
             fetched = source.fetch(judged, gathered.film)
         except ItemError as error:
             gathered.outcomes.append(self._failed(gathered, judged.item, error))
-            return decided(judged, Decision.REJECTED, error.reason)
+            return with_decision(judged, Decision.REJECTED, error.reason)
         if fetched.recording is not None:
             gathered.recordings.append(fetched.recording)
             # Before its mels are committed: the next batch is gathered while this one is extracted.
-            self.supply.judging.owners.setdefault(fetched.recording.track_id, gathered.film.film_id)
+            self.supply.matcher.owners.setdefault(fetched.recording.track_id, gathered.film.film_id)
         return fetched.judged
 
     def _failed(self, gathered: Gathered, item: str, error: ItemError) -> Outcome:
@@ -203,12 +203,12 @@ class Collector:
         self._settle_owners(rows)
         for result in results:
             if result.shard:
-                let_go(self.lake, result.film_id, keep_audio=self.supply.settings.keep_audio)
+                release_staged(self.lake, result.film_id, keep_audio=self.supply.settings.keep_audio)
         return _counts(results, ended)
 
     def _settle_owners(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """A recording belongs to the film whose shard holds it; one that came to nothing is free again."""
-        owners = self.supply.judging.owners
+        owners = self.supply.matcher.owners
         for row in rows:
             if row.get("segments"):
                 owners[row["track_id"]] = row["film_id"]

@@ -19,13 +19,13 @@ from storage.lake.lake import Lake
 from storage.records.outcomes import Outcome, Stage, Status, attempts, from_error, settled
 from storage.tables import tables
 from storage.tables.schemas import OUTCOMES, TRACKS
-from tasks.soundtracks.download.downloader import sweep_staging
+from tasks.soundtracks.download.staging import clean_staging
 from tasks.soundtracks.matching.rule import RULE_VERSION
-from tasks.soundtracks.matching.selection import decided
+from tasks.soundtracks.matching.selection import with_decision
 from tasks.soundtracks.models import Decision, Film, Judged, track_row
 from tasks.soundtracks.runs.context import Supply
 from tasks.soundtracks.runs.reconcile import done_films, record_changes
-from tasks.soundtracks.sources.base import Assigned
+from tasks.soundtracks.sources.base import PreassignedSource
 
 
 @dataclass(frozen=True)
@@ -54,22 +54,22 @@ def plan(lake: Lake, supply: Supply, run_id: str) -> Plan:
     What needs no work is recorded here if that says something new: recordings that no film wants, films for
     which there is nothing, and recordings that came after their film was done.
     """
-    judging, assigned, searching = supply.judging, supply.assigned, supply.settings.youtube
+    matcher, assigned, searching = supply.matcher, supply.assigned, supply.settings.youtube
     retry_reasons = supply.settings.retry_reasons
     again = _failed_items(lake, retry_reasons)
     done = done_films(lake)
     forget_leases(lake, done)
-    sweep_staging(lake, done, keep_audio=supply.settings.keep_audio)
+    clean_staging(lake, done, keep_audio=supply.settings.keep_audio)
     lost = _lost_items(lake, done)
     tracks_settled = frozenset(settled(lake, Stage.TRACK, done_films=done)) - again - lost
     films_settled = settled(lake, Stage.SOUNDTRACK, done_films=done) - again - lost
-    approved = {film_id for (film_id, _track), is_match in judging.reviews.items() if is_match}
+    approved = {film_id for (film_id, _track), is_match in matcher.reviews.items() if is_match}
     wanted_again = {item.split("/")[0] for item in again}
     films, quiet = [], []
-    for film in judging.catalogue.films.values():
+    for film in matcher.film_index.films.values():
         if film.film_id in done or (retry_reasons and film.film_id not in wanted_again):
             continue
-        if film.film_id in judging.takedowns:
+        if film.film_id in matcher.takedowns:
             quiet.append(_taken_down(film))
             continue
         judged = [one for source in assigned for one in source.by_film.get(film.film_id, ())]
@@ -87,8 +87,8 @@ def plan(lake: Lake, supply: Supply, run_id: str) -> Plan:
 
 def _reopened(lake: Lake, supply: Supply, done: Mapping[str, str], again: frozenset[str]) -> list[Reopened]:
     """Done films of which something is wanted that their shard lacks."""
-    judging = supply.judging
-    approved = {f"{film_id}/{track_id}" for (film_id, track_id), yes in judging.reviews.items() if yes}
+    matcher = supply.matcher
+    approved = {f"{film_id}/{track_id}" for (film_id, track_id), yes in matcher.reviews.items() if yes}
     if not approved and not again:
         return []
     # What a person said yes to and then failed for good stays so.
@@ -96,9 +96,9 @@ def _reopened(lake: Lake, supply: Supply, done: Mapping[str, str], again: frozen
     items = again if supply.settings.retry_reasons else again | (approved - failed)
     wanted: dict[str, list[dict[str, Any]]] = {}
     for row in _rows_of(lake, items):
-        if not row["segments"] and row["film_id"] in done and row["film_id"] in judging.catalogue.films:
+        if not row["segments"] and row["film_id"] in done and row["film_id"] in matcher.film_index.films:
             wanted.setdefault(row["film_id"], []).append(row)
-    return [Reopened(judging.catalogue.films[f], done[f], tuple(rows)) for f, rows in sorted(wanted.items())]
+    return [Reopened(matcher.film_index.films[f], done[f], tuple(rows)) for f, rows in sorted(wanted.items())]
 
 
 def _rows_of(lake: Lake, items: Iterable[str]) -> list[dict[str, Any]]:
@@ -148,19 +148,19 @@ def _taken_down(film: Film) -> Outcome:
 
 def _record_resting(
     lake: Lake,
-    assigned: Sequence[Assigned],
+    assigned: Sequence[PreassignedSource],
     working: Collection[str],
     done: Collection[str],
     quiet: Sequence[Outcome],
     run_id: str,
 ) -> None:
     """Outcomes and rows for what is not worked on now, as far as they say something new."""
-    homeless = [
+    unmatched = [
         from_error(Stage.TRACK, candidate.track_id, error, Status.SKIPPED)
         for source in assigned
-        for candidate, error in source.homeless
+        for candidate, error in source.unmatched
     ]
-    record_changes(lake, [*quiet, *homeless], run_id)
+    record_changes(lake, [*quiet, *unmatched], run_id)
     rows = []
     every = [one for source in assigned for film_id in sorted(source.by_film) for one in source.by_film[film_id]]
     resting = [judged for judged in every if judged.film_id not in working]
@@ -171,7 +171,9 @@ def _record_resting(
             continue
         is_late = judged.verdict.decision is Decision.TAKEN and judged.film_id in done
         rows.append(
-            track_row(decided(judged, Decision.REJECTED, "film_already_done") if is_late else judged, RULE_VERSION)
+            track_row(
+                with_decision(judged, Decision.REJECTED, "film_already_done") if is_late else judged, RULE_VERSION
+            )
         )
     tables.append(lake, TRACKS, rows, run_id)
 

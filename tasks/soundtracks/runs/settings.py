@@ -11,7 +11,7 @@ from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.mels.settings import Encoding, MelSettings, ShortTracks, lake_encoding
 from storage.records.outcomes import REASONS, Stage
-from tasks.soundtracks.matching.film_index import Catalogue
+from tasks.soundtracks.matching.film_index import FilmIndex
 from tasks.soundtracks.models import Film
 from tasks.soundtracks.sources.music_folder import check_music
 from tasks.soundtracks.sources.url_list import read_url_lists
@@ -95,11 +95,11 @@ class SoundtrackSettings:
             )
         return replace(self, encoding=found or self.encoding or MelSettings.encoding)
 
-    def chosen(self, films: Sequence[Film], catalogue: Catalogue) -> list[Film]:
+    def chosen(self, films: Sequence[Film], film_index: FilmIndex) -> list[Film]:
         """Of the planned films, those that a person wants in this run. Raises `InputError` for an unknown one."""
         wanted: set[str] = set()
         for name in self.films:
-            found = catalogue.find(name)
+            found = film_index.find(name)
             if not found:
                 raise InputError(f"No film in the lake is {name!r}; give a film id, a page id or a title")
             wanted |= {film.film_id for film in found}

@@ -18,7 +18,7 @@ from storage.records.outcomes import Stage, Status, from_error
 from storage.records.takedown_list import record_takedown
 from storage.tables import tables
 from storage.tables.schemas import FILMS, TRACKS
-from tasks.soundtracks.download.downloader import staging_folder
+from tasks.soundtracks.download.staging import staging_folder
 from tasks.soundtracks.runs.reconcile import done_films
 
 

@@ -13,8 +13,8 @@ from typing import Protocol
 
 from storage.errors import ItemError, Retry
 from tasks.soundtracks.extraction.film import Recording
-from tasks.soundtracks.matching.matcher import Judge
-from tasks.soundtracks.matching.selection import judge_everywhere, most_promising
+from tasks.soundtracks.matching.matcher import Matcher
+from tasks.soundtracks.matching.selection import judge_for_all_films, most_promising
 from tasks.soundtracks.models import Candidate, Film, Judged
 
 
@@ -38,46 +38,31 @@ class Source(Protocol):
         """A candidate's audio as a local file. Raises `SourcePaused` or `ItemError`."""
 
 
-class Assigned:
+class PreassignedSource:
     """Recordings that are all known beforehand, each given to the film it fits best, whatever the order of films."""
 
-    def __init__(self, candidates: Iterable[Candidate], judging: Judge) -> None:
+    def __init__(self, candidates: Iterable[Candidate], matcher: Matcher) -> None:
         self.by_film: dict[str, list[Judged]] = {}
-        self.homeless: list[tuple[Candidate, ItemError]] = []
+        self.unmatched: list[tuple[Candidate, ItemError]] = []
         """Recordings that no film of the lake wants, with the reason."""
         for candidate in candidates:
-            for judged in self._assign(candidate, judging):
-                self.by_film.setdefault(judged.film_id, []).append(judging.settle(judged))
+            for judged in self._assign(candidate, matcher):
+                self.by_film.setdefault(judged.film_id, []).append(matcher.apply_overrides(judged))
 
-    def _assign(self, candidate: Candidate, judging: Judge) -> list[Judged]:
+    def _assign(self, candidate: Candidate, matcher: Matcher) -> list[Judged]:
         if candidate.listed_for is not None:
-            return self._as_listed(candidate, candidate.listed_for, judging)
-        judged = judge_everywhere(candidate, judging.catalogue)
+            return self._as_listed(candidate, candidate.listed_for, matcher)
+        judged = judge_for_all_films(candidate, matcher.film_index)
         if not judged:
             message = f"No film in the lake is named by {candidate.url}; tag it, or pair it with its film in a CSV list"
-            self.homeless.append((candidate, ItemError("no_film", message, Retry.LATER)))
+            self.unmatched.append((candidate, ItemError("no_film", message, Retry.LATER)))
         return most_promising(judged)
 
-    def _as_listed(self, candidate: Candidate, name: str, judging: Judge) -> list[Judged]:
-        films = judging.catalogue.find(name)
+    def _as_listed(self, candidate: Candidate, name: str, matcher: Matcher) -> list[Judged]:
+        films = matcher.film_index.find(name)
         if len(films) == 1:
-            return [judging.judge(candidate, films[0])]
+            return [matcher.judge(candidate, films[0])]
         why = f"{len(films)} films are called {name!r}; give the film id" if films else f"{name!r} is not in the lake"
         error = ItemError("unknown_film", f"{why} (the list pairs it with {candidate.url})", Retry.LATER)
-        self.homeless.append((candidate, error))
+        self.unmatched.append((candidate, error))
         return []
-
-
-class MusicSource(Assigned):
-    """A person's own recordings; they stay where they are."""
-
-    name = "music_folder"
-
-    def find(self, film: Film) -> Sequence[Judged]:
-        """The recordings that were judged for this film."""
-        return self.by_film.get(film.film_id, ())
-
-    def fetch(self, judged: Judged, film: Film) -> Fetched:
-        """The file itself; its length is counted, not believed."""
-        assert judged.candidate.path is not None
-        return Fetched(Recording(judged.candidate.track_id, judged.candidate.path), judged)

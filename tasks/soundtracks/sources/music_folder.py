@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -19,7 +19,9 @@ import av
 from av.error import FFmpegError
 
 from storage.errors import InputError
-from tasks.soundtracks.models import Candidate
+from tasks.soundtracks.extraction.film import Recording
+from tasks.soundtracks.models import Candidate, Film, Judged
+from tasks.soundtracks.sources.base import Fetched, PreassignedSource
 
 SOURCE = "music_folder"
 _SUFFIXES = """
@@ -165,3 +167,18 @@ def read_tags(path: Path) -> Tags:
         track_number=int(number.group()) if number else None,
         duration_seconds=seconds,
     )
+
+
+class MusicSource(PreassignedSource):
+    """A person's own recordings; they stay where they are."""
+
+    name = "music_folder"
+
+    def find(self, film: Film) -> Sequence[Judged]:
+        """The recordings that were judged for this film."""
+        return self.by_film.get(film.film_id, ())
+
+    def fetch(self, judged: Judged, film: Film) -> Fetched:
+        """The file itself; its length is counted, not believed."""
+        assert judged.candidate.path is not None
+        return Fetched(Recording(judged.candidate.track_id, judged.candidate.path), judged)

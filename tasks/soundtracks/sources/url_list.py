@@ -17,13 +17,13 @@ from urllib.parse import urlparse
 from yt_dlp.utils import unsmuggle_url
 
 from storage.errors import InputError, ItemError
-from tasks.soundtracks.download.downloader import Remote
-from tasks.soundtracks.download.ytdlp import NotWanted
+from tasks.soundtracks.download.downloader import Downloader
+from tasks.soundtracks.download.ytdlp import FilteredOut
 from tasks.soundtracks.extraction.film import Recording
-from tasks.soundtracks.matching.matcher import Judge
-from tasks.soundtracks.matching.selection import decided
+from tasks.soundtracks.matching.matcher import Matcher
+from tasks.soundtracks.matching.selection import with_decision
 from tasks.soundtracks.models import Candidate, Decision, Film, Judged
-from tasks.soundtracks.sources.base import Assigned, Fetched
+from tasks.soundtracks.sources.base import Fetched, PreassignedSource
 from tasks.soundtracks.sources.metadata import from_info, is_creative_commons
 
 NAME = "url_list"
@@ -74,7 +74,9 @@ def media_id(url: str) -> str:
     return hashlib.blake2b(url.encode(), digest_size=12).hexdigest()
 
 
-def open_listed(candidates: Sequence[Candidate], remote: Remote) -> tuple[list[Candidate], list[tuple[str, ItemError]]]:
+def open_listed(
+    candidates: Sequence[Candidate], downloader: Downloader
+) -> tuple[list[Candidate], list[tuple[str, ItemError]]]:
     """Addresses that are not paired with a film are opened once, to learn what they hold: a feed becomes its items.
 
     Returns candidates, and the track items that could not be opened with their errors.
@@ -86,7 +88,7 @@ def open_listed(candidates: Sequence[Candidate], remote: Remote) -> tuple[list[C
             opened.append(candidate)
             continue
         try:
-            info = remote.entries(candidate.url)
+            info = downloader.entries(candidate.url)
         except ItemError as error:
             failed.append((candidate.track_id, error))
             continue
@@ -105,16 +107,21 @@ def _items(candidate: Candidate, info: dict[str, Any]) -> list[Candidate]:
     return items
 
 
-class UrlSource(Assigned):
+class UrlSource(PreassignedSource):
     """Listed recordings, fetched by yt-dlp's generic extractor."""
 
     name = NAME
 
     def __init__(
-        self, candidates: Sequence[Candidate], judging: Judge, remote: Remote, *, creative_commons_only: bool = False
+        self,
+        candidates: Sequence[Candidate],
+        matcher: Matcher,
+        downloader: Downloader,
+        *,
+        creative_commons_only: bool = False,
     ) -> None:
-        super().__init__(candidates, judging)
-        self.remote = remote
+        super().__init__(candidates, matcher)
+        self.downloader = downloader
         self._creative_commons_only = creative_commons_only
 
     def find(self, film: Film) -> Sequence[Judged]:
@@ -130,11 +137,11 @@ class UrlSource(Assigned):
             return "not_creative_commons" if self._creative_commons_only and not is_creative_commons(licence) else None
 
         try:
-            info, path = self.remote.download(film.film_id, candidate.media_id, candidate.url, wanted)
-        except NotWanted as unwanted:
-            return Fetched(None, decided(judged, Decision.REJECTED, unwanted.reason))
+            info, path = self.downloader.download(film.film_id, candidate.media_id, candidate.url, wanted)
+        except FilteredOut as unwanted:
+            return Fetched(None, with_decision(judged, Decision.REJECTED, unwanted.reason))
         if refusal := wanted(info):  # it lay finished from a run that was allowed more
-            return Fetched(None, decided(judged, Decision.REJECTED, refusal))
+            return Fetched(None, with_decision(judged, Decision.REJECTED, refusal))
         named = replace(from_info(candidate, info), title=candidate.title or str(info.get("title") or ""))
         recording = Recording(candidate.track_id, str(path), info.get("duration"))
         return Fetched(recording, replace(judged, candidate=named))

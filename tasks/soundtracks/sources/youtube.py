@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import quote_plus
 
-from tasks.soundtracks.download.downloader import Remote
-from tasks.soundtracks.download.ytdlp import NotWanted
+from tasks.soundtracks.download.downloader import Downloader
+from tasks.soundtracks.download.ytdlp import FilteredOut
 from tasks.soundtracks.extraction.film import Recording
-from tasks.soundtracks.matching.matcher import Judge
+from tasks.soundtracks.matching.matcher import Matcher
 from tasks.soundtracks.matching.rule import is_delivered
-from tasks.soundtracks.matching.selection import TRACKS_A_FILM, decided
+from tasks.soundtracks.matching.selection import TRACKS_PER_FILM, with_decision
 from tasks.soundtracks.matching.titles import plain_title
 from tasks.soundtracks.models import Candidate, Decision, Film, Judged, Verdict
 from tasks.soundtracks.sources.base import Fetched
@@ -41,9 +41,9 @@ class YouTubeSource:
 
     name = NAME
 
-    def __init__(self, remote: Remote, judging: Judge, *, creative_commons_only: bool = False) -> None:
-        self.remote = remote
-        self._judging = judging
+    def __init__(self, downloader: Downloader, matcher: Matcher, *, creative_commons_only: bool = False) -> None:
+        self.downloader = downloader
+        self._judging = matcher
         self._creative_commons_only = creative_commons_only
 
     def find(self, film: Film) -> Sequence[Judged]:
@@ -59,7 +59,7 @@ class YouTubeSource:
 
     def _from_albums(self, film: Film) -> list[Candidate]:
         query = _words(film, "soundtrack")
-        results = self.remote.entries(_results_url(query, _PLAYLISTS_ONLY))
+        results = self.downloader.entries(_results_url(query, _PLAYLISTS_ONLY))
         judged: dict[Decision, list[tuple[bool, float, int, Candidate]]] = defaultdict(list)
         for position, entry in enumerate(results["entries"]):
             title = album_title(entry.get("title"))
@@ -73,7 +73,7 @@ class YouTubeSource:
         opened = [album for *_order, album in ordered.get(Decision.TAKEN, [])[:ALBUMS_OPENED]]
         if not opened:  # a label's album that may be the film's: a person is shown its first tracks
             doubtful = [album for *_order, album in ordered.get(Decision.REVIEW, []) if album.is_official_album]
-            return [one for album in doubtful[:1] for one in self._tracks_of(album, query, 0)[:TRACKS_A_FILM]]
+            return [one for album in doubtful[:1] for one in self._tracks_of(album, query, 0)[:TRACKS_PER_FILM]]
         candidates: list[Candidate] = []
         for album in opened:
             candidates += self._tracks_of(album, query, len(candidates))
@@ -82,7 +82,7 @@ class YouTubeSource:
         return candidates
 
     def _tracks_of(self, album: Candidate, query: str, first_position: int) -> list[Candidate]:
-        listed = self.remote.entries(f"https://www.youtube.com/playlist?list={album.media_id}")
+        listed = self.downloader.entries(f"https://www.youtube.com/playlist?list={album.media_id}")
         tracks = [
             candidate_from_entry(entry, NAME, query, first_position + n) for n, entry in enumerate(listed["entries"])
         ]
@@ -94,7 +94,7 @@ class YouTubeSource:
     def _from_search(self, film: Film) -> list[Candidate]:
         query = _words(film, "original motion picture soundtrack")
         url = _results_url(query, _CREATIVE_COMMONS_ONLY) if self._creative_commons_only else None
-        hits = self.remote.entries(url or f"ytsearch{SEARCH_HITS}:{query}")["entries"][:SEARCH_HITS]
+        hits = self.downloader.entries(url or f"ytsearch{SEARCH_HITS}:{query}")["entries"][:SEARCH_HITS]
         return [candidate_from_entry(entry, NAME, query, n) for n, entry in enumerate(hits)]
 
     def fetch(self, judged: Judged, film: Film) -> Fetched:
@@ -108,8 +108,8 @@ class YouTubeSource:
 
         candidate = judged.candidate
         try:
-            info, path = self.remote.download(film.film_id, candidate.media_id, candidate.url, wanted)
-        except NotWanted:
+            info, path = self.downloader.download(film.film_id, candidate.media_id, candidate.url, wanted)
+        except FilteredOut:
             return Fetched(None, latest)
         latest = self._judge_page(judged, from_info(candidate, info), film)
         if latest.verdict.decision is not Decision.TAKEN:
@@ -124,7 +124,7 @@ class YouTubeSource:
                 judged, verdict=Verdict(Decision.TAKEN, "approved", judged.verdict.score, judged.verdict.parts)
             )
         if self._creative_commons_only and not is_creative_commons(candidate.licence):
-            return decided(judged, Decision.REJECTED, "not_creative_commons")
+            return with_decision(judged, Decision.REJECTED, "not_creative_commons")
         return judged
 
 

@@ -13,12 +13,12 @@ from storage.lake.lake import Lake
 from storage.records.outcomes import Outcome, Stage, Status, record
 from storage.tables import tables
 from storage.tables.schemas import OUTCOMES, TRACKS
-from tasks.soundtracks.download.downloader import Remote
-from tasks.soundtracks.download.throttle import Gate
-from tasks.soundtracks.download.ytdlp import Fetcher, Pace
+from tasks.soundtracks.download.downloader import Downloader
+from tasks.soundtracks.download.throttle import SourceThrottle
+from tasks.soundtracks.download.ytdlp import Pace, YtDlpClient
 from tasks.soundtracks.runs.availability import Rechecker
 from tasks.soundtracks.runs.collect import Report
-from tasks.soundtracks.runs.context import Supply, read_judge
+from tasks.soundtracks.runs.context import Supply, read_matcher
 from tasks.soundtracks.runs.settings import SoundtrackSettings
 from tasks.soundtracks.sources.url_list import UrlSource, media_id
 
@@ -28,10 +28,10 @@ LONG_AGO = datetime.now(UTC) - timedelta(days=100)
 
 @pytest.fixture
 def source(lake: Lake, tmp_path: Path) -> Iterator[UrlSource]:
-    gate = Gate(lake, "url_list", "test", "1", {"requests": 1000, "downloads": 100})
-    fetcher = Fetcher(tmp_path / "cache", Pace(0.0), gate.count_request, 3.0, socket_timeout_seconds=1.0)
-    yield UrlSource([], read_judge(lake), Remote(gate, fetcher))
-    fetcher.close()
+    throttle = SourceThrottle(lake, "url_list", "test", "1", {"requests": 1000, "downloads": 100})
+    client = YtDlpClient(tmp_path / "cache", Pace(0.0), throttle.count_request, 3.0, socket_timeout_seconds=1.0)
+    yield UrlSource([], read_matcher(lake), Downloader(throttle, client))
+    client.close()
 
 
 def collected(lake: Lake, *urls: str) -> None:
@@ -53,7 +53,7 @@ def collected(lake: Lake, *urls: str) -> None:
 
 def recheck(lake: Lake, source: UrlSource) -> Report:
     settings = SoundtrackSettings(urls=("list.txt",), has_consent=True)
-    return Rechecker(Supply(lake, settings, read_judge(lake), [source]), "test").recheck()
+    return Rechecker(Supply(lake, settings, read_matcher(lake), [source]), "test").recheck()
 
 
 def said(lake: Lake, url: str) -> tuple[str, str] | None:

@@ -185,7 +185,7 @@ def collect(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Any:
         with open_supply(into, settings, "test", lambda *_told: None) as supply:
             planned = plan(into, supply, "test")
             report = Collector(supply, planned, "test").collect(
-                settings.chosen(planned.films, supply.judging.catalogue)
+                settings.chosen(planned.films, supply.matcher.film_index)
             )
             report.paused = report.paused or supply.paused
             if planned.reopened and report.paused is None:

@@ -12,7 +12,7 @@ import pytest
 
 from tasks.soundtracks.download import ytdlp as fetching
 from tasks.soundtracks.download.integrity import verify_audio
-from tasks.soundtracks.download.ytdlp import CallFailed, Fetcher, NotWanted, Pace
+from tasks.soundtracks.download.ytdlp import CallFailed, FilteredOut, Pace, YtDlpClient
 
 pytestmark = pytest.mark.integration
 WATCH = "https://www.youtube.com/watch?v="
@@ -22,8 +22,8 @@ VIDEOS = 300 if LONG else 40
 
 
 @pytest.fixture
-def fetcher(tmp_path: Path, world: Any) -> Iterator[Fetcher]:
-    made = Fetcher(tmp_path / "cache", Pace(0.0), longest_download_seconds=1.0)
+def client(tmp_path: Path, world: Any) -> Iterator[YtDlpClient]:
+    made = YtDlpClient(tmp_path / "cache", Pace(0.0), longest_download_seconds=1.0)
     yield made
     made.close()
 
@@ -39,46 +39,48 @@ def everything(_info: dict[str, Any]) -> None:
     return None
 
 
-def failure(fetcher: Fetcher, video: str, folder: Path) -> tuple[str, str]:
+def failure(client: YtDlpClient, video: str, folder: Path) -> tuple[str, str]:
     with pytest.raises(CallFailed) as caught:
-        info, path = fetcher.download(WATCH + video, folder, everything)
+        info, path = client.download(WATCH + video, folder, everything)
         verify_audio(path, info.get("duration"))
     return caught.value.failure.reason, str(caught.value.failure.action)
 
 
 def test_a_video_is_downloaded_whole_and_keeps_its_facts(
-    fetcher: Fetcher, world: Any, video: str, tmp_path: Path
+    client: YtDlpClient, world: Any, video: str, tmp_path: Path
 ) -> None:
-    info, path = fetcher.download(WATCH + video, tmp_path / "staging", everything)
+    info, path = client.download(WATCH + video, tmp_path / "staging", everything)
     assert path.read_bytes() == Path(world.videos[video]["audio"]).read_bytes()
     assert path.name == f"{video}.251.webm"
     assert (info["album"], info["track"]) == ("Night Ferry (Original Motion Picture Soundtrack)", "Cue 1")
     assert verify_audio(path, info["duration"]) == pytest.approx(31, abs=0.1)
 
 
-def test_a_cut_is_resumed_where_it_was(fetcher: Fetcher, world: Any, video: str, tmp_path: Path) -> None:
+def test_a_cut_is_resumed_where_it_was(client: YtDlpClient, world: Any, video: str, tmp_path: Path) -> None:
     world.faults.append({"path": "/videoplayback", "kind": "cut", "after_bytes": 20_000, "times": 2})
     world.save()
-    _info, path = fetcher.download(WATCH + video, tmp_path / "staging", everything)
+    _info, path = client.download(WATCH + video, tmp_path / "staging", everything)
     assert path.read_bytes() == Path(world.videos[video]["audio"]).read_bytes()
     ranges = [request["range"] for request in world.requests if request["path"] == "/videoplayback"]
     assert len(ranges) == 3
     assert ranges[1].startswith("bytes=") and not ranges[1].startswith("bytes=0-")
 
 
-def test_another_process_goes_on_with_what_lies_there(fetcher: Fetcher, world: Any, video: str, tmp_path: Path) -> None:
+def test_another_process_goes_on_with_what_lies_there(
+    client: YtDlpClient, world: Any, video: str, tmp_path: Path
+) -> None:
     data = Path(world.videos[video]["audio"]).read_bytes()
     staging = tmp_path / "staging"
     staging.mkdir()
     (staging / f"{video}.251.webm.part").write_bytes(data[:30_000])
-    _info, path = fetcher.download(WATCH + video, staging, everything)
+    _info, path = client.download(WATCH + video, staging, everything)
     assert path.read_bytes() == data
     assert [r["range"] for r in world.requests if r["path"] == "/videoplayback"][-1].startswith("bytes=30000-")
 
 
-def test_what_is_not_wanted_costs_no_media_request(fetcher: Fetcher, world: Any, video: str, tmp_path: Path) -> None:
-    with pytest.raises(NotWanted) as caught:
-        fetcher.download(WATCH + video, tmp_path / "staging", lambda info: "no_match")
+def test_what_is_not_wanted_costs_no_media_request(client: YtDlpClient, world: Any, video: str, tmp_path: Path) -> None:
+    with pytest.raises(FilteredOut) as caught:
+        client.download(WATCH + video, tmp_path / "staging", lambda info: "no_match")
     assert (caught.value.reason, caught.value.info["id"]) == ("no_match", video)
     assert not world.media_requests()
 
@@ -96,11 +98,13 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_of_the_media_has_its_name(fetcher: Fetcher, world: Any, video: str, tmp_path: Path, name: str) -> None:
+def test_a_fault_of_the_media_has_its_name(
+    client: YtDlpClient, world: Any, video: str, tmp_path: Path, name: str
+) -> None:
     fault, expected = FAULTS[name]
     world.faults.append({"path": "/videoplayback", **fault})
     world.save()
-    assert failure(fetcher, video, tmp_path / "staging") == expected
+    assert failure(client, video, tmp_path / "staging") == expected
 
 
 NOT_HERE = "The uploader has not made this video available in your country"
@@ -127,12 +131,12 @@ REFUSALS = {
 
 @pytest.mark.parametrize("reason", REFUSALS)
 def test_a_refusal_of_the_player_has_its_name(
-    fetcher: Fetcher, world: Any, video: str, tmp_path: Path, reason: str
+    client: YtDlpClient, world: Any, video: str, tmp_path: Path, reason: str
 ) -> None:
     status, said, more, action = REFUSALS[reason]
     world.videos[video] |= {"status": status, "reason": said, "subreason": more}
     world.save()
-    assert failure(fetcher, video, tmp_path / "staging") == (reason, action)
+    assert failure(client, video, tmp_path / "staging") == (reason, action)
 
 
 @pytest.mark.parametrize(
@@ -146,61 +150,61 @@ def test_a_refusal_of_the_player_has_its_name(
     ],
 )
 def test_a_status_that_yt_dlp_swallows_is_still_seen(
-    fetcher: Fetcher, world: Any, video: str, tmp_path: Path, fault: dict[str, Any], expected: str
+    client: YtDlpClient, world: Any, video: str, tmp_path: Path, fault: dict[str, Any], expected: str
 ) -> None:
     world.faults.append(fault)
     world.save()
     with pytest.raises(CallFailed) as caught:
-        fetcher.download(WATCH + video, tmp_path / "staging", everything)
+        client.download(WATCH + video, tmp_path / "staging", everything)
     assert caught.value.failure.reason == expected
     assert caught.value.failure.retry_after_seconds == (90.0 if expected == "rate_limit" else None)
 
 
 def test_a_page_without_formats_is_the_extractors_failure(
-    fetcher: Fetcher, world: Any, video: str, tmp_path: Path
+    client: YtDlpClient, world: Any, video: str, tmp_path: Path
 ) -> None:
     world.videos[video]["no_formats"] = True
     world.save()
-    assert failure(fetcher, video, tmp_path / "staging") == ("extractor", "soon")
+    assert failure(client, video, tmp_path / "staging") == ("extractor", "soon")
 
 
 @pytest.mark.parametrize("content", [b"<html>Please accept cookies</html>" * 400, b"\x89PNG\r\n\x1a\n" + b"0" * 9000])
 def test_something_else_served_as_audio_is_noticed(
-    fetcher: Fetcher, world: Any, video: str, tmp_path: Path, content: bytes
+    client: YtDlpClient, world: Any, video: str, tmp_path: Path, content: bytes
 ) -> None:
     (tmp_path / "wrong.webm").write_bytes(content)
     world.videos[video]["audio"] = str(tmp_path / "wrong.webm")
     world.save()
-    assert failure(fetcher, video, tmp_path / "staging") == ("bad_audio", "soon")
+    assert failure(client, video, tmp_path / "staging") == ("bad_audio", "soon")
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9])
 def test_half_a_file_that_calls_itself_whole_is_noticed(
-    fetcher: Fetcher, world: Any, video: str, tmp_path: Path, share: float
+    client: YtDlpClient, world: Any, video: str, tmp_path: Path, share: float
 ) -> None:
     data = Path(world.videos[video]["audio"]).read_bytes()
     (tmp_path / "half.webm").write_bytes(data[: int(len(data) * share)])
     world.videos[video]["audio"] = str(tmp_path / "half.webm")
     world.save()
-    assert failure(fetcher, video, tmp_path / "staging") == ("bad_audio", "soon")
+    assert failure(client, video, tmp_path / "staging") == ("bad_audio", "soon")
 
 
 def test_a_file_beyond_the_limit_is_not_fetched(
     world: Any, video: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(fetching, "LARGEST_BYTES", 10_000)
-    small = Fetcher(tmp_path / "cache", Pace(0.0))
+    small = YtDlpClient(tmp_path / "cache", Pace(0.0))
     assert failure(small, video, tmp_path / "staging") == ("too_large", "never")
     small.close()
 
 
 def test_a_live_video_is_refused_by_what_its_page_says(
-    fetcher: Fetcher, world: Any, video: str, tmp_path: Path
+    client: YtDlpClient, world: Any, video: str, tmp_path: Path
 ) -> None:
     world.videos[video]["live"] = "is_live"
     world.save()
-    with pytest.raises(NotWanted) as caught:
-        fetcher.download(WATCH + video, tmp_path / "staging", lambda info: info.get("live_status"))
+    with pytest.raises(FilteredOut) as caught:
+        client.download(WATCH + video, tmp_path / "staging", lambda info: info.get("live_status"))
     assert caught.value.reason == "is_live"
 
 
@@ -209,7 +213,7 @@ def resident_bytes() -> int:
 
 
 @pytest.mark.timeout(1200)
-def test_many_videos_in_one_process_keep_its_memory_flat(fetcher: Fetcher, world: Any, tmp_path: Path) -> None:
+def test_many_videos_in_one_process_keep_its_memory_flat(client: YtDlpClient, world: Any, tmp_path: Path) -> None:
     ids = [world.add_video(f"{n:011d}", f"Cue {n}", channel="Ann - Topic", tone=0) for n in range(VIDEOS)]
     for video_id in random.Random(1).sample(ids, VIDEOS // 5):
         world.videos[video_id] |= {"status": "LOGIN_REQUIRED", "reason": "Private video"}
@@ -217,7 +221,7 @@ def test_many_videos_in_one_process_keep_its_memory_flat(fetcher: Fetcher, world
     seen, done = [], 0
     for video_id in ids:
         try:
-            fetcher.download(WATCH + video_id, tmp_path / "staging" / video_id, everything)
+            client.download(WATCH + video_id, tmp_path / "staging" / video_id, everything)
             done += 1
         except CallFailed as error:
             assert error.failure.reason == "private"

@@ -11,9 +11,9 @@ from storage.lake.lake import open_lake
 from storage.tables import tables
 from storage.tables.schemas import FILMS
 from storage.tables.tables import create_tables
-from tasks.soundtracks.matching.film_index import Catalogue, read_catalogue
+from tasks.soundtracks.matching.film_index import FilmIndex, read_film_index
 from tasks.soundtracks.matching.rule import judge
-from tasks.soundtracks.matching.selection import judge_everywhere, most_promising
+from tasks.soundtracks.matching.selection import judge_for_all_films, most_promising
 from tasks.soundtracks.models import Candidate, Decision, Film
 
 
@@ -101,13 +101,13 @@ def test_a_fan_under_an_original_title_is_not_worth_a_look() -> None:
 def test_another_film_of_the_lake_by_that_name_has_its_album_to_itself() -> None:
     namesake = Film("f-2", "La vita è bella", 1997)
     candidate = delivered("La vita è bella (Colonna sonora originale)", 1997)
-    kept = most_promising(judge_everywhere(candidate, Catalogue([ABROAD, namesake])))
+    kept = most_promising(judge_for_all_films(candidate, FilmIndex([ABROAD, namesake])))
     assert [(one.film_id, str(one.verdict.decision)) for one in kept] == [("f-2", "taken")]
 
 
 def test_an_album_is_found_by_the_name_that_an_article_gives() -> None:
     candidate = delivered("La vita è bella (Colonna sonora originale)", 1997)
-    [found] = judge_everywhere(candidate, Catalogue([ABROAD, Film("f-3", "Life", 2017)]))
+    [found] = judge_for_all_films(candidate, FilmIndex([ABROAD, Film("f-3", "Life", 2017)]))
     assert (found.film_id, found.verdict.reason) == ("f-1", "other_name")
 
 
@@ -118,7 +118,7 @@ def test_films_of_a_lake_from_before_names_were_kept_are_still_found(tmp_path: P
     lake.write_table(pa.Table.from_pylist([before], schema=older), "films/part-000000001-abcd.parquet")
     create_tables(lake)
     tables.append(lake, FILMS, [{**before, "film_id": "f-2", "names": ["La vita è bella"]}], "test")
-    assert [film.names for film in read_catalogue(lake).films.values()] == [(), ("La vita è bella",)]
+    assert [film.names for film in read_film_index(lake).films.values()] == [(), ("La vita è bella",)]
 
 
 def test_a_digit_in_the_midst_of_a_word_is_a_letter() -> None:

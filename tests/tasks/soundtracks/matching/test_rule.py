@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from tasks.soundtracks.matching.film_index import Catalogue
+from tasks.soundtracks.matching.film_index import FilmIndex
 from tasks.soundtracks.matching.rule import WEIGHTS, judge
-from tasks.soundtracks.matching.selection import in_order, judge_everywhere, most_promising
+from tasks.soundtracks.matching.selection import judge_for_all_films, most_promising, order_candidates
 from tasks.soundtracks.models import Candidate, Decision, Film
 
 FILMS = [
@@ -48,7 +48,7 @@ def film(title: str) -> Film:
     return Film(f"enwiki-{sorted(YEARS).index(title)}", title, YEARS[title])
 
 
-CATALOGUE = Catalogue(film(title) for title, _ in FILMS)
+CATALOGUE = FilmIndex(film(title) for title, _ in FILMS)
 TOPIC: dict[str, Any] = {"uploader": "Hans Zimmer - Topic", "artist": "Hans Zimmer"}
 FAN: dict[str, Any] = {"uploader": "moviefan99"}
 
@@ -236,13 +236,13 @@ def test_the_parts_of_a_score_add_up_to_it() -> None:
 
 def test_a_recording_goes_to_one_film_whatever_the_order() -> None:
     candidate = video("Dreams", album="Dune (Original Soundtrack)", release_year=2021, **TOPIC)
-    taken = [j.film_id for j in judge_everywhere(candidate, CATALOGUE) if j.verdict.decision is Decision.TAKEN]
+    taken = [j.film_id for j in judge_for_all_films(candidate, CATALOGUE) if j.verdict.decision is Decision.TAKEN]
     assert taken == [film("Dune (2021 film)").film_id]
 
 
 def test_two_films_of_one_title_and_no_year_are_left_to_a_person() -> None:
     candidate = video("Dreams", album="Dune (Original Soundtrack)", **TOPIC)
-    kept = most_promising(judge_everywhere(candidate, CATALOGUE))
+    kept = most_promising(judge_for_all_films(candidate, CATALOGUE))
     assert {(str(j.verdict.decision), j.verdict.reason) for j in kept} == {("review", "same_title")}
     assert len(kept) == 2
 
@@ -254,8 +254,8 @@ def test_tracks_are_tried_in_album_order_and_doubles_are_not() -> None:
         for n in range(12, 0, -1)
     ]
     double = Candidate("youtube", "double00000", "u", "Track 3", duration_seconds=104.0, position=40, **album)
-    judged = [j for c in [*tracks, double] for j in judge_everywhere(c, CATALOGUE)]
-    ordered = in_order(judged)
+    judged = [j for c in [*tracks, double] for j in judge_for_all_films(c, CATALOGUE)]
+    ordered = order_candidates(judged)
     taken = [j.candidate.position for j in ordered if j.verdict.decision is Decision.TAKEN]
     assert taken == list(range(1, 13))
     assert [j.candidate.media_id for j in ordered if j.verdict.reason == "duplicate"] == ["double00000"]
@@ -276,8 +276,8 @@ def test_a_folders_short_recordings_are_enough() -> None:
 
 
 def test_a_longer_title_that_is_only_mostly_there_does_not_take_an_album_that_is_named_outright() -> None:
-    catalogue = Catalogue([Film("a-1", "Casimir and the Red Rope", 2017), Film("a-2", "The Red Rope", 2021)])
+    film_index = FilmIndex([Film("a-1", "Casimir and the Red Rope", 2017), Film("a-2", "The Red Rope", 2021)])
     album = Candidate("music_folder", "m", "u", "Opening", album="The Red Rope (Soundtrack)", release_year=2021)
-    decisions = {one.film_id: one.verdict.decision for one in judge_everywhere(album, catalogue)}
+    decisions = {one.film_id: one.verdict.decision for one in judge_for_all_films(album, film_index)}
     assert decisions["a-2"] is Decision.TAKEN
     assert decisions["a-1"] is not Decision.TAKEN
