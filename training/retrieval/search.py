@@ -19,6 +19,7 @@ from storage.mels.reader import MelReader
 from storage.mels.settings import MelSettings
 from storage.metrics.records import connect_metrics
 from storage.records.takedown_list import taken_down_tracks
+from storage.views.lake_views import define_lake_views
 from training.config import SYSTEMS, Job, System
 from training.data.batches import FilmInputs
 from training.data.splits import SPLITS, Split, load_split
@@ -178,6 +179,8 @@ def _merged(embeddings: Sequence[Embeddings]) -> Embeddings:
 def _described(lake: Lake, version: str, best: Sequence[tuple[str, float]]) -> tuple[Suggestion, ...]:
     """Add titles and films to tracks with their scores; of a recording that films share, the first film."""
     with connect_metrics(lake) as connection:
+        # The stored views name files by absolute path as of the last training: wrong once the lake has been moved.
+        define_lake_views(connection, lake, temporary=True)
         rows = connection.execute(
             "SELECT DISTINCT ON (track_id) track_id, t.title, t.artist, f.title, t.url "
             "FROM dataset_tracks t LEFT JOIN dataset_films f USING (dataset_version, film_id) "

@@ -17,6 +17,7 @@ from storage.metrics import records as metrics
 from storage.records.takedown_list import record_takedown
 from storage.tables import tables
 from storage.tables.schemas import TRACKS
+from storage.tables.tables import open_existing
 from training.config import SYSTEMS, chosen_settings
 from training.experiments import load_data, plan_jobs, run_experiment
 from training.loop.device import Machine
@@ -30,7 +31,6 @@ def trained(lake: Lake, write_version: Callable[..., str], machine: Machine) -> 
     settings = chosen_settings("small", epochs=1)
     for job in plan_jobs(data.version, [SYSTEMS["All"], SYSTEMS["Plo"]], settings, [0]):
         run_experiment(lake, data, job, machine)
-    metrics.refresh_views(lake)
     return lake
 
 
@@ -58,6 +58,15 @@ def test_a_lake_without_runs_is_an_error_that_names_the_command(lake: Lake) -> N
 def test_a_run_is_chosen_that_needs_only_what_is_given(trained: Lake) -> None:
     assert "-Plo-" in choose_run(trained, FilmQuery(plot=("A chase.",)))
     assert choose_run(trained, FilmQuery(tags=("Horror films",)))
+
+
+def test_a_lake_can_be_searched_after_it_was_moved(trained: Lake, machine: Machine, tmp_path: Path) -> None:
+    metrics.refresh_views(trained)
+    query = FilmQuery(plot=("A chase.",))
+    before = search(trained, choose_run(trained, query), query, 3, machine)
+    moved = open_existing(str(Path(trained.root).rename(tmp_path / "moved")))
+    assert search(moved, choose_run(moved, query), query, 3, machine) == before
+    assert all(track.film for track in before)
 
 
 def test_the_best_tracks_are_from_the_test_films_or_from_all_films(trained: Lake, machine: Machine) -> None:
