@@ -1,10 +1,10 @@
-"""Reading articles: plot, tags, year and picture of each, beside a full parse of the same pages in the same run.
+"""Benchmark parsing articles (plot, tags, year, image) against a full parse of the same pages in the same run.
 
     python benchmarks/wikitext.py            # under a minute; --rounds 9 for a steadier figure
 
-The pages are the real articles beside the checkout (../shared/data) where they are, else the demo's. Rounds of
-both readings alternate, so that a busy machine slows both; the median round counts, in CPU seconds of one core.
-Then a dump is read that is ten times as large as another, each in a process of its own, for the peak memory.
+The pages are the real articles of the folder that NEEDLEDROP_TEST_DATA names (see CONTRIBUTING.md), else the demo's.
+Rounds of both alternate, so that a busy machine slows both; the median round counts, in CPU seconds of one core.
+Then two dumps are read, one ten times as large as the other, each in a separate process, to compare peak memory.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import bz2
 import multiprocessing
+import os
 import resource
 import statistics
 import tempfile
@@ -25,7 +26,6 @@ import mwparserfromhell
 from tasks.films.dump.reader import read_export
 from tasks.films.parsing.article import read_article
 
-REAL = Path(__file__).parents[2] / "shared" / "data" / "wikitext"
 SMALL_DUMP_PAGES = 500
 TIMES_AS_LARGE = 10
 
@@ -33,14 +33,14 @@ Articles = list[tuple[str, str]]
 
 
 def main() -> None:
-    """Print pages a second for both readings, their ratio, and the memory of both dumps."""
+    """Print pages per second of both parsers, their ratio, and the peak memory of both dumps."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     articles = _articles()
     ours, theirs = _race(articles, parser.parse_args().rounds)
     size = sum(len(text) for _, text in articles) / len(articles)
     print(f"{len(articles)} articles of films, {size:,.0f} characters on average, on one core")
-    print(f"plot, tags, year, picture   {len(articles) / ours:8,.0f} pages/s")
+    print(f"plot, tags, year, image     {len(articles) / ours:8,.0f} pages/s")
     print(f"mwparserfromhell.parse      {len(articles) / theirs:8,.0f} pages/s")
     print(f"ratio                       {theirs / ours:8.1f}")
     with tempfile.TemporaryDirectory() as folder:
@@ -53,22 +53,21 @@ def main() -> None:
 
 
 def _articles() -> Articles:
-    """Titles and texts of articles that are of films."""
-    if REAL.is_dir():
-        found = [
-            (path.stem.replace("_", " ").strip(), path.read_text(encoding="utf-8")) for path in REAL.rglob("*.wikitext")
-        ]
+    """Return titles and wikitext of articles about films."""
+    if test_data := os.environ.get("NEEDLEDROP_TEST_DATA"):
+        paths = sorted(Path(test_data, "wikitext").rglob("*.wikitext"))
+        pages = [(path.stem.replace("_", " ").strip(), path.read_text(encoding="utf-8")) for path in paths]
     else:
         from needledrop.demo.corpus import write_corpus
 
         with tempfile.TemporaryDirectory() as folder:
             corpus = write_corpus(Path(folder))
-            found = [(item.page.title, item.page.wikitext) for item in read_export(corpus.export)]
-    return sorted((title, text) for title, text in found if not read_article(title, text).reason)
+            pages = [(item.page.title, item.page.wikitext) for item in read_export(corpus.export)]
+    return sorted((title, text) for title, text in pages if not read_article(title, text).reason)
 
 
 def _race(articles: Articles, rounds: int) -> tuple[float, float]:
-    """The median CPU seconds of one reading of all articles: ours, and a parse of the whole page."""
+    """Return the median CPU seconds to parse all articles: with our parser, and with a parse of the whole page."""
     ours, theirs = [], []
     for _ in range(rounds):
         ours.append(_cpu_seconds(lambda: [read_article(title, text) for title, text in articles]))
@@ -83,7 +82,7 @@ def _cpu_seconds(work: Callable[[], object]) -> float:
 
 
 def _dump(path: Path, articles: Articles, pages: int) -> Path:
-    """An export of so many pages: the articles over and over, each time under another id."""
+    """Write an export of so many pages: the articles repeated, each time under another id."""
     with bz2.open(path, "wt", encoding="utf-8") as file:
         file.write(
             "<mediawiki><siteinfo><dbname>enwiki</dbname><base>https://en.wikipedia.org/wiki/Main_Page</base></siteinfo>"
@@ -99,7 +98,7 @@ def _dump(path: Path, articles: Articles, pages: int) -> Path:
 
 
 def _stream(dump: str) -> tuple[float, float]:
-    """Seconds to read every page of a dump, and the process's peak memory in MiB."""
+    """Return the seconds to parse every page of a dump, and the process's peak memory in MiB."""
     started = time.perf_counter()
     for item in read_export(dump):
         read_article(item.page.title, item.page.wikitext)

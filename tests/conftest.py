@@ -71,6 +71,22 @@ def repository() -> Path:
     return Path(__file__).parents[1]
 
 
+@pytest.fixture(scope="session")
+def test_data() -> Callable[[str], Path]:
+    """Return a function that finds a folder of real data, or skips the test."""
+
+    def find(name: str) -> Path:
+        root = os.environ.get("NEEDLEDROP_TEST_DATA")
+        if not root:
+            pytest.skip("NEEDLEDROP_TEST_DATA does not name a folder with real data; see CONTRIBUTING.md")
+        folder = Path(root) / name
+        if not folder.is_dir():
+            pytest.skip(f"NEEDLEDROP_TEST_DATA names a folder without {name}/; see CONTRIBUTING.md")
+        return folder
+
+    return find
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     """Mount a file system of one mebibyte; the fixture is a function of its mount options."""

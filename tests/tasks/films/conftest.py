@@ -1,4 +1,4 @@
-"""Where the real articles, dumps and pictures stand beside a checkout, and small exports made on the spot."""
+"""Small exports written by the tests, and the folders of real articles, exports and images."""
 
 from __future__ import annotations
 
@@ -10,44 +10,40 @@ from xml.sax.saxutils import escape
 
 import pytest
 
-DATA = Path(__file__).parents[4] / "shared" / "data"
-
 FILM = "{{Infobox film\n| image = %s.jpg\n}}\n==Plot==\nSomebody goes away, and nobody comes.\n[[Category:2020 films]]"
 
 
-def _folder(name: str) -> Path:
-    if not (DATA / name).is_dir():
-        pytest.skip(f"real data is not at hand: no ../shared/data/{name}")
-    return DATA / name
-
-
 @pytest.fixture(scope="session")
-def real_articles() -> dict[str, str]:
-    """Wikitext of real articles by path; their file names have _ for what a file name cannot hold."""
-    folder = _folder("wikitext")
+def real_articles(test_data: Callable[[str], Path]) -> dict[str, str]:
+    """Return the wikitext of real articles by path; a file name has _ for each character that it cannot hold."""
+    folder = test_data("wikitext")
     return {str(p.relative_to(folder)): p.read_text(encoding="utf-8") for p in sorted(folder.rglob("*.wikitext"))}
 
 
 @pytest.fixture(scope="session")
-def real_dumps() -> Path:
-    return _folder("dumps")
+def real_dumps(test_data: Callable[[str], Path]) -> Path:
+    """Return the folder of real exports."""
+    return test_data("dumps")
 
 
 @pytest.fixture(scope="session")
-def real_pictures() -> list[Path]:
-    return sorted(p for p in _folder("images").rglob("*") if p.is_file())
+def real_images(test_data: Callable[[str], Path]) -> list[Path]:
+    """Return the paths of real images, some of them broken."""
+    return sorted(path for path in test_data("images").rglob("*") if path.is_file())
 
 
 def page_xml(page_id: int, title: str, text: str, *, revision: int = 0, redirect: str = "", ns: int = 0) -> str:
-    told = f'<redirect title="{escape(redirect)}"/>' if redirect else ""
+    """Return one page as XML; `redirect` is the title that it redirects to."""
+    target = f'<redirect title="{escape(redirect)}"/>' if redirect else ""
     return (
-        f"<page><title>{escape(title)}</title><ns>{ns}</ns><id>{page_id}</id>{told}<revision>"
+        f"<page><title>{escape(title)}</title><ns>{ns}</ns><id>{page_id}</id>{target}<revision>"
         f"<id>{revision or page_id * 10}</id><timestamp>2024-05-06T07:08:09Z</timestamp>"
         f'<text xml:space="preserve">{escape(text)}</text></revision></page>'
     )
 
 
 def export_xml(*pages: str, version: str = "0.11", base: str = "https://en.wikipedia.org/wiki/Main_Page") -> str:
+    """Return an export of these pages, in a version of the schema."""
     return (
         f'<mediawiki xmlns="http://www.mediawiki.org/xml/export-{version}/" version="{version}"><siteinfo>'
         f"<dbname>enwiki</dbname><base>{base}</base></siteinfo>{''.join(pages)}</mediawiki>"
@@ -56,13 +52,13 @@ def export_xml(*pages: str, version: str = "0.11", base: str = "https://en.wikip
 
 @pytest.fixture
 def write_export(tmp_path: Path) -> Callable[..., Path]:
-    """Write an export of (title, text) films, or of pages as XML; the suffix says how it is compressed."""
+    """Return a function that writes an export of films (by title) and of pages (as XML); its suffix sets the compression."""
 
     def write(*films: str, name: str = "films.xml", pages: list[str] | None = None, version: str = "0.11") -> Path:
         texts = [page_xml(i, title, FILM % title) for i, title in enumerate(films, 1)]
         data = export_xml(*texts, *(pages or []), version=version).encode()
-        pack = {".bz2": bz2.compress, ".gz": gzip.compress}.get(Path(name).suffix, bytes)
-        (tmp_path / name).write_bytes(pack(data))
+        compress = {".bz2": bz2.compress, ".gz": gzip.compress}.get(Path(name).suffix, bytes)
+        (tmp_path / name).write_bytes(compress(data))
         return tmp_path / name
 
     return write
@@ -70,4 +66,5 @@ def write_export(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def page_of() -> Callable[..., str]:
+    """Return `page_xml`."""
     return page_xml

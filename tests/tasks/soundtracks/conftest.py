@@ -1,4 +1,4 @@
-"""Recordings made on the spot by PyAV's own encoders, and where real ones lie if they are there."""
+"""Recordings generated with PyAV's encoders, and the folder of real ones."""
 
 from __future__ import annotations
 
@@ -9,15 +9,11 @@ import av
 import numpy as np
 import pytest
 
-REAL_AUDIO = Path(__file__).parents[4] / "shared" / "data" / "audio"
-"""Real recordings, a third of them broken, beside the checkout; not part of the project."""
-
 
 @pytest.fixture
-def real_audio() -> Path:
-    if not REAL_AUDIO.is_dir():
-        pytest.skip("no ../shared/data/audio here")
-    return REAL_AUDIO
+def real_audio(test_data: Callable[[str], Path]) -> Path:
+    """Return the folder of real recordings, a third of them broken."""
+    return test_data("audio")
 
 
 @pytest.fixture

@@ -83,15 +83,15 @@ def test_too_many_bytes_are_not_even_opened(monkeypatch: pytest.MonkeyPatch) -> 
     assert error.value.reason == "too_large"
 
 
-def test_every_real_picture_gives_a_thumbnail_or_a_reason(real_pictures: list[Path]) -> None:
+def test_every_real_picture_gives_a_thumbnail_or_a_reason(real_images: list[Path]) -> None:
     reasons = []
-    for path in real_pictures:
+    for path in real_images:
         try:
             made = make_thumbnail(path.read_bytes())
             assert min(made.width, made.height) == 224, path
         except ItemError as error:
             reasons.append(error.reason)
-    assert len(reasons) < len(real_pictures) / 2
+    assert len(reasons) < len(real_images) / 2
     assert set(reasons) <= {"not_an_image", "too_many_pixels"}
 
 
