@@ -1,7 +1,12 @@
-"""A lake of invented films, in which a test changes what it is about."""
+"""Lakes of twelve invented films, copied from an empty one; a test changes what it is about."""
+
+from __future__ import annotations
 
 import io
+import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +18,9 @@ from storage.mels.settings import MelSettings
 from storage.mels.writer import TrackMels, write_shard
 from storage.tables import tables
 from storage.tables.schemas import FILMS, THUMBNAILS, TRACKS
+from tasks.curation.candidates import load_candidates, take_snapshot
+from tasks.curation.curate import select_films_and_tracks
+from tasks.curation.settings import CurationSettings
 
 
 def _jpeg() -> bytes:
@@ -25,12 +33,15 @@ JPEG = _jpeg()
 
 
 class SmallLake:
-    """Twelve films of 2015 to 2026, each with a plot, a picture, two tags and two recordings of three segments."""
+    """Twelve films of 2015 to 2026, each with a plot, an image, two tags and two recordings of three segments.
 
-    def __init__(self, root: str) -> None:
-        self.lake: Lake = tables.open_tables(root)
+    The rows are in `films`, `images` and `tracks`; `committed` writes them to the lake.
+    """
+
+    def __init__(self, lake: Lake) -> None:
+        self.lake = lake
         self.films: dict[str, dict[str, Any]] = {}
-        self.pictures: dict[str, dict[str, Any]] = {}
+        self.images: dict[str, dict[str, Any]] = {}
         self.tracks: dict[tuple[str, str], dict[str, Any]] = {}
         for number in range(12):
             self.add_film(f"wiki-{number:02d}", 2015 + number)
@@ -46,9 +57,9 @@ class SmallLake:
             "state": "present",
             "licence": "CC BY-SA 4.0",
         }
-        self.pictures[film_id] = {"film_id": film_id, "sha256": f"picture{number}", "width": 224, "jpeg": JPEG}
-        for position in range(2):
-            self.add_track(film_id, f"folder:{number}-{position}", position * 3)
+        self.images[film_id] = {"film_id": film_id, "sha256": f"image{number}", "width": 224, "jpeg": JPEG}
+        for index in range(2):
+            self.add_track(film_id, f"folder:{number}-{index}", index * 3)
 
     def add_track(self, film_id: str, track_id: str, first_row: int = 0) -> None:
         self.tracks[film_id, track_id] = {
@@ -64,9 +75,9 @@ class SmallLake:
         }
 
     def committed(self, run_id: str = "first") -> Lake:
-        """The lake with everything in it."""
+        """Commit all rows, and the shards that are missing; return the lake."""
         tables.append(self.lake, FILMS, list(self.films.values()), run_id)
-        tables.append(self.lake, THUMBNAILS, list(self.pictures.values()), run_id)
+        tables.append(self.lake, THUMBNAILS, list(self.images.values()), run_id)
         tables.append(self.lake, TRACKS, list(self.tracks.values()), run_id)
         for shard in {row["shard"] for row in self.tracks.values() if row["shard"]}:
             if not self.lake.exists(shard):
@@ -74,12 +85,14 @@ class SmallLake:
         return self.lake
 
     def write_shard(self, shard: str) -> None:
-        """A file in its place: curation does not look into shards."""
-        self.lake.write_bytes(b"mels", shard)
+        """Write a file without mels: curation only looks whether a shard exists."""
+        file = Path(self.lake.root, shard)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(b"mels")
 
 
 class LakeWithMels(SmallLake):
-    """The same with mels that can be read: each segment is full of one number."""
+    """The same with readable shards: every value of a segment is the segment's row number."""
 
     def write_shard(self, shard: str) -> None:
         rows = [row for row in self.tracks.values() if row["shard"] == shard]
@@ -94,34 +107,70 @@ class LakeWithMels(SmallLake):
             writer.finish(rows)
 
 
-@pytest.fixture
-def small_lake(tmp_path) -> SmallLake:
-    return SmallLake(str(tmp_path / "lake"))
+@dataclass(frozen=True)
+class Selection:
+    """What curation selects from a lake before it writes a version: films by id, tracks as FILM/TRACK."""
+
+    films: dict[str, dict[str, Any]]
+    tracks: tuple[str, ...]
+    exclusions: dict[tuple[str, str], tuple[str, str]]
+    """(kind, item) -> (rule, value)."""
+
+
+@pytest.fixture(scope="session")
+def copy_of_empty_lake(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Lake]:
+    """Return a function that copies a lake with empty tables, which is faster than creating one."""
+    empty = tmp_path_factory.mktemp("empty") / "lake"
+    tables.open_tables(str(empty))
+
+    def copy() -> Lake:
+        return Lake(str(shutil.copytree(empty, tmp_path_factory.mktemp("copy") / "lake")))
+
+    return copy
+
+
+@pytest.fixture(scope="session")
+def new_small_lake(copy_of_empty_lake: Callable[[], Lake]) -> Callable[[], SmallLake]:
+    return lambda: SmallLake(copy_of_empty_lake())
+
+
+@pytest.fixture(scope="session")
+def new_lake_with_mels(copy_of_empty_lake: Callable[[], Lake]) -> Callable[[], LakeWithMels]:
+    return lambda: LakeWithMels(copy_of_empty_lake())
 
 
 @pytest.fixture
-def lake_with_mels(tmp_path) -> LakeWithMels:
-    return LakeWithMels(str(tmp_path / "lake"))
+def small_lake(new_small_lake: Callable[[], SmallLake]) -> SmallLake:
+    return new_small_lake()
 
 
 @pytest.fixture
-def exclusions() -> Callable[[Lake, str], dict[tuple[str, str], tuple[str, str]]]:
-    """The exclusions of a version: (kind, item) -> (rule, value)."""
+def lake_with_mels(new_lake_with_mels: Callable[[], LakeWithMels]) -> LakeWithMels:
+    return new_lake_with_mels()
 
-    def read(lake: Lake, version: str) -> dict[tuple[str, str], tuple[str, str]]:
+
+@pytest.fixture(scope="session")
+def select() -> Callable[..., Selection]:
+    """Return a function that selects films and tracks by rules, without writing a version."""
+
+    def run(lake: Lake, **rules: Any) -> Selection:
         with tables.connect(lake) as connection:
-            rows = connection.execute(
-                f"SELECT kind, item, rule, value FROM '{lake.root}/datasets/{version}/exclusions.parquet'"
-            ).fetchall()
-        assert len({row[:2] for row in rows}) == len(rows), "a film, track or tag is excluded once"
-        return {(kind, item): (rule, value) for kind, item, rule, value in rows}
+            snapshot = take_snapshot(lake)
+            load_candidates(connection, snapshot)
+            select_films_and_tracks(connection, snapshot, CurationSettings(**rules))
+            films = connection.sql("FROM split_films ORDER BY film_id").to_arrow_table().to_pylist()
+            tracks = connection.sql("SELECT film_id || '/' || track_id FROM split_tracks ORDER BY ALL").fetchall()
+            excluded = connection.sql("SELECT kind, item, rule, value FROM exclusions").fetchall()
+        exclusions = {(kind, item): (rule, value) for kind, item, rule, value in excluded}
+        assert len(exclusions) == len(excluded), "a film, track or tag is excluded once"
+        return Selection({film["film_id"]: film for film in films}, tuple(track for (track,) in tracks), exclusions)
 
-    return read
+    return run
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def column() -> Callable[[Lake, str, str, str], list[Any]]:
-    """One column of a file of a version, in the file's order."""
+    """Return a function that reads one SQL expression from a file of a version, in the file's order."""
 
     def read(lake: Lake, version: str, file: str, expression: str) -> list[Any]:
         with tables.connect(lake) as connection:

@@ -1,6 +1,11 @@
-"""The card tells the version's own numbers, and the hub can read it."""
+"""The card of a version states its numbers, and the Hugging Face hub can read it."""
 
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import yaml
@@ -10,18 +15,22 @@ from storage.datasets import versions as datasets
 from tasks.curation.curate import curate
 from tasks.curation.settings import CurationSettings
 
-
-@pytest.fixture
-def folder(lake_with_mels) -> Path:
-    lake_with_mels.films["wiki-03"]["plot"] = []
-    lake_with_mels.films["wiki-04"]["tags"] += ["Tamil-language films"]
-    lake_with_mels.films["wiki-05"]["tags"] += ["Tamil-language films"]
-    lake = lake_with_mels.committed()
-    version = curate(lake, CurationSettings(), "run").version
-    return Path(lake.root, "datasets", version)
+if TYPE_CHECKING:
+    from tests.tasks.curation.conftest import LakeWithMels, SmallLake
 
 
-def test_the_card_says_what_is_in_the_version_and_what_is_not(folder: Path) -> None:
+@pytest.fixture(scope="module")
+def folder(new_lake_with_mels: Callable[[], LakeWithMels]) -> Path:
+    """Return the folder of a version with charts."""
+    lake = new_lake_with_mels()
+    lake.films["wiki-03"]["plot"] = []
+    lake.films["wiki-04"]["tags"] += ["Tamil-language films"]
+    lake.films["wiki-05"]["tags"] += ["Tamil-language films"]
+    version = curate(lake.committed(), CurationSettings(), "run").version
+    return Path(lake.lake.root, "datasets", version)
+
+
+def test_the_card_states_what_is_in_the_version_and_what_is_not(folder: Path) -> None:
     card = (folder / "README.md").read_text()
     assert "11 films with plot" in card
     assert "| film | `no_plot` | 1 |" in card
@@ -40,25 +49,23 @@ def test_the_front_matter_is_what_the_hub_expects(folder: Path) -> None:
         assert (folder / config["data_files"][0]["path"]).is_file()
 
 
-def test_every_chart_of_the_card_exists_and_in_the_manifest(folder: Path) -> None:
+def test_every_chart_of_the_card_is_an_image_that_shows_something(folder: Path) -> None:
     shown = {part.split(")")[0] for part in (folder / "README.md").read_text().split("](plots/")[1:]}
     assert shown == {"years.png", "tags.png", "tracks.png", "durations.png", "mels.png"}
     for name in shown:
         with Image.open(folder / "plots" / name) as chart:
             assert chart.width > 500
-            assert len(chart.convert("L").getcolors(256)) > 5
+            assert len(chart.convert("L").getcolors(256) or ()) > 5
 
 
 def test_the_manifest_has_the_hash_of_every_file(folder: Path) -> None:
-    import json
-
     files = json.loads((folder / "manifest.json").read_text())["files"]
-    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    assert set(files) == found - {"manifest.json"}
+    present = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert set(files) == present - {"manifest.json"}
     assert all(facts["sha256"] == datasets.sha256_of(folder / name) for name, facts in files.items())
 
 
-def test_a_version_whose_mels_cannot_be_read_has_a_card_without_them(small_lake):
+def test_a_version_whose_mels_cannot_be_read_has_a_card_without_them(small_lake: SmallLake) -> None:
     lake = small_lake.committed()
     version = curate(lake, CurationSettings(), "run").version
     assert not lake.exists("datasets", version, "plots", "mels.png")

@@ -1,0 +1,133 @@
+"""Films and tracks that break a rule are excluded by name, and are kept when the rule is switched off."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from storage.errors import InputError
+from storage.records.takedown_list import record_takedown
+from storage.tables import tables
+from storage.tables.schemas import FILMS
+
+if TYPE_CHECKING:
+    from storage.lake.lake import Lake
+    from tests.tasks.curation.conftest import Selection, SmallLake
+
+Select = Callable[..., "Selection"]
+
+BROKEN_FILMS: dict[str, tuple[dict[str, Any], str, str | None]] = {
+    # film: its change, the rule that it breaks, the setting that switches the rule off
+    "wiki-00": ({"plot": []}, "no_plot", "require_plot"),
+    "wiki-01": ({"plot": None}, "no_plot", "require_plot"),
+    "wiki-02": ({"year": None}, "no_year", None),
+    "wiki-03": ({"state": "gone"}, "gone", None),
+    "wiki-04": ({"tags": ["Lone films"]}, "only_rare_tags", "require_tag"),
+    "wiki-05": ({"tags": None}, "only_rare_tags", "require_tag"),
+    "wiki-10": ({}, "no_thumbnail", "require_thumbnail"),
+    "wiki-11": ({}, "no_track", "require_tracks"),
+}
+
+
+@pytest.fixture(scope="module")
+def broken_lake(new_small_lake: Callable[[], SmallLake]) -> Lake:
+    """Return a lake in which every film of `BROKEN_FILMS` breaks one rule."""
+    lake = new_small_lake()
+    for film_id, (change, _, _) in BROKEN_FILMS.items():
+        lake.films[film_id].update(change)
+    del lake.images["wiki-10"]
+    lake.tracks["wiki-11", "folder:11-0"].update({"decision": "review"})
+    lake.tracks["wiki-11", "folder:11-1"].update({"shard": None, "segments": None})
+    return lake.committed()
+
+
+@pytest.fixture(scope="module")
+def selection(broken_lake: Lake, select: Select) -> Selection:
+    return select(broken_lake)
+
+
+@pytest.mark.parametrize("film_id", BROKEN_FILMS)
+def test_a_film_that_breaks_a_rule_is_excluded_by_that_rule(film_id: str, selection: Selection) -> None:
+    rule = BROKEN_FILMS[film_id][1]
+    assert selection.exclusions["film", film_id][0] == rule
+    assert film_id not in selection.films
+    if rule != "no_track":
+        number = int(film_id.removeprefix("wiki-"))
+        assert selection.exclusions["track", f"{film_id}/folder:{number}-0"] == ("film_excluded", rule)
+
+
+@pytest.mark.parametrize("setting", ["require_plot", "require_tag", "require_thumbnail", "require_tracks"])
+def test_a_rule_that_is_switched_off_excludes_no_film(
+    setting: str, broken_lake: Lake, select: Select, selection: Selection
+) -> None:
+    kept = set(select(broken_lake, **{setting: False}).films) - set(selection.films)
+    assert kept == {film_id for film_id, (_, _, switch) in BROKEN_FILMS.items() if switch == setting}
+
+
+def test_a_film_without_a_usable_recording_names_why_each_is_unusable(selection: Selection) -> None:
+    assert selection.exclusions["film", "wiki-11"] == ("no_track", "not_tried")
+    assert selection.exclusions["track", "wiki-11/folder:11-0"] == ("not_taken", "review")
+    assert selection.exclusions["track", "wiki-11/folder:11-1"][0] == "no_mels"
+
+
+def test_every_candidate_is_selected_or_excluded(small_lake: SmallLake, select: Select) -> None:
+    small_lake.films["wiki-03"]["plot"] = []
+    small_lake.tracks["wiki-04", "folder:4-1"]["decision"] = "rejected"
+    selected = select(small_lake.committed())
+    excluded = {kind: {item for k, item in selected.exclusions if k == kind} for kind in ("film", "track")}
+    assert set(selected.films) | excluded["film"] == set(small_lake.films)
+    assert set(selected.tracks) | excluded["track"] == {"/".join(key) for key in small_lake.tracks}
+    assert not set(selected.films) & excluded["film"]
+
+
+def test_a_recording_whose_shard_is_missing_is_excluded(small_lake: SmallLake, select: Select) -> None:
+    lake = small_lake.committed()
+    shard = "mels/year=2018/page=wiki-03.parquet"
+    lake.remove(shard)
+    assert select(lake).exclusions["track", "wiki-03/folder:3-0"] == ("shard_missing", shard)
+
+
+def test_a_silent_recording_is_excluded(small_lake: SmallLake, select: Select) -> None:
+    small_lake.tracks["wiki-03", "folder:3-0"]["fingerprint"] = b""
+    assert select(small_lake.committed()).exclusions["track", "wiki-03/folder:3-0"][0] == "silent"
+
+
+def test_films_and_tracks_named_by_leave_out_are_excluded(small_lake: SmallLake, select: Select) -> None:
+    leave_out = ("wiki-03", "folder:4-0", "wiki-05/folder:5-1")
+    exclusions = select(small_lake.committed(), leave_out=leave_out).exclusions
+    assert exclusions["film", "wiki-03"][0] == "asked_out"
+    assert exclusions["track", "wiki-04/folder:4-0"][0] == "asked_out"
+    assert exclusions["track", "wiki-05/folder:5-1"][0] == "asked_out"
+
+
+def test_an_active_takedown_excludes_its_tracks(small_lake: SmallLake, select: Select) -> None:
+    small_lake.tracks["wiki-05", "folder:5-0"]["channel_id"] = "loud"
+    lake = small_lake.committed()
+    items = ("wiki-03", "folder:4-0", "channel:loud")
+    tracks = {"wiki-03/folder:3-0", "wiki-04/folder:4-0", "wiki-05/folder:5-0"}
+    for item in items:
+        record_takedown(lake, item, "its owner asked", "run")
+    assert not tracks & set(select(lake).tracks)
+    for item in items:
+        record_takedown(lake, item, "its owner agreed", "run", is_active=False)
+    assert tracks <= set(select(lake).tracks)
+
+
+def test_the_newest_row_of_a_film_counts(small_lake: SmallLake, select: Select) -> None:
+    lake = small_lake.committed()
+    tables.append(lake, FILMS, [{**small_lake.films["wiki-03"], "title": "Renamed"}], "second")
+    assert select(lake).films["wiki-03"]["title"] == "Renamed"
+
+
+def test_an_empty_lake_is_refused(copy_of_empty_lake: Callable[[], Lake], select: Select) -> None:
+    with pytest.raises(InputError, match="collect films first"):
+        select(copy_of_empty_lake())
+
+
+def test_a_lake_where_every_film_is_excluded_is_refused_with_the_rules(small_lake: SmallLake, select: Select) -> None:
+    for film in small_lake.films.values():
+        film["plot"] = []
+    with pytest.raises(InputError, match=r"every film was excluded \(no_plot 12\)"):
+        select(small_lake.committed())
