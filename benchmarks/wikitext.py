@@ -24,7 +24,7 @@ from xml.sax.saxutils import escape
 import mwparserfromhell
 
 from tasks.films.dump.reader import read_export
-from tasks.films.parsing.article import read_article
+from tasks.films.parsing.article import parse_article
 
 SMALL_DUMP_PAGES = 500
 TIMES_AS_LARGE = 10
@@ -63,14 +63,14 @@ def _articles() -> Articles:
         with tempfile.TemporaryDirectory() as folder:
             corpus = write_corpus(Path(folder))
             pages = [(item.page.title, item.page.wikitext) for item in read_export(corpus.export)]
-    return sorted((title, text) for title, text in pages if not read_article(title, text).reason)
+    return sorted((title, text) for title, text in pages if not parse_article(title, text).reason)
 
 
 def _race(articles: Articles, rounds: int) -> tuple[float, float]:
     """Return the median CPU seconds to parse all articles: with our parser, and with a parse of the whole page."""
     ours, theirs = [], []
     for _ in range(rounds):
-        ours.append(_cpu_seconds(lambda: [read_article(title, text) for title, text in articles]))
+        ours.append(_cpu_seconds(lambda: [parse_article(title, text) for title, text in articles]))
         theirs.append(_cpu_seconds(lambda: [mwparserfromhell.parse(text) and None for _, text in articles]))
     return statistics.median(ours), statistics.median(theirs)
 
@@ -101,7 +101,7 @@ def _stream(dump: str) -> tuple[float, float]:
     """Return the seconds to parse every page of a dump, and the process's peak memory in MiB."""
     started = time.perf_counter()
     for item in read_export(dump):
-        read_article(item.page.title, item.page.wikitext)
+        parse_article(item.page.title, item.page.wikitext)
     return time.perf_counter() - started, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

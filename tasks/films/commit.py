@@ -21,7 +21,7 @@ from storage.records.outcomes import Outcome, Stage, Status
 from storage.tables import tables
 from storage.tables.schemas import FILMS, OUTCOMES, PAGES, Table
 from tasks.films.models import Page
-from tasks.films.parsing.article import PARSER_VERSION, Article, read_article
+from tasks.films.parsing.article import PARSER_VERSION, Article, parse_article
 
 PRESENT = "present"
 GONE = "gone"
@@ -130,7 +130,7 @@ def other_page(page: Page, is_redirect: bool) -> Outcome:
 
 def _read(page: Page) -> Article:
     try:
-        return read_article(page.title, page.wikitext, page.categories)
+        return parse_article(page.title, page.wikitext, page.categories)
     except (ParserError, RecursionError) as error:
         return Article("damaged_page", f"{page.title} cannot be parsed: {error}")
 

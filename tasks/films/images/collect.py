@@ -21,7 +21,7 @@ from storage.records.outcomes import Outcome, Stage, Status
 from storage.tables import tables
 from storage.tables.schemas import FILMS, OUTCOMES, THUMBNAILS
 from tasks.films.commit import PRESENT
-from tasks.films.images.thumbnails import MAXIMUM_BYTES, ImageFolder, make_thumbnail
+from tasks.films.images.thumbnails import MAX_BYTES, ImageFolder, make_thumbnail
 from tasks.films.wiki.client import Wikipedia
 
 _NOT_WANTED = frozenset({"no_image", "no_folder", "foreign_host"})
@@ -91,7 +91,7 @@ def commit_pictures(lake: Lake, wanted: Sequence[Wanted], read: Callable[[Wanted
 def read_picture(film: Wanted, folder: ImageFolder | None, client: Wikipedia | None, hosts: frozenset[str]) -> bytes:
     """The bytes of a film's picture, from the wiki or from the folder. Raises `ItemError` saying why there are none."""
     if film.image_url is not None and client is not None:
-        return client.download(film.image_url, hosts, MAXIMUM_BYTES)
+        return client.download(film.image_url, hosts, MAX_BYTES)
     if film.image is None:
         raise ItemError("no_image", "The article names no picture")
     if film.from_wiki:

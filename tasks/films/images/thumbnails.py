@@ -1,8 +1,8 @@
-"""A film's picture: from any bytes to a JPEG whose shorter side is 224 pixels, or a reason why not.
+"""Make a film's thumbnail: decode an image of any kind and scale it to a shorter side of 224 pixels, as JPEG.
 
-Pictures come from strangers, so bytes and pixels are limited before anything is decoded, and whatever
-Pillow raises (six kinds of error were seen on broken files, most of them no OSError) becomes an outcome.
-Cropping to a square is left to training, which may crop differently every time.
+Images are untrusted input: bytes and pixels are limited before anything is decoded, and every exception of
+Pillow (six kinds were seen on broken files, most of them no OSError) becomes an `ItemError` with a reason.
+Cropping to a square is left to training, which crops differently each time.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from storage.errors import InputError, ItemError, Retry
 
 SHORTER_SIDE_PIXELS = 224
 """What the image tower reads."""
-MAXIMUM_BYTES = 20_000_000
-"""A film's poster is 30 kB on Wikipedia; an original on Commons can be 20 MB."""
-MAXIMUM_PIXELS = 40_000_000
-"""40 megapixels are 120 MB decoded."""
-MAXIMUM_ASPECT = 10
-"""A banner longer than this is no picture of a film, and its scaled copy would be huge."""
+MAX_BYTES = 20_000_000
+"""A film poster has 30 kB on Wikipedia; an original on Commons can have 20 MB."""
+MAX_PIXELS = 40_000_000
+"""40 megapixels take 120 MB when decoded."""
+MAX_ASPECT = 10
+"""An image longer than this is a banner, and its scaled copy would be huge."""
 JPEG_QUALITY = 90
 _BACKGROUND = (255, 255, 255)
-"""Behind transparent pixels, as on a wiki page."""
+"""The colour behind transparent pixels, as on a wiki page."""
 _PILLOW_ERRORS = (
     OSError, SyntaxError, ValueError, TypeError, NotImplementedError, EOFError, IndexError, KeyError, AttributeError,
     OverflowError, ZeroDivisionError, MemoryError, RuntimeError, struct.error, zlib.error, AssertionError,
@@ -38,7 +38,7 @@ _PILLOW_ERRORS = (
 
 @dataclass(frozen=True)
 class Thumbnail:
-    """A kept picture. `sha256` is of the bytes as they were found."""
+    """A scaled image. `sha256` is the hash of the original bytes."""
 
     sha256: str
     width: int
@@ -47,42 +47,43 @@ class Thumbnail:
 
 
 def make_thumbnail(data: bytes) -> Thumbnail:
-    """Decode a picture of any kind and scale it so that its shorter side is 224 pixels, as an RGB JPEG.
+    """Decode an image of any kind and return it as an RGB JPEG with a shorter side of 224 pixels.
 
     Raises `ItemError` with `too_large`, `too_many_pixels` or `not_an_image`.
     """
-    if len(data) > MAXIMUM_BYTES:
-        raise ItemError("too_large", f"The picture has {len(data):,} bytes, over the limit of {MAXIMUM_BYTES:,}")
+    if len(data) > MAX_BYTES:
+        raise ItemError("too_large", f"The image has {len(data):,} bytes, over the limit of {MAX_BYTES:,}")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a bomb is refused by our own limit below, the rest is about metadata
-            picture = _scaled(_rgb(_opened(data)))
+            warnings.simplefilter("ignore")  # large images are refused below; the other warnings are about metadata
+            image = _scaled(_rgb(_opened(data)))
             buffer = io.BytesIO()
-            picture.save(buffer, "JPEG", quality=JPEG_QUALITY)
+            image.save(buffer, "JPEG", quality=JPEG_QUALITY)
     except Image.DecompressionBombError as error:
-        raise ItemError("too_many_pixels", f"The picture unpacks to too many pixels: {error}") from error
+        raise ItemError("too_many_pixels", f"The image decodes to too many pixels: {error}") from error
     except _PILLOW_ERRORS as error:
-        raise ItemError("not_an_image", f"The picture cannot be decoded: {type(error).__name__}: {error}") from error
-    return Thumbnail(hashlib.sha256(data).hexdigest(), picture.width, picture.height, buffer.getvalue())
+        raise ItemError("not_an_image", f"The image cannot be decoded: {type(error).__name__}: {error}") from error
+    return Thumbnail(hashlib.sha256(data).hexdigest(), image.width, image.height, buffer.getvalue())
 
 
 def _opened(data: bytes) -> Image.Image:
-    picture = Image.open(io.BytesIO(data))
-    width, height = picture.size
-    if width * height > MAXIMUM_PIXELS:
-        raise ItemError("too_many_pixels", f"The picture is {width} × {height}, over {MAXIMUM_PIXELS:,} pixels")
-    if min(width, height) < 1 or max(width, height) > MAXIMUM_ASPECT * min(width, height):
-        raise ItemError("not_an_image", f"The picture is {width} × {height}, which is no picture of a film")
-    if picture.format == "JPEG":  # let libjpeg scale while decoding; measured twice as fast on posters
-        picture.draft("RGB", (2 * SHORTER_SIDE_PIXELS, 2 * SHORTER_SIDE_PIXELS))
-    picture.seek(0)
-    picture.load()
-    return picture
+    """Return the decoded first frame. Raises `ItemError` for too many pixels or an extreme aspect ratio."""
+    image = Image.open(io.BytesIO(data))
+    width, height = image.size
+    if width * height > MAX_PIXELS:
+        raise ItemError("too_many_pixels", f"The image is {width} × {height}, over {MAX_PIXELS:,} pixels")
+    if min(width, height) < 1 or max(width, height) > MAX_ASPECT * min(width, height):
+        raise ItemError("not_an_image", f"The image is {width} × {height}, a banner rather than a poster")
+    if image.format == "JPEG":  # libjpeg scales while decoding, which is twice as fast on posters
+        image.draft("RGB", (2 * SHORTER_SIDE_PIXELS, 2 * SHORTER_SIDE_PIXELS))
+    image.seek(0)
+    image.load()
+    return image
 
 
-def _rgb(picture: Image.Image) -> Image.Image:
-    """Turn it upright and to eight-bit RGB: CMYK, palette, grey, 16-bit, and transparency on white."""
-    upright = ImageOps.exif_transpose(picture)
+def _rgb(image: Image.Image) -> Image.Image:
+    """Rotate upright and convert to eight-bit RGB: from CMYK, palette, grey, 16-bit, and transparency onto white."""
+    upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith("I;16") or upright.mode in ("I", "F"):
         return _eight_bit(upright).convert("RGB")
     if upright.mode in ("RGBA", "LA", "PA", "La", "RGBa") or "transparency" in upright.info:
@@ -92,45 +93,45 @@ def _rgb(picture: Image.Image) -> Image.Image:
     return upright.convert("RGB")
 
 
-def _eight_bit(picture: Image.Image) -> Image.Image:
-    """16-bit and float greys scaled from their own darkest to their own lightest value."""
-    grey = picture.convert("F")
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """Scale 16-bit or float greys so that the image's darkest value is 0 and its lightest 255."""
+    grey = image.convert("F")
     low, high = grey.getextrema()
     span = float(high) - float(low) or 1.0  # type: ignore[arg-type]
     return grey.point(lambda value: value * (255.0 / span) - float(low) * 255.0 / span).convert("L")  # type: ignore[arg-type]
 
 
-def _scaled(picture: Image.Image) -> Image.Image:
-    ratio = SHORTER_SIDE_PIXELS / min(picture.size)
-    width, height = (max(SHORTER_SIDE_PIXELS, round(side * ratio)) for side in picture.size)
-    return picture.resize((width, height), Image.Resampling.BICUBIC)
+def _scaled(image: Image.Image) -> Image.Image:
+    ratio = SHORTER_SIDE_PIXELS / min(image.size)
+    width, height = (max(SHORTER_SIDE_PIXELS, round(side * ratio)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.BICUBIC)
 
 
 class ImageFolder:
-    """A folder of pictures named as the articles name them, for films that come from an export."""
+    """A folder of images with the file names that articles use, for films from an export."""
 
     def __init__(self, folder: str | Path) -> None:
-        """Read the folder's names once. Raises `InputError` if there is no such folder."""
+        """List the folder once. Raises `InputError` if there is no such folder."""
         self.folder = Path(folder).expanduser()
         if not self.folder.is_dir():
             raise InputError(
-                f"There is no folder {self.folder}; give one with the pictures the articles name, with --images"
+                f"There is no folder {self.folder}; give the folder of the images that the articles name with --images"
             )
         self._paths = {_wiki_name(path.name): path for path in sorted(self.folder.rglob("*")) if path.is_file()}
 
     def find(self, image: str) -> Path | None:
-        """The file of this name, if the folder has it."""
+        """Return the path of an image, or None if the folder has no file of this name."""
         return self._paths.get(_wiki_name(image))
 
     def read(self, image: str) -> bytes:
-        """The bytes of the picture of this name. Raises `ItemError` with `missing` or `too_large`."""
+        """Return the bytes of an image. Raises `ItemError` with `missing` or `too_large`."""
         path = self.find(image)
         if path is None:
             raise ItemError("missing", f"{image} is not in {self.folder.name}", Retry.LATER)
         try:
-            if path.stat().st_size > MAXIMUM_BYTES:
+            if path.stat().st_size > MAX_BYTES:
                 raise ItemError(
-                    "too_large", f"{image} has {path.stat().st_size:,} bytes, over the limit of {MAXIMUM_BYTES:,}"
+                    "too_large", f"{image} has {path.stat().st_size:,} bytes, over the limit of {MAX_BYTES:,}"
                 )
             return path.read_bytes()
         except OSError as error:
@@ -138,6 +139,6 @@ class ImageFolder:
 
 
 def _wiki_name(name: str) -> str:
-    """File names compare as the wiki compares them: underscores are spaces, the first letter is upper."""
+    """Return a file name as wikis compare them: underscores are spaces, the first letter is upper case."""
     spaced = " ".join(name.replace("_", " ").split())
     return spaced[:1].upper() + spaced[1:]

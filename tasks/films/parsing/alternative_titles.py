@@ -1,7 +1,7 @@
-"""The other names that a film's article gives in its first sentence: original titles, titles elsewhere.
+"""Find the alternative titles that an article's first sentence gives: original titles, titles in other countries.
 
 As in '''Life Is Beautiful''' ({{langx|it|La vita è bella}}) and '''Mad Max 2''' (also known as '''The Road
-Warrior'''). They help to find a film's album that is sold under such a name; nothing else is built on them.
+Warrior'''). They are used to find albums that are sold under such a title, and for nothing else.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import re
 
 from tasks.films.parsing.plain_text import without_references
 
-MOST_NAMES = 6
+MAX_NAMES = 6
 OPENING_CHARACTERS = 1_500
-"""Of the first paragraph: the names stand at its beginning, whatever follows."""
-LONGEST_NAME = 100
+"""Characters of the first paragraph that are searched: the titles are at its beginning."""
+MAX_NAME_CHARACTERS = 100
 _LEAD_LINE = re.compile(r"^[^\n{|\[<=*#:;]*'''[^\n]*", re.MULTILINE)
 _HEADING = re.compile(r"^==", re.MULTILINE)
 _BOLD = re.compile(r"'{3,5}([^'\n](?:[^'\n]|'(?!''))*?)'{3,5}")
@@ -25,22 +25,23 @@ _LINK = re.compile(r"\[\[(?:[^\[\]|]*\|)?([^\[\]|]*)\]\]")
 _TAG = re.compile(r"<[^<>]*>|\{\{[^{}]*\}\}")
 
 
-def other_names(title: str, text: str, native_name: str = "") -> tuple[str, ...]:
-    """Names beside the page's title, in the order of the text; `native_name` is the infobox's own parameter."""
-    lead = text[: heading.start()] if (heading := _HEADING.search(text)) else text
+def alternative_titles(title: str, text: str, native_name: str = "") -> tuple[str, ...]:
+    """Return the titles other than the page's, in the order of the text; `native_name` is the infobox's parameter."""
+    heading = _HEADING.search(text)
+    lead = text[: heading.start()] if heading else text
     line = _LEAD_LINE.search(lead)
     opening = without_references(line[0][:OPENING_CHARACTERS]) if line else ""
-    found = [(match.start(), match[1]) for match in _BOLD.finditer(opening)]
-    found += [(match.start(), _first_value(match[1])) for match in _IN_LANGUAGE.finditer(opening)]
+    matches = [(match.start(), match[1]) for match in _BOLD.finditer(opening)]
+    matches += [(match.start(), _first_value(match[1])) for match in _IN_LANGUAGE.finditer(opening)]
     native = [_first_value(match[1]) for match in _IN_LANGUAGE.finditer(native_name)] or [native_name]
-    names = [_plain(name) for _place, name in sorted(found)] + [_plain(name) for name in native]
-    own = {_letters(title), _letters(re.sub(r"\s*\([^()]*\)$", "", title))}
-    kept = [name for name in names if 1 < len(name) <= LONGEST_NAME and _letters(name) not in own]
-    return tuple(dict.fromkeys(kept))[:MOST_NAMES]
+    names = [_plain(name) for _, name in sorted(matches)] + [_plain(name) for name in native]
+    page_title = {_letters(title), _letters(re.sub(r"\s*\([^()]*\)$", "", title))}
+    others = [name for name in names if 1 < len(name) <= MAX_NAME_CHARACTERS and _letters(name) not in page_title]
+    return tuple(dict.fromkeys(others))[:MAX_NAMES]
 
 
 def _first_value(values: str) -> str:
-    """A template's first parameter without a name; a translation or a transcription stands in those with one."""
+    """Return a template's first unnamed parameter; translations and transcriptions are in named ones."""
     return next((value for value in values.split("|") if "=" not in value), "")
 
 
@@ -49,6 +50,6 @@ def _letters(name: str) -> str:
 
 
 def _plain(name: str) -> str:
-    """A name as a reader sees it."""
+    """Return a title as a reader sees it."""
     shown = _TAG.sub("", _LINK.sub(r"\1", name)).replace("''", "")
     return " ".join(shown.split()).strip(" \"“”'.,;:()")

@@ -1,7 +1,7 @@
-"""What an article says: whether it is of a film, its plot, its tags, its year, its picture.
+"""Parse an article: whether it is about a film, and its plot, tags, year, image and alternative titles.
 
-The one reading for pages from everywhere, the Action API or an export. A page that is not a film leaves a
-reason; so does one without a plot or a year, but those are films all the same.
+The same for pages from the Action API and from an export. A page that is not about one film has a reason; a film
+without a plot or a year is a film all the same.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from tasks.films.parsing.alternative_titles import other_names
+from tasks.films.parsing.alternative_titles import alternative_titles
 from tasks.films.parsing.infobox import Infobox, find_infobox
 from tasks.films.parsing.plain_text import without_comments
 from tasks.films.parsing.plot import plot_paragraphs
 
 PARSER_VERSION = 3
-"""Raised whenever a reading changes: kept pages of an older version are then read again, without a fetch."""
+"""Raise it whenever the result changes: stored pages of an older version are then parsed again, without a fetch."""
 
 _FILM_MARK = re.compile(
     r"\{\{\s*(?:template:)?\s*(?:infobox[ _][^|}\n<]*film|infobox movie|infobox hollywood cartoon|film\s*\|)"
@@ -58,7 +58,7 @@ _NOT_A_FILM_BOX = re.compile(
 
 @dataclass(frozen=True)
 class Article:
-    """One page, read. `reason` is empty for a film, else `redirect` or `not_a_film`, and `why` says it in words."""
+    """A parsed page. `reason` is empty for a film, else `redirect` or `not_a_film`, and `why` explains it."""
 
     reason: str
     why: str
@@ -67,16 +67,16 @@ class Article:
     year: int | None = None
     image: str | None = None
     names: tuple[str, ...] = ()
-    """What the film is called beside the page's title, as its first sentence and infobox say."""
+    """Alternative titles from the first sentence and the infobox."""
 
 
 def looks_like_film(text: str) -> bool:
-    """A quick look: whether a page may be of a film at all, so that a dump's other pages cost nothing."""
+    """Return whether a page may be about a film: a fast test that filters the pages of a dump."""
     return bool(_FILM_MARK.search(text))
 
 
-def read_article(title: str, text: str, categories: Sequence[str] | None = None) -> Article:
-    """Read one page. `categories` are the wiki's own, where it gave them; else they are read from the text."""
+def parse_article(title: str, text: str, categories: Sequence[str] | None = None) -> Article:
+    """Parse one page. `categories` are those that the wiki listed; if None they are found in the text."""
     text = without_comments(text.replace("\r\n", "\n"))
     if _REDIRECT.match(text):
         return Article("redirect", f"{title} only redirects to another page")
@@ -92,20 +92,20 @@ def read_article(title: str, text: str, categories: Sequence[str] | None = None)
         tags=tuple(dict.fromkeys(name for name in names if name.endswith("films"))),
         year=release_year(names, box),
         image=box.image,
-        names=other_names(title, text, box.native_name),
+        names=alternative_titles(title, text, box.native_name),
     )
 
 
 def categories_in(text: str) -> list[str]:
-    """The category names written in the text, in order, without sort keys; templates may add others unseen here."""
+    """Return the category names in the text, in order, without sort keys; those that templates add are not seen."""
     if _MAY_HIDE.search(text):
-        last = text.rfind("</") + 40  # nothing closes beyond it
+        last = text.rfind("</") + 40  # nothing closes after it
         text = _HIDDEN.sub("", text[:last]) + text[last:] if last >= 40 else text
     return list(dict.fromkeys(_category_name(name) for name in _CATEGORY.findall(text)))
 
 
 def release_year(categories: Iterable[str], box: Infobox) -> int | None:
-    """From "YYYY films", else "YYYY … films", else the infobox's release date; the earliest of several."""
+    """Return the earliest year of "YYYY films", else of "YYYY … films", else of the infobox's release date."""
     names = list(categories)
     for pattern in (_YEAR_FILMS, _YEAR_KIND_FILMS):
         years = [int(match[1]) for name in names if (match := pattern.fullmatch(name))]
@@ -114,12 +114,11 @@ def release_year(categories: Iterable[str], box: Infobox) -> int | None:
     return box.release_year
 
 
-def why_not_a_film(title: str, text: str, categories: Sequence[str], box: Infobox) -> str:  # noqa: PLR0911  one a rule
-    """One sentence that says why a page is not of one film; empty if it is.
+def why_not_a_film(title: str, text: str, categories: Sequence[str], box: Infobox) -> str:  # noqa: PLR0911  one return per rule
+    """Return a sentence that states why a page is not about one film, or an empty string if it is.
 
-    A film is a page with a film infobox or in a "YYYY films" category, unless something says that it is a
-    list, a disambiguation, a series of films, or an article on something else (a programme, a book, a person)
-    that merely has a film in it.
+    A film is a page with a film infobox or in a "YYYY films" category, unless it is a list, a disambiguation, a
+    series of films, or an article on something else (a programme, a book, a person) that merely mentions a film.
     """
     in_year = any(_YEAR_FILMS.fullmatch(name) for name in categories)
     if not box.is_film and _is_disambiguation(text, categories):
@@ -132,7 +131,7 @@ def why_not_a_film(title: str, text: str, categories: Sequence[str], box: Infobo
         return f"{title} is a television or web series"
     if _SERIES_TITLE.match(title) or (not in_year and any(_SERIES_CATEGORY.fullmatch(name) for name in categories)):
         return f"{title} is a series of films"
-    if _NOT_A_FILM_BOX.match(box.opening) and not (in_year and _is_film_nonetheless(title, categories, box)):
+    if _NOT_A_FILM_BOX.match(box.opening) and not (in_year and _is_film_with_other_box(title, categories, box)):
         return f"{title} opens with {{{{{box.opening}}}}}"
     if box.is_film or in_year:
         return ""
@@ -142,18 +141,18 @@ def why_not_a_film(title: str, text: str, categories: Sequence[str], box: Infobo
 
 
 def _is_disambiguation(text: str, categories: Sequence[str]) -> bool:
-    marked = "__DISAMBIG__" in text or _DISAMBIGUATION.search(text)
-    return bool(marked) or any("disambiguation pages" in name.lower() for name in categories)
+    is_marked = "__DISAMBIG__" in text or _DISAMBIGUATION.search(text)
+    return bool(is_marked) or any("disambiguation pages" in name.lower() for name in categories)
 
 
-def _is_film_nonetheless(title: str, categories: Sequence[str], box: Infobox) -> bool:
-    """Television films open with a television infobox, films of a stage show or an album with theirs."""
+def _is_film_with_other_box(title: str, categories: Sequence[str], box: Infobox) -> bool:
+    """Return whether it is a film all the same: television films open with a television infobox, for example."""
     on_television = "television" in box.opening and any(name.endswith("television films") for name in categories)
     return on_television or title.endswith("film)")
 
 
 @lru_cache(maxsize=65536)
 def _category_name(name: str) -> str:
-    """A category's name as the wiki stores it: no underscores, its first letter upper. Names repeat: cached."""
+    """Return a category's name as the wiki stores it: no underscores, first letter upper. Cached: names repeat."""
     name = " ".join(name.replace("_", " ").split())
     return name[:1].upper() + name[1:]

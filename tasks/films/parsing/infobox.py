@@ -1,7 +1,7 @@
-"""The infobox: which one the article opens with, its picture's file name, its release years.
+"""Parse the infobox of an article: its kind, the image's file name, the release year, the native name.
 
-Read by walking the braces from its opening, because the box is where articles are most often unbalanced:
-an unclosed template in one parameter must not hide the others, let alone the rest of the page.
+Braces are matched from the opening of the box, because infoboxes are where articles are most often unbalanced:
+an unclosed template in one parameter must not hide the others, nor the rest of the page.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ BOX = re.compile(
 FILM_BOX = re.compile(
     r"(?:infobox (?:.* )?(?:film|movie|cartoon)|infobox cin[eé]ma \(film\)|film|ficha de película)$", re.IGNORECASE
 )
-_BOX_END_GUARD = re.compile(r"\n==[^=]")
+_FIRST_HEADING = re.compile(r"\n==[^=]")
 _TOKEN = re.compile(r"\{\{|\}\}|\[\[|\]\]|\|")
 _IMAGE_LINE = re.compile(r"^[\s}]*\|\s*(?:image|immagine|imagen)\s*=([^\n]*)", re.MULTILINE | re.IGNORECASE)
 _FILE_NAME = re.compile(
@@ -27,8 +27,8 @@ _FILE_NAME = re.compile(
 _NAMESPACE = re.compile(rf"^\s*(?:{FILE_NAMESPACES})\s*:\s*", re.IGNORECASE)
 _YEAR = re.compile(r"(?<!\d)(1[89]\d\d|20\d\d)(?!\d)")
 FIRST_FILM_YEAR = 1870
-LONGEST_IMAGE_VALUE = 1_000
-"""Characters of a picture's parameter that are looked at: its name stands at the start, whatever follows."""
+MAX_IMAGE_VALUE = 1_000
+"""Characters of an image parameter that are parsed: the file name is at the start."""
 IMAGE_KEYS = ("image", "immagine", "imagen", "affiche", "logo")
 RELEASE_KEYS = (
     "released",
@@ -42,12 +42,12 @@ RELEASE_KEYS = (
     "year",
 )
 NATIVE_NAME_KEYS = ("native_name", "native name", "titolo originale", "titolooriginale", "titre original")
-_WANTED = frozenset({*IMAGE_KEYS, *RELEASE_KEYS, *NATIVE_NAME_KEYS})
+_PARSED_KEYS = frozenset({*IMAGE_KEYS, *RELEASE_KEYS, *NATIVE_NAME_KEYS})
 
 
 @dataclass(frozen=True)
 class Infobox:
-    """A box: its lower-case name and the parameters that matter as wikitext; `opening` is the first box's name."""
+    """A box: its lower-case name, and its parsed parameters as wikitext; `opening` is the name of the first box."""
 
     name: str = ""
     opening: str = ""
@@ -55,12 +55,12 @@ class Infobox:
 
     @property
     def is_film(self) -> bool:
-        """Whether it is a box for one film."""
+        """Whether it is the box of one film."""
         return bool(FILM_BOX.match(self.name))
 
     @property
     def image(self) -> str | None:
-        """The picture's file name as the wiki stores it (first letter upper, spaces), or None."""
+        """The image's file name as the wiki stores it (first letter upper, spaces), or None."""
         for key in IMAGE_KEYS:
             name = file_name(self.parameters.get(key, ""))
             if name:
@@ -69,7 +69,7 @@ class Infobox:
 
     @property
     def native_name(self) -> str:
-        """The film's name in its own language as wikitext, empty where the box gives none."""
+        """The film's title in its original language as wikitext, or an empty string."""
         return next((self.parameters[key] for key in NATIVE_NAME_KEYS if key in self.parameters), "")
 
     @property
@@ -84,7 +84,7 @@ class Infobox:
 
 
 def find_infobox(text: str) -> Infobox:
-    """The article's film box, else the first box of any kind, else an empty one; `text` has no comments."""
+    """Return the article's film box, else its first box of any kind, else an empty one; `text` has no comments."""
     first = BOX.search(text)
     if first is None:
         return Infobox()
@@ -93,8 +93,8 @@ def find_infobox(text: str) -> Infobox:
 
 
 def file_name(value: str) -> str | None:
-    """The first picture named in a parameter: `X.jpg`, `File:X.jpg`, `[[File:X.jpg|250px]]`, or in a template."""
-    value = without_references(value).strip()[:LONGEST_IMAGE_VALUE]
+    """Return the first image named in a parameter: `X.jpg`, `File:X.jpg`, `[[File:X.jpg|250px]]`, or in a template."""
+    value = without_references(value).strip()[:MAX_IMAGE_VALUE]
     plain = not re.search(r"[\[\]{}|<>\n]", value)
     match = _FILE_NAME.search(value)
     if plain and match:
@@ -112,10 +112,26 @@ def _box_name(match: re.Match[str]) -> str:
 
 
 def _read_box(text: str, opening: re.Match[str], first_name: str) -> Infobox:
-    """Split the box into parameters at the bars of its own depth; stop where it closes or the article's text begins."""
-    guard = _BOX_END_GUARD.search(text, opening.end())
-    body = text[opening.end() : guard.start() if guard else len(text)]
-    depth, start, closed = 0, None, False
+    """Return the box with its parameters, which end where it closes or at the first heading."""
+    heading = _FIRST_HEADING.search(text, opening.end())
+    body = text[opening.end() : heading.start() if heading else len(text)]
+    pieces, is_closed = _split_at_bars(body)
+    parameters: dict[str, str] = {}
+    for piece in pieces:
+        key, _, value = piece.partition("=")
+        key = key.strip().lower()
+        if key in _PARSED_KEYS and value.strip():
+            parameters.setdefault(key, value.strip())
+    if not is_closed and "image" not in parameters:
+        line = _IMAGE_LINE.search(body)  # the parameter may be inside an unclosed template, but is on its own line
+        if line and line[1].strip():
+            parameters["image"] = line[1].strip()
+    return Infobox(_box_name(opening), first_name, parameters)
+
+
+def _split_at_bars(body: str) -> tuple[list[str], bool]:
+    """Split a box's text at the bars that are not inside links or templates; return also whether the box is closed."""
+    depth, start, is_closed = 0, None, False
     pieces: list[str] = []
     for token in _TOKEN.finditer(body):
         if token[0] in ("{{", "[["):
@@ -127,19 +143,9 @@ def _read_box(text: str, opening: re.Match[str], first_name: str) -> Infobox:
         elif token[0] != "|":
             if depth == 0 and token[0] == "}}":
                 pieces.append(body[start : token.start()] if start is not None else "")
-                closed = True
+                is_closed = True
                 break
             depth = max(0, depth - 1)
-    if not closed and start is not None:
+    if not is_closed and start is not None:
         pieces.append(body[start:])
-    parameters: dict[str, str] = {}
-    for piece in pieces:
-        key, _, value = piece.partition("=")
-        key = key.strip().lower()
-        if key in _WANTED and value.strip():
-            parameters.setdefault(key, value.strip())
-    if not closed and "image" not in parameters:
-        line = _IMAGE_LINE.search(body)  # a parameter swallowed by an unclosed template still stands on its line
-        if line and line[1].strip():
-            parameters["image"] = line[1].strip()
-    return Infobox(_box_name(opening), first_name, parameters)
+    return pieces, is_closed

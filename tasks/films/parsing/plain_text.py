@@ -1,9 +1,9 @@
-"""From wikitext to plain paragraphs: the words that a reader of the section sees, and nothing else.
+"""Convert wikitext to plain paragraphs: the words that a reader of a section sees, and nothing else.
 
 Three passes, each over one section only. What is not prose (references, tables, galleries, comments) is
-cut by pattern, since that survives unbalanced markup; then mwparserfromhell resolves what nests (links
-and templates); then what an unclosed bracket left behind is swept. Quote marks are left to the sweep:
-the parser's own reading of an unbalanced '' loses the rest of a section.
+removed by regular expressions, since these survive unbalanced markup; then mwparserfromhell resolves what
+nests (links and templates); then what an unclosed bracket left behind is removed. Quote marks are left to the
+last pass, because the parser loses the rest of a section at an unbalanced ''.
 """
 
 from __future__ import annotations
@@ -67,36 +67,36 @@ _HATNOTE = re.compile(
     r"[^\n]*''+[.\s]*$",
     re.MULTILINE | re.IGNORECASE,
 )
-MOST_UNCLOSED = 50
-"""A section with more brackets left open than this is vandalised, not written."""
-LIST_ITEM_WORDS = 8
-"""A list item of so many words, or one that ends as a sentence, is told prose; others are names and credits."""
+MAX_UNCLOSED_BRACKETS = 50
+"""A section with more unclosed brackets is vandalised; the parser would take minutes over it."""
+MIN_LIST_ITEM_WORDS = 8
+"""A list item with so many words, or one that ends as a sentence, is prose; others are names and credits."""
 
 
 def without_comments(text: str) -> str:
-    """The text without comments; one that is never closed takes its line, not the rest of the page."""
+    """Return the text without comments; an unclosed comment ends at the end of its line."""
     if "<!--" not in text:
         return text
-    last = text.rfind("-->") + 3  # beyond it nothing closes, and looking for it from each opening would take long
+    last = text.rfind("-->") + 3  # nothing closes after it; searching from every opening would be quadratic
     text = _COMMENT.sub("", text[:last]) + text[last:]
     return _UNCLOSED_COMMENT.sub("", text) if "<!--" in text else text
 
 
 def without_references(text: str) -> str:
-    """The text without <ref>…</ref>; one that is never closed takes its citation, or its line."""
+    """Return the text without <ref>…</ref>; an unclosed one ends after its citation, else at the end of its line."""
     if "<ref" not in text and "<REF" not in text and "<Ref" not in text:
         return text
-    kept: list[str] = []
-    at = 0
-    while opening := _REF_TAG.search(text, at):
-        kept.append(text[at : opening.start()])
-        at = opening.end() if opening[0].endswith("/>") else _reference_end(text, opening.end())
-    kept.append(text[at:])
-    return _REF_END.sub("", "".join(kept))
+    outside: list[str] = []
+    position = 0
+    while opening := _REF_TAG.search(text, position):
+        outside.append(text[position : opening.start()])
+        position = opening.end() if opening[0].endswith("/>") else _reference_end(text, opening.end())
+    outside.append(text[position:])
+    return _REF_END.sub("", "".join(outside))
 
 
 def _reference_end(text: str, start: int) -> int:
-    """Where a reference's content ends: at its closing tag, unless another reference or a heading comes first."""
+    """Return where a reference ends: at its closing tag, unless another reference or a heading comes first."""
     closing = _REF_END.search(text, start)
     inner = _REF_TAG.search(text, start, closing.start()) if closing else None
     heading = text.find("\n==", start, closing.start()) if closing else 0
@@ -107,20 +107,20 @@ def _reference_end(text: str, start: int) -> int:
 
 
 def paragraphs(section: str) -> list[str]:
-    """The paragraphs of prose in a section of wikitext (without its own heading), as plain text."""
-    return _paragraphs(_swept(_resolved(_cut(section))))
+    """Return the paragraphs of prose in a section of wikitext (without its heading) as plain text."""
+    return _split_paragraphs(_without_leftovers(_resolved(_without_non_prose(section))))
 
 
 def plain(wikitext: str) -> str:
-    """One line of plain text from a short piece of wikitext, such as a heading."""
-    return _tidied(_swept(_resolved(_cut(wikitext))))
+    """Return a short piece of wikitext, such as a heading, as one line of plain text."""
+    return _tidied(_without_leftovers(_resolved(_without_non_prose(wikitext))))
 
 
-def _cut(text: str) -> str:
-    """Remove what is no prose, by pattern."""
+def _without_non_prose(text: str) -> str:
+    """Remove references, tables, galleries, hatnotes and headings by regular expressions."""
     if "<" in text:
         text = without_references(without_comments(text))
-    if "<" in text:  # still
+    if "<" in text:  # other tags are left
         if "</nowiki" in text:
             text = _NOWIKI.sub(lambda match: re.sub(r"[\[\]{}|<>=]|''+", "", match[1]), text)
         last = text.rfind("</") + 40
@@ -136,23 +136,24 @@ def _cut(text: str) -> str:
 
 
 def _without_tables(text: str) -> str:
-    """Remove {| … |} with whatever nests in it; an unclosed table loses its rows, not the text after it."""
-    kept, depth, start = [], 0, 0
+    """Remove {| … |} with nested tables; of an unclosed table only the rows are removed, not the text after it."""
+    outside, depth, start = [], 0, 0
     for mark in _TABLE_MARK.finditer(text):
         if mark[1] == "{|":
             if depth == 0:
-                kept.append(text[start : mark.start()])
+                outside.append(text[start : mark.start()])
                 start = mark.start()
             depth += 1
         elif depth:
             depth -= 1
             if depth == 0:
                 start = mark.end()
-    return "".join(kept) + _TABLE_LEFTOVER.sub("", text[start:]) if depth else "".join(kept) + text[start:]
+    rest = _TABLE_LEFTOVER.sub("", text[start:]) if depth else text[start:]
+    return "".join(outside) + rest
 
 
 def _one_variant(match: re.Match[str]) -> str:
-    """Language conversion `-{zh-hans:A;zh-hant:B}-` reads A; a rule that shows nothing reads nothing."""
+    """Return the first variant of `-{zh-hans:A;zh-hant:B}-`: A; nothing for a rule that shows nothing."""
     if match["flags"] and set(match["flags"].upper()) & set("HT-"):
         return ""
     first = match["text"].split(";")[0]
@@ -160,12 +161,12 @@ def _one_variant(match: re.Match[str]) -> str:
 
 
 def _resolved(text: str) -> str:
-    """Let the parser read what nests (templates, files, odd links) and write down its words; plain links need none."""
+    """Replace templates, files and links by their words; only what nests needs the parser, plain links do not."""
     text = _SIMPLE_LINK.sub(r"\1", text)
     if "{{" not in text and "[[" not in text and "//" not in text:
         return text
-    if text.count("{{") - text.count("}}") + text.count("[[") - text.count("]]") > MOST_UNCLOSED:
-        return text  # the parser would try every pairing; the sweep takes what it finds
+    if text.count("{{") - text.count("}}") + text.count("[[") - text.count("]]") > MAX_UNCLOSED_BRACKETS:
+        return text  # the parser would try every pairing; the last pass removes the brackets
     return _words_of(mwparserfromhell.parse(text, skip_style_tags=True))
 
 
@@ -174,8 +175,8 @@ def _words_of(code: Any) -> str:
 
 
 def _node_words(node: Any) -> str:
-    reader = _READERS.get(type(node))
-    return reader(node) if reader else ""
+    to_words = _WORDS_OF_NODE.get(type(node))
+    return to_words(node) if to_words else ""
 
 
 def _link_words(link: Any) -> str:
@@ -208,8 +209,8 @@ def _template_words(template: Any) -> str:
     return words(name, positional, named)
 
 
-def _swept(text: str) -> str:
-    """Remove what unbalanced markup left, then resolve entities and quote marks."""
+def _without_leftovers(text: str) -> str:
+    """Remove what unbalanced markup left behind; resolve entities and quote marks."""
     if "{" in text:
         text = _UNCLOSED_TEMPLATE.sub("", _UNCLOSED_CITE.sub("", _HALF_CLOSED.sub("", text)))
     if "[[" in text or "|" in text:
@@ -218,7 +219,7 @@ def _swept(text: str) -> str:
         text = html.unescape(text)
     if "<" in text:
         text = _STRAY_REF.sub("", _TAG.sub("", text))
-    while any(mark in text for mark in _MARKS):  # what stood round a removed mark may be one again
+    while any(mark in text for mark in _MARKS):  # the text around a removed mark may form another
         text = "\n".join(
             _without_quotes(line) if "''" in line else line for line in _BRACKETS.sub("", text).split("\n")
         )
@@ -232,7 +233,7 @@ def _swept(text: str) -> str:
 
 
 def _without_quotes(line: str) -> str:
-    """Remove '' and ''' as MediaWiki reads them: in an unbalanced line one ''' is an apostrophe and a ''."""
+    """Remove '' and ''' as MediaWiki parses them: in an unbalanced line one ''' is an apostrophe and a ''."""
     runs = [len(run) for run in re.findall(r"'{2,}", line)]
     italic = sum(1 for n in runs if n == 2 or n >= 5)
     bold = sum(1 for n in runs if n in (3, 4) or n >= 5)
@@ -241,24 +242,24 @@ def _without_quotes(line: str) -> str:
     return re.sub(r"'{2,}", lambda run: "'" if len(run[0]) == 4 else "", line)
 
 
-def _paragraphs(text: str) -> list[str]:
-    """Blank lines part paragraphs, and so does every list item; a single line break does not."""
-    found: list[str] = []
+def _split_paragraphs(text: str) -> list[str]:
+    """Split text into paragraphs at blank lines and list items; a single line break does not end a paragraph."""
+    raw: list[str] = []
     lines: list[str] = []
     for line in [*text.split("\n"), ""]:
         if line.strip() and line[0] not in _LIST_MARKS and not line.startswith("----"):
             lines.append(line)
             continue
-        found.append(" ".join(lines))
+        raw.append(" ".join(lines))
         lines = []
         if line and line[0] in _LIST_MARKS:
-            found.append(_list_item(line.lstrip(_LIST_MARKS)))
-    cleaned = (_tidied(p) for p in found if p)
-    return [p for p in cleaned if any(c.isalnum() for c in p)]
+            raw.append(_list_item(line.lstrip(_LIST_MARKS)))
+    tidied = (_tidied(paragraph) for paragraph in raw if paragraph)
+    return [paragraph for paragraph in tidied if any(character.isalnum() for character in paragraph)]
 
 
 def _tidied(text: str) -> str:
-    """Close the gaps that removed markup left: empty brackets, double spaces, a space before a full stop."""
+    """Remove what removed markup leaves: empty brackets, double spaces, a space before a full stop."""
     if "(" in text or "[" in text:
         text = _CLOSING_JUNK.sub(")", _OPENING_JUNK.sub("(", _EMPTY_BRACKETS.sub("", text)))
     text = " ".join(text.split())
@@ -266,17 +267,18 @@ def _tidied(text: str) -> str:
 
 
 def _list_item(text: str) -> str:
-    told = len(text.split()) >= LIST_ITEM_WORDS or text.rstrip("\"')” ").endswith((".", "!", "?", "…"))
-    return text if told else ""
+    """Return the text of a list item if it is prose, else nothing."""
+    is_prose = len(text.split()) >= MIN_LIST_ITEM_WORDS or text.rstrip("\"')” ").endswith((".", "!", "?", "…"))
+    return text if is_prose else ""
 
 
 def _tag_words(tag: Any) -> str:
-    if tag.wiki_markup and tag.self_closing:  # the mark of a list item or a rule, which parts paragraphs later
+    if tag.wiki_markup and tag.self_closing:  # a list item or a rule, which later splits paragraphs
         return str(tag.wiki_markup)
     return "" if str(tag.tag).lower() in _DROPPED_TAGS.split("|") else _words_of(tag.contents)
 
 
-_READERS: dict[type, Callable[[Any], str]] = {
+_WORDS_OF_NODE: dict[type, Callable[[Any], str]] = {
     nodes.Text: lambda node: str(node.value),
     nodes.HTMLEntity: str,
     nodes.Wikilink: _link_words,
@@ -285,4 +287,4 @@ _READERS: dict[type, Callable[[Any], str]] = {
     nodes.Argument: lambda node: _words_of(node.default),
     nodes.Tag: _tag_words,
 }
-"""How each kind of node reads; the others (comments, headings) read as nothing."""
+"""How the words of each kind of node are found; other nodes (comments, headings) have none."""

@@ -1,7 +1,7 @@
-"""Where the plot stands in an article, and its paragraphs.
+"""Find the plot section of an article and return its paragraphs.
 
-Only the section is parsed, never the page: the page's headings are found by pattern, which is thirty times
-faster than a parse of the whole and cannot lose a section to markup left open in another one.
+Only this section is parsed, never the whole page: headings are found by a regular expression, which is thirty
+times as fast as parsing the page, and unclosed markup elsewhere cannot hide the section.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from tasks.films.parsing.plain_text import paragraphs, plain
 _HEADING = re.compile(r"\n(=+)[ \t]*(?!=)([^\n]*?[^=\n])[ \t]*(=+)[ \t]*(?=\n)")
 _HTML_HEADING = re.compile(r"<[hH]([1-6])\b[^<>]*>(.*?)</[hH]\1\s*>", re.DOTALL)
 _BOLD_HEADING = re.compile(r"^(?:;[ \t]*|''')([^\n'=:;]{3,40}?)[ \t]*:?(?:''')?:?[ \t]*$", re.MULTILINE)
-"""What old and short articles write instead of a heading: a bold line."""
+"""A bold line, which old and short articles have instead of a heading."""
 _QUALIFIER = re.compile(r"\s*(?:\([^()]*\)|\[[^\[\]]*\]|[:.–—-]+|\bpart\s+\w+)\s*$")
 
 _KINDS = (
@@ -30,15 +30,15 @@ PLOT = re.compile(
     r"|story (?:outline|summary|synopsis)"
     r"|(?:background|setting|overview|concept|premise|introduction) (?:and|&) (?:plot|synopsis|story))"
 )
-"""Headings of a section that tells the story, in the languages whose articles were at hand."""
+"""Headings of a plot section, in the languages of the articles that the rules were made from."""
 TEASER = re.compile(
     r"(?:the )?(?:premise|summary|outline|narrative|scenario|film summary|movie summary|content|storyline summary)"
 )
-"""Headings that may tell it, used when no `PLOT` section does."""
+"""Headings of sections that may hold a plot, used when there is no `PLOT` section."""
 _WITH_MORE = re.compile(
     r"(plot(?: summary| synopsis)?|synopsis|premise|storyline|story)(?:\s*(?:\band\b|&|/|,|\+|;|–|—| - ).*)$"
 )
-_NOT_THE_STORY = re.compile(
+_NO_PLOT = re.compile(
     r"story (?:and|&) (?:screenplay|script|development|production|music|dialogues?|writing|direction)"
     r"|plot (?:and|&) (?:production|development)\b"
 )
@@ -47,16 +47,16 @@ _ASIDE = re.compile(
     r"|reception|release|notes?|footnotes?|references|sources|citations|see also|external links|analysis|themes?"
     r"|awards?|box office|trivia|gallery|personaggi|interpreti|galleria.*|note)(?: and .*)?"
 )
-"""Sub-sections of a plot section that are not the story."""
+"""Sub-sections of a plot section that are not part of the plot."""
 _MARKUP = re.compile(r"[\[{<'&_]")
 _NO_LEVEL = 7
-"""Below every heading: they have levels 1 to 6."""
-MINIMUM_WORDS = 5
+"""Deeper than every heading: they have levels 1 to 6."""
+MIN_WORDS = 5
 """"To be added" is no plot."""
 
 
 class Kind(StrEnum):
-    """What a heading promises of its section."""
+    """What kind of section a heading announces."""
 
     PLOT = "plot"
     TEASER = "teaser"
@@ -66,7 +66,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True)
 class Section:
-    """A heading's level, kind and name without qualifiers, and where the text from it to the next heading stands."""
+    """A heading (level, kind, name without qualifiers) and the range of the text from it to the next heading."""
 
     level: int
     kind: Kind
@@ -76,10 +76,10 @@ class Section:
 
 
 def plot_paragraphs(text: str) -> list[str]:
-    """The plot of an article whose comments are removed: its paragraphs, or none.
+    """Return the paragraphs of an article's plot, or none; `text` has no comments.
 
-    Of several sections that tell the story, those of one name are joined (Plot, Plot (part two)), and of
-    several names the one with the most words wins (a Synopsis that only announces the Plot loses).
+    Of several plot sections those of one name are joined (Plot, Plot (part two)), and of several names the one
+    with the most words is returned (not a Synopsis that only announces the Plot).
     """
     if "<h" in text:
         text = _HTML_HEADING.sub(lambda m: f"\n{'=' * int(m[1])}{m[2].strip()}{'=' * int(m[1])}\n", text)
@@ -87,25 +87,26 @@ def plot_paragraphs(text: str) -> list[str]:
 
 
 def _longest(text: str) -> list[str]:
+    """Return the paragraphs of the plot section with the most words, else of such a teaser."""
     sections = _sections(f"\n{text}\n")
     for kind in (Kind.PLOT, Kind.TEASER):
-        told: dict[tuple[int, str], list[str]] = {}
+        plots: dict[tuple[int, str], list[str]] = {}
         for index in _outermost(sections, kind):
             key = (sections[index].level, sections[index].name)
-            told.setdefault(key, []).extend(_tell(text, sections, index))
-        whole = {key: lines for key, lines in told.items() if _word_count(lines) >= MINIMUM_WORDS}
-        if whole:
-            top = min(level for level, _ in whole)
-            return max((lines for (level, _), lines in whole.items() if level == top), key=_word_count)
+            plots.setdefault(key, []).extend(_section_paragraphs(text, sections, index))
+        long_enough = {key: lines for key, lines in plots.items() if _word_count(lines) >= MIN_WORDS}
+        if long_enough:
+            top = min(level for level, _ in long_enough)
+            return max((lines for (level, _), lines in long_enough.items() if level == top), key=_word_count)
     return []
 
 
 def _sections(padded: str) -> list[Section]:
-    """Every heading of an article, given with a line break before and after it, and the text that it heads."""
-    found = list(_HEADING.finditer(padded))
-    ends = [match.start() for match in found[1:]] + [len(padded)]
+    """Return the sections of an article; `padded` is its text between two line breaks."""
+    headings = list(_HEADING.finditer(padded))
+    ends = [match.start() for match in headings[1:]] + [len(padded)]
     sections = []
-    for match, end in zip(found, ends, strict=False):  # no heading, yet one end
+    for match, end in zip(headings, ends, strict=False):  # without headings there is still one end
         kind, name = _kind(match[2])
         sections.append(Section(min(len(match[1]), len(match[3]), 6), kind, name, match.end() - 1, end - 1))
     return sections
@@ -113,14 +114,14 @@ def _sections(padded: str) -> list[Section]:
 
 @lru_cache(maxsize=8192)
 def _kind(heading: str) -> tuple[Kind, str]:
-    """What a heading promises, and its name in lower case without markup and qualifiers. Headings repeat: cached."""
+    """Return a heading's kind, and its name in lower case without markup and qualifiers. Cached: headings repeat."""
     simple = plain(heading) if _MARKUP.search(heading) else heading
     name = " ".join(simple.lower().replace("’", "'").strip(" =:.*").split())
     base = _base(name)
     more = _WITH_MORE.fullmatch(base)
     if _ASIDE.fullmatch(name):
         return Kind.ASIDE, base
-    if _NOT_THE_STORY.match(base):
+    if _NO_PLOT.match(base):
         return Kind.OTHER, base
     if PLOT.fullmatch(base) or (more and more[1] != "premise"):
         return Kind.PLOT, base
@@ -128,28 +129,28 @@ def _kind(heading: str) -> tuple[Kind, str]:
 
 
 def _base(name: str) -> str:
-    """A heading's name without "(part two)", "- spoilers" and the like at its end."""
+    """Return a heading's name without "(part two)", "- spoilers" and the like at its end."""
     while (shorter := _QUALIFIER.sub("", name)) and shorter != name:
         name = shorter
     return name
 
 
 def _outermost(sections: list[Section], kind: Kind) -> list[int]:
-    """The indexes of sections of a kind that do not stand inside one already taken."""
-    taken: list[int] = []
+    """Return the indexes of the sections of a kind that are not inside another one of the kind."""
+    outermost: list[int] = []
     inside = _NO_LEVEL
     for index, section in enumerate(sections):
         if section.level <= inside:
             inside = _NO_LEVEL
         if inside == _NO_LEVEL and section.kind is kind:
-            taken.append(index)
+            outermost.append(index)
             inside = section.level
-    return taken
+    return outermost
 
 
-def _tell(text: str, sections: list[Section], index: int) -> list[str]:
-    """The paragraphs from a heading to the next of its level, without sub-sections that are asides."""
-    told = paragraphs(text[sections[index].start : sections[index].end])
+def _section_paragraphs(text: str, sections: list[Section], index: int) -> list[str]:
+    """Return the paragraphs from a heading to the next one of its level, without sub-sections that are asides."""
+    result = paragraphs(text[sections[index].start : sections[index].end])
     skipping = _NO_LEVEL
     for section in sections[index + 1 :]:
         if section.level <= sections[index].level:
@@ -157,8 +158,8 @@ def _tell(text: str, sections: list[Section], index: int) -> list[str]:
         if section.level <= skipping:
             skipping = section.level if section.kind is Kind.ASIDE else _NO_LEVEL
         if skipping == _NO_LEVEL:
-            told.extend(paragraphs(text[section.start : section.end]))
-    return told
+            result.extend(paragraphs(text[section.start : section.end]))
+    return result
 
 
 def _word_count(lines: list[str]) -> int:

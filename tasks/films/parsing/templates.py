@@ -1,8 +1,8 @@
-"""Templates inside a plot: which of them carry words of the sentence, and which words.
+"""Return the words that a template contributes to a sentence: which templates contribute any, and which words.
 
 "He boards the {{nowrap|Orient Express}}" loses its train when templates are simply deleted, while
-{{citation needed}} must go without a trace. So the templates that carry words stand here by name, and
-every other one is dropped. Names are compared in lower case, with single spaces for underscores.
+{{citation needed}} must leave nothing. So templates with words are listed here by name, and every other one is
+removed. Names are compared in lower case, with single spaces for underscores.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 
 def _names(text: str) -> frozenset[str]:
+    """Split a list of names at bars and line ends."""
     return frozenset(name.strip() for name in text.replace("\n", "|").split("|") if name.strip())
 
 
@@ -26,29 +27,30 @@ FIRST = _names("""
     character|spoken|thinsp|nospam|title|film title|family name|fname|wiktionary|flag|flagu
     flagcountry|font|iast|iast3|chem2|smallcaps all|sc1
 """)
-"""Templates whose first argument stands in the sentence."""
+"""Templates whose first argument is part of the sentence."""
 
 SECOND = _names("""
     lang|langx|wikt-lang|wt|color|colour|font color|font colour|fontcolor|colored text|coloured text|resize|font size
     rtl-lang|plain link|plainlink|bg|background color|abbr color|link color
     h:title
 """)
-"""Templates whose second argument stands in the sentence; the first is a language, a colour, a size or an address."""
+"""Templates whose second argument is part of the sentence; the first is a language, colour, size or address."""
 
 LAST = _names("transliteration|transl|tlit|translit|script transliteration")
+"""Templates whose last argument is part of the sentence."""
 
 JOINED = _names(
     "hlist|ubl|unbulleted list|cslist|comma separated entries|bulleted list|bulletedlist|ordered list|ulist"
 )
-"""Lists on one line: their entries are joined with commas."""
+"""Lists: their entries are joined with commas."""
 
-TOGETHER = _names("linktext|not a typo|typo|notatypo|nat|sic|chem")
-"""All arguments are run together, as in {{not a typo|left|over}}."""
+CONCATENATED = _names("linktext|not a typo|typo|notatypo|nat|sic|chem")
+"""Templates whose arguments are concatenated, as in {{not a typo|left|over}}."""
 
 QUOTED = _names("""
     quote|blockquote|quotation|cquote|bquote|rquote|poem|poemquote|poem quote|verse translation|quote block|block quote
 """)
-"""Templates that set a paragraph of their own."""
+"""Templates whose argument is a separate paragraph."""
 
 LITERAL = {
     "'": "'", "`": "‘", '"': '"', "'s": "'s", "'\"": "'\"", "\"'": "\"'", "' \"": "' \"", "\" '": "\" '", "-'": "'",
@@ -61,20 +63,20 @@ LITERAL = {
     "pipe": "|", "colon": ":", "number sign": "#",
     "br": "\n", "break": "\n", "crlf": "\n", "paragraph": "\n\n", "pb": "\n\n", "paragraph break": "\n\n",
 }  # fmt: skip
-"""Templates that stand for a character."""
+"""Templates that are replaced by a character."""
 
 MONEY = {
     "us$": "US$", "usd": "US$", "us dollar": "US$", "gbp": "£", "£": "£", "pound sterling": "£", "eur": "€", "€": "€",
     "euro": "€", "inr": "₹", "₹": "₹", "rupee": "₹", "indian rupee": "₹", "inrconvert": "₹", "yen": "¥", "jpy": "¥",
     "¥": "¥", "cad": "C$", "c$": "C$", "aud": "A$", "a$": "A$", "krw": "₩", "rub": "₽", "$": "$",
 }  # fmt: skip
+"""Currencies: {{US$|5 million}} reads "US$5 million"."""
 
 SHIPS = _names("uss|hms|ss|rms|mv|ms|hmcs|hmas|hmnzs|ins|rfa|gts|mts|rv|sv|usns|uscgc|hmt|hmhs|sms|ss|css|hnoms|hdms")
 """Ship prefixes: {{USS|Nimitz|CVN-68}} reads "USS Nimitz"."""
 
 _RANGE = {"to": " to ", "-": "–", "–": "–", "and": " and ", "or": " or ", "x": " × ", "by": " by ", "+/-": " ± "}
-"""What may stand between two values of {{convert}}."""
-
+"""What may be between two values of {{convert}}."""
 
 FRAMED = {
     **dict.fromkeys(("circa", "c.", "ca.", "c"), "c. {}"),
@@ -82,21 +84,21 @@ FRAMED = {
     **dict.fromkeys(("interp", "interpolation", "bracket"), "[{}]"),
     **dict.fromkeys(("lit", "literally", "literal", "literal translation"), "lit. '{}'"),
 }
-"""Templates that set something round their first argument."""
+"""Templates that put something around their first argument."""
 
 INDIAN_UNITS = {"k": " thousand", "l": " lakh", "c": " crore", "m": " million", "b": " billion", "t": " trillion"}
-"""How {{INRConvert|5|c}} abbreviates what it counts in."""
+"""The abbreviations of numbers in {{INRConvert|5|c}}."""
 
 
-def words(name: str, positional: Sequence[str], named: dict[str, str]) -> str:  # noqa: PLR0911  one line a kind
-    """The words that a template leaves in a sentence; nothing for one that carries none.
+def words(name: str, positional: Sequence[str], named: dict[str, str]) -> str:  # noqa: PLR0911  one return per kind
+    """Return the words that a template contributes to a sentence, or an empty string.
 
-    `positional` and `named` are the template's arguments as plain text; `name` as it was written.
+    `name` is the template's name as written; `positional` and `named` are its arguments as plain text.
     """
     key = " ".join(name.replace("_", " ").lower().split())
     if key in LITERAL:
         return LITERAL[key] * (int(positional[0]) if key in ("spaces", "nbsp") and _is_count(positional) else 1)
-    if key in TOGETHER:
+    if key in CONCATENATED:
         return "".join(positional)
     if key in JOINED:
         return ", ".join(p.strip() for p in positional if p.strip())
@@ -117,7 +119,7 @@ def words(name: str, positional: Sequence[str], named: dict[str, str]) -> str:  
     return _composed(key, positional, named)
 
 
-def _composed(key: str, positional: Sequence[str], named: dict[str, str]) -> str:  # noqa: PLR0911  one line a kind
+def _composed(key: str, positional: Sequence[str], named: dict[str, str]) -> str:  # noqa: PLR0911  one return per kind
     if key in ("nihongo", "nihongo4", "nihongo5"):
         return _at(positional, 0) or _at(positional, 2) or _at(positional, 1)
     if key in ("convert", "cvt", "conv"):
@@ -126,11 +128,11 @@ def _composed(key: str, positional: Sequence[str], named: dict[str, str]) -> str
         return " ".join(
             f"{value} {unit}" for unit, value in named.items() if unit in ("ft", "in", "m", "cm", "lb", "kg")
         )
-    if key == "nihongo3":  # the reading comes first, the meaning last
+    if key == "nihongo3":  # the transcription is first, the meaning last
         return _at(positional, 2) or _at(positional, 0)
     if key in FRAMED:
         return FRAMED[key].format(_at(positional, 0)).strip()
-    if key in MONEY:  # without an argument it is the sign alone
+    if key in MONEY:  # without an argument only the sign
         unit = INDIAN_UNITS.get(_at(positional, 1).lower(), "") if key == "inrconvert" else ""
         return MONEY[key] + _at(positional, 0) + unit
     if key in ("frac", "fraction", "sfrac", "fract"):
@@ -143,7 +145,7 @@ def _composed(key: str, positional: Sequence[str], named: dict[str, str]) -> str
         return "-".join(p.strip() for p in positional[:3])
     if key == "val":
         return f"{_at(positional, 0)} {named.get('u', '').strip()}".strip()
-    if key in ("formatnum", "num", "number", "nts", "ordinal", "ord", "date"):  # what follows a date is its form
+    if key in ("formatnum", "num", "number", "nts", "ordinal", "ord", "date"):  # after a date comes its format
         return _at(positional, 0)
     return ""
 

@@ -52,7 +52,7 @@ def export_xml(*pages: str, version: str = "0.11", base: str = "https://en.wikip
 
 @pytest.fixture
 def write_export(tmp_path: Path) -> Callable[..., Path]:
-    """Return a function that writes an export of films (by title) and of pages (as XML); its suffix sets the compression."""
+    """Return a function that writes an export of films (titles) and pages (XML), compressed as its suffix says."""
 
     def write(*films: str, name: str = "films.xml", pages: list[str] | None = None, version: str = "0.11") -> Path:
         texts = [page_xml(i, title, FILM % title) for i, title in enumerate(films, 1)]

@@ -1,4 +1,4 @@
-"""Exports of every shape, and files that are none."""
+"""Reading exports of every kind, and refusing files that are none."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Write = Callable[..., Path]
 
 
 @pytest.mark.parametrize("name", ["films.xml", "films.xml.bz2", "films.xml.gz", "films.unnamed"])
-def test_an_export_is_read_however_it_is_packed(write_export: Write, name: str) -> None:
+def test_an_export_is_read_with_any_compression(write_export: Write, name: str) -> None:
     pages = [item.page for item in read_export(write_export("Ash", "Café & Co", name=name))]
     assert [(p.film_id, p.title, p.revision_id) for p in pages] == [
         ("enwiki-1", "Ash", 10),
@@ -26,24 +26,26 @@ def test_an_export_is_read_however_it_is_packed(write_export: Write, name: str) 
     assert pages[0].licence == "CC BY-SA 4.0" and pages[0].revision_time.year == 2024  # type: ignore[union-attr]
 
 
-def test_a_dump_of_many_bzip2_streams_is_read_to_its_end(write_export: Write, tmp_path: Path) -> None:
+def test_a_dump_of_many_bzip2_streams_is_read_completely(write_export: Write, tmp_path: Path) -> None:
     data = write_export("Ash", "Oak").read_bytes()
     (tmp_path / "many.bz2").write_bytes(b"".join(bz2.compress(data[i : i + 300]) for i in range(0, len(data), 300)))
     assert len(list(read_export(tmp_path / "many.bz2"))) == 2
 
 
 @pytest.mark.parametrize("version", ["0.3", "0.10", "0.11", "9.9"])
-def test_any_version_of_the_schema_is_read(write_export: Write, version: str) -> None:
+def test_any_schema_version_is_read(write_export: Write, version: str) -> None:
     assert len(list(read_export(write_export("Ash", version=version)))) == 1
 
 
-def test_other_namespaces_are_left_out_and_redirects_are_told(write_export: Write, page_of: Callable[..., str]) -> None:
+def test_other_namespaces_are_skipped_and_redirects_are_marked(
+    write_export: Write, page_of: Callable[..., str]
+) -> None:
     pages = [page_of(7, "Talk:Ash", "x", ns=1), page_of(8, "Old ash", "#REDIRECT [[Ash]]", redirect="Ash")]
-    found = [(item.page.title, item.is_redirect) for item in read_export(write_export("Ash", pages=pages))]
-    assert found == [("Ash", False), ("Old ash", True)]
+    exported = [(item.page.title, item.is_redirect) for item in read_export(write_export("Ash", pages=pages))]
+    assert exported == [("Ash", False), ("Old ash", True)]
 
 
-def test_of_a_whole_history_the_newest_revision_counts(write_export: Write) -> None:
+def test_of_a_page_with_history_the_newest_revision_is_read(write_export: Write) -> None:
     revisions = "".join(f"<revision><id>{n}</id><text>text {n}</text></revision>" for n in (5, 9, 7))
     history = f"<page><title>Ash</title><ns>0</ns><id>3</id>{revisions}</page>"
     (page,) = [item.page for item in read_export(write_export(pages=[history]))]
@@ -61,13 +63,14 @@ def test_memory_does_not_grow_with_the_dump(write_export: Write) -> None:
     assert peaks[1] < peaks[0] * 1.2
 
 
-def _bad(write: Write, folder: Path) -> dict[str, tuple[Path, str]]:
-    whole, packed, zipped = write("A", "B").read_bytes(), write("A", name="p.bz2").read_bytes(), write("A", name="p.gz")
+def _bad_files(write: Write, folder: Path) -> dict[str, tuple[Path, str]]:
+    """Return files that are no complete export by name, each with a pattern of the error message."""
+    xml, bzip2, gzip = (write("A", "B", name=f"films.{suffix}").read_bytes() for suffix in ("xml", "bz2", "gz"))
     files = {
-        "cut.xml": (whole[: len(whole) // 2], "truncated"),
-        "cut.xml.bz2": (packed[: len(packed) // 2], "truncated"),
-        "cut.xml.gz": (zipped.read_bytes()[:60], "truncated"),
-        "damaged.bz2": (packed[:20] + b"\0\0\0\0" + packed[24:], "cannot be read|truncated"),
+        "cut.xml": (xml[: len(xml) // 2], "truncated"),
+        "cut.xml.bz2": (bzip2[: len(bzip2) // 2], "truncated"),
+        "cut.xml.gz": (gzip[:60], "truncated"),
+        "damaged.bz2": (bzip2[:20] + b"\0\0\0\0" + bzip2[24:], "cannot be read|truncated"),
         "prose.xml": (b"this is no export", "not a MediaWiki XML export"),
         "other.xml": (b"<rss><page/></rss>", "root is <rss>"),
         "page.html": (b"<!DOCTYPE html><html><body>x</html>", "not a MediaWiki|root is"),
@@ -76,15 +79,15 @@ def _bad(write: Write, folder: Path) -> dict[str, tuple[Path, str]]:
     }
     for name, (data, _) in files.items():
         (folder / name).write_bytes(data)
-    return {name: (folder / name, says) for name, (_, says) in files.items()} | {
+    return {name: (folder / name, message) for name, (_, message) in files.items()} | {
         "absent.xml": (folder / "absent.xml", "There is no export"),
         "a folder": (folder, "There is no export"),
     }
 
 
-def test_what_is_no_whole_export_is_bad_input_in_one_sentence(write_export: Write, tmp_path: Path) -> None:
-    for name, (path, says) in _bad(write_export, tmp_path).items():
-        with pytest.raises(InputError, match=says) as error:
+def test_a_file_that_is_no_complete_export_is_refused_in_one_line(write_export: Write, tmp_path: Path) -> None:
+    for name, (path, message) in _bad_files(write_export, tmp_path).items():
+        with pytest.raises(InputError, match=message) as error:
             list(read_export(path))
         assert "\n" not in str(error.value), name
 

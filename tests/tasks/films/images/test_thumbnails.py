@@ -1,4 +1,4 @@
-"""Pictures of every kind and pictures that are none: a JPEG with its shorter side at 224 pixels, or a reason."""
+"""Images of every kind, and files that are none: a JPEG with a shorter side of 224 pixels, or a reason."""
 
 from __future__ import annotations
 
@@ -10,32 +10,31 @@ import pytest
 from PIL import Image
 
 from storage.errors import InputError, ItemError
-from tasks.films.images import thumbnails
-from tasks.films.images.thumbnails import ImageFolder, make_thumbnail
+from tasks.films.images.thumbnails import MAX_BYTES, ImageFolder, make_thumbnail
 
 
-def _bytes(picture: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+def _bytes(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     buffer = io.BytesIO()
-    picture.save(buffer, kind, **options)
+    image.save(buffer, kind, **options)
     return buffer.getvalue()
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "1", "P", "LA", "RGBA", "I;16", "CMYK", "F", "YCbCr"])
 def test_every_mode_becomes_rgb(mode: str) -> None:
-    picture = Image.new("RGB", (300, 400), (200, 40, 40)).convert("L" if mode == "I;16" else mode)
+    image = Image.new("RGB", (300, 400), (200, 40, 40)).convert("L" if mode == "I;16" else mode)
     if mode == "I;16":
-        picture = Image.new("I;16", (300, 400), 40_000)
-    made = make_thumbnail(_bytes(picture, "PNG" if mode not in ("CMYK", "F", "YCbCr") else "TIFF"))
-    kept = Image.open(io.BytesIO(made.jpeg))
-    assert (kept.mode, kept.size, made.width, made.height) == ("RGB", (224, 299), 224, 299)
+        image = Image.new("I;16", (300, 400), 40_000)
+    made = make_thumbnail(_bytes(image, "PNG" if mode not in ("CMYK", "F", "YCbCr") else "TIFF"))
+    jpeg = Image.open(io.BytesIO(made.jpeg))
+    assert (jpeg.mode, jpeg.size, made.width, made.height) == ("RGB", (224, 299), 224, 299)
 
 
-def test_a_small_picture_is_enlarged_and_a_landscape_keeps_its_shape() -> None:
+def test_a_small_image_is_enlarged_and_keeps_its_aspect_ratio() -> None:
     made = make_thumbnail(_bytes(Image.new("RGB", (120, 60))))
     assert (made.width, made.height) == (448, 224)
 
 
-def test_a_turned_photograph_stands_upright() -> None:
+def test_a_rotated_photograph_is_turned_upright() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
     made = make_thumbnail(_bytes(Image.new("RGB", (400, 300)), "JPEG", exif=exif))
@@ -47,7 +46,7 @@ def test_transparency_becomes_white() -> None:
     assert Image.open(io.BytesIO(made.jpeg)).getpixel((9, 9)) == (255, 255, 255)
 
 
-def test_an_animation_gives_its_first_picture() -> None:
+def test_the_first_frame_of_an_animation_is_used() -> None:
     frames = [Image.new("RGB", (300, 300), c) for c in ((250, 0, 0), (0, 250, 0))]
     made = make_thumbnail(_bytes(frames[0], "GIF", save_all=True, append_images=frames[1:]))
     red, green, _ = Image.open(io.BytesIO(made.jpeg)).getpixel((9, 9))  # type: ignore[misc]
@@ -70,20 +69,19 @@ def test_the_same_bytes_make_the_same_jpeg() -> None:
         (_bytes(Image.new("RGB", (4000, 20))), "not_an_image"),
     ],
 )
-def test_what_is_no_picture_says_why(data: bytes, reason: str) -> None:
+def test_bytes_that_are_no_usable_image_have_a_reason(data: bytes, reason: str) -> None:
     with pytest.raises(ItemError) as error:
         make_thumbnail(data)
     assert error.value.reason == reason
 
 
-def test_too_many_bytes_are_not_even_opened(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(thumbnails, "MAXIMUM_BYTES", 100)
+def test_a_file_with_too_many_bytes_is_refused() -> None:
     with pytest.raises(ItemError) as error:
-        make_thumbnail(_bytes(Image.effect_noise((300, 300), 50)))
+        make_thumbnail(_bytes(Image.new("RGB", (300, 300))) + bytes(MAX_BYTES))
     assert error.value.reason == "too_large"
 
 
-def test_every_real_picture_gives_a_thumbnail_or_a_reason(real_images: list[Path]) -> None:
+def test_every_real_image_gives_a_thumbnail_or_a_reason(real_images: list[Path]) -> None:
     reasons = []
     for path in real_images:
         try:
@@ -95,7 +93,7 @@ def test_every_real_picture_gives_a_thumbnail_or_a_reason(real_images: list[Path
     assert set(reasons) <= {"not_an_image", "too_many_pixels"}
 
 
-def test_a_folder_finds_pictures_as_the_wiki_names_them(tmp_path: Path) -> None:
+def test_a_folder_finds_images_by_the_names_that_the_wiki_uses(tmp_path: Path) -> None:
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "Ash_poster.jpg").write_bytes(b"x")
     folder = ImageFolder(tmp_path)
@@ -105,6 +103,6 @@ def test_a_folder_finds_pictures_as_the_wiki_names_them(tmp_path: Path) -> None:
     assert error.value.reason == "missing"
 
 
-def test_a_folder_that_is_not_there_is_bad_input(tmp_path: Path) -> None:
+def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no folder"):
         ImageFolder(tmp_path / "absent")

@@ -1,11 +1,11 @@
-"""The names that an article's first sentence and infobox give beside the page's title."""
+"""Alternative titles from an article's first sentence and infobox."""
 
 from __future__ import annotations
 
 import pytest
 
-from tasks.films.parsing.alternative_titles import other_names
-from tasks.films.parsing.article import read_article
+from tasks.films.parsing.alternative_titles import alternative_titles
+from tasks.films.parsing.article import parse_article
 
 SENTENCES = {
     "'''''Life Is Beautiful''''' ({{langx|it|La vita è bella}}) is a 1997 film.": ("La vita è bella",),
@@ -20,17 +20,17 @@ SENTENCES = {
 
 
 @pytest.mark.parametrize("sentence", SENTENCES)
-def test_the_first_sentence_gives_names(sentence: str) -> None:
-    assert other_names("Life Is Beautiful", sentence) == SENTENCES[sentence]
+def test_the_first_sentence_gives_alternative_titles(sentence: str) -> None:
+    assert alternative_titles("Life Is Beautiful", sentence) == SENTENCES[sentence]
 
 
 @pytest.mark.parametrize("value", ["La vita è bella", "{{native name|it|La vita è bella|italics=yes}}"])
 def test_the_infobox_gives_the_native_name(value: str) -> None:
     box = f"{{{{Infobox film\n| name = Life\n| native_name = {value}\n}}}}\n'''''Life''''' is a film.\n"
-    article = read_article("Life (1997 film)", box + "[[Category:1997 films]]")
+    article = parse_article("Life (1997 film)", box + "[[Category:1997 films]]")
     assert article.names == ("La vita è bella",)
 
 
-def test_an_unbalanced_opening_costs_no_time() -> None:
+def test_an_unbalanced_first_sentence_takes_no_long_time() -> None:
     opening = "'''" + "'''a{{lang|it|" * 20_000
-    assert len(other_names("Life", opening)) <= 6
+    assert len(alternative_titles("Life", opening)) <= 6

@@ -1,10 +1,10 @@
-"""What an article says besides its plot: whether it is of a film, tags, year, picture."""
+"""What is parsed from an article besides its plot: whether it is about a film, tags, year, image."""
 
 from __future__ import annotations
 
 import pytest
 
-from tasks.films.parsing.article import looks_like_film, read_article
+from tasks.films.parsing.article import looks_like_film, parse_article
 
 BOX = "{{Infobox film\n| name = X\n%s}}\n'''X''' is a film.\n"
 
@@ -13,17 +13,17 @@ def _categories(*names: str) -> str:
     return "\n".join(f"[[Category:{name}]]" for name in names)
 
 
-def test_tags_are_whole_category_names_that_end_in_films() -> None:
+def test_tags_are_the_categories_whose_names_end_in_films() -> None:
     text = BOX % "" + "[[Category:2020 films]][[category: american_drama films |X]]\n[[Category:Demons in film]]"
     text += "[[Category:The Evil Dead (franchise) films|3]][[Category:2020 films]][[:Category:Linked films]]"
     text += "<!-- [[Category:Hidden films]] --><nowiki>[[Category:Shown films]]</nowiki>[[Category:Horror films| ]]"
     tags = ("2020 films", "American drama films", "The Evil Dead (franchise) films", "Horror films")
-    assert read_article("X", text).tags == tags
+    assert parse_article("X", text).tags == tags
 
 
-def test_categories_of_the_wiki_count_before_those_in_the_text() -> None:
+def test_categories_listed_by_the_wiki_replace_those_in_the_text() -> None:
     text = BOX % "" + _categories("2020 films")
-    assert read_article("X", text, ["2021 films", "Quiet films", "Ports"]).tags == ("2021 films", "Quiet films")
+    assert parse_article("X", text, ["2021 films", "Quiet films", "Ports"]).tags == ("2021 films", "Quiet films")
 
 
 @pytest.mark.parametrize(
@@ -38,10 +38,10 @@ def test_categories_of_the_wiki_count_before_those_in_the_text() -> None:
         ("", ["2010s films", "Films set in 1974"], None),
     ],
 )
-def test_the_release_year_comes_from_categories_then_from_the_box(
+def test_the_release_year_is_from_categories_else_from_the_infobox(
     parameter: str, categories: list[str], year: int | None
 ) -> None:
-    assert read_article("X", BOX % parameter + _categories(*categories)).year == year
+    assert parse_article("X", BOX % parameter + _categories(*categories)).year == year
 
 
 @pytest.mark.parametrize(
@@ -61,18 +61,18 @@ def test_the_release_year_comes_from_categories_then_from_the_box(
         ("a film poster", None),
     ],
 )
-def test_the_picture_is_the_film_boxs(value: str, name: str | None) -> None:
-    assert read_article("X", BOX % f"| image = {value}\n").image == name
+def test_the_image_is_the_one_of_the_film_infobox(value: str, name: str | None) -> None:
+    assert parse_article("X", BOX % f"| image = {value}\n").image == name
 
 
-def test_another_boxs_picture_is_not_the_films() -> None:
+def test_the_image_of_another_infobox_is_ignored() -> None:
     text = "{{Infobox film\n| name = X}}\n{{Infobox album|cover=A.jpg\n| image = B.jpg}}\n" + _categories("2020 films")
-    assert read_article("X", text).image is None
+    assert parse_article("X", text).image is None
 
 
 def test_a_parameter_behind_a_comment_or_an_unclosed_template_is_found() -> None:
-    assert read_article("X", BOX % "<!-- {{a|b}}-->| image          = A.jpg\n").image == "A.jpg"
-    assert read_article("X", BOX % "| starring = {{plainlist|\n* A\n| image = A.jpg\n").image == "A.jpg"
+    assert parse_article("X", BOX % "<!-- {{a|b}}-->| image          = A.jpg\n").image == "A.jpg"
+    assert parse_article("X", BOX % "| starring = {{plainlist|\n* A\n| image = A.jpg\n").image == "A.jpg"
 
 
 FILMS = {
@@ -101,18 +101,18 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("case", FILMS)
-def test_a_film_is_one(case: str) -> None:
-    assert read_article(*FILMS[case]).reason == ""
+def test_an_article_about_a_film_is_recognised(case: str) -> None:
+    assert parse_article(*FILMS[case]).reason == ""
     assert looks_like_film(FILMS[case][1])
 
 
 @pytest.mark.parametrize("case", OTHERS)
-def test_what_is_no_film_says_why(case: str) -> None:
-    article = read_article(*OTHERS[case])
+def test_an_article_about_something_else_has_a_reason(case: str) -> None:
+    article = parse_article(*OTHERS[case])
     assert article.reason == "not_a_film"
     assert OTHERS[case][0] in article.why
 
 
 @pytest.mark.parametrize("text", ["#REDIRECT [[Y]]", "#redirect[[y]] x", " #Redirect: [[Y]]", "#RINVIA [[Y]]"])
 def test_a_redirect_is_no_article(text: str) -> None:
-    assert read_article("X", text).reason == "redirect"
+    assert parse_article("X", text).reason == "redirect"
