@@ -1,4 +1,4 @@
-"""Looking for damage: every file of the lake is opened, and what it says of itself is compared with what it is.
+"""Find damage: open every file of the lake and compare its metadata with its content and with the tables.
 
 Quick: footers, names, references, and the hashes of the data-set versions. Deep: also every page's checksum,
 which reads the whole lake once.
@@ -28,7 +28,7 @@ from storage.tables.schemas import TABLES, VERSIONS, Table
 
 @dataclass(frozen=True)
 class Damage:
-    """One file that is not what it should be, and what a person can do about it."""
+    """One damaged or missing file, what is wrong with it, and what the user can do about it."""
 
     path: str
     what: str
@@ -36,44 +36,44 @@ class Damage:
 
 
 def verify(lake: Lake, *, deep: bool = False, on_file: Callable[[str], None] = lambda _: None) -> Iterator[Damage]:
-    """Every damage there is. `on_file` hears of each file looked at. Changes nothing."""
+    """Yield all damage; `on_file` is called with each file that is checked. Changes nothing."""
     for table in TABLES.values():
         for path in _parts(lake, table):
             on_file(path)
             yield from _check_parquet(
-                lake, path, "its rows are lost: delete it and collect again what it held", deep=deep
+                lake, path, "its rows are lost: delete it and collect what it held again", deep=deep
             )
     tracks = _recorded_tracks(lake)
-    standing = [TRACK_ROWS.empty_table()]
+    stored = [TRACK_ROWS.empty_table()]
     for path in list_shards(lake):
         on_file(path)
         damages = list(_check_shard(lake, path, None if tracks is None else tracks.get(path, []), deep=deep))
         yield from damages
         if all(damage.remedy != EXTRACT_AGAIN for damage in damages):
-            standing.append(track_rows(lake, path))
+            stored.append(track_rows(lake, path))
     recorded = _recorded_manifests(lake)
-    named = set()
+    reported = set()
     for version in _version_names(lake):
         on_file(f"{datasets.FOLDER}/{version}")
-        for damage in _check_version(lake, version, recorded.get(version), pa.concat_tables(standing)):
-            named.add(damage.path)
+        for damage in _check_version(lake, version, recorded.get(version), pa.concat_tables(stored)):
+            reported.add(damage.path)
             yield damage
     if metrics_path(lake).exists():
         on_file(FILE)
         yield from _check_metrics(metrics_path(lake), deep=deep)
-    for shard in sorted((tracks or {}).keys() - set(list_shards(lake)) - named):
-        yield Damage(shard, "is missing, and the table tracks says that it is there", "collect soundtracks again")
+    for shard in sorted((tracks or {}).keys() - set(list_shards(lake)) - reported):
+        yield Damage(shard, "is missing, but the table tracks lists it", "collect soundtracks again")
 
 
 def file_count(lake: Lake) -> int:
-    """How many times `verify` will call `on_file`."""
+    """Return how many times `verify` will call `on_file`."""
     parts = sum(len(_parts(lake, table)) for table in TABLES.values())
     metrics = int(metrics_path(lake).exists())
     return parts + len(list_shards(lake)) + len(_version_names(lake)) + metrics
 
 
 def _parts(lake: Lake, table: Table) -> list[str]:
-    """The parts that count; every one that stands there when a damaged one hides which do."""
+    """Return the parts that count; all parts when a damaged one hides which do."""
     try:
         return tables.parts(lake, table)
     except LakeError:
@@ -85,7 +85,7 @@ def _version_names(lake: Lake) -> list[str]:
 
 
 def _recorded_manifests(lake: Lake) -> dict[str, str]:
-    """Version -> SHA-256 of its manifest; none if the table itself is damaged, which is told elsewhere."""
+    """Return version -> SHA-256 of its manifest; empty if the table itself is damaged, which is reported separately."""
     try:
         return {row["version"]: row["manifest_sha256"] for row in tables.latest(lake, VERSIONS).to_pylist()}
     except LakeError:
@@ -107,7 +107,7 @@ def _check_shard(lake: Lake, path: str, recorded: Sequence[Row] | None, *, deep:
 
 
 def _recorded_tracks(lake: Lake) -> dict[str, list[Row]] | None:
-    """What the table says of every shard; None if the table itself is damaged, which is told elsewhere."""
+    """Return the `tracks` rows by shard; None if the table itself is damaged, which is reported separately."""
     try:
         return recorded_tracks(lake)
     except LakeError:
@@ -115,7 +115,7 @@ def _recorded_tracks(lake: Lake) -> dict[str, list[Row]] | None:
 
 
 def _check_metrics(path: Path, *, deep: bool) -> Iterator[Damage]:
-    """Whether DuckDB opens its file; deep: whether it can read every row. One that is in use is not looked at."""
+    """Yield damage of the DuckDB file: it must open and, if deep, every row be readable. A file in use is skipped."""
     try:
         with duckdb.connect(str(path), read_only=True) as connection:
             names = connection.execute("SELECT table_name FROM duckdb_tables() WHERE NOT internal").fetchall()
@@ -123,11 +123,11 @@ def _check_metrics(path: Path, *, deep: bool) -> Iterator[Damage]:
                 connection.execute(f'SELECT max(hash(read)) FROM "{name}" AS read').fetchall()
     except duckdb.Error as error:
         if not is_locked(error):
-            remedy = "restore it from a copy; or delete it and train again, which measures anew"
+            remedy = "restore it from a copy; or delete it and train again, which measures again"
             yield Damage(FILE, str(error).splitlines()[0], remedy)
 
 
-def _check_version(lake: Lake, version: str, recorded: str | None, standing: pa.Table) -> Iterator[Damage]:
+def _check_version(lake: Lake, version: str, recorded: str | None, stored: pa.Table) -> Iterator[Damage]:
     folder = f"{datasets.FOLDER}/{version}"
     remedy = f"delete the folder {folder} and run `needledrop curate` again, or restore it from a copy"
     try:
@@ -135,8 +135,8 @@ def _check_version(lake: Lake, version: str, recorded: str | None, standing: pa.
     except (LakeError, KeyError, TypeError, AttributeError):
         yield Damage(f"{folder}/{datasets.MANIFEST}", "is not a manifest", remedy)
         return
-    found = hashlib.sha256(lake.read_bytes(folder, datasets.MANIFEST)).hexdigest()
-    if recorded and recorded != found:  # what it says of its files is not to be believed either
+    sha256 = hashlib.sha256(lake.read_bytes(folder, datasets.MANIFEST)).hexdigest()
+    if recorded and recorded != sha256:  # so the hashes in it cannot be trusted either
         yield Damage(f"{folder}/{datasets.MANIFEST}", "has changed since it was written", remedy)
         return
     broken = {name: what for name, sha256 in files.items() if (what := _differs(lake, f"{folder}/{name}", sha256))}
@@ -144,7 +144,7 @@ def _check_version(lake: Lake, version: str, recorded: str | None, standing: pa.
         yield Damage(f"{folder}/{name}", what, remedy)
     if datasets.SEGMENTS_FILE.name not in broken:
         yield from _check_references(lake, version)
-        yield from _check_rows(lake, version, standing)
+        yield from _check_rows(lake, version, stored)
 
 
 def _differs(lake: Lake, path: str, sha256: str) -> str | None:
@@ -154,7 +154,7 @@ def _differs(lake: Lake, path: str, sha256: str) -> str | None:
 
 
 def _check_references(lake: Lake, version: str) -> Iterator[Damage]:
-    """Shards that the segments of a version name and the lake does not have."""
+    """Yield the shards that the segments of a version name and the lake lacks."""
     shards = pa.table({"shard": pa.array(list_shards(lake), pa.string())})
     with tables.connect(lake) as connection:
         connection.register("shards", shards)
@@ -166,22 +166,22 @@ def _check_references(lake: Lake, version: str) -> Iterator[Damage]:
 
 
 _MOVED = """
-WITH named AS (
+WITH indexed AS (
     SELECT shard, track_id, min(row - segment) AS first_row, max(row - segment) AS last, count(*) AS segments
-    FROM read_parquet(?) SEMI JOIN standing USING (shard) GROUP BY shard, track_id
+    FROM read_parquet(?) SEMI JOIN stored USING (shard) GROUP BY shard, track_id
 )
-SELECT named.shard, count(*), min(named.track_id) FROM named LEFT JOIN standing found
-ON found.shard = named.shard AND found.track_id = named.track_id AND found.first_row = named.first_row
-WHERE found.track_id IS NULL OR found.segments < named.segments OR named.first_row <> last
-GROUP BY named.shard ORDER BY named.shard
+SELECT indexed.shard, count(*), min(indexed.track_id) FROM indexed LEFT JOIN stored
+ON stored.shard = indexed.shard AND stored.track_id = indexed.track_id AND stored.first_row = indexed.first_row
+WHERE stored.track_id IS NULL OR stored.segments < indexed.segments OR indexed.first_row <> last
+GROUP BY indexed.shard ORDER BY indexed.shard
 """
-"""Tracks that do not stand in their shard where a version says; shards that are damaged are named elsewhere."""
+"""Tracks that are not in the rows of their shard that a version names; damaged shards are reported separately."""
 
 
-def _check_rows(lake: Lake, version: str, standing: pa.Table) -> Iterator[Damage]:
-    """Shards that were extracted again or rewritten since, so that a version names rows of something else."""
+def _check_rows(lake: Lake, version: str, stored: pa.Table) -> Iterator[Damage]:
+    """Yield the shards that were extracted again since, so that a version names rows of other recordings."""
     with tables.connect(lake, tables.SMALL_MEMORY_LIMIT) as connection:
-        connection.register("standing", standing)
+        connection.register("stored", stored)
         segments = datasets.file_uri(lake, version, datasets.SEGMENTS_FILE.name)
         moved = connection.execute(_MOVED, [segments]).fetchall()
     remedy = f"restore the shard from a copy, or leave {version} and use a version made since: `needledrop curate`"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.metrics import records as metrics
+from storage.metrics.database import connect_metrics
 from storage.tables import tables
 
 ROOT = Path(__file__).parents[1]
@@ -25,7 +25,7 @@ COMMANDS = sorted({c for page in PAGES for c in re.findall(r"\bneedledrop ([a-z]
 @pytest.mark.parametrize("query", SQL)
 def test_a_query_of_the_docs_returns_rows(query: str, walked_lake: str) -> None:
     lake = tables.open_tables(walked_lake)
-    with metrics.connect_metrics(lake, read_only=True) as connection:
+    with connect_metrics(lake, read_only=True) as connection:
         assert connection.execute(query).fetchall()
 
 

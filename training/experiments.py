@@ -19,6 +19,7 @@ import pyarrow as pa
 import training
 from storage.lake.lake import Lake
 from storage.metrics import records as metrics
+from storage.metrics.database import connect_metrics
 from training.config import Job, Settings, System
 from training.data.batches import FilmInputs
 from training.data.splits import Split, load_split
@@ -82,7 +83,7 @@ def is_done(lake: Lake, run_id: str) -> bool:
     state = read_state(lake, run_id)
     if state is None or not state.finished:
         return False
-    with metrics.connect_metrics(lake) as connection:
+    with connect_metrics(lake) as connection:
         completed = connection.execute(
             "SELECT count(*) FROM runs WHERE run_id = ? AND state = 'completed'", [run_id]
         ).fetchall()

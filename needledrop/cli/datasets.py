@@ -81,11 +81,11 @@ def list_command(lake: LakeRoot = "lake") -> None:
 
     [bold]Example[/]: needledrop datasets list
     """
-    from storage.datasets import diff as dataset_changes
+    from storage import retention
     from storage.datasets import versions as datasets
 
     opened = open_existing(lake)
-    needed = dataset_changes.referenced(opened)
+    needed = retention.referenced(opened)
     table = Table("version", "films", "tracks", "segments", "hours", "tags", "years", "needed by", box=None)
     for version in datasets.names(opened):
         manifest = datasets.read_manifest(opened, version)
@@ -107,21 +107,21 @@ def compare_command(
 
     [bold]Example[/]: needledrop datasets compare v0a1b2c3d4e5f
     """
-    from storage.datasets import diff as dataset_changes
+    from storage.datasets import diff
     from storage.datasets import versions as datasets
 
     opened = open_existing(lake)
     later = new or datasets.current(opened)
     if later is None:
         raise InputError("The lake has no version yet; make one with `needledrop curate`")
-    changes = dataset_changes.compare(opened, old, later)
+    changes = diff.compare(opened, old, later)
     table = Table("kind", "change", "item", "title", "what", title=f"{old} → {later}", title_justify="left", box=None)
     for change in changes if every else changes[:SHOWN_CHANGES]:
         table.add_row(change.kind, change.change, change.item, change.title, change.what)
     console = Console()
     if changes:
         console.print(table)
-    counts = dataset_changes.counted(changes)
+    counts = diff.counted(changes)
     console.print(
         ", ".join(f"{kind}s {change}: {count}" for (kind, change), count in counts.items()) or "The same content."
     )
@@ -137,11 +137,11 @@ def delete_command(
 
     [bold]Example[/]: needledrop datasets delete
     """
-    from storage.datasets import diff as dataset_changes
+    from storage import retention
     from storage.datasets import versions as datasets
 
     opened = open_existing(lake)
-    needed = dataset_changes.referenced(opened)
+    needed = retention.referenced(opened)
     chosen = versions or [name for name in datasets.names(opened) if name not in needed]
     for version in chosen:
         datasets.read_manifest(opened, version)
@@ -153,7 +153,7 @@ def delete_command(
     if not yes:
         typer.confirm(f"Delete {', '.join(chosen)} for good?", abort=True)
     for version in chosen:
-        dataset_changes.delete(opened, version)
+        retention.delete(opened, version)
     Console().print(f"Deleted {', '.join(chosen)}.")
 
 

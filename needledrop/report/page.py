@@ -22,7 +22,7 @@ from needledrop.report.sections import (
 )
 from needledrop.report.table import by_film_section, headline, table_section
 from storage.lake.lake import Lake
-from storage.metrics.records import connect_metrics, refresh_views
+from storage.metrics.database import connect_metrics, refresh_views
 
 _CONTENT_SECURITY_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 """The browser loads nothing."""

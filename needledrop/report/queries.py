@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from storage.errors import InputError
-from storage.metrics.schema import RECALL_AT
+from storage.metrics.leaderboard_views import RECALL_AT
 from training.evaluation.confidence import REFERENCE
 from training.evaluation.embedding_files import PARITY_POLICY
 

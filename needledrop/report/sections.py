@@ -9,7 +9,7 @@ import numpy as np
 from needledrop.report.charts import COLOURS, GREY, Line, histogram, interval_chart, loss_chart, recall_chart
 from needledrop.report.queries import Report, Row, System
 from needledrop.report.table import number, rank_number
-from storage.metrics.schema import RECALL_AT
+from storage.metrics.leaderboard_views import RECALL_AT
 from training.evaluation.confidence import CONFIDENCE, DRAWS
 
 BINS = 20

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from needledrop.report.queries import Intervals, Report, Row, System
-from storage.metrics.schema import RECALL_AT
+from storage.metrics.leaderboard_views import RECALL_AT
 
 RECALLS = tuple(f"r_at_{k}" for k in RECALL_AT)
 TABLE_1 = (*RECALLS, "medr")

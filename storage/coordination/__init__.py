@@ -1,1 +1,6 @@
-"""State that processes and machines share: leases, circuit breakers, daily budgets."""
+"""State shared by workers on all machines, kept in the lake.
+
+leases     at most one worker per item, with a heartbeat
+breakers   circuit breakers: sources that are paused, and until when
+budgets    requests and downloads that a source may see per day
+"""

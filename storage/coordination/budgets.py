@@ -1,8 +1,8 @@
-"""Daily budgets: how many requests and downloads a source may see in a day, over all runs and workers.
+"""Daily budgets: how many requests and downloads a source may see per day, over all runs and workers.
 
-Each worker writes what it is about to spend to a file of its own, `budgets/SOURCE/day=…/WORKER.json`, and
-only then adds up everybody's: so two workers can never spend the same rest, and a crash can only count
-too much. What was reserved and not used is given back.
+Each worker first adds what it is about to spend to its file, `budgets/SOURCE/day=…/WORKER.json`, and then sums the
+files of all workers: so two workers can never spend the same remainder, and a crash can only overcount.
+What was reserved but not used is given back.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _worker_name() -> str:
 
 @dataclass
 class Budget:
-    """One worker's share in a source's daily budget. `limits` maps what is counted to how much a day may have."""
+    """A source's daily budget as one worker sees it. `limits` maps each name that is counted to its daily limit."""
 
     lake: Lake
     source: str
@@ -35,7 +35,7 @@ class Budget:
     worker: str = field(default_factory=_worker_name)
 
     def reserve(self, **amounts: int) -> None:
-        """Count amounts before they are spent; raises `SourcePaused` until tomorrow when they do not fit."""
+        """Count amounts before they are spent; raises `SourcePaused` until tomorrow when they exceed the limit."""
         self._add(amounts)
         spent = self.spent_today()
         for name, amount in amounts.items():
@@ -44,11 +44,11 @@ class Budget:
                 raise self._paused(name)
 
     def give_back(self, **amounts: int) -> None:
-        """Return what was reserved and not spent."""
+        """Give back what was reserved and not spent."""
         self._add({name: -amount for name, amount in amounts.items()})
 
     def spent_today(self) -> dict[str, int]:
-        """What all workers together have counted today, by name."""
+        """Return what all workers together have counted today, by name."""
         total: dict[str, int] = {}
         for path in self.lake.list(FOLDER, self.source, f"day={_today()}", suffix=".json"):
             for name, amount in json.loads(self.lake.read_bytes(path)).items():
@@ -56,11 +56,11 @@ class Budget:
         return total
 
     def _add(self, amounts: dict[str, int]) -> None:
-        place = (FOLDER, self.source, f"day={_today()}", f"{self.worker}.json")
-        mine = json.loads(self.lake.read_bytes(*place)) if self.lake.exists(*place) else {}
+        path = (FOLDER, self.source, f"day={_today()}", f"{self.worker}.json")
+        own = json.loads(self.lake.read_bytes(*path)) if self.lake.exists(*path) else {}
         for name, amount in amounts.items():
-            mine[name] = max(0, mine.get(name, 0) + amount)
-        self.lake.write_json(mine, *place)
+            own[name] = max(0, own.get(name, 0) + amount)
+        self.lake.write_json(own, *path)
 
     def _paused(self, name: str) -> SourcePaused:
         midnight = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)

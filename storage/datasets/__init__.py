@@ -1,1 +1,6 @@
-"""Versions of the data set: written once, exported, compared."""
+"""Immutable versions of the data set, named by their content.
+
+versions   the files of a version, writing and reading it, which version is current
+diff       what was added, removed and changed between two versions
+export     a version as Parquet per split or as WebDataset tars, mels included
+"""

@@ -1,11 +1,11 @@
-"""Versions of the data set: a folder written once, named by its content, that a paper can cite.
+"""Versions of the data set: folders written once, named by their content, that a paper can cite.
 
     datasets/V/films.parquet  segments.parquet  tracks.parquet  exclusions.parquet  manifest.json  README.md
 
-`manifest.json` is committed last, so a folder without one is no version yet: a crash leaves nothing that
-could be taken for one, and the next curation removes it. Whoever writes or deletes a version holds a claim on
-it, so that what another process is writing is never removed. Which version is current stands in
-the table `versions`, because a file's time is not to be trusted and an older content may come back.
+`manifest.json` is committed last, so a folder without one is not a version yet: a crash leaves nothing that
+could be mistaken for one, and the next curation removes it. A process that writes or deletes a version holds the
+lease on it, so that what another process is writing is never removed. The table `versions` records which
+version is current, because file times are unreliable and earlier content may become current again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.coordination.leases import FOLDER as CLAIMS
+from storage.coordination.leases import FOLDER as LEASES_FOLDER
 from storage.coordination.leases import leased
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
@@ -30,17 +30,17 @@ from storage.tables import tables
 from storage.tables.schemas import VERSIONS
 
 FORMAT = 1
-"""Raised when the folder's layout changes; a part of every version's name."""
+"""Incremented when the folder's layout changes; hashed into every version's name."""
 FOLDER = "datasets"
 MANIFEST = "manifest.json"
-_CLAIM_PREFIX = "dataset-"
+_LEASE_PREFIX = "dataset-"
 
 _STRINGS = pa.list_(pa.string())
 
 
 @dataclass(frozen=True)
 class VersionFile:
-    """One Parquet file of a version: its columns, their order of rows, and rows a row group."""
+    """One Parquet file of a version: its columns, the order of its rows, and rows per row group."""
 
     name: str
     schema: pa.Schema
@@ -66,7 +66,7 @@ FILMS_FILE = VersionFile(
         ]
     ),
     "film_id",
-    256,  # about 4 MiB of pictures: readers that take whole row groups stay small
+    256,  # about 4 MiB of thumbnails: readers that load whole row groups need little memory
 )
 SEGMENTS_FILE = VersionFile(
     "segments.parquet",
@@ -114,20 +114,20 @@ FILES = (FILMS_FILE, SEGMENTS_FILE, TRACKS_FILE, EXCLUSIONS_FILE)
 
 
 def name_of(content: Mapping[str, Any]) -> str:
-    """The name of a version with this content: the same content, the same name, on any machine."""
+    """Return the name of a version with this content: the same content has the same name on any machine."""
     text = json.dumps({"format": FORMAT, **content}, sort_keys=True, ensure_ascii=False)
     return "v" + hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def exists(lake: Lake, version: str) -> bool:
-    """Whether the version stands complete in the lake."""
+    """Return whether the version is complete in the lake."""
     return lake.exists(FOLDER, version, MANIFEST)
 
 
 @contextmanager
-def being_written(lake: Lake, version: str) -> Iterator[None]:
-    """Hold a version alone while it is written or deleted. Raises `LakeError` when another process does."""
-    with leased(lake, f"{_CLAIM_PREFIX}{version}") as lease:
+def exclusive_access(lake: Lake, version: str) -> Iterator[None]:
+    """Hold the lease on a version while it is written or deleted. Raises `LakeError` when another process holds it."""
+    with leased(lake, f"{_LEASE_PREFIX}{version}") as lease:
         if lease is None:
             raise LakeError(f"Another process is writing version {version}; wait until it ends and run this again")
         yield
@@ -136,22 +136,22 @@ def being_written(lake: Lake, version: str) -> Iterator[None]:
 def sweep_unfinished(lake: Lake) -> list[str]:
     """Remove the folders without a manifest, which killed processes left; returns their versions.
 
-    One that a living process is writing is claimed by it and stays.
+    A version that a living process is writing is leased by it and stays.
     """
-    return [version for version in unfinished(lake) if _sweep(lake, version)]
+    return [version for version in unfinished(lake) if _remove_unfinished(lake, version)]
 
 
 def unfinished(lake: Lake) -> list[str]:
-    """The versions without a manifest: half written, half deleted, or being written now."""
+    """Return the versions without a manifest: partly written, partly deleted, or being written now."""
     complete = set(_complete(lake))
-    begun = {path.split("/")[1] for path in lake.list(FOLDER) if path.count("/") > 1}
-    claimed = {path.split("/")[1] for path in lake.list(CLAIMS, suffix=".json")}
-    begun |= {name.removeprefix(_CLAIM_PREFIX) for name in claimed if name.startswith(_CLAIM_PREFIX)}
-    return sorted(begun - complete)
+    started = {path.split("/")[1] for path in lake.list(FOLDER) if path.count("/") > 1}
+    leased_items = {path.split("/")[1] for path in lake.list(LEASES_FOLDER, suffix=".json")}
+    started |= {name.removeprefix(_LEASE_PREFIX) for name in leased_items if name.startswith(_LEASE_PREFIX)}
+    return sorted(started - complete)
 
 
-def _sweep(lake: Lake, version: str) -> bool:
-    with leased(lake, f"{_CLAIM_PREFIX}{version}") as lease:
+def _remove_unfinished(lake: Lake, version: str) -> bool:
+    with leased(lake, f"{_LEASE_PREFIX}{version}") as lease:
         if lease is None or exists(lake, version):
             return False
         lake.remove(FOLDER, version)
@@ -159,9 +159,9 @@ def _sweep(lake: Lake, version: str) -> bool:
 
 
 def write_file(lake: Lake, version: str, file: VersionFile, *rows: duckdb.DuckDBPyRelation) -> dict[str, Any]:
-    """Commit one Parquet file of a version from relations that follow the file's order, a row group at a time.
+    """Commit one Parquet file of a version from relations in the file's order, one row group at a time.
 
-    The bytes depend on the rows alone, not on threads or batch sizes. Returns rows, bytes and sha256.
+    The bytes depend on the rows only, not on threads or batch sizes. Returns rows, bytes and sha256.
     """
     count = 0
     with lake.staged(FOLDER, version, file.name) as path:
@@ -173,32 +173,33 @@ def write_file(lake: Lake, version: str, file: VersionFile, *rows: duckdb.DuckDB
 
 
 def _row_groups(rows: Sequence[duckdb.DuckDBPyRelation], file: VersionFile) -> Iterator[pa.Table]:
-    """The relations as tables of exactly `group_rows` rows (the last may be shorter)."""
+    """Yield the relations as tables of exactly `group_rows` rows (the last may be shorter)."""
     waiting: list[pa.RecordBatch] = []
-    held = 0
+    waiting_rows = 0
     for batch in (batch for relation in rows for batch in relation.to_arrow_reader(file.group_rows)):
         waiting.append(batch)
-        held += batch.num_rows
-        while held >= file.group_rows:
+        waiting_rows += batch.num_rows
+        while waiting_rows >= file.group_rows:
             table = pa.Table.from_batches(waiting)
-            yield _settled(table.slice(0, file.group_rows), file)
-            waiting, held = table.slice(file.group_rows).to_batches(), held - file.group_rows
-    if held:
-        yield _settled(pa.Table.from_batches(waiting), file)
+            yield _in_schema(table.slice(0, file.group_rows), file)
+            waiting = table.slice(file.group_rows).to_batches()
+            waiting_rows -= file.group_rows
+    if waiting_rows:
+        yield _in_schema(pa.Table.from_batches(waiting), file)
 
 
-def _settled(table: pa.Table, file: VersionFile) -> pa.Table:
+def _in_schema(table: pa.Table, file: VersionFile) -> pa.Table:
     return table.select(file.schema.names).cast(file.schema).combine_chunks()
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of a file's bytes, as hexadecimal digits."""
+    """Return the SHA-256 of a file's bytes, as hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def read_manifest(lake: Lake, version: str) -> dict[str, Any]:
-    """The manifest of a version. Raises `InputError` for a version that is not there, `LakeError` if it is damaged."""
+    """Read the manifest of a version. Raises `InputError` if there is no such version, `LakeError` if it is damaged."""
     if not exists(lake, version):
         known = ", ".join(names(lake)) or "none yet: run `needledrop curate`"
         raise InputError(f"{version!r} is not a version of this lake; there are: {known}")
@@ -210,7 +211,7 @@ def read_manifest(lake: Lake, version: str) -> dict[str, Any]:
 
 
 def names(lake: Lake) -> list[str]:
-    """Every complete version, the oldest first, the current one last."""
+    """Return every complete version, the oldest first, the current one last."""
     order = {row["version"]: row["number"] for row in tables.latest(lake, VERSIONS, ["version", "number"]).to_pylist()}
     return sorted(_complete(lake), key=lambda name: (order.get(name, 0), name))
 
@@ -220,31 +221,31 @@ def _complete(lake: Lake) -> list[str]:
 
 
 def current(lake: Lake) -> str | None:
-    """The version that stands for the lake now, or None if there is none yet."""
+    """Return the current version, or None if there is none yet."""
     rows = tables.latest(lake, VERSIONS, ["version", "number"]).to_pylist()
-    present = [row for row in rows if exists(lake, row["version"])]
-    return max(present, key=lambda row: row["number"])["version"] if present else None
+    existing = [row for row in rows if exists(lake, row["version"])]
+    return max(existing, key=lambda row: row["number"])["version"] if existing else None
 
 
 def make_current(lake: Lake, version: str, run_id: str) -> str | None:
-    """Record that this version stands for the lake now; returns the one before, or None if it was this one."""
-    before = current(lake)
-    if before == version:
+    """Record this version as the current one; returns the previous one, or None if it was current already."""
+    previous = current(lake)
+    if previous == version:
         return None
     manifest = read_manifest(lake, version)
     numbers = tables.latest(lake, VERSIONS, ["number"])["number"].to_pylist()
     row = {
         "version": version,
         "number": max(numbers, default=0) + 1,
-        "previous": before,
+        "previous": previous,
         **{name: manifest["counts"][name] for name in ("films", "tracks", "segments")},
         "parameters": json.dumps(manifest["parameters"], sort_keys=True),
         "manifest_sha256": hashlib.sha256(lake.read_bytes(FOLDER, version, MANIFEST)).hexdigest(),
     }
     tables.append(lake, VERSIONS, [row], run_id)
-    return before
+    return previous
 
 
 def file_uri(lake: Lake, version: str, file: str) -> str:
-    """Where DuckDB and pyarrow read one file of a version."""
+    """Return the full path of one file of a version, as DuckDB and pyarrow read it."""
     return lake.uri(FOLDER, version, file)

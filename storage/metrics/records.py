@@ -1,7 +1,7 @@
-"""What the runs measured: records of runs, epochs, ranks and confidence; every metric is a view over them.
+"""Write what runs measured: runs, epochs, ranks and confidence; every metric is a view over them.
 
-Each record is one short transaction on the lake's DuckDB file (see `storage.metrics.database`), and replaces what
-was written before under the same key, so repeating one changes nothing.
+Each write is one short transaction on the lake's DuckDB file (see `storage.metrics.database`) and replaces the
+earlier rows of the same key, so repeating it changes nothing.
 """
 
 from __future__ import annotations
@@ -17,23 +17,7 @@ import pyarrow as pa
 
 from storage.errors import LakeError
 from storage.lake.lake import Lake
-from storage.metrics.database import connect_metrics, metrics_path, publish
-from storage.views.lake_views import define_lake_views, define_mel_view
-
-__all__ = [
-    "RANKS_SCHEMA",
-    "Epoch",
-    "Run",
-    "connect_metrics",
-    "metrics_path",
-    "record_comparisons",
-    "record_epoch",
-    "record_intervals",
-    "record_measured",
-    "record_ranks",
-    "record_run",
-    "refresh_views",
-]
+from storage.metrics.database import connect_metrics, publish
 
 RANKS_SCHEMA = pa.schema(
     [
@@ -46,12 +30,12 @@ RANKS_SCHEMA = pa.schema(
         ("candidates", pa.int32()),
     ]
 )
-"""What `record_ranks` takes: one row a (film, own track), ranks counted from 1 over all candidates."""
+"""The columns of `record_ranks`: one row per (film, track of that film), ranks counted from 1 over all candidates."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One training of one system with one seed, or one control."""
+    """One training of one system with one seed, or one baseline."""
 
     run_id: str
     system: str
@@ -70,7 +54,7 @@ class Run:
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one pass over the training set gave and cost."""
+    """The losses, speed and memory of one pass over the training set."""
 
     run_id: str
     epoch: int
@@ -86,7 +70,7 @@ class Epoch:
 
 
 def record_run(lake: Lake, run: Run) -> None:
-    """Write a run, or replace what stands under its `run_id`: once when it starts, once when it ends."""
+    """Write a run or replace the row of its `run_id`: once when it starts, once when it ends."""
     _write(lake, lambda connection: _replace(connection, "runs", _run_values(run)))
     if run.state != "running":
         publish(lake)
@@ -106,9 +90,9 @@ def record_ranks(lake: Lake, run_id: str, ranks: pa.Table) -> None:
     _write(lake, lambda connection: _replace_ranks(connection, run_id, rows))
 
 
-def record_measured(lake: Lake, measured: Sequence[tuple[Run, pa.Table]]) -> None:
-    """Write finished runs with their ranks, all in one transaction. Raises as `record_ranks` does."""
-    rows = [(run, _checked(run.run_id, ranks)) for run, ranks in measured]
+def record_results(lake: Lake, results: Sequence[tuple[Run, pa.Table]]) -> None:
+    """Write finished runs with their ranks in one transaction. Raises as `record_ranks` does."""
+    rows = [(run, _checked(run.run_id, ranks)) for run, ranks in results]
 
     def insert(connection: duckdb.DuckDBPyConnection) -> None:
         for run, ranks in rows:
@@ -130,15 +114,8 @@ def record_comparisons(lake: Lake, dataset_version: str, comparisons: pa.Table) 
     publish(lake)
 
 
-def refresh_views(lake: Lake) -> None:
-    """Point the views over the lake's Parquet (films, tracks, outcomes, segments, …) at what is committed now."""
-    with connect_metrics(lake, read_only=False) as connection:
-        define_lake_views(connection, lake)
-        define_mel_view(connection, lake)
-
-
 def _write(lake: Lake, change: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
-    """One short transaction. The file is locked from opening to closing, so nothing else is done in between."""
+    """Apply a change in one short transaction: the file is locked from opening to closing."""
     with connect_metrics(lake, read_only=False) as connection:
         connection.begin()
         change(connection)
@@ -152,7 +129,7 @@ def _run_values(run: Run) -> dict[str, Any]:
 
 
 def _checked(run_id: str, ranks: pa.Table) -> pa.Table:
-    """The ranks as the table has them. Raises `LakeError` for what is no rank."""
+    """Return the ranks in the table's columns and types. Raises `LakeError` for values that are not ranks."""
     missing = set(RANKS_SCHEMA.names) - set(ranks.column_names)
     if missing:
         raise LakeError(f"The ranks of {run_id} lack the column {', '.join(sorted(missing))}; see RANKS_SCHEMA")
@@ -170,8 +147,10 @@ def _replace_ranks(connection: duckdb.DuckDBPyConnection, run_id: str, rows: pa.
 
 
 def _replace(connection: duckdb.DuckDBPyConnection, table: str, values: Mapping[str, Any]) -> None:
-    places = ", ".join("?" for _ in values)
-    connection.execute(f"INSERT OR REPLACE INTO {table} ({', '.join(values)}) VALUES ({places})", list(values.values()))
+    parameters = ", ".join("?" for _ in values)
+    connection.execute(
+        f"INSERT OR REPLACE INTO {table} ({', '.join(values)}) VALUES ({parameters})", list(values.values())
+    )
 
 
 def _replace_version(connection: duckdb.DuckDBPyConnection, table: str, dataset_version: str, rows: pa.Table) -> None:

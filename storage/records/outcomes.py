@@ -1,13 +1,13 @@
-"""What happened to each item: one row an attempt, with a reason from a closed list.
+"""Outcomes: one row per attempt at an item, with a reason from a closed list.
 
-Nothing is dropped silently. `status` is ok, skipped or failed; `reason` is one snake_case word or two;
-`retry` says when the item may be tried again. The lake, not a scheduler, decides what is done.
+Nothing is dropped silently. `status` is ok, skipped or failed; `reason` is snake_case; `retry` says when the
+item may be retried. The lake, not a scheduler, decides what is done and what is due.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -19,22 +19,22 @@ from storage.lake.lake import Lake
 from storage.tables import tables
 from storage.tables.schemas import OUTCOMES
 
-LATER = timedelta(hours=20)
-"""`later` means the next daily refresh; twenty hours, so that one that starts early still retries."""
+RETRY_LATER_AFTER = timedelta(hours=20)
+"""`later` means the next daily refresh; 20 hours, so that a refresh that starts early still retries."""
 
 
 class Stage(StrEnum):
-    """The steps of the road that leave outcomes."""
+    """The steps of the pipeline that record outcomes."""
 
     FILM = "film"
     THUMBNAIL = "thumbnail"
     SOUNDTRACK = "soundtrack"
-    """A film's search for music; the item is a film."""
+    """The search for a film's music; the item is a film."""
     TRACK = "track"
-    """One recording; the item is `FILM_ID/TRACK_ID`, or the track alone when no film wants it."""
+    """One recording; the item is `FILM_ID/TRACK_ID`, or the track id alone when it matches no film."""
     AVAILABILITY = "availability"
-    """Whether a collected recording is still there; the item is a track. `ok` is there, `failed` is dead, and
-    `skipped` means that its source could not tell this time. `retry_at` is when it is asked again."""
+    """Whether a collected recording is still available; the item is a track. `ok` is available, `failed` is dead, and
+    `skipped` means that the source could not tell this time. `retry_at` is the time of the next check."""
 
 
 class Status(StrEnum):
@@ -42,16 +42,18 @@ class Status(StrEnum):
 
     OK = "ok"
     SKIPPED = "skipped"
-    """Not wanted: a rule says so, and nothing is broken."""
+    """Excluded by a rule; nothing is broken."""
     FAILED = "failed"
 
 
 FETCH_REASONS = frozenset(
-    """age bad_audio copyright deadline drm extractor geo http_403 http_416 http_4xx http_5xx http_auth http_gone
-    live members needs_login no_format not_wanted paid private reload removed restricted timeout too_large transport
-    truncated unavailable unknown unsupported youtube_4xx""".split()  # noqa: SIM905  # one list literal of thirty lines says no more
+    {"age", "bad_audio", "copyright", "deadline", "drm", "extractor", "geo"}
+    | {"http_403", "http_416", "http_4xx", "http_5xx", "http_auth", "http_gone", "live"}
+    | {"members", "needs_login", "no_format", "not_wanted", "paid", "private", "reload"}
+    | {"removed", "restricted", "timeout", "too_large", "transport", "truncated", "unavailable"}
+    | {"unknown", "unsupported", "youtube_4xx"}
 )
-"""How a search or a download can fail; `tasks/soundtracks/download/error_rules.py` says what is done about each."""
+"""How a search or a download can fail; `tasks/soundtracks/download/error_rules.py` states what follows from each."""
 
 REASONS: dict[Stage, frozenset[str]] = {
     Stage.FILM: frozenset({"ok", "no_plot", "not_a_film", "redirect", "no_year", "missing", "damaged_page"}),
@@ -85,19 +87,19 @@ class Outcome:
     audio_seconds: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse a reason that is not on the list: a typo there would be a row nobody finds."""
+        """Refuse a reason that is not on the list: a row with a typo would not be found."""
         if self.reason not in REASONS[self.stage]:
             raise NeedledropError(f"{self.reason!r} is not a reason of stage {self.stage}; add it to REASONS")
 
 
 def ok(stage: Stage, item: str, seconds: float | None = None, audio_seconds: float | None = None) -> Outcome:
-    """The item is done."""
+    """Return the outcome of an item that is done."""
     return Outcome(stage, item, Status.OK, "ok", seconds=seconds, audio_seconds=audio_seconds)
 
 
 def from_error(stage: Stage, item: str, error: ItemError, status: Status = Status.FAILED) -> Outcome:
-    """The item is not done; the error class says why and when to try again."""
-    retry_at = datetime.now(UTC) + LATER if error.retry is Retry.LATER else None
+    """Return the outcome of an item that failed; the error carries the reason and when to retry."""
+    retry_at = datetime.now(UTC) + RETRY_LATER_AFTER if error.retry is Retry.LATER else None
     return Outcome(stage, item, status, error.reason, error.retry, retry_at, str(error))
 
 
@@ -114,8 +116,20 @@ def record(lake: Lake, outcomes: Sequence[Outcome], run_id: str) -> None:
     tables.append(lake, OUTCOMES, rows, run_id)
 
 
+def record_new(lake: Lake, outcomes: Sequence[Outcome], run_id: str) -> None:
+    """Commit the outcomes that differ from the newest ones: skipping an item for the same reason again adds no row."""
+    if not outcomes:
+        return
+    with tables.connect(lake) as connection:
+        connection.register("items", pa.table({"item": pa.array([one.item for one in outcomes], pa.string())}))
+        query = f"SELECT stage, item, reason FROM {tables.latest_sql(lake, OUTCOMES, 'item IN (FROM items)')}"
+        recorded = set(connection.execute(query).fetchall())
+    new = [one for one in outcomes if (str(one.stage), one.item, one.reason) not in recorded]
+    record(lake, [replace(outcome, seconds=None) for outcome in new], run_id)
+
+
 def _earlier_attempts(lake: Lake, outcomes: Sequence[Outcome]) -> dict[tuple[str, str], int]:
-    """How many attempts the items of these outcomes have had."""
+    """Return how many attempts the items of these outcomes have had."""
     items = pa.table({"stage": [str(o.stage) for o in outcomes], "item": [o.item for o in outcomes]})
     with tables.connect(lake) as connection:
         connection.register("items", items)
@@ -130,14 +144,14 @@ _FILM = "split_part(item, '/', 1)"
 
 
 def attempts(lake: Lake, stages: Iterable[Stage], done_films: Collection[str] = ()) -> dict[tuple[str, str], int]:
-    """How many attempts each (stage, item) has had; without the items of films that are done."""
-    wanted = ", ".join(f"'{stage}'" for stage in stages) or "''"
-    keys = f"stage IN ({wanted}) AND {_FILM} NOT IN (FROM names)"
-    rows = _ask(lake, "SELECT stage, item, attempt", keys, done_films)
+    """Return how many attempts each (stage, item) has had, without the items of films that are done."""
+    stage_names = ", ".join(f"'{stage}'" for stage in stages) or "''"
+    keys = f"stage IN ({stage_names}) AND {_FILM} NOT IN (FROM names)"
+    rows = _select_newest(lake, "SELECT stage, item, attempt", keys, done_films)
     return {(stage, item): attempt for stage, item, attempt in rows}
 
 
-def settled(
+def not_due(
     lake: Lake,
     stage: Stage,
     now: datetime | None = None,
@@ -145,21 +159,21 @@ def settled(
     done_films: Collection[str] = (),
     among: Collection[str] | None = None,
 ) -> set[str]:
-    """The items of a stage that need no work now: done, given up, or not due yet.
+    """Return the items of a stage that need no work now: done, failed permanently, or to be retried later.
 
-    Either those `among` some, or all but those of `done_films`, which nobody asks about: what is left is small
+    Either those `among` given items, or all except those of `done_films`; what remains is small
     however much was collected.
     """
     keys = f"{_FILM} NOT IN (FROM names)" if among is None else "item IN (FROM names)"
     moment = (now or datetime.now(UTC)).isoformat()
-    is_settled = f"status = 'ok' OR retry = 'never' OR (retry = 'later' AND retry_at > '{moment}'::TIMESTAMPTZ)"
+    is_not_due = f"status = 'ok' OR retry = 'never' OR (retry = 'later' AND retry_at > '{moment}'::TIMESTAMPTZ)"
     names = done_films if among is None else among
-    rows = _ask(lake, "SELECT item", f"stage = '{stage}' AND {keys}", names, is_settled)
+    rows = _select_newest(lake, "SELECT item", f"stage = '{stage}' AND {keys}", names, is_not_due)
     return {item for (item,) in rows}
 
 
-def _ask(lake: Lake, select: str, keys: str, names: Collection[str], condition: str = "true") -> list[Any]:
-    """Columns of the newest outcomes whose keys satisfy a condition that may look into `names`."""
+def _select_newest(lake: Lake, select: str, keys: str, names: Collection[str], condition: str = "true") -> list[Any]:
+    """Select columns of the newest outcomes; `keys` is a condition on their keys, which may use the table `names`."""
     with tables.connect(lake, tables.SMALL_MEMORY_LIMIT) as connection:
         connection.register("names", pa.table({"name": pa.array(sorted(names), pa.string())}))
         newest = tables.latest_sql(lake, OUTCOMES, keys)

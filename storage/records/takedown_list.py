@@ -1,7 +1,7 @@
-"""What must not be collected: films, recordings and channels that somebody asked to leave out.
+"""The takedown list: films, recordings and channels that must not be collected because somebody asked so.
 
-The list is read before any request is made for an item, and `tasks/soundtracks/runs/takedown.py` removes what
-was kept. Taking an entry back (`active` false) is a newer row.
+The list is read before any request is made for an item; `tasks/soundtracks/runs/takedown.py` removes what
+was stored. An entry is withdrawn by a newer row with `active` false.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from storage.tables.schemas import TAKEDOWNS, TRACKS
 
 
 def record_takedown(lake: Lake, item: str, because: str, run_id: str, *, is_active: bool = True) -> None:
-    """Put a film_id, a track_id or `channel:ID` on the list, or take it off."""
+    """Add a film_id, a track_id or `channel:ID` to the list, or remove it (`is_active` false)."""
     tables.append(lake, TAKEDOWNS, [{"item": item, "because": because, "active": is_active}], run_id)
 
 
 def read_takedowns(lake: Lake) -> frozenset[str]:
-    """The items that are on the list now."""
+    """Read the items that are on the list now."""
     rows = tables.latest(lake, TAKEDOWNS, ["item", "active"]).to_pylist()
     return frozenset(row["item"] for row in rows if row["active"])
 

@@ -1,8 +1,8 @@
-"""SQL views over the lake's Parquet, beside the metrics: films, tracks, outcomes, segments, versions.
+"""Define the SQL views over the lake's Parquet: films, tracks, outcomes, segments, versions, mels.
 
-A view over no file cannot be made in DuckDB, so what does not exist yet is an empty view with its columns. A view
-names the parts of the moment it was defined, so `storage.metrics.records.refresh_views` is called after each step.
-Pictures and fingerprints are left out: SQL wants the plain columns beside them.
+DuckDB cannot define a view over no file, so a view of what does not exist yet is empty and has its columns. A view
+names the parts that exist when it is defined, so `storage.metrics.database.refresh_views` is called after each step.
+Binary columns (thumbnails, fingerprints) are left out.
 """
 
 from __future__ import annotations
@@ -24,61 +24,61 @@ VERSION_VIEWS = {
     "segments": datasets.SEGMENTS_FILE,
     "exclusions": datasets.EXCLUSIONS_FILE,
 }
-"""View -> the file of every data-set version that it shows, with the version's name in `dataset_version`."""
+"""View -> the file of every data-set version that it reads; `dataset_version` names the version of each row."""
 
 
 def define_lake_views(connection: duckdb.DuckDBPyConnection, lake: Lake, *, temporary: bool = False) -> None:
-    """Define the views over Parquet; temporary ones hide the stored ones and need no right to write."""
+    """Define the views over Parquet; temporary ones hide the stored ones and need no write access."""
     kind = "TEMP VIEW" if temporary else "VIEW"
     for table in TABLES.values():
         if tables.parts(lake, table):
-            wanted = ", ".join(_plain(table.schema))
+            columns = ", ".join(_plain(table.schema))
             connection.execute(
-                f"CREATE OR REPLACE {kind} {table.name} AS SELECT {wanted} FROM {tables.latest_sql(lake, table)}"
+                f"CREATE OR REPLACE {kind} {table.name} AS SELECT {columns} FROM {tables.latest_sql(lake, table)}"
             )
     versions = datasets.names(lake)
     for name, file in VERSION_VIEWS.items():
-        select = _version_sql(lake, versions, file) if versions else _empty_sql(file)
+        select = _version_sql(lake, versions, file) if versions else _empty_version_sql(file)
         connection.execute(f"CREATE OR REPLACE {kind} {name} AS {select}")
     for name, select in STATUS_VIEWS.items():
         connection.execute(f"CREATE OR REPLACE {kind} {name} AS {select}")
 
 
 def define_mel_view(
-    connection: duckdb.DuckDBPyConnection, lake: Lake, *, temporary: bool = False, only_whole: bool = False
+    connection: duckdb.DuckDBPyConnection, lake: Lake, *, temporary: bool = False, only_intact: bool = False
 ) -> list[str]:
-    """Define `mels`, the plain columns of every shard, one row a segment; `shard` and `row` are those of `segments`.
+    """Define `mels`: the plain columns of every shard, one row per segment; `shard` and `row` are those of `segments`.
 
-    Apart from the others, because making it lists every shard and opens one. Where that one is damaged, or
-    `only_whole` asks for it, every shard is looked at and the view is over those that are whole, so that all
-    else can still be asked. Returns the shards that it leaves out; `needledrop verify` says what each has.
+    It is separate from the others because defining it lists every shard and opens one. When that one is damaged, or
+    with `only_intact`, every shard is checked and the view covers the intact ones, so that the rest can still be
+    queried. Returns the shards that it leaves out; `needledrop verify` reports what is wrong with each.
     """
     shards = list_shards(lake)
-    if not only_whole:
-        every = [lake.uri("mels") + "/year=*/page=*.parquet"] if shards else []
+    if not only_intact:
+        all_shards = [lake.uri("mels") + "/year=*/page=*.parquet"] if shards else []
         try:
-            _define_mels(connection, every, temporary=temporary)
+            _define_mels(connection, all_shards, temporary=temporary)
         except (duckdb.InvalidInputException, duckdb.IOException, duckdb.SerializationException):
-            only_whole = True
+            only_intact = True
         else:
             return []
     damaged = [shard for shard in shards if any(shard_damage(lake, shard, None, deep=False))]
-    whole = [lake.uri(shard) for shard in shards if shard not in set(damaged)]
-    _define_mels(connection, whole, temporary=temporary)
+    intact = [lake.uri(shard) for shard in shards if shard not in set(damaged)]
+    _define_mels(connection, intact, temporary=temporary)
     return damaged
 
 
 def _define_mels(connection: duckdb.DuckDBPyConnection, files: list[str], *, temporary: bool) -> None:
-    plain = ", ".join(name for name in COLUMNS.names if name not in ("film_id", "track_id"))
+    measures = ", ".join(name for name in COLUMNS.names if name not in ("film_id", "track_id"))
     names = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
     select = (
         "SELECT film_id, track_id, year::SMALLINT AS year, regexp_extract(filename, 'mels/[^/]+/[^/]+$') AS shard, "
-        f"file_row_number::INTEGER AS row, {plain} FROM read_parquet("
+        f"file_row_number::INTEGER AS row, {measures} FROM read_parquet("
         f"[{names}], filename=true, file_row_number=true, hive_partitioning=true)"
     )
-    first = [("film_id", pa.string()), ("track_id", pa.string()), ("year", pa.int16()), ("shard", pa.string())]
+    identifiers = [("film_id", pa.string()), ("track_id", pa.string()), ("year", pa.int16()), ("shard", pa.string())]
     if not files:
-        select = _no_rows(pa.schema([*first, ("row", pa.int32()), *list(COLUMNS)[2:]]))
+        select = _empty_select(pa.schema([*identifiers, ("row", pa.int32()), *list(COLUMNS)[2:]]))
     connection.execute(f"CREATE OR REPLACE {'TEMP VIEW' if temporary else 'VIEW'} mels AS {select}")
 
 
@@ -90,11 +90,13 @@ def _version_sql(lake: Lake, versions: list[str], file: datasets.VersionFile) ->
     )
 
 
-def _empty_sql(file: datasets.VersionFile) -> str:
-    return _no_rows(pa.schema([("dataset_version", pa.string()), *(file.schema.field(n) for n in _plain(file.schema))]))
+def _empty_version_sql(file: datasets.VersionFile) -> str:
+    return _empty_select(
+        pa.schema([("dataset_version", pa.string()), *(file.schema.field(n) for n in _plain(file.schema))])
+    )
 
 
-def _no_rows(columns: pa.Schema) -> str:
+def _empty_select(columns: pa.Schema) -> str:
     with duckdb.connect() as connection:
         empty = connection.from_arrow(columns.empty_table())
         typed = [f"CAST(NULL AS {kind}) AS {name}" for name, kind in zip(empty.columns, empty.types, strict=True)]

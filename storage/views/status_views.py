@@ -1,14 +1,14 @@
-"""Where the lake stands, as SQL: what is collected, what waits, what failed and why, what is missing, what runs did.
+"""The status of the lake as SQL views: progress, failures, what waits, what is missing, dead tracks, runs, refreshes.
 
-These are views over the views of the tables (`storage/views/lake_views.py` defines both), so `needledrop sql` and the
-status screen ask the same questions. `waiting` also estimates: items that wait, times the seconds that the
-newest items of that stage took, one after another.
+They select from the views of the tables (`storage/views/lake_views.py` defines both), so `needledrop sql` and the
+status screen use the same queries. `waiting` also estimates the work: the number of items, times the mean seconds
+of the newest items of that stage, one after another.
 """
 
 from __future__ import annotations
 
 RECENT_ITEMS = 500
-"""The newest items of a stage, from which its pace is judged."""
+"""How many of the newest items of a stage give its pace."""
 
 _PROGRESS = """
 SELECT stage, count(*) AS items, count(*) FILTER (status = 'ok') AS ok, count(*) FILTER (status = 'skipped') AS skipped,
@@ -27,14 +27,14 @@ ORDER BY items DESC, stage, reason
 _PACE = f"""
 WITH newest AS (
     SELECT stage, unnest(max(
-        {{'at': recorded_at, 'item': item, 'seconds': seconds, 'audio': audio_seconds}}, {RECENT_ITEMS})) AS one
+        {{'at': recorded_at, 'item': item, 'seconds': seconds, 'audio': audio_seconds}}, {RECENT_ITEMS})) AS recent
     FROM outcomes WHERE status = 'ok' AND seconds IS NOT NULL GROUP BY stage
 )
-SELECT stage, count(*) AS items, avg(one.seconds) AS seconds_each,
-    sum(one.audio) / nullif(sum(one.seconds), 0) AS times_realtime
+SELECT stage, count(*) AS items, avg(recent.seconds) AS seconds_each,
+    sum(recent.audio) / nullif(sum(recent.seconds), 0) AS times_realtime
 FROM newest GROUP BY stage
 """
-"""The newest items are kept in a heap: sorting every outcome of years would fill the memory."""
+"""`max` with a number keeps the newest items in a heap: sorting the outcomes of years would fill the memory."""
 
 _WAITING = """
 WITH untried AS (
@@ -55,35 +55,37 @@ ORDER BY list_position(['film', 'thumbnail', 'soundtrack', 'track', 'availabilit
 """
 
 _MISSING = """
-WITH shown AS (
+WITH described AS (
     SELECT film_id, title, year, coalesce(state, 'present') AS state, coalesce(len(plot), 0) > 0 AS has_plot FROM films
-), tracked AS (
+), with_tracks AS (
     SELECT film_id, count(*) AS candidates, count(*) FILTER (decision = 'taken' AND segments > 0) AS recordings
     FROM tracks GROUP BY film_id
-), pictured AS (
+), with_thumbnail AS (
     SELECT film_id FROM thumbnails WHERE width IS NOT NULL
-), said AS (
+), not_done AS (
     SELECT item AS film_id, any_value(reason) FILTER (stage = 'thumbnail') AS thumbnail_reason,
         any_value(reason) FILTER (stage = 'soundtrack') AS soundtrack_reason
     FROM outcomes WHERE stage IN ('thumbnail', 'soundtrack') AND status <> 'ok' GROUP BY item
 )
-SELECT shown.*, pictured.film_id IS NOT NULL AS has_thumbnail, coalesce(recordings, 0) AS recordings,
+SELECT described.*, with_thumbnail.film_id IS NOT NULL AS has_thumbnail, coalesce(recordings, 0) AS recordings,
     coalesce(candidates, 0) AS candidates, thumbnail_reason, soundtrack_reason
-FROM shown LEFT JOIN tracked USING (film_id) LEFT JOIN pictured USING (film_id) LEFT JOIN said USING (film_id)
+FROM described LEFT JOIN with_tracks USING (film_id) LEFT JOIN with_thumbnail USING (film_id)
+    LEFT JOIN not_done USING (film_id)
 WHERE state <> 'present' OR year IS NULL OR NOT has_plot OR NOT has_thumbnail
-    OR coalesce(tracked.recordings, 0) = 0
+    OR coalesce(with_tracks.recordings, 0) = 0
 ORDER BY film_id
 """
 
 _DEAD_TRACKS = """
-SELECT t.film_id, f.title AS film, o.item AS track_id, t.title, t.url, o.reason, o.message, o.recorded_at AS asked_at,
-    o.retry_at AS asked_again_at, versions
-FROM outcomes o JOIN tracks t ON t.track_id = o.item AND t.segments > 0 LEFT JOIN films f USING (film_id)
+SELECT tracks.film_id, films.title AS film, outcomes.item AS track_id, tracks.title, tracks.url, outcomes.reason,
+    outcomes.message, outcomes.recorded_at AS asked_at, outcomes.retry_at AS asked_again_at, versions
+FROM outcomes JOIN tracks ON tracks.track_id = outcomes.item AND tracks.segments > 0
+LEFT JOIN films USING (film_id)
 LEFT JOIN (
     SELECT track_id, list(DISTINCT dataset_version ORDER BY dataset_version) AS versions
     FROM dataset_tracks GROUP BY track_id
 ) USING (track_id)
-WHERE o.stage = 'availability' AND o.status = 'failed' ORDER BY t.film_id, track_id
+WHERE outcomes.stage = 'availability' AND outcomes.status = 'failed' ORDER BY tracks.film_id, track_id
 """
 
 _VERSION_HISTORY = """
@@ -98,15 +100,15 @@ WITH runs AS (
     FROM flow_runs WHERE state <> 'running'
 ), counted AS (
     SELECT flow, flow_run_id, fullkey[3:] AS name, atom::DOUBLE AS value
-    FROM runs, json_tree(runs.summary) AS found WHERE found.type IN ('UBIGINT', 'BIGINT', 'DOUBLE')
+    FROM runs, json_tree(runs.summary) AS entry WHERE entry.type IN ('UBIGINT', 'BIGINT', 'DOUBLE')
 )
-SELECT runs.flow, runs.flow_run_id, runs.recorded_at, runs.state, names.name, coalesce(here.value, 0) AS this_run,
-    CASE WHEN runs.previous IS NOT NULL THEN coalesce(earlier.value, 0) END AS run_before,
-    coalesce(here.value, 0) - CASE WHEN runs.previous IS NOT NULL THEN coalesce(earlier.value, 0) END AS more
+SELECT runs.flow, runs.flow_run_id, runs.recorded_at, runs.state, names.name, coalesce(this.value, 0) AS this_run,
+    CASE WHEN runs.previous IS NOT NULL THEN coalesce(before.value, 0) END AS run_before,
+    coalesce(this.value, 0) - CASE WHEN runs.previous IS NOT NULL THEN coalesce(before.value, 0) END AS more
 FROM runs JOIN (SELECT DISTINCT flow, name FROM counted) AS names USING (flow)
-LEFT JOIN counted AS here ON here.flow_run_id = runs.flow_run_id AND here.name = names.name
-LEFT JOIN counted AS earlier ON earlier.flow_run_id = runs.previous AND earlier.name = names.name
-WHERE here.value IS NOT NULL OR earlier.value IS NOT NULL
+LEFT JOIN counted AS this ON this.flow_run_id = runs.flow_run_id AND this.name = names.name
+LEFT JOIN counted AS before ON before.flow_run_id = runs.previous AND before.name = names.name
+WHERE this.value IS NOT NULL OR before.value IS NOT NULL
 ORDER BY runs.recorded_at DESC, names.name
 """
 
@@ -136,4 +138,4 @@ STATUS_VIEWS: dict[str, str] = {
     "run_counts": _RUN_COUNTS,
     "refreshes": _REFRESHES,
 }
-"""View -> SELECT over the lake's tables, in an order in which each one's sources come before it."""
+"""View -> SELECT over the lake's tables, ordered so that the views it selects from come first."""

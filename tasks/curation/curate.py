@@ -64,7 +64,7 @@ def curate(lake: Lake, settings: CurationSettings, run_id: str, *, charts: bool 
         version = datasets.name_of(content)
         is_new = not datasets.exists(lake, version)
         if is_new:
-            with datasets.being_written(lake, version):
+            with datasets.exclusive_access(lake, version):
                 _write(lake, version, connection, snapshot, settings, charts=charts)
     previous = datasets.make_current(lake, version, run_id)
     return Curation(version, is_new, previous, datasets.read_manifest(lake, version))

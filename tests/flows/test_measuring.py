@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from needledrop.report.page import write_report
-from storage.metrics import records as metrics
+from storage.metrics.database import connect_metrics
 from storage.tables import tables
 
 
 def test_training_ends_with_controls_intervals_and_differences(walked_lake: str) -> None:
-    with metrics.connect_metrics(tables.open_tables(walked_lake)) as connection:
+    with connect_metrics(tables.open_tables(walked_lake)) as connection:
         rows = connection.execute("SELECT system, r_at_10_low FROM leaderboard WHERE source IN ('trained', 'control')")
         bounds = dict(rows.fetchall())
         compared = {name for (name,) in connection.execute("SELECT DISTINCT system FROM comparisons").fetchall()}

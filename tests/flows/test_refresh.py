@@ -15,7 +15,7 @@ from needledrop.cli.main import run
 from storage.coordination.leases import leased
 from storage.datasets import versions as datasets
 from storage.lake.lake import Lake
-from storage.metrics import records as metrics
+from storage.metrics.database import connect_metrics
 from storage.tables import tables
 from storage.tables.schemas import FILMS, FLOW_RUNS, TRACKS, Table
 from storage.verify import verify
@@ -28,7 +28,7 @@ def _files(root: str) -> set[str]:
 
 def test_the_road_ends_in_ranks_for_every_test_track(walk: Any, walked_lake: str) -> None:
     lake = tables.open_tables(walked_lake)
-    with metrics.connect_metrics(lake, read_only=True) as connection:
+    with connect_metrics(lake, read_only=True) as connection:
         ranked = connection.execute("SELECT count(DISTINCT track_id) FROM ranks").fetchone()
         wanted = connection.execute("SELECT count(DISTINCT track_id) FROM segments WHERE split = 'test'").fetchone()
     assert ranked == wanted
@@ -46,7 +46,7 @@ def test_a_second_run_changes_no_file(walk: Any, walked_lake: str) -> None:
 
 def test_every_page_and_every_recording_ends_somewhere(walked_lake: str, walk: Any) -> None:
     lake = tables.open_tables(walked_lake)
-    with metrics.connect_metrics(lake, read_only=True) as connection:
+    with connect_metrics(lake, read_only=True) as connection:
         lost = connection.execute(
             "SELECT count(*) FROM films WHERE film_id NOT IN (SELECT item FROM outcomes WHERE stage = 'film')"
         ).fetchone()

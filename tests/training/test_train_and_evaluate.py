@@ -11,7 +11,7 @@ import torch
 from flows.train_and_evaluate import train_and_evaluate
 from storage.errors import InputError
 from storage.lake.lake import Lake
-from storage.metrics.records import connect_metrics
+from storage.metrics.database import connect_metrics
 from storage.tables.tables import open_tables
 from training.data.splits import newest_version
 from training.experiments import load_data

@@ -22,7 +22,8 @@ import numpy as np
 import pyarrow as pa
 
 from storage.lake.lake import Lake
-from storage.metrics.records import Run, connect_metrics, record_measured, refresh_views
+from storage.metrics.database import connect_metrics, refresh_views
+from storage.metrics.records import Run, record_results
 from training.data.text import tag_words
 from training.evaluation.embedding_files import (
     FILMS_FILE,
@@ -89,7 +90,7 @@ def record_baselines(lake: Lake, dataset_version: str) -> None:
             if (system, PRESET, seed) not in held_out.recorded
         ]
         ranked = (*new, *_rank_with_queries(lake, held_out))
-        record_measured(lake, [_run_and_ranks(held_out, key, ranks) for key, ranks in ranked])
+        record_results(lake, [_run_and_ranks(held_out, key, ranks) for key, ranks in ranked])
 
 
 def random_order(held_out: HeldOut, seed: int) -> Ranks:

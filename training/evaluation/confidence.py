@@ -22,8 +22,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from storage.lake.lake import Lake
-from storage.metrics.records import connect_metrics, record_comparisons, record_intervals, refresh_views
-from storage.metrics.schema import RECALL_AT
+from storage.metrics.database import connect_metrics, refresh_views
+from storage.metrics.leaderboard_views import RECALL_AT
+from storage.metrics.records import record_comparisons, record_intervals
 from training.evaluation.baselines import PRESET
 
 DRAWS = 2000

@@ -17,7 +17,7 @@ from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.mels.reader import MelReader
 from storage.mels.settings import MelSettings
-from storage.metrics.records import connect_metrics
+from storage.metrics.database import connect_metrics
 from storage.records.takedown_list import taken_down_tracks
 from storage.views.lake_views import define_lake_views
 from training.config import SYSTEMS, Job, System

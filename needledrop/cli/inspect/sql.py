@@ -70,7 +70,7 @@ def answer(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 def ask(lake: Lake, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
     """The columns and rows that answer a query. Raises `InputError` with DuckDB's own words for a wrong one."""
-    from storage.metrics.records import connect_metrics
+    from storage.metrics.database import connect_metrics
     from storage.views.lake_views import define_lake_views, define_mel_view
 
     with connect_metrics(lake) as connection:
@@ -84,7 +84,7 @@ def ask(lake: Lake, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
             except duckdb.Error:
                 if "mels" not in query or damaged:
                     raise
-                damaged = define_mel_view(connection, lake, temporary=True, only_whole=True)
+                damaged = define_mel_view(connection, lake, temporary=True, only_intact=True)
                 answered = _run(connection, query)
         except duckdb.Error as error:
             raise InputError(f"This query cannot be answered: {error}") from error

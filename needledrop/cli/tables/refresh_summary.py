@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from storage.lake.lake import Lake
-from storage.metrics.schema import RECALL_AT
+from storage.metrics.leaderboard_views import RECALL_AT
 
 QUERIES = (
     "SELECT * FROM leaderboard",
@@ -20,14 +20,14 @@ QUERIES = (
 
 def print_summary(root: str, result: dict[str, Any]) -> None:
     """Print what a refresh did and the state of the lake; `result` is what the flow `refresh` returned."""
-    from storage.metrics import records as metrics
+    from storage.metrics.database import connect_metrics, refresh_views
     from storage.tables import tables
 
     console = Console()
     lake = tables.open_tables(root)
-    metrics.refresh_views(lake)
+    refresh_views(lake)
     console.print(_steps(result))
-    with metrics.connect_metrics(lake, read_only=True) as connection:
+    with connect_metrics(lake, read_only=True) as connection:
         console.print(_left_out(connection))
         console.print(_retrieval(connection, result["dataset"]["version"]))
     _print_files(console, lake)

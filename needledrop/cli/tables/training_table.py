@@ -14,7 +14,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from storage.metrics.records import connect_metrics
+from storage.metrics.database import connect_metrics
 from storage.tables import tables
 
 Row = dict[str, Any]

@@ -52,7 +52,7 @@ def plan(lake: Lake, client: Wikipedia, years: Sequence[int], titles: Sequence[s
         asked = {**films_of_years(client, years), **asked}
     known = {page.page_id: page for page in known_pages(lake, site.wiki).values()}
     changes = find_changes(client, known, asked, last_run(lake, site.wiki), site.time)
-    settled = outcomes.settled(lake, Stage.FILM)
+    settled = outcomes.not_due(lake, Stage.FILM)
     due = (i for i in dict.fromkeys(changes.fetch) if i in known or film_id(site.wiki, i) not in settled)
     due_now = tuple(due)
     fetch = due_now[:limit]

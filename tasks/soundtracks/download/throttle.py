@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from storage.coordination.breakers import Breaker, Pause, note_success, note_suspect, open_breaker, read_breaker
+from storage.coordination.breakers import Breaker, Pause, note_failure, note_success, open_breaker, read_breaker
 from storage.coordination.budgets import Budget
 from storage.coordination.leases import Lease, acquire_lease
 from storage.errors import LakeError, SourcePaused
@@ -61,7 +61,7 @@ class SourceThrottle:
 
     def succeeded(self) -> None:
         """A call brought what it should: an open breaker closes, suspects are forgotten."""
-        if self._breaker.state == "open" or self._breaker.suspects:
+        if self._breaker.state == "open" or self._breaker.consecutive_failures:
             note_success(self.lake, self.source, self.run_id)
             self._breaker = Breaker(self.source)
         self._end_canary()
@@ -73,7 +73,7 @@ class SourceThrottle:
         if failure.action is Action.PAUSE:
             raise self._open(failure.reason, failure)
         if failure.is_suspect and (
-            note_suspect(self.lake, self.source, media_id, self.run_id) or self._breaker.state == "open"
+            note_failure(self.lake, self.source, media_id, self.run_id) or self._breaker.state == "open"
         ):
             raise self._open("outdated_extractor", failure)
         if not failure.is_suspect:

@@ -19,7 +19,7 @@ from storage.coordination.leases import leased
 from storage.errors import ItemError, Retry, SourcePaused
 from storage.lake.lake import Lake
 from storage.records import outcomes
-from storage.records.outcomes import LATER, Outcome, Stage, Status
+from storage.records.outcomes import RETRY_LATER_AFTER, Outcome, Stage, Status
 from storage.records.takedown_list import read_takedowns
 from storage.tables import tables
 from storage.tables.schemas import OUTCOMES, TRACKS
@@ -35,7 +35,7 @@ DOUBTFUL = frozenset(
 )
 """Answers that a block or a bad day gives too."""
 DOUBTS_UNTIL_DEAD = 3
-"""So many doubtful answers in a row, each at least `LATER` after the one before, and no other in between."""
+"""Consecutive doubtful answers, each at least `RETRY_LATER_AFTER` after the one before, that mean a dead recording."""
 HOST_REASONS = frozenset({"dns", "tls"})
 """Pauses that, for an address which a person listed, mean its host and not this machine's network."""
 ANSWERS_A_COMMIT = 20
@@ -125,7 +125,7 @@ class Rechecker:
 def answered(track: DueTrack, error: ItemError | None, days: int, seconds: float | None = None) -> Outcome:
     """What an answer means: there, dead, or not told; and when to ask again."""
     now = datetime.now(UTC)
-    in_time, soon = now + timedelta(days=days), now + LATER
+    in_time, soon = now + timedelta(days=days), now + RETRY_LATER_AFTER
     if error is None:
         return Outcome(Stage.AVAILABILITY, track.track_id, Status.OK, "ok", Retry.LATER, in_time, seconds=seconds)
     status, reason, message, retry_at = Status.FAILED, error.reason, str(error), in_time

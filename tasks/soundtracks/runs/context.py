@@ -10,7 +10,7 @@ from sys import intern
 
 from storage.errors import SourcePaused
 from storage.lake.lake import Lake
-from storage.records.outcomes import Stage, from_error
+from storage.records.outcomes import Stage, from_error, record_new
 from storage.records.reviews import read_reviews
 from storage.records.takedown_list import read_takedowns
 from storage.tables import tables
@@ -21,7 +21,6 @@ from tasks.soundtracks.download.throttle import SourceThrottle
 from tasks.soundtracks.download.ytdlp import Pace, YtDlpClient
 from tasks.soundtracks.matching.film_index import read_film_index
 from tasks.soundtracks.matching.matcher import Matcher
-from tasks.soundtracks.runs.reconcile import record_changes
 from tasks.soundtracks.runs.settings import SoundtrackSettings
 from tasks.soundtracks.sources.base import PreassignedSource, Source
 from tasks.soundtracks.sources.music_folder import MusicSource, read_music
@@ -99,7 +98,7 @@ def _open_urls(supply: Supply, stack: ExitStack, run_id: str) -> Source:
     except SourcePaused as pause:
         supply.paused, candidates, failed = pause, [], []
     outcomes = [from_error(Stage.TRACK, item, error) for item, error in failed]
-    record_changes(supply.lake, outcomes, run_id)
+    record_new(supply.lake, outcomes, run_id)
     cc_only = supply.settings.creative_commons_only
     return UrlSource(candidates, supply.matcher, downloader, creative_commons_only=cc_only)
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 from storage.coordination.leases import forget_leases
 from storage.errors import ItemError, Retry
 from storage.lake.lake import Lake
-from storage.records.outcomes import Outcome, Stage, Status, attempts, from_error, settled
+from storage.records.outcomes import Outcome, Stage, Status, attempts, from_error, not_due, record_new
 from storage.tables import tables
 from storage.tables.schemas import OUTCOMES, TRACKS
 from tasks.soundtracks.download.staging import clean_staging
@@ -24,7 +24,7 @@ from tasks.soundtracks.matching.rule import RULE_VERSION
 from tasks.soundtracks.matching.selection import with_decision
 from tasks.soundtracks.models import Decision, Film, Judged, track_row
 from tasks.soundtracks.runs.context import Supply
-from tasks.soundtracks.runs.reconcile import done_films, record_changes
+from tasks.soundtracks.runs.reconcile import done_films
 from tasks.soundtracks.sources.base import PreassignedSource
 
 
@@ -61,8 +61,8 @@ def plan(lake: Lake, supply: Supply, run_id: str) -> Plan:
     forget_leases(lake, done)
     clean_staging(lake, done, keep_audio=supply.settings.keep_audio)
     lost = _lost_items(lake, done)
-    tracks_settled = frozenset(settled(lake, Stage.TRACK, done_films=done)) - again - lost
-    films_settled = settled(lake, Stage.SOUNDTRACK, done_films=done) - again - lost
+    tracks_settled = frozenset(not_due(lake, Stage.TRACK, done_films=done)) - again - lost
+    films_settled = not_due(lake, Stage.SOUNDTRACK, done_films=done) - again - lost
     approved = {film_id for (film_id, _track), is_match in matcher.reviews.items() if is_match}
     wanted_again = {item.split("/")[0] for item in again}
     films, quiet = [], []
@@ -92,7 +92,7 @@ def _reopened(lake: Lake, supply: Supply, done: Mapping[str, str], again: frozen
     if not approved and not again:
         return []
     # What a person said yes to and then failed for good stays so.
-    failed = settled(lake, Stage.TRACK, among=approved) - again
+    failed = not_due(lake, Stage.TRACK, among=approved) - again
     items = again if supply.settings.retry_reasons else again | (approved - failed)
     wanted: dict[str, list[dict[str, Any]]] = {}
     for row in _rows_of(lake, items):
@@ -160,7 +160,7 @@ def _record_resting(
         for source in assigned
         for candidate, error in source.unmatched
     ]
-    record_changes(lake, [*quiet, *unmatched], run_id)
+    record_new(lake, [*quiet, *unmatched], run_id)
     rows = []
     every = [one for source in assigned for film_id in sorted(source.by_film) for one in source.by_film[film_id]]
     resting = [judged for judged in every if judged.film_id not in working]

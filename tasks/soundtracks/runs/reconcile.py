@@ -6,8 +6,6 @@ shard still carries them, and the next run writes them down.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -64,16 +62,3 @@ def _recovered(row: dict[str, Any]) -> Outcome | None:
 
 def _writable(row: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in row.items() if key != "run_id"}
-
-
-def record_changes(lake: Lake, ended: Sequence[Outcome], run_id: str) -> None:
-    """Record outcomes that say something new: an item that is skipped for the same reason again adds no row."""
-    if not ended:
-        return
-    with tables.connect(lake) as connection:
-        connection.register("items", pa.table({"item": pa.array([one.item for one in ended], pa.string())}))
-        query = f"SELECT stage, item, reason FROM {tables.latest_sql(lake, OUTCOMES, 'item IN (FROM items)')}"
-        known = set(connection.execute(query).fetchall())
-    new = [replace(one, seconds=None) for one in ended if (str(one.stage), one.item, one.reason) not in known]
-    if new:
-        outcomes.record(lake, new, run_id)

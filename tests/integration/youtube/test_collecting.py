@@ -219,7 +219,7 @@ def test_five_different_videos_without_formats_mean_an_outdated_extractor(
     paused = collect().paused
     assert paused.reason == "outdated_extractor"
     breaker = read_breaker(lake, "youtube")
-    assert len(breaker.suspects) == 5
+    assert len(breaker.consecutive_failures) == 5
     assert breaker.is_open(breaker.tool_version)
     assert not breaker.is_open("a newer one")
 

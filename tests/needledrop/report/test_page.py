@@ -23,7 +23,7 @@ from needledrop.report.queries import Report
 from needledrop.report.sections import histograms_section
 from storage.errors import InputError
 from storage.lake.lake import Lake
-from storage.metrics.records import connect_metrics
+from storage.metrics.database import connect_metrics
 from storage.records.takedown_list import record_takedown
 from storage.tables.tables import open_tables
 

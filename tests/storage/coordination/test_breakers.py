@@ -1,4 +1,4 @@
-"""A source that asks for a pause gets it, from every run and worker."""
+"""A source that asks for a pause is not called by any run or worker until it ends."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from storage.coordination.breakers import (
-    SUSPECTS_TO_OPEN,
+    FAILURES_TO_OPEN,
     Pause,
+    note_failure,
     note_success,
-    note_suspect,
     open_breaker,
     read_breaker,
 )
@@ -27,25 +27,25 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def opened(lake: Lake, asked_for: timedelta | None = None) -> timedelta:
-    before = datetime.now(UTC)
+    start = datetime.now(UTC)
     breaker = open_breaker(lake, "youtube", Pause("bot", "x", 6 * HOUR, 20 * HOUR, asked_for), "1", "run")
-    return breaker.until - before
+    return breaker.until - start
 
 
 def test_a_source_that_never_paused_is_closed(lake: Lake) -> None:
     assert not read_breaker(lake, "youtube").is_open("1")
 
 
-def test_each_pause_in_a_row_is_twice_as_long_up_to_a_limit(lake: Lake) -> None:
+def test_each_consecutive_pause_is_twice_as_long_up_to_a_limit(lake: Lake) -> None:
     hours = [round(opened(lake) / HOUR) for _ in range(4)]
     assert hours == [6, 12, 20, 20]
 
 
-def test_a_wait_that_the_source_asks_for_is_honoured(lake: Lake) -> None:
+def test_a_wait_that_the_source_asks_for_is_used(lake: Lake) -> None:
     assert round(opened(lake, timedelta(minutes=7)) / timedelta(minutes=1)) == 7
 
 
-def test_a_success_closes_it_and_starts_over(lake: Lake) -> None:
+def test_a_success_closes_the_breaker_and_resets_the_pause(lake: Lake) -> None:
     opened(lake)
     opened(lake)
     note_success(lake, "youtube", "run")
@@ -53,11 +53,11 @@ def test_a_success_closes_it_and_starts_over(lake: Lake) -> None:
     assert round(opened(lake) / HOUR) == 6
 
 
-def test_other_sources_go_on(lake: Lake) -> None:
+def test_a_pause_concerns_one_source_only(lake: Lake) -> None:
     opened(lake)
     assert not read_breaker(lake, "url_list").is_open("1")
 
 
-def test_enough_different_suspects_are_counted_across_runs(lake: Lake) -> None:
-    seen = [note_suspect(lake, "youtube", name, f"run-{name}") for name in "aabcde"]
-    assert seen == [False] * SUSPECTS_TO_OPEN + [True]
+def test_failures_of_different_media_are_counted_across_runs(lake: Lake) -> None:
+    is_enough = [note_failure(lake, "youtube", name, f"run-{name}") for name in "aabcde"]
+    assert is_enough == [False] * FAILURES_TO_OPEN + [True]

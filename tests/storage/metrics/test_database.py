@@ -10,7 +10,8 @@ import pytest
 
 from storage.errors import LakeError
 from storage.metrics import database as metrics_file
-from storage.metrics.records import Run, connect_metrics, metrics_path, record_run, refresh_views
+from storage.metrics.database import connect_metrics, metrics_path, refresh_views
+from storage.metrics.records import Run, record_run
 from storage.tables.schemas import FILMS
 from storage.tables.tables import append, open_tables
 
@@ -82,7 +83,7 @@ def test_a_writer_waits_for_another_to_let_go(tmp_path, holder):
 
 def test_a_file_that_is_never_let_go_is_an_error_that_says_so(tmp_path, holder, monkeypatch):
     lake = open_tables(str(tmp_path))
-    monkeypatch.setattr(metrics_file, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(metrics_file, "LOCK_TIMEOUT_SECONDS", 0.3)
     holder(lake, 60)
     with pytest.raises(LakeError, match="Another process keeps"):
         record_run(lake, RUN)
@@ -104,7 +105,7 @@ def test_a_writer_in_one_thread_waits_for_a_reader_in_another(tmp_path):
     lake = open_tables(str(tmp_path))
     record_run(lake, RUN)
     with connect_metrics(lake) as reader, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(metrics_file, "PATIENCE_SECONDS", 0.1)
+        patch.setattr(metrics_file, "LOCK_TIMEOUT_SECONDS", 0.1)
         with pytest.raises(LakeError, match="close it"):
             record_run(lake, RUN)
         assert reader.execute("SELECT count(*) FROM runs").fetchall() == [(1,)]

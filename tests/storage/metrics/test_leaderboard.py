@@ -10,16 +10,8 @@ import pyarrow as pa
 import pytest
 
 from storage.errors import LakeError
-from storage.metrics.records import (
-    RANKS_SCHEMA,
-    Epoch,
-    Run,
-    connect_metrics,
-    metrics_path,
-    record_epoch,
-    record_ranks,
-    record_run,
-)
+from storage.metrics.database import connect_metrics, metrics_path
+from storage.metrics.records import RANKS_SCHEMA, Epoch, Run, record_epoch, record_ranks, record_run
 from storage.metrics.schema import MIGRATIONS
 from storage.tables.tables import open_tables
 

@@ -34,18 +34,18 @@ def test_one_item_of_two_stages_is_two_things(lake):
 @pytest.mark.parametrize(("retry", "is_settled"), [(Retry.NEVER, True), (Retry.LATER, True), (Retry.SOON, False)])
 def test_what_is_settled_needs_no_work_now(lake, retry, is_settled):
     outcomes.record(lake, [failed("a", retry)], "run")
-    assert ("a" in outcomes.settled(lake, Stage.TRACK)) == is_settled
+    assert ("a" in outcomes.not_due(lake, Stage.TRACK)) == is_settled
 
 
 def test_what_failed_for_now_is_due_when_its_time_has_come(lake):
     outcomes.record(lake, [failed("a", Retry.LATER)], "run")
-    assert outcomes.settled(lake, Stage.TRACK, datetime.now(UTC) + timedelta(days=1)) == set()
+    assert outcomes.not_due(lake, Stage.TRACK, datetime.now(UTC) + timedelta(days=1)) == set()
 
 
 def test_a_success_after_a_failure_counts(lake):
     outcomes.record(lake, [failed("a", Retry.SOON)], "run")
     outcomes.record(lake, [outcomes.ok(Stage.TRACK, "a")], "run")
-    assert outcomes.settled(lake, Stage.TRACK) == {"a"}
+    assert outcomes.not_due(lake, Stage.TRACK) == {"a"}
 
 
 def test_a_reason_that_is_not_on_the_list_is_refused():
@@ -61,6 +61,6 @@ def test_nothing_to_record_writes_nothing(lake):
 
 def test_the_items_of_films_that_are_done_are_not_asked_about(lake):
     outcomes.record(lake, [failed("f-1/a", Retry.NEVER), failed("f-2/b", Retry.NEVER), failed("c", Retry.NEVER)], "run")
-    assert outcomes.settled(lake, Stage.TRACK, done_films=["f-1"]) == {"f-2/b", "c"}
-    assert outcomes.settled(lake, Stage.TRACK, among=["f-1/a", "new"]) == {"f-1/a"}
+    assert outcomes.not_due(lake, Stage.TRACK, done_films=["f-1"]) == {"f-2/b", "c"}
+    assert outcomes.not_due(lake, Stage.TRACK, among=["f-1/a", "new"]) == {"f-1/a"}
     assert outcomes.attempts(lake, [Stage.TRACK], ["f-1"]) == {("track", "f-2/b"): 1, ("track", "c"): 1}

@@ -12,7 +12,7 @@ from storage.datasets import versions as datasets
 from storage.mels.layout import shard_path
 from storage.mels.settings import MelSettings
 from storage.mels.writer import TrackMels, write_shard
-from storage.metrics.records import connect_metrics, refresh_views
+from storage.metrics.database import connect_metrics, refresh_views
 from storage.tables.schemas import FILMS, THUMBNAILS
 from storage.tables.tables import append, open_tables
 from storage.views.status import read_status

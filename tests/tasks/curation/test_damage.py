@@ -9,8 +9,8 @@ import pytest
 from storage.datasets import versions as datasets
 from storage.errors import LakeError
 from storage.mels.rewrite import blank_track
-from storage.metrics.database import FILE
-from storage.metrics.records import connect_metrics, record_ranks
+from storage.metrics.database import FILE, connect_metrics
+from storage.metrics.records import record_ranks
 from storage.tables import tables
 from storage.tables.parts import MERGE_AT, replaced_by
 from storage.tables.schemas import REVIEWS, TRACKS

@@ -2,11 +2,13 @@
 
 import pytest
 
+from storage import retention
 from storage.datasets import diff as dataset_changes
 from storage.datasets import versions as datasets
 from storage.datasets.diff import Change
 from storage.errors import InputError
 from storage.metrics import records as metrics
+from storage.metrics.database import connect_metrics, refresh_views
 from storage.metrics.records import Run
 from storage.tables import tables
 from storage.tables.schemas import FILMS
@@ -53,7 +55,7 @@ def test_the_way_back_is_the_opposite(two_versions):
 
 def test_a_version_that_nothing_needs_is_deleted_whole(two_versions):
     lake, old, new = two_versions
-    dataset_changes.delete(lake, old)
+    retention.delete(lake, old)
     assert datasets.names(lake) == [new]
     assert lake.list("datasets", old) == []
 
@@ -61,14 +63,14 @@ def test_a_version_that_nothing_needs_is_deleted_whole(two_versions):
 def test_the_current_version_stays(two_versions):
     lake, _, new = two_versions
     with pytest.raises(InputError, match="it is the current version"):
-        dataset_changes.delete(lake, new)
+        retention.delete(lake, new)
 
 
 def test_a_version_that_a_run_was_trained_on_stays(two_versions):
     lake, old, _ = two_versions
     metrics.record_run(lake, Run("run", "All", "small", 0, old, "trained"))
     with pytest.raises(InputError, match="1 training run"):
-        dataset_changes.delete(lake, old)
+        retention.delete(lake, old)
 
 
 def test_a_version_that_is_not_there_is_refused_with_those_that_are(two_versions):
@@ -79,8 +81,8 @@ def test_a_version_that_is_not_there_is_refused_with_those_that_are(two_versions
 
 def test_the_history_of_versions_is_a_view(two_versions):
     lake, old, new = two_versions
-    metrics.refresh_views(lake)
-    with metrics.connect_metrics(lake) as connection:
+    refresh_views(lake)
+    with connect_metrics(lake) as connection:
         rows = connection.execute("SELECT version, previous, films_more FROM version_history").fetchall()
     assert rows == [(old, None, None), (new, old, 0)]
     assert tables.latest(lake, FILMS).num_rows == 13

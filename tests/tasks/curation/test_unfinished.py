@@ -61,7 +61,7 @@ def test_two_curations_of_one_version_do_not_write_it_at_once(small_lake):
     version = curate(lake, DEFAULT, "run", charts=False).version
     lake.remove("datasets", version)
     with (
-        datasets.being_written(lake, version),
+        datasets.exclusive_access(lake, version),
         pytest.raises(LakeError, match="wait until it ends"),
     ):
         curate(lake, DEFAULT, "other", charts=False)

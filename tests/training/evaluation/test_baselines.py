@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from storage.lake.lake import Lake
-from storage.metrics.records import Run, connect_metrics, record_run
+from storage.metrics.database import connect_metrics
+from storage.metrics.records import Run, record_run
 from storage.tables.tables import open_tables
 from training.evaluation.baselines import (
     HeldOut,

@@ -11,7 +11,7 @@ import torch
 
 from storage.errors import InputError, LakeError, NeedledropError
 from storage.lake.lake import Lake
-from storage.metrics.records import connect_metrics
+from storage.metrics.database import connect_metrics
 from storage.tables.tables import open_tables
 from training.config import SYSTEMS, Settings
 from training.data.batches import FilmInputs

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from needledrop.cli import search as command
 from storage.errors import InputError
 from storage.lake.lake import Lake
-from storage.metrics import records as metrics
+from storage.metrics.database import refresh_views
 from storage.records.takedown_list import record_takedown
 from storage.tables import tables
 from storage.tables.schemas import TRACKS
@@ -61,7 +61,7 @@ def test_a_run_is_chosen_that_needs_only_what_is_given(trained: Lake) -> None:
 
 
 def test_a_lake_can_be_searched_after_it_was_moved(trained: Lake, machine: Machine, tmp_path: Path) -> None:
-    metrics.refresh_views(trained)
+    refresh_views(trained)
     query = FilmQuery(plot=("A chase.",))
     before = search(trained, choose_run(trained, query), query, 3, machine)
     moved = open_existing(str(Path(trained.root).rename(tmp_path / "moved")))

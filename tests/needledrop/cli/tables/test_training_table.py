@@ -8,7 +8,7 @@ from rich.console import Console
 
 from needledrop.cli.tables.training_table import leaderboard_rows, training_table
 from storage.lake.lake import Lake
-from storage.metrics.records import connect_metrics
+from storage.metrics.database import connect_metrics
 
 
 @pytest.fixture
