@@ -24,10 +24,9 @@ from tasks.films.dump.new_pages import PAGES_PER_BATCH, export_size_bytes, new_p
 from tasks.films.images.collect import wanted_pictures
 from tasks.films.images.thumbnails import ImageFolder
 from tasks.films.wiki.articles import Site
-from tasks.films.wiki.client import Wikipedia
+from tasks.films.wiki.client import Wikipedia, user_agent
 from tasks.films.wiki.concurrency import turn
 from tasks.films.wiki.plan import FLOW, plan
-from tasks.films.wiki.rate_limit import user_agent
 from tasks.progress import Bars, bars
 
 PICTURES_PER_BATCH = 100

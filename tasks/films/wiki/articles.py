@@ -1,7 +1,7 @@
-"""What is asked of a wiki about its articles, and how its answers become pages.
+"""Fetch articles from a wiki: text with categories and image, or only revisions, categories, or ids of titles.
 
-Fifty ids a query, which is what a wiki lets anybody ask. Text is asked for only where it is wanted: the
-state of a page (its last revision, whether it still is there) and its categories come without it.
+Fifty pages per query, which a wiki allows every client. Text is requested only where it is needed: whether a page
+exists, its last revision and its categories can be queried without it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from tasks.films.wiki.client import Answer, Wikipedia, merge_pages
 
 IDS_PER_QUERY = 50
 THUMBNAIL_PIXELS = 480
-"""The box a picture is asked to fit: a poster of 2:3 then comes 330 wide, a landscape still 480, both over 224."""
+"""The box that images must fit: a 2:3 poster is then 330 pixels wide, a landscape still 480; both exceed 224."""
 _WIKIMEDIA = ("wikipedia.org", "wikimedia.org")
 _WIKIMEDIA_FILES = frozenset({"upload.wikimedia.org", "thumb.wikimedia.org"})
 _CATEGORIES = {"cllimit": "max", "clshow": "!hidden"}
@@ -25,7 +25,7 @@ _CATEGORIES = {"cllimit": "max", "clshow": "!hidden"}
 
 @dataclass(frozen=True)
 class Site:
-    """A wiki as it describes itself. `file_hosts` are where its pictures may come from."""
+    """A wiki as its API describes it; `file_hosts` are the hosts that its images may be downloaded from."""
 
     wiki: str
     base_url: str
@@ -36,7 +36,7 @@ class Site:
 
 @dataclass(frozen=True)
 class PageState:
-    """A page without its text: enough to know whether anything changed."""
+    """A page without its text: enough to see whether anything changed."""
 
     page_id: int
     title: str
@@ -46,11 +46,11 @@ class PageState:
 
 
 def describe_site(client: Wikipedia) -> Site:
-    """Ask a wiki for its name, its clock and the licence of its text. Raises `InputError` if it is none."""
-    answer = client.ask(action="query", meta="siteinfo", siprop="general|rightsinfo").get("query") or {}
+    """Return a wiki's name, clock, licence and file hosts. Raises `InputError` if the address is no wiki's."""
+    answer = client.call(action="query", meta="siteinfo", siprop="general|rightsinfo").get("query") or {}
     general, rights = answer.get("general"), answer.get("rightsinfo") or {}
     if not general:
-        raise InputError(f"{client.api_url} does not say what wiki it is; check the address")
+        raise InputError(f"{client.api_url} does not describe a wiki; check the address")
     base_url = general.get("base") or client.api_url
     hosts = {urlsplit(client.api_url).netloc.lower(), urlsplit(base_url).netloc.lower()}
     if any(host.endswith(_WIKIMEDIA) for host in hosts):
@@ -65,9 +65,9 @@ def describe_site(client: Wikipedia) -> Site:
 
 
 def page_states(client: Wikipedia, page_ids: Sequence[int]) -> dict[int, PageState]:
-    """The state of each page that is still there, by page id."""
+    """Return the state of each page that still exists, by page id."""
     states = {}
-    for ids in _fifties(page_ids):
+    for ids in _id_batches(page_ids):
         merged = merge_pages(list(client.query(prop="info", pageids=ids)))
         for page_id, page in merged.items():
             if not page.get("missing"):
@@ -76,24 +76,24 @@ def page_states(client: Wikipedia, page_ids: Sequence[int]) -> dict[int, PageSta
 
 
 def titles_to_ids(client: Wikipedia, titles: Sequence[str]) -> dict[str, int | None]:
-    """The page that each title leads to, over normalisation and redirects; None where there is no article."""
-    found: dict[str, int | None] = {}
+    """Return the page id of each title, following normalisation and redirects; None where there is no article."""
+    page_ids: dict[str, int | None] = {}
     for start in range(0, len(titles), IDS_PER_QUERY):
-        asked = titles[start : start + IDS_PER_QUERY]
+        batch = titles[start : start + IDS_PER_QUERY]
         steps: dict[str, str] = {}
         ids: dict[str, int] = {}
-        for part in client.query(prop="info", titles="|".join(asked), redirects=1):
+        for part in client.query(prop="info", titles="|".join(batch), redirects=1):
             query = part.get("query") or {}
             for step in [*query.get("normalized", []), *query.get("converted", []), *query.get("redirects", [])]:
                 steps[_decoded(step)] = step["to"]
             ids |= {p["title"]: p["pageid"] for p in query.get("pages", []) if p.get("pageid") and p.get("ns") == 0}
-        found |= {title: ids.get(_followed(title, steps)) for title in asked}
-    return found
+        page_ids |= {title: ids.get(_followed(title, steps)) for title in batch}
+    return page_ids
 
 
 def fetch_articles(client: Wikipedia, site: Site, page_ids: Sequence[int]) -> Iterator[Page]:
-    """The newest revision of each page that is there, with categories and picture."""
-    for ids in _fifties(page_ids):
+    """Yield the newest revision of each page that exists, with categories and image."""
+    for ids in _id_batches(page_ids):
         parts = client.query(
             prop="revisions|categories|pageimages|pageprops|info",
             pageids=ids,
@@ -103,24 +103,24 @@ def fetch_articles(client: Wikipedia, site: Site, page_ids: Sequence[int]) -> It
             piprop="thumbnail|original|name",
             pithumbsize=THUMBNAIL_PIXELS,
             pilimit=IDS_PER_QUERY,
-            pilicense="any",  # posters are not free, and the default leaves them out
+            pilicense="any",  # posters are not free; by default they are left out
             ppprop="page_image_free",
         )
         for page in merge_pages(list(parts)).values():
-            if "content" in _slot(page):  # a hidden revision has none
+            if "content" in _slot(page):  # a hidden revision has no content
                 yield _page(site, page)
 
 
 def fetch_categories(client: Wikipedia, page_ids: Sequence[int]) -> dict[int, tuple[str, ...]]:
-    """The categories of each page, without its text."""
+    """Return the categories of each page that exists, by page id."""
     names: dict[int, tuple[str, ...]] = {}
-    for ids in _fifties(page_ids):
+    for ids in _id_batches(page_ids):
         merged = merge_pages(list(client.query(prop="categories", pageids=ids, **_CATEGORIES)))
         names |= {page_id: _category_names(page) for page_id, page in merged.items() if not page.get("missing")}
     return names
 
 
-def _fifties(page_ids: Sequence[int]) -> Iterator[str]:
+def _id_batches(page_ids: Sequence[int]) -> Iterator[str]:
     for start in range(0, len(page_ids), IDS_PER_QUERY):
         yield "|".join(str(i) for i in page_ids[start : start + IDS_PER_QUERY])
 
@@ -132,7 +132,7 @@ def _state(page: Answer) -> PageState:
 
 def _page(site: Site, page: Answer) -> Page:
     revision = page["revisions"][0]
-    picture = page.get("thumbnail") or page.get("original") or {}
+    file = page.get("thumbnail") or page.get("original") or {}
     image = page.get("pageimage")
     free = (page.get("pageprops") or {}).get("page_image_free")
     return Page(
@@ -147,29 +147,29 @@ def _page(site: Site, page: Answer) -> Page:
         licence=site.licence,
         categories=_category_names(page),
         image=image.replace("_", " ") if image else None,
-        image_url=picture.get("source"),
+        image_url=file.get("source"),
         image_non_free=None if image is None else free != image,
     )
 
 
 def _slot(page: Answer) -> Answer:
-    """The main slot of a page's only revision, empty if the answer has none."""
+    """Return the main slot of a page's only revision, or an empty dict."""
     revisions = page.get("revisions") or [{}]
     return (revisions[0].get("slots") or {}).get("main") or {}
 
 
 def _category_names(page: Answer) -> tuple[str, ...]:
-    """Names without the namespace, in whatever language it stands."""
+    """Return category names without the namespace, whatever it is called in the wiki's language."""
     return tuple(category["title"].split(":", 1)[-1] for category in page.get("categories", []))
 
 
 def _decoded(step: Answer) -> str:
-    """A `from` that is not in Unicode's composed form comes percent-encoded."""
+    """Return the `from` of a step; it is percent-encoded if it is not in Unicode's composed form."""
     return unquote(step["from"]) if step.get("fromencoded") else str(step["from"])
 
 
 def _followed(title: str, steps: dict[str, str]) -> str:
-    """Where a title leads; a circle of redirects leads nowhere."""
+    """Return the title at the end of a chain of redirects; of a circle, one that is no article."""
     seen = set()
     while title in steps and title not in seen:
         seen.add(title)

@@ -16,8 +16,6 @@ import socket
 import ssl
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from urllib.parse import urlparse
 
 from yt_dlp.networking import exceptions as network
@@ -31,6 +29,7 @@ from yt_dlp.utils import (
 from yt_dlp.utils import RegexNotFoundError as LayoutChanged
 
 from storage.errors import Retry
+from tasks.backoff import retry_after_seconds
 from tasks.soundtracks.download.error_rules import BY_MESSAGE, RULES, Action
 
 _DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE}
@@ -38,8 +37,6 @@ _UNREACHABLE_ERRNOS = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN}
 _STATUS_REASONS = {"http_4xx", "http_auth", "http_gone"}
 _YOUTUBE_DOMAINS = ("youtube.com", "youtube-nocookie.com", "youtubei.googleapis.com", "googlevideo.com")
 _SHOWN_CHARACTERS = 300
-LONGEST_WAIT_SECONDS = 30 * 86_400.0
-"""A longer Retry-After is a mistake of whoever wrote it."""
 _RETRY = {Action.NEVER: Retry.NEVER, Action.LATER: Retry.LATER, Action.SOON: Retry.SOON}
 
 
@@ -214,20 +211,7 @@ def _retry_after(chain: Iterable[BaseException], answers: Sequence[Answered]) ->
     """The longest wait that any response asked for."""
     headers = [one.response.headers for one in chain if isinstance(one, network.HTTPError)]
     waits = [answer.retry_after_seconds for answer in answers] + [retry_after_seconds(one) for one in headers]
-    return max((min(wait, LONGEST_WAIT_SECONDS) for wait in waits if wait), default=None)
-
-
-def retry_after_seconds(headers: object) -> float | None:
-    """The `Retry-After` of a response in seconds, whether it gives seconds or a date."""
-    value = headers.get("Retry-After") if hasattr(headers, "get") else None
-    if not value:
-        return None
-    if str(value).strip().isdigit():
-        return float(value)
-    try:
-        return max(0.0, (parsedate_to_datetime(str(value)) - datetime.now(UTC)).total_seconds())
-    except (TypeError, ValueError):
-        return None
+    return max((wait for wait in waits if wait), default=None)
 
 
 def _tidy(message: str) -> str:

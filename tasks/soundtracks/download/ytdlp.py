@@ -9,7 +9,6 @@ without a file, a trickle is never noticed. A finished file is believed only aft
 from __future__ import annotations
 
 import os
-import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,7 +20,8 @@ from yt_dlp import YoutubeDL
 from yt_dlp.networking.exceptions import HTTPError
 
 from storage.errors import SourcePaused
-from tasks.soundtracks.download.errors import Answered, Cancelled, Failure, classify, retry_after_seconds
+from tasks.backoff import backoff_seconds, retry_after_seconds
+from tasks.soundtracks.download.errors import Answered, Cancelled, Failure, classify
 
 LARGEST_BYTES = 64 << 20
 """Fifteen minutes at ten times the bit rate of a music stream: anything larger is something else."""
@@ -71,11 +71,10 @@ class Pace:
     factor: float = 1.0
     between_requests_seconds: float = 0.75
     before_download_seconds: tuple[float, float] = (10.0, 20.0)
-    longest_retry_seconds: float = 60.0
 
     def retry_wait(self, attempt: int) -> float:
-        """Seconds before retry number `attempt` (from 0): doubling, with up to half as much again at random."""
-        return self.factor * min(self.longest_retry_seconds, 2.0**attempt) * random.uniform(1.0, 1.5)  # noqa: S311
+        """Return the seconds before retry number `attempt` (from 0)."""
+        return self.factor * backoff_seconds(attempt)
 
 
 @dataclass
