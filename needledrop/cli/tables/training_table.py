@@ -80,8 +80,8 @@ def training_table(rows: Sequence[Row], width: int) -> Table:
     table.caption = _caption(rows)
     columns = columns_that_fit(rows, width)
     for column in columns:
-        justify = "left" if column.heading == "system" else "right"
-        table.add_column(column.heading, justify=justify, no_wrap=True, vertical="bottom")  # type: ignore[arg-type]
+        is_name = column.heading == "system"
+        table.add_column(column.heading, justify="left" if is_name else "right", no_wrap=not is_name, vertical="bottom")
     previous = None
     for row in rows:
         if previous not in (None, row["source"]):
