@@ -27,13 +27,15 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 demo: $(VENV)/.installed  ## films to metrics on a small invented corpus, with no network
 	$(BIN)/needledrop demo
 
-test: $(VENV)/.installed-dev  ## all tests
-	$(BIN)/python -m pytest
+test: $(VENV)/.installed-dev  ## all tests, over all cores
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
-lint: $(VENV)/.installed-dev  ## format, lint and types, as pre-commit does
+lint: $(VENV)/.installed-dev  ## format, lint, types, import contracts and words, as pre-commit does
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/codespell
 
 bench: $(VENV)/.installed-dev  ## the benchmarks behind docs/benchmarks.md, one after another
 	for name in $(basename $(notdir $(wildcard benchmarks/[a-z]*.py))); do $(BIN)/python -m benchmarks.$$name || exit 1; done

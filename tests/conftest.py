@@ -187,3 +187,15 @@ def _record_measured_run(
         record_epoch(lake, Epoch(run.run_id, epoch, train_loss=3 - 0.5 * epoch, valid_loss=3.2 - 0.4 * epoch))
     for policy, embedded in (("segments8", tracks), ("segments1", from_one_segment)):
         record_ranks(lake, run.run_id, rank_tracks(films, embedded, held_out.owners).to_arrow(policy))
+
+
+EXPENSIVE_FIXTURES = ("walk", "running_wiki", "bucket")
+"""Fixtures that take long to set up: all tests of one of them run in the same process."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Distribute tests over processes by file, but all tests of one expensive fixture together (`--dist loadgroup`)."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        group = next((name for name in EXPENSIVE_FIXTURES if name in fixtures), item.nodeid.split("::")[0])
+        item.add_marker(pytest.mark.xdist_group(group))
