@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Any
 
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
@@ -17,8 +17,8 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed
 from prefect.utilities.annotations import quote
-from pydantic import Field
 
+from flows.parameters import CollectSoundtracksParameters, takes
 from storage.coordination.leases import LeaseKeeper
 from storage.records.flow_runs import record_flow_run
 from storage.tables.tables import open_tables
@@ -40,81 +40,10 @@ NAME = "collect-soundtracks"
 
 
 @flow(name=NAME, flow_run_name="collect-soundtracks-into-{lake}")
-def collect_soundtracks(
-    lake: str = "lake",
-    music: list[str] | None = None,
-    urls: list[str] | None = None,
-    youtube: bool = False,
-    order: list[Literal["music", "urls", "youtube"]] | None = None,
-    i_have_the_right_to_collect: bool = False,
-    creative_commons_only: bool = False,
-    keep_audio: bool = False,
-    films: list[str] | None = None,
-    limit: Annotated[int | None, Field(ge=1)] = None,
-    retry_reasons: list[str] | None = None,
-    daily_requests: Annotated[int, Field(ge=1)] = 20_000,
-    daily_downloads: Annotated[int, Field(ge=1)] = 2_500,
-    recheck_days: Annotated[int, Field(ge=0)] = 90,
-    most_rechecks: Annotated[int, Field(ge=1)] = 200,
-    pace: Annotated[float, Field(ge=0.0, le=10.0)] = 1.0,
-    workers: Annotated[int, Field(ge=1, le=64)] = 2,
-    runner: Literal["workers", "processes", "dask"] = "workers",
-    dask_address: str | None = None,
-    short_tracks: Literal["pad", "refuse"] = "refuse",
-    encoding: Literal["uint8", "float16"] | None = None,
-) -> dict[str, Any] | State[dict[str, Any]]:
-    """Collect the music of films that have none yet, from the first source that has any.
-
-    Args:
-        lake: Root of the lake: a folder, or s3://bucket/prefix.
-        music: Music folders, whose tagged files are matched with films, or CSV lists
-            (film,path,title,artist,licence) that pair them.
-        urls: Lists of addresses: recordings, pages or RSS feeds, one a line, or a CSV (film,url,…) that pairs them.
-        youtube: Also look for soundtracks on YouTube.
-        order: Which source is asked first, second and third: music, urls, youtube.
-        i_have_the_right_to_collect: Your statement that you may collect this audio; kept with the run. Anything
-            from the network needs it.
-        creative_commons_only: Take only recordings from the network whose page states a Creative Commons licence.
-        keep_audio: Keep what was downloaded in the lake; it is deleted once its mels are committed otherwise.
-        films: Only these films, by film id, page id or title.
-        limit: At most this many films.
-        retry_reasons: Only films with failures of these reasons, such as http_403 or timeout, which are tried again.
-        daily_requests: Requests a day to each networked source, over all runs and workers.
-        daily_downloads: Downloads a day from each networked source, over all runs and workers.
-        recheck_days: Ask for a track from the network again after so many days, whether it is still there; 0 never.
-        most_rechecks: At most this many such questions in one run: two hundred take about an hour.
-        pace: Multiplies every wait between requests; below 1 only for servers of your own.
-        workers: Processes that decode audio side by side; with dask_address, how many the cluster keeps busy.
-        runner: Where they run: workers (processes of this task run), processes (Prefect's process runner: a task run
-            for each 16 films) or dask (the same on Dask, also on other machines; needs the extra 'dask').
-        dask_address: A running Dask scheduler, such as tcp://host:8786; without it one is started here.
-        short_tracks: What becomes of a recording shorter than a segment of 9.92 s: refuse, or pad with silence.
-        encoding: uint8 (steps of 0.31 dB) or float16 (decibels, twice the bytes). By default what the lake's shards
-            have, and uint8 in a new lake.
-    """
-    settings = SoundtrackSettings(
-        music=tuple(music or ()),
-        urls=tuple(urls or ()),
-        youtube=youtube,
-        order=tuple(order or ("music", "urls", "youtube")),
-        has_consent=i_have_the_right_to_collect,
-        creative_commons_only=creative_commons_only,
-        keep_audio=keep_audio,
-        films=tuple(films or ()),
-        limit=limit,
-        retry_reasons=tuple(retry_reasons or ()),
-        daily_requests=daily_requests,
-        daily_downloads=daily_downloads,
-        recheck_days=recheck_days,
-        most_rechecks=most_rechecks,
-        pace=pace,
-        workers=workers,
-        runner=runner,
-        dask_address=dask_address,
-        short_tracks=short_tracks,
-        encoding=encoding,
-    )
-    return run_to_end(lake, settings)
+@takes(CollectSoundtracksParameters)
+def collect_soundtracks(parameters: CollectSoundtracksParameters) -> dict[str, Any] | State[dict[str, Any]]:
+    """Collect the music of films that have none yet, from the first source that has any."""
+    return run_to_end(parameters.lake, SoundtrackSettings(**parameters.part(SoundtrackSettings)))
 
 
 def run_to_end(root: str, settings: SoundtrackSettings) -> dict[str, Any] | State[dict[str, Any]]:

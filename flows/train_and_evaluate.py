@@ -7,15 +7,16 @@ The tasks are in this file and not under `tasks/`, as they need both Prefect and
 from __future__ import annotations
 
 import traceback
-from typing import Annotated, Any
+from typing import Any
 
 from prefect import State, flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Completed, Failed
-from pydantic import Field
 
+from flows.parameters import TrainAndEvaluateParameters, takes
 from storage.lake.lake import Lake
 from storage.tables.tables import open_tables
+from tasks.options import TuningOptions
 from tasks.progress import Bars, bars
 from training.config import Job, chosen_settings, chosen_systems
 from training.data.splits import newest_version
@@ -26,61 +27,18 @@ from training.loop.device import Machine, open_machine
 
 
 @flow(name="train-and-evaluate", flow_run_name="train-and-evaluate-in-{lake}")
-def train_and_evaluate(
-    lake: str = "lake",
-    dataset: str | None = None,
-    systems: list[str] | None = None,
-    preset: str = "small",
-    seeds: list[int] | None = None,
-    epochs: Annotated[int | None, Field(ge=1)] = None,
-    batch: Annotated[int | None, Field(ge=2)] = None,
-    micro_batch: Annotated[int | None, Field(ge=1)] = None,
-    learning_rate: Annotated[float | None, Field(gt=0)] = None,
-    patience: Annotated[int | None, Field(ge=1)] = None,
-    eval_segments: Annotated[int | None, Field(ge=1)] = None,
-    text_model: str | None = None,
-    image_model: str | None = None,
-    compiled: bool = False,
-    again: bool = False,
-) -> Any:
-    """Train systems on a data-set version, evaluate each on the held-out years, and record runs, epochs and ranks.
-
-    Args:
-        lake: Root of the lake: a folder, or s3://bucket/prefix.
-        dataset: The version to train on; by default the newest.
-        systems: All, Im, Plo, Ta, ImPlo, ImTa, TaPlo, AVCA (towers frozen), AVCA-tuned; "all" for these nine.
-        preset: small (CPU-sized), paper or released.
-        seeds: One training run per system and seed; by default seed 0 alone.
-        epochs: At most this many epochs; by default the preset's.
-        batch: Tracks per batch, over all GPUs together; by default the preset's.
-        micro_batch: Encode at most this many films or tracks at once, for a batch too large for the GPU's memory.
-        learning_rate: The highest learning rate; by default the preset's.
-        patience: Epochs without a lower validation loss before training stops.
-        eval_segments: Segments whose mean is a track's embedding; the middle one alone is evaluated as well.
-        text_model: Hub name or folder of pretrained BERT weights; by default the preset's.
-        image_model: Hub name or folder of pretrained ViT weights; by default the preset's.
-        compiled: Compile the model with torch.compile: slower to start, faster for long runs on a GPU.
-        again: Repeat finished runs under new names; the earlier runs are kept.
-    """
-    store = open_tables(lake)
-    version = dataset or newest_version(store)
-    settings = chosen_settings(
-        preset,
-        epochs=epochs,
-        batch=batch,
-        micro_batch=micro_batch,
-        learning_rate=learning_rate,
-        patience=patience,
-        eval_segments=eval_segments,
-        text_model=text_model,
-        image_model=image_model,
-    )
-    jobs = plan_jobs(version, chosen_systems(systems or ["All"]), settings, seeds or [0])
-    if again:
+@takes(TrainAndEvaluateParameters)
+def train_and_evaluate(parameters: TrainAndEvaluateParameters) -> Any:
+    """Train systems on a data-set version, evaluate each on the held-out years, and record runs, epochs and ranks."""
+    store = open_tables(parameters.lake)
+    version = parameters.dataset or newest_version(store)
+    settings = chosen_settings(parameters.preset, epochs=parameters.epochs, **parameters.part(TuningOptions))
+    jobs = plan_jobs(version, chosen_systems(list(parameters.systems)), settings, range(parameters.seeds))
+    if parameters.again:
         jobs = [next_repetition(store, job) for job in jobs]
     unfinished = [job for job in jobs if not is_done(store, job.run_id)]
     with open_machine() as machine, bars() as progress:
-        errors = _run_jobs(store, unfinished, compiled, machine, progress)
+        errors = _run_jobs(store, unfinished, parameters.compiled, machine, progress)
         if machine.is_first and (len(errors) < len(unfinished) or lacks_confidence(store, version)):
             _compare(store, version, machine)
     counts = {

@@ -6,25 +6,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from storage.errors import InputError
+from tasks.options import DatasetOptions
 
 
-@dataclass(frozen=True)
-class CurationSettings:
+@dataclass(frozen=True, kw_only=True)
+class CurationSettings(DatasetOptions):
     """The rules of one version. They are part of its identity: other rules, another version."""
-
-    train_until: int = 2021
-    """Last release year of the training split."""
-    test_from: int = 2023
-    """First release year of the test split; the years between are for validation."""
-    require_plot: bool = True
-    require_thumbnail: bool = True
-    require_tracks: bool = True
-    require_tag: bool = True
-    """Exclude a film all of whose tags are rare: no tag would be left to query with."""
-    min_films_per_tag: int = 2
-    """A tag is kept when at least this many distinct films of the version have it."""
-    leave_out: tuple[str, ...] = ()
-    """Films, tracks, FILM/TRACK pairs or channel:ID to exclude."""
 
     def __post_init__(self) -> None:
         """Raise `InputError` for rules that no set of films could satisfy."""

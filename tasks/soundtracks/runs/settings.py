@@ -5,42 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Any
 
 from storage.errors import InputError
 from storage.lake.lake import Lake
-from storage.mels.settings import Encoding, MelSettings, ShortTracks, lake_encoding
+from storage.mels.settings import MelSettings, lake_encoding
 from storage.records.outcomes import REASONS, Stage
+from tasks.options import SoundtrackOptions
 from tasks.soundtracks.matching.film_index import FilmIndex
 from tasks.soundtracks.models import Film
 from tasks.soundtracks.sources.music_folder import check_music
 from tasks.soundtracks.sources.url_list import read_url_lists
 
 
-@dataclass(frozen=True)
-class SoundtrackSettings:
-    """The parameters of the flow `collect-soundtracks`; their meaning is told there."""
-
-    music: tuple[str, ...] = ()
-    urls: tuple[str, ...] = ()
-    youtube: bool = False
-    order: tuple[str, ...] = ("music", "urls", "youtube")
-    has_consent: bool = False
-    creative_commons_only: bool = False
-    keep_audio: bool = False
-    films: tuple[str, ...] = ()
-    limit: int | None = None
-    retry_reasons: tuple[str, ...] = ()
-    daily_requests: int = 20_000
-    daily_downloads: int = 2_500
-    recheck_days: int = 90
-    most_rechecks: int = 200
-    pace: float = 1.0
-    workers: int = 2
-    short_tracks: ShortTracks = MelSettings.short_tracks
-    encoding: Encoding | None = None
-    runner: Literal["workers", "processes", "dask"] = "workers"
-    dask_address: str | None = None
+@dataclass(frozen=True, kw_only=True)
+class SoundtrackSettings(SoundtrackOptions):
+    """The options of one run of soundtracks, and what follows from them."""
 
     @property
     def is_networked(self) -> bool:
@@ -63,7 +43,7 @@ class SoundtrackSettings:
             raise InputError(
                 "Nothing says where music comes from; give --music FOLDER, --music LIST.csv, --urls LIST or --youtube"
             )
-        if self.is_networked and not self.has_consent:
+        if self.is_networked and not self.i_have_the_right_to_collect:
             raise InputError(
                 "Collecting audio from the network needs your statement that you may: "
                 "--i-have-the-right-to-collect (i_have_the_right_to_collect = true), which is kept with the run"
@@ -107,4 +87,4 @@ class SoundtrackSettings:
 
     def as_parameters(self) -> dict[str, Any]:
         """What is kept with the run, the person's statement among it."""
-        return {**asdict(self), "i_have_the_right_to_collect": self.has_consent}
+        return asdict(self)

@@ -52,7 +52,7 @@ def collected(lake: Lake, *urls: str) -> None:
 
 
 def recheck(lake: Lake, source: UrlSource) -> Report:
-    settings = SoundtrackSettings(urls=("list.txt",), has_consent=True)
+    settings = SoundtrackSettings(urls=("list.txt",), i_have_the_right_to_collect=True)
     return Rechecker(Supply(lake, settings, read_matcher(lake), [source]), "test").recheck()
 
 

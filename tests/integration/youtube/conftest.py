@@ -179,7 +179,9 @@ def collect(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Any:
     from tasks.soundtracks.runs.settings import SoundtrackSettings
 
     def run(into: Lake = lake, **chosen: Any) -> Report:
-        settings = SoundtrackSettings(**{"youtube": True, "has_consent": True, "pace": 0.0, "workers": 1, **chosen})
+        settings = SoundtrackSettings(
+            **{"youtube": True, "i_have_the_right_to_collect": True, "pace": 0.0, "workers": 1, **chosen}
+        )
         settings.check()
         recover(into, "test")
         with open_supply(into, settings, "test", lambda *_told: None) as supply:

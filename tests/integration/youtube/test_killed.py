@@ -62,7 +62,7 @@ def deadly(*arguments, **named):
 
 setattr(holder, last, deadly)
 lake = open_tables(root)
-settings = SoundtrackSettings(youtube=True, has_consent=True, pace=0.0, workers=1)
+settings = SoundtrackSettings(youtube=True, i_have_the_right_to_collect=True, pace=0.0, workers=1)
 recover(lake, "killed")
 with open_supply(lake, settings, "killed", lambda *_told: None) as supply:
     planned = plan(lake, supply, "killed")

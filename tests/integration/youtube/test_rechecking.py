@@ -48,7 +48,7 @@ def age(lake: Lake, table: Any, days: int) -> None:
 
 
 def recheck(lake: Lake, **chosen: Any) -> Report:
-    settings = SoundtrackSettings(**{"youtube": True, "has_consent": True, "pace": 0.0, **chosen})
+    settings = SoundtrackSettings(**{"youtube": True, "i_have_the_right_to_collect": True, "pace": 0.0, **chosen})
     settings.check()
     with open_supply(lake, settings, "test", lambda *_told: None) as supply:
         return Rechecker(supply, "test").recheck()

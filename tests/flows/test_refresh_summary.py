@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flows.refresh_report import as_markdown
+from flows.refresh_summary import as_markdown
 
 CHANGES = {"films_new": 3, "films_changed": 2, "films_gone": 0, "tracks_new": 1_270, "tracks_dead": 4, "tracks_back": 1}
 DATASET = {"version": "v2", "before": "v1", "new": True, "films": 120, "tracks": 1_400}

@@ -1,0 +1,116 @@
+"""The record of a refresh: what it changed and did not do, next to the run before, for operators and SQL.
+
+The numbers are in the lake (the view `refreshes` has one row per run, `run_counts` one per number) and
+in two artifacts of the flow run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
+
+from storage.errors import LakeError
+from storage.lake.lake import Lake
+from storage.records.flow_runs import record_flow_run
+from storage.views.run_changes import changes_since, not_done_since, run_counts
+
+NAME = "refresh"
+RunCount = Mapping[str, Any]
+"""One row of the view `run_counts`: name, this_run, run_before, more."""
+
+
+@contextmanager
+def recorded(lake: Lake, run_id: str, parameters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a summary to fill with the results of the stages; record it and publish its artifacts at the end.
+
+    The state is completed, paused, failed or, after Ctrl-C or SIGTERM, cancelled. A lake that cannot be
+    written while an error is handled does not replace that error.
+    """
+    began = datetime.now(UTC)
+    summary: dict[str, Any] = {}
+    try:
+        yield summary
+    except BaseException as error:
+        summary["error"] = str(error) or type(error).__name__
+        with suppress(LakeError):
+            _count_changes(lake, summary, began)
+        with suppress(LakeError):
+            _record(lake, run_id, "failed" if isinstance(error, Exception) else "cancelled", parameters, summary)
+        raise
+    _count_changes(lake, summary, began)
+    paused = summary.get("soundtracks", {}).get("paused")
+    _record(lake, run_id, "paused" if paused else "completed", parameters, summary)
+
+
+def _count_changes(lake: Lake, summary: dict[str, Any], began: datetime) -> None:
+    summary["changes"] = changes_since(lake, began)
+    summary["not_done"] = not_done_since(lake, began)
+
+
+def _record(lake: Lake, run_id: str, state: str, parameters: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
+    record_flow_run(lake, run_id, NAME, state, parameters, summary)
+    title, counts = f"Refresh of {lake.root}", run_counts(lake, run_id)
+    create_markdown_artifact(key="refresh-summary", markdown=as_markdown(lake.root, summary, counts), description=title)
+    create_table_artifact(key="refresh-difference", table=counts, description=f"{title}, next to the run before")
+
+
+def as_markdown(root: str, summary: Mapping[str, Any], counts: Sequence[RunCount]) -> str:
+    """Return one line per subject, then what was not done, then all other numbers, each next to the run before."""
+    rest = [row for row in counts if not row["name"].startswith("not_done.") and (row["this_run"] or row["more"])]
+    not_done = [row for row in counts if row["name"].startswith("not_done.")]
+    lines = [f"# Refresh of {root}", "", *(f"- {line}" for line in _headlines(summary))]
+    if not_done:
+        by_reason = [{**row, "name": row["name"].removeprefix("not_done.")} for row in not_done]
+        lines += ["", "## Not done, by stage and reason", "", *_table(by_reason)]
+    lines += ["", "## All other numbers that are or were not 0", "", *_table(rest)]
+    return "\n".join(lines) + "\n"
+
+
+def _headlines(summary: Mapping[str, Any]) -> Iterator[str]:
+    changes, dataset, training = (summary.get(name) or {} for name in ("changes", "dataset", "training"))
+    yield f"**Films**: {_counts(changes, 'films', 'new', 'changed', 'gone')}"
+    yield f"**Tracks**: {_counts(changes, 'tracks', 'new', 'removed', 'dead', 'back')}"
+    if dataset:
+        yield f"**Version**: {_version(dataset, summary.get('version_changes') or {})}"
+    yield f"**Training**: {_training(training)}"
+    if summary.get("soundtracks", {}).get("paused"):
+        yield f"**Paused**: {summary['soundtracks']['paused']}"
+    if summary.get("error"):
+        yield f"**Failed**: {summary['error']}"
+
+
+def _counts(changes: Mapping[str, int], kind: str, *names: str) -> str:
+    counts = [f"{changes[f'{kind}_{name}']:,} {name}" for name in names if changes.get(f"{kind}_{name}")]
+    return ", ".join(counts) or "nothing changed"
+
+
+def _version(dataset: Mapping[str, Any], changes: Mapping[str, int]) -> str:
+    size = f"{dataset['films']:,} films, {dataset['tracks']:,} tracks"
+    if not dataset["new"]:
+        return f"{dataset['version']}, unchanged ({size})"
+    differences = ", ".join(f"{count:,} {name.replace('_', 's ')}" for name, count in changes.items())
+    since = f" since {dataset['before']}: {differences or 'settings or order'}" if dataset.get("before") else ""
+    return f"{dataset['version']} is new ({size}){since}"
+
+
+def _training(training: Mapping[str, Any]) -> str:
+    if not training:
+        return "not asked for"
+    if not training["trained"] and not training["failed"]:
+        return f"nothing to do; runs of this version: {training['already_done']} done"
+    failed = f", {training['failed']} failed" if training["failed"] else ""
+    return f"{training['trained']} trained{failed} on {training['version']}: {', '.join(training['runs'])}"
+
+
+def _table(rows: Sequence[RunCount]) -> list[str]:
+    """Return numbers as a Markdown table; one that did not change shows no difference."""
+    lines = ["| what | this run | run before | difference |", "| --- | ---: | ---: | ---: |"]
+    for row in rows:
+        difference = f"{row['more']:+,.6g}" if row["more"] else ""
+        before = "" if row["run_before"] is None else f"{row['run_before']:,.6g}"
+        lines.append(f"| {row['name'].replace('_', ' ')} | {row['this_run']:,.6g} | {before} | {difference} |")
+    return lines
