@@ -1,4 +1,4 @@
-"""Ctrl-C in a terminal reaches every process there; what others wait for is started deaf to it."""
+"""Block SIGINT in child processes: Ctrl-C in a terminal reaches every process there, and some must outlive it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def starting_deaf() -> Iterator[None]:
-    """Processes that this thread starts within never hear SIGINT: they inherit which signals are blocked.
+def children_block_sigint() -> Iterator[None]:
+    """Start child processes with SIGINT blocked: a child inherits the signals that its starter blocks.
 
-    They are ended by who started them, with another signal. The main thread hears its own afterwards, so that
-    it does not leave in the middle of a start.
+    Whoever starts them ends them with another signal. A SIGINT that arrives meanwhile reaches the main thread
+    after the block, so that it does not leave in the middle of a start.
     """
-    came: list[int] = []
+    received: list[int] = []
     is_main = threading.current_thread() is threading.main_thread()
-    handler = signal.signal(signal.SIGINT, lambda number, _frame: came.append(number)) if is_main else None
+    handler = signal.signal(signal.SIGINT, lambda number, _frame: received.append(number)) if is_main else None
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -25,5 +25,5 @@ def starting_deaf() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         if is_main:
             signal.signal(signal.SIGINT, handler)
-        if came:
+        if received:
             signal.raise_signal(signal.SIGINT)

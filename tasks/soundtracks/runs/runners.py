@@ -22,7 +22,7 @@ from prefect.task_runners import ProcessPoolTaskRunner, TaskRunner
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.mels.settings import MelSettings
-from tasks.interrupts import starting_deaf
+from tasks.interrupts import children_block_sigint
 from tasks.soundtracks.extraction.film import Extraction, FilmJob, FilmResult, extract_films
 from tasks.soundtracks.runs.collect import Collector
 from tasks.soundtracks.runs.pipeline import Extracting
@@ -101,7 +101,7 @@ class _Submitted:
         """
         for start in range(0, len(jobs), FILMS_A_TASK_RUN):
             parameters = {**self._common, "jobs": list(jobs[start : start + FILMS_A_TASK_RUN])}
-            with starting_deaf():  # a process that dies of Ctrl-C leaves its task run, and the flow, waiting for ever
+            with children_block_sigint():  # a process that dies of Ctrl-C leaves its task run, and the flow, waiting for ever
                 self._submitted.append(self._runner.submit(extract_batch, parameters))
         while len(self._submitted) > (0 if to_the_end else self._ahead):
             yield from self._submitted.popleft().result()
