@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.audio import made_up_files
-from needledrop.cli.run_flow import embedded
+from needledrop.cli.run_flow import prefect_for_commands
 from storage.lake.lake import Lake
 from storage.tables import tables
 from storage.tables.schemas import FILMS, OUTCOMES
@@ -58,7 +58,7 @@ def main() -> None:
         ]
         tables.append(lake, FILMS, rows, "benchmark")
         load, ends = os.getloadavg()[0], list[float]()
-        with embedded():
+        with prefect_for_commands():
             from flows import collect_soundtracks as flow
 
             flow.plan, flow._collect = _marked(flow.plan, ends), _marked(flow._collect, ends)  # type: ignore[attr-defined]

@@ -13,8 +13,8 @@ from typing import Any
 from prefect import flow
 from prefect.runtime import flow_run
 
+from flows.checks import check
 from flows.parameters import CollectFilmsParameters, takes
-from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.records.flow_runs import record_flow_run
 from storage.tables.tables import open_tables
@@ -41,7 +41,7 @@ IMAGES_PER_BATCH = 100
 @takes(CollectFilmsParameters)
 def collect_films(parameters: CollectFilmsParameters) -> dict[str, Any]:
     """Collect films that are new or changed: from an export, or from a wiki by year or by name."""
-    check_parameters(parameters)
+    check(parameters)
     lake, run_id = open_tables(parameters.lake), str(flow_run.id)
     folder = ImageFolder(parameters.images) if parameters.images else None
     with bars() as progress:
@@ -58,16 +58,6 @@ def collect_films(parameters: CollectFilmsParameters) -> dict[str, Any]:
     summary = {**counts, "api_calls": client.calls}
     _record(lake, run_id, parameters, todo, summary)
     return summary
-
-
-def check_parameters(parameters: CollectFilmsParameters) -> None:
-    """Raise `InputError` for parameters that cannot work together, before anything is started."""
-    if bool(parameters.export) == bool(parameters.years or parameters.films):
-        raise InputError(
-            "Say where films come from: either an export (--export), or years or films of a wiki (--years, --film)"
-        )
-    if not parameters.export:
-        user_agent(parameters.contact)
 
 
 def _from_export(lake: Lake, export: str, limit: int | None, run_id: str, progress: Bars) -> Counter[str]:

@@ -16,6 +16,7 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
+from flows.checks import check
 from flows.collect_films import collect_films
 from flows.collect_soundtracks import collect_soundtracks
 from flows.curate_dataset import curate_dataset
@@ -41,6 +42,7 @@ from storage.tables.tables import open_tables
 @takes(RefreshParameters)
 def refresh(parameters: RefreshParameters) -> dict[str, Any] | State[dict[str, Any]]:
     """Collect what is new, make a data-set version if its content differs, and train as `train` says."""
+    check(parameters)
     lake = open_tables(parameters.lake)
     with _only_refresh_of(lake), recorded(lake, str(flow_run.id), asdict(parameters)) as summary:
         if parameters.export or parameters.years:

@@ -1,4 +1,4 @@
-"""`needledrop demo`: the whole road on a small invented corpus, in minutes, without a network."""
+"""`needledrop demo`: the whole pipeline on a small invented corpus, in minutes, without a network."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 
+from flows.parameters import RefreshParameters
 from needledrop.cli.options import Verbose
 from needledrop.cli.refresh import run_refresh
 
@@ -16,24 +17,26 @@ def register(app: typer.Typer) -> None:
 
 
 def demo_command(
-    lake: str = typer.Option("demo-lake", help="Where the lake of the demo is kept."),
-    corpus: Path = typer.Option(Path("demo-corpus"), help="Where the invented films and their music are written."),
+    lake: str = typer.Option("demo-lake", help="Root of the demo's lake."),
+    corpus: Path = typer.Option(Path("demo-corpus"), help="Folder to write the invented films and their music to."),
     verbose: Verbose = False,
 ) -> None:
     """Make 132 invented films with their music, collect them, train on them and measure the model.
 
-    A second run does no work twice. Remove demo-lake and demo-corpus to start over.
+    A second run repeats nothing. Delete demo-lake and demo-corpus to start over.
+
+    [bold]Example[/]: needledrop demo
     """
     from needledrop.demo.corpus import write_corpus
     from tasks.progress import bars
 
     with bars() as progress:
         written = write_corpus(corpus, on_progress=progress)
-    parameters = {
-        "lake": lake,
-        "export": str(written.export),
-        "images": str(written.images),
-        "music": [str(written.music)],
-        "i_have_the_right_to_collect": True,  # every note of it was made on this machine a moment ago
-    }
+    parameters = RefreshParameters(
+        lake=lake,
+        export=str(written.export),
+        images=str(written.images),
+        music=(str(written.music),),
+        i_have_the_right_to_collect=True,  # every note of it was made on this machine a moment ago
+    )
     run_refresh(parameters, verbose=verbose)

@@ -1,7 +1,7 @@
-"""The `needledrop` command: one typer app, made of one module a room.
+"""The `needledrop` command: one typer app, to which each module adds its commands.
 
-A `NeedledropError` ends as one sentence on stderr and its exit status: 2 for what a person gave, 3 for
-the lake, 4 for a source that asked us to pause. Anything else is a defect and keeps its traceback.
+A `NeedledropError` ends as one sentence on stderr and its exit status: 2 for bad input, 3 for a lake that
+cannot be read or written, 4 for a source that asked for a pause. Anything else is a defect and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -13,26 +13,53 @@ from rich.console import Console
 from rich.markup import escape
 
 from needledrop import __version__
-from needledrop.cli import bootstrap, datasets, demo, films, refresh, report, review, search, soundtracks
-from needledrop.cli import train as training
+from needledrop.cli import (
+    bootstrap,
+    datasets,
+    demo,
+    films,
+    refresh,
+    report,
+    review,
+    search,
+    soundtracks,
+    takedown,
+    train,
+)
 from needledrop.cli.inspect import sql, status, verify
 from storage.errors import NeedledropError
 
 app = typer.Typer(
     name="needledrop",
-    help="Retrieve existing music for films: collect the data, train the model, measure it, search.",
+    help="Retrieve existing music for films: collect the data, train the model, measure it, search.\n\n"
+    "[bold]Start with[/] `needledrop demo` (everything on an invented corpus, in minutes), then `needledrop refresh`.",
     no_args_is_help=True,
     rich_markup_mode="rich",
     pretty_exceptions_show_locals=False,
 )
-# In the order of the road; `--help` lists them so.
-ROOMS = (demo, refresh, films, soundtracks, review, datasets, training, search, report, sql, status, verify, bootstrap)
-for room in ROOMS:
-    room.register(app)
+COMMANDS = (
+    demo,
+    refresh,
+    films,
+    soundtracks,
+    review,
+    takedown,
+    datasets,
+    train,
+    search,
+    report,
+    sql,
+    status,
+    verify,
+    bootstrap,
+)
+"""In the order of the pipeline, as `--help` lists them."""
+for module in COMMANDS:
+    module.register(app)
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(is_requested: bool) -> None:
+    if is_requested:
         typer.echo(f"needledrop {__version__}")
         raise typer.Exit
 

@@ -1,154 +1,165 @@
-"""Options that several commands share: one name, one explanation and one place in the help for each."""
+"""Options of the commands: those of the flows, from `flows.parameters`, and those of commands that only read a lake.
+
+    @options_of(RefreshParameters)
+    def refresh_command(parameters: RefreshParameters, verbose: bool) -> None: ...
+
+gives the command one option per parameter, with the same name, type, bounds, default and help.
+"""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Annotated, Literal
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import typer
+from annotated_types import Ge, Le
+from rich.markup import escape
 
-FILMS, MUSIC, NETWORK = "Films", "Music", "Music from the network"
-EXTRACTION, DATASET, TRAINING = "Audio to mels", "Data set", "Training"
-"""The panels of a long help page, in the order of the road."""
+from flows.parameters import Parameter, parameters_of
+from storage.errors import InputError
+from tasks.options import LakeOptions, OptionGroup
 
-WIKIPEDIA_API = "https://en.wikipedia.org/w/api.php"
+P = TypeVar("P", bound=OptionGroup)
 
-LakeRoot = Annotated[
-    str, typer.Option("--lake", envvar="NEEDLEDROP_LAKE", help="Root of the lake: a folder, or s3://bucket/prefix.")
-]
+ENVIRONMENT = {"lake": "NEEDLEDROP_LAKE", "contact": "NEEDLEDROP_CONTACT"}
+"""Options that an environment variable gives too."""
+FLAGS = {"films": "--film", "systems": "--system", "retry_reasons": "--reason", "compiled": "--compile"}
+"""Options whose flag is not the name of the flow's parameter: each repetition names one."""
+NOTES = {
+    "years": "Write 2022, 2019-2022 or 2014,2016.",
+    "films": "May be repeated; @FILE reads one per line.",
+}
+"""What to type, where a command takes an option in another form than the flow."""
+
+[_LAKE] = parameters_of(LakeOptions)
+LakeRoot = Annotated[str, typer.Option("--lake", envvar=ENVIRONMENT["lake"], help=_LAKE.help)]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's own log lines.")]
 
-Images = Annotated[
-    Path | None, typer.Option(help="Folder with the pictures that the export names.", rich_help_panel=FILMS)
-]
-Wiki = Annotated[str, typer.Option(help="Address of the wiki's api.php.", rich_help_panel=FILMS)]
-Contact = Annotated[
-    str | None,
-    typer.Option(
-        envvar="NEEDLEDROP_CONTACT", help="Your mail address or page, told to the wiki.", rich_help_panel=FILMS
-    ),
-]
 
-MusicLists = Annotated[
-    list[Path] | None,
-    typer.Option(
-        help="Music folder, or CSV list of film,path,title,artist,licence; may be repeated.", rich_help_panel=MUSIC
-    ),
-]
-Urls = Annotated[
-    list[Path] | None,
-    typer.Option(
-        help="List of addresses or RSS feeds: one a line, or a CSV with film,url; may be repeated.",
-        rich_help_panel=MUSIC,
-    ),
-]
-Youtube = Annotated[
-    bool, typer.Option("--youtube", help="Look for each film's album on YouTube, then search.", rich_help_panel=MUSIC)
-]
-Right = Annotated[
-    bool,
-    typer.Option(
-        "--i-have-the-right-to-collect",
-        help="Your statement that you may collect this audio; kept with the run.",
-        rich_help_panel=NETWORK,
-    ),
-]
-CreativeCommonsOnly = Annotated[
-    bool,
-    typer.Option(
-        "--creative-commons-only", help="Take only what states a Creative Commons licence.", rich_help_panel=NETWORK
-    ),
-]
-KeepAudio = Annotated[
-    bool,
-    typer.Option(
-        "--keep-audio",
-        help="Keep downloads in the lake; deleted once their mels are committed otherwise.",
-        rich_help_panel=NETWORK,
-    ),
-]
-DailyRequests = Annotated[
-    int,
-    typer.Option(min=1, help="Requests a day to each source, over all runs and workers.", rich_help_panel=NETWORK),
-]
-DailyDownloads = Annotated[
-    int,
-    typer.Option(min=1, help="Downloads a day from each source, over all runs and workers.", rich_help_panel=NETWORK),
-]
-RecheckDays = Annotated[
-    int,
-    typer.Option(
-        min=0, help="Ask after so many days whether a track is still there; 0 never.", rich_help_panel=NETWORK
-    ),
-]
-MostRechecks = Annotated[
-    int,
-    typer.Option(
-        min=1, help="At most this many such questions in one run; two hundred take an hour.", rich_help_panel=NETWORK
-    ),
-]
-Pace = Annotated[
-    float,
-    typer.Option(
-        min=0.0,
-        max=10.0,
-        help="Multiplies every wait; below 1 only for servers of your own.",
-        rich_help_panel=NETWORK,
-    ),
-]
+def options_of(
+    parameters: type[P], *, without: Collection[str] = ()
+) -> Callable[[Callable[[P, bool], None]], Callable[..., None]]:
+    """Decorate a command that receives its options as one object, already validated, and whether to be verbose.
 
-Workers = Annotated[
-    int, typer.Option(min=1, max=64, help="Processes that decode audio side by side.", rich_help_panel=EXTRACTION)
-]
-Runner = Annotated[
-    Literal["workers", "processes", "dask"],
-    typer.Option(
-        help="Where they run: workers (here, at the least cost), processes (Prefect's process runner, a task run for "
-        "each 16 films) or dask (the same on Dask, also on other machines; pip install 'needledrop\\[dask]').",
-        rich_help_panel=EXTRACTION,
-    ),
-]
-DaskAddress = Annotated[
-    str | None,
-    typer.Option(
-        help="A running Dask scheduler (tcp://host:8786); without it one is started here. Lake and audio must be "
-        "shared.",
-        rich_help_panel=EXTRACTION,
-    ),
-]
-ShortTracks = Annotated[
-    Literal["pad", "refuse"],
-    typer.Option(
-        help="What becomes of a recording shorter than a segment (9.92 s): refuse, or pad with silence.",
-        rich_help_panel=EXTRACTION,
-    ),
-]
-Encoding = Annotated[
-    Literal["uint8", "float16"] | None,
-    typer.Option(
-        help="uint8 (steps of 0.31 dB) or float16 (decibels, twice the bytes); by default the lake's own, and uint8 "
-        "in a new lake.",
-        rich_help_panel=EXTRACTION,
-    ),
-]
+    `without` names parameters that the command leaves at their defaults. Raises `InputError` for a value that
+    the flow would refuse.
+    """
+    listed = [parameter for parameter in parameters_of(parameters) if parameter.name not in without]
 
-TrainUntil = Annotated[int, typer.Option(help="Last release year of the training split.", rich_help_panel=DATASET)]
-TestFrom = Annotated[
-    int,
-    typer.Option(help="First release year of the test split; years between validate.", rich_help_panel=DATASET),
-]
+    def decorate(command: Callable[[P, bool], None]) -> Callable[..., None]:
+        def call(verbose: bool, **typed: Any) -> None:
+            command(_validated(parameters, typed), verbose)
 
-Systems = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--system",
-        help="All, Im, Plo, Ta, ImPlo, ImTa, TaPlo, AVCA (frozen towers), AVCA-tuned; may be repeated. all: these "
-        "nine.",
-        rich_help_panel=TRAINING,
-    ),
-]
-Preset = Annotated[
-    str, typer.Option(help="small (towers for a CPU), paper (its text) or released.", rich_help_panel=TRAINING)
-]
-Seeds = Annotated[int, typer.Option(min=1, help="How many seeds: 0, 1, 2, ….", rich_help_panel=TRAINING)]
-Epochs = Annotated[int | None, typer.Option(min=1, help="At most this many epochs.", rich_help_panel=TRAINING)]
+        verbose = inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Verbose)
+        call.__name__, call.__module__, call.__doc__ = command.__name__, command.__module__, command.__doc__
+        call.__annotations__ = {}
+        call.__signature__ = inspect.Signature([*map(_typer_parameter, listed), verbose])  # type: ignore[attr-defined]
+        return call
+
+    return decorate
+
+
+def _validated(parameters: type[P], typed: dict[str, Any]) -> P:
+    from pydantic import TypeAdapter, ValidationError
+
+    read = {name: _READERS[name](value) if name in _READERS else value for name, value in typed.items()}
+    given = {name: value for name, value in read.items() if value is not None and value != []}
+    try:
+        return TypeAdapter(parameters).validate_python(given)
+    except ValidationError as error:
+        sentences = (f"{_flag(str(e['loc'][0]))}: {e['msg']}, not {e['input']}" for e in error.errors())
+        raise InputError("; ".join(sentences)) from error
+
+
+def _typer_parameter(parameter: Parameter) -> inspect.Parameter:
+    """Return a flow's parameter as one of a function that typer reads."""
+    flag, value_type, bounds, metavar, note = _flag(parameter.name), *_on_command_line(parameter.annotation)
+    if parameter.name in NOTES:
+        note = NOTES[parameter.name]
+    if parameter.name == "years":
+        value_type = str
+    if parameter.default is True:
+        flag = f"{flag}/{flag.replace('--', '--no-', 1)}"
+    option = typer.Option(
+        flag,
+        envvar=ENVIRONMENT.get(parameter.name),
+        help=escape(f"{parameter.help} {note}".strip()),
+        metavar=metavar,
+        rich_help_panel=parameter.panel,
+        **bounds,
+    )
+    default = list(parameter.default) or None if isinstance(parameter.default, tuple) else parameter.default
+    annotation = value_type | None if default is None else value_type
+    return inspect.Parameter(
+        parameter.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[annotation, option]
+    )
+
+
+def _on_command_line(annotation: Any) -> tuple[Any, dict[str, float], str | None, str]:
+    """Return the type of an option, its bounds as typer names them, its metavar and a note for its help."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        value_type, bounds, metavar, note = _on_command_line(arguments[0])
+        for part in arguments[1:]:
+            if isinstance(part, Ge):
+                bounds["min"] = part.ge
+            elif isinstance(part, Le):
+                bounds["max"] = part.le
+        return value_type, bounds, metavar, note
+    if origin is tuple:  # typer takes no list of choices: pydantic checks them
+        value_type, _, _, _ = _on_command_line(arguments[0])
+        choices = f"[{'|'.join(get_args(value_type))}]" if get_origin(value_type) is Literal else None
+        return list[str], {}, choices, "May be repeated."
+    if origin in (Union, UnionType):
+        [some] = [argument for argument in arguments if argument is not NoneType]
+        return _on_command_line(some)
+    return annotation, {}, None, ""
+
+
+def _flag(name: str) -> str:
+    return FLAGS.get(name, f"--{name.replace('_', '-')}")
+
+
+def read_years(text: str | None) -> list[int]:
+    """Return the years in "2022", "2019-2022" or "2014,2016-2018", none for None.
+
+    Raises `InputError` for anything else.
+    """
+    years: set[int] = set()
+    if text is None:
+        return []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not (first.isdecimal() and (last if dash else first).isdecimal()):
+            raise InputError(f"{text!r} names no years; write 2022, 2019-2022 or 2014,2016")
+        years.update(range(int(first), int(last or first) + 1))
+    if not years:
+        raise InputError(f"{text!r} names no years; write the earlier one first, as in 2019-2022")
+    return sorted(years)
+
+
+def read_films(entries: list[str] | None) -> list[str]:
+    """Return films as typed, and those in files typed as @FILE, one per line.
+
+    Raises `InputError` for a file that cannot be read.
+    """
+    films: list[str] = []
+    for entry in entries or []:
+        if not entry.startswith("@"):
+            films.append(entry)
+            continue
+        file = Path(entry[1:]).expanduser()
+        if not file.is_file():
+            raise InputError(f"There is no file {file}; give @FILE with one film per line")
+        try:
+            lines = file.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{file} cannot be read ({error}); give a text file in UTF-8") from error
+        films.extend(line.strip() for line in lines if line.strip())
+    return films
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {"years": read_years, "films": read_films}

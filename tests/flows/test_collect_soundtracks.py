@@ -149,7 +149,7 @@ def test_ctrl_c_ends_the_command_in_order_and_it_goes_on_from_there(lake, music,
     os.killpg(stopped.pid, signal.SIGINT)  # as a terminal does: to every process there
     _, said = stopped.communicate(timeout=60)
     assert stopped.returncode == 130, said
-    assert "the same command goes on from there" in said
+    assert "the same command continues from there" in said
     assert "Connection refused" not in said
     assert not lake.list("claims")
     done = collect_soundtracks(lake=lake.root, music=[music], workers=2)

@@ -51,9 +51,7 @@ def read_export(path: str | Path) -> Iterator[ExportedPage]:
     Raises `InputError`, with one sentence that says what to do, for a file that is missing, not an
     export, truncated, or that declares entities.
     """
-    file = Path(path).expanduser()
-    if not file.is_file():
-        raise InputError(f"There is no export at {file}; give a MediaWiki XML export (.xml, .xml.gz or .xml.bz2)")
+    file = existing_export(path)
     try:
         with file.open("rb") as raw, _decompressed(raw) as stream:
             yield from _pages(stream, f"export:{file.name}", raw.tell, file)
@@ -69,6 +67,14 @@ def read_export(path: str | Path) -> Iterator[ExportedPage]:
         raise InputError(
             f"{file} cannot be read ({error.strerror or error}); check the file or download it again"
         ) from error
+
+
+def existing_export(path: str | Path) -> Path:
+    """Return the path of an export. Raises `InputError` if there is no such file."""
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise InputError(f"There is no export at {file}; give a MediaWiki XML export (.xml, .xml.gz or .xml.bz2)")
+    return file
 
 
 def _decompressed(raw: IO[bytes]) -> Any:
