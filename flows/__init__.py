@@ -1,1 +1,7 @@
-"""When things run: one thin file a flow."""
+"""The Prefect flows: parameters, order of steps, and how a run ends.
+
+collect_films, collect_soundtracks, curate_dataset, train_and_evaluate   one stage each
+refresh          all stages in order;   refresh_summary  the record and the artifacts of a refresh
+parameters       the parameters of each flow, from `tasks.options`
+checks           parameters that cannot work, found before anything starts
+"""

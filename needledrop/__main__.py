@@ -1,4 +1,4 @@
-"""`python -m needledrop` is the same as `needledrop`."""
+"""Run the `needledrop` command as `python -m needledrop`."""
 
 from needledrop.cli.main import run
 

@@ -1,1 +1,13 @@
-"""The `needledrop` command: one typer app, one module per command."""
+"""The `needledrop` command: one typer app, one module per command.
+
+main         the app, and how errors become exit statuses
+options      a command's options from its flow's parameters; --lake
+run_flow     a flow in this process, with an embedded Prefect server
+bootstrap    the work pool, concurrency limits and automation on a Prefect server
+demo         the pipeline on an invented corpus;      refresh      the pipeline on your own films and music
+films        collect films;                           soundtracks  collect music, and retry failures
+review       accept or reject doubtful matches;       takedown     never collect an item again
+datasets     curate, list, compare, delete, export;   train        train and measure systems
+search       find music for a film;                   report       one HTML page of results
+inspect/     sql, status, verify;                     tables/      the tables that refresh and train print
+"""

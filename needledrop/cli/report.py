@@ -1,4 +1,4 @@
-"""`needledrop report`: one page about a data-set version and its runs, to read, print and send."""
+"""`needledrop report`: one HTML page about a data-set version and its runs."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def register(app: typer.Typer) -> None:
 
 def report_command(
     lake: LakeRoot = "lake",
-    dataset: str = typer.Option(None, help="The data-set version; by default the one measured last."),
-    output: Path = typer.Option(Path("needledrop-report.html"), "--output", "-o", help="The page to write."),
+    dataset: str = typer.Option(None, help="Data-set version; default: the one measured last."),
+    output: Path = typer.Option(Path("needledrop-report.html"), "--output", "-o", help="File to write."),
 ) -> None:
-    """Write one self-contained HTML page: the table beside the paper's, curves, histograms, slices, films.
+    """Write one self-contained HTML page: results next to the paper's, curves, histograms, subsets, films.
 
-    The page loads nothing from anywhere, so it can be kept, printed and sent.
+    The page loads nothing from the network, so it can be stored, printed and sent.
 
     [bold]Example[/]: needledrop report --lake lake -o report.html
     """

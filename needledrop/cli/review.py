@@ -1,4 +1,4 @@
-"""`needledrop review`: a person looks at doubtful matches and says yes or no, once and for all."""
+"""`needledrop review`: list doubtful matches and accept or reject them for all later runs."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from needledrop.cli.options import LakeRoot
+from needledrop.cli.options import LakeRoot, open_existing
 from storage.errors import InputError
 from storage.lake.lake import Lake
-
-PAIR_PARTS = 2
 
 
 def register(app: typer.Typer) -> None:
@@ -22,31 +20,30 @@ def register(app: typer.Typer) -> None:
 
 def review_command(
     lake: LakeRoot = "lake",
-    yes: list[str] = typer.Option(None, help="A pair FILM_ID/TRACK_ID that belongs together; may be repeated."),
-    no: list[str] = typer.Option(None, help="A pair FILM_ID/TRACK_ID that does not; may be repeated."),
-    note: str = typer.Option("", help="Why, for the record."),
-    limit: int = typer.Option(50, min=1, help="How many to list."),
+    yes: list[str] = typer.Option(None, help="Accept a match, given as FILM_ID/TRACK_ID. May be repeated."),
+    no: list[str] = typer.Option(None, help="Reject a match, given as FILM_ID/TRACK_ID. May be repeated."),
+    note: str = typer.Option("", help="Reason, for the record."),
+    limit: int = typer.Option(50, min=1, help="Matches to list at most."),
 ) -> None:
-    """List matches that the rule left to a person, or answer some; every later run respects the answers.
+    """List matches that the matching rule is unsure of, or accept and reject some for all later runs.
 
     [bold]Example[/]: needledrop review --yes enwiki-123/youtube:dQw4w9WgXcQ --no enwiki-123/youtube:aaaaaaaaaaa
     """
     from storage.records.reviews import record_review
-    from storage.tables.tables import open_tables
 
-    store = open_tables(lake)
-    known = _candidates(store)
+    opened = open_existing(lake)
+    known = _candidates(opened)
     answers = [(pair, True) for pair in yes or []] + [(pair, False) for pair in no or []]
     for pair, _answer in answers:
         if pair not in known:
-            raise InputError(f"There is no candidate {pair!r}; needledrop review lists them as FILM_ID/TRACK_ID")
+            raise InputError(f"There is no match {pair!r}; `needledrop review` lists them as FILM_ID/TRACK_ID")
     for pair, is_match in answers:
         film_id, track_id = pair.split("/", 1)
-        record_review(store, film_id, track_id, is_match=is_match, note=note, run_id="command")
+        record_review(opened, film_id, track_id, is_match=is_match, note=note, run_id="command")
     if answers:
-        Console().print(f"Kept {len(answers)} answers; the next needledrop soundtracks respects them")
+        Console().print(f"Recorded {len(answers)} answers; the next `needledrop soundtracks` applies them")
     else:
-        _show(store, limit)
+        _show(opened, limit)
 
 
 def _candidates(lake: Lake) -> set[str]:
@@ -58,17 +55,17 @@ def _candidates(lake: Lake) -> set[str]:
 
 
 def _show(lake: Lake, limit: int) -> None:
-    rows, total = _doubtful(lake, limit)
+    rows, total = _unreviewed(lake, limit)
     table = Table(title=f"{total} doubtful matches", title_justify="left")
-    for heading in ("pair", "film", "recording", "album", "by", "score", "why"):
+    for heading in ("match", "film", "recording", "album", "by", "score", "reason"):
         table.add_column(heading, overflow="fold")
     for row in rows:
         table.add_row(*(str(value if value is not None else "") for value in row))
     Console().print(table)
 
 
-def _doubtful(lake: Lake, limit: int) -> tuple[list[tuple[Any, ...]], int]:
-    """The pairs that wait for an answer, best first."""
+def _unreviewed(lake: Lake, limit: int) -> tuple[list[tuple[Any, ...]], int]:
+    """Return the matches without an answer, the best scores first, and how many there are in all."""
     from storage.tables import tables
     from storage.tables.schemas import FILMS, REVIEWS, TRACKS
 

@@ -1,4 +1,4 @@
-"""`needledrop search`: which music would suit a film that has none yet."""
+"""`needledrop search`: find existing music for a film that has none yet."""
 
 from __future__ import annotations
 
@@ -22,17 +22,19 @@ def register(app: typer.Typer) -> None:
 
 
 def search_command(
-    plot: str = typer.Option(None, help="The film's plot, or @FILE to read it from a text file."),
-    tags: str = typer.Option(None, help="Category names, separated by commas: 'Tamil-language films, Horror films'."),
+    plot: str = typer.Option(None, help="Plot of the film; @FILE reads it from a text file."),
+    tags: str = typer.Option(None, help="Tags, separated by commas: 'Tamil-language films, Horror films'."),
     image: Path = typer.Option(None, help="A poster or a still."),
-    run: str = typer.Option(None, help="The run to ask; by default the best one that needs no more than is given."),
-    count: int = typer.Option(10, min=1, help="How many tracks to show."),
+    run: str = typer.Option(None, help="Run to search with; default: the best one whose inputs are given."),
+    count: int = typer.Option(10, min=1, help="Tracks to show."),
     all_tracks: bool = typer.Option(
-        False, "--all-tracks", help="Search every track of the version, not only the test films'; slow the first time."
+        False,
+        "--all-tracks",
+        help="Search every track of the version, not only those of the test films; slow the first time.",
     ),
     lake: LakeRoot = "lake",
 ) -> None:
-    """Find existing music for a new film, from its plot, tags and picture, or any of them.
+    """Find existing music for a new film from its plot, tags or poster, or from several of them.
 
     [bold]Examples[/]: needledrop search --plot "A detective hunts a killer through the rain." --tags "Thriller films"
     · needledrop search --plot @plot.txt --image poster.jpg --all-tracks
@@ -44,9 +46,9 @@ def search_command(
     opened = open_existing(lake)
     run_id = run or choose_run(opened, query)
     errors = Console(stderr=True)
-    errors.print(f"Asking {run_id}", style="dim", highlight=False)
+    errors.print(f"Searching with {run_id}", style="dim", highlight=False)
     with open_machine() as machine, Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar:
-        task = bar.add_task("embed the tracks", total=None, visible=all_tracks)
+        task = bar.add_task("Embedding tracks", total=None, visible=all_tracks)
         found = search(
             opened, run_id, query, count, machine, all_tracks=all_tracks,
             on_progress=lambda done, total: bar.update(task, completed=done, total=total),
@@ -58,7 +60,7 @@ def search_command(
 
 
 def _paragraphs(plot: str | None) -> tuple[str, ...]:
-    """The plot's paragraphs, read from a file when it begins with @."""
+    """Return the paragraphs of a plot, read from a file where it begins with @."""
     text = plot or ""
     if text.startswith("@"):
         try:
@@ -74,4 +76,4 @@ def _read(image: Path | None) -> bytes | None:
     try:
         return image.read_bytes()
     except OSError as error:
-        raise InputError(f"The image {image} cannot be read ({error.strerror}); give the path of a picture") from error
+        raise InputError(f"The image {image} cannot be read ({error.strerror}); give the path of an image") from error

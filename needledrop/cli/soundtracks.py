@@ -37,9 +37,9 @@ def soundtracks_command(parameters: CollectSoundtracksParameters, verbose: bool)
 
 @options_of(CollectSoundtracksParameters, without={"recheck_days", "most_rechecks"})
 def retry_command(parameters: CollectSoundtracksParameters, verbose: bool) -> None:
-    """Try failed recordings and films again whose failure has one of these reasons, permanent failures too.
+    """Try failures of the given reasons again, permanent failures too, and do nothing else.
 
-    Does nothing else: no new films, no availability checks. `needledrop status` lists the reasons.
+    `needledrop status` lists the reasons that there are.
 
     [bold]Example[/]: needledrop retry --reason http_403 --reason timeout --youtube --i-have-the-right-to-collect
     """

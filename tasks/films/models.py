@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import quote, urlsplit
+from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 WIKIPEDIA_LICENCE = "CC BY-SA 4.0"
 """Of the text of every Wikipedia since June 2023."""
@@ -55,6 +55,18 @@ def wiki_name(dbname: str | None, base_url: str) -> str:
 def page_url(base_url: str, title: str) -> str:
     """A page's canonical address, given the address of any other page of the wiki (its main page)."""
     return base_url.rsplit("/", 1)[0] + "/" + quote(title.replace(" ", "_"), safe="/:@!$*(),;'~")
+
+
+def page_of_address(address: str) -> str | int:
+    """Return the title or the page id that the address of an article names."""
+    parts = urlsplit(address)
+    query = parse_qs(parts.query)
+    for key in ("curid", "pageid"):
+        if key in query and query[key][0].isdecimal():
+            return int(query[key][0])
+    if "title" in query:
+        return query["title"][0].replace("_", " ")
+    return unquote(parts.path.split("/wiki/", 1)[-1]).replace("_", " ")
 
 
 def text_licence(base_url: str) -> str:

@@ -106,10 +106,10 @@ def test_what_a_changed_run_did_is_said_in_words(walk: Any, tmp_path: Path, pref
 
 
 CASES = {
-    "missing export": ["--films", "absent.xml"],
-    "export that is not XML": ["--films", "not.xml"],
-    "truncated export": ["--films", "cut.xml"],
-    "empty corpus": ["--films", "empty.xml"],
+    "missing export": ["--export", "absent.xml"],
+    "export that is not XML": ["--export", "not.xml"],
+    "truncated export": ["--export", "cut.xml"],
+    "empty corpus": ["--export", "empty.xml"],
     "music row without a file": ["--music", "music.csv"],
 }
 
@@ -169,7 +169,7 @@ def test_a_full_disk_stops_a_refresh_with_one_sentence_and_room_lets_it_end(
     walk: Any, walked_lake: str, small_disk: Any, capfd: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = small_disk("size=12m")
-    inputs = ["--films", walk.parameters["export"], "--images", walk.parameters["images"]]
+    inputs = ["--export", walk.parameters["export"], "--images", walk.parameters["images"]]
     command = [*inputs, "--music", walk.parameters["music"][0], "--train", "never", "--lake", str(disk / "lake")]
     assert _refresh(monkeypatch, *command) == 3
     said = capfd.readouterr().err
@@ -187,7 +187,7 @@ def test_a_read_only_lake_is_said_by_a_refresh_and_can_still_be_looked_at(
     walk: Any, small_disk: Any, capfd: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     disk = small_disk("size=64m")
-    command = ["--films", walk.parameters["export"], "--train", "never", "--lake", str(disk / "lake")]
+    command = ["--export", walk.parameters["export"], "--train", "never", "--lake", str(disk / "lake")]
     assert _refresh(monkeypatch, *command) == 2  # no music yet, so no version
     assert _outcome_of(str(disk / "lake"), "refresh") == "failed"
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)

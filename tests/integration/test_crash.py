@@ -34,7 +34,7 @@ def command(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> l
     from needledrop.demo.corpus import write_corpus
 
     corpus = write_corpus(tmp_path_factory.mktemp("crash-corpus"), films_per_year=2)
-    inputs = ["--films", str(corpus.export), "--images", str(corpus.images), "--music", str(corpus.music)]
+    inputs = ["--export", str(corpus.export), "--images", str(corpus.images), "--music", str(corpus.music)]
     return [sys.executable, "-m", "needledrop", "refresh", *inputs, "--train", "never", "--lake"]
 
 

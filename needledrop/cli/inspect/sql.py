@@ -1,6 +1,6 @@
-"""`needledrop sql`: ask the lake anything in SQL, read-only.
+"""`needledrop sql`: query the lake in SQL, read-only, or open a shell.
 
-Each query opens the file, reads and closes it, so a shell that stays open all day never keeps a training from
+Each query opens the metrics file, reads and closes it, so a shell that stays open never keeps a training run from
 writing its results.
 """
 
@@ -22,7 +22,7 @@ from storage.lake.lake import Lake
 from storage.tables.tables import open_existing
 
 ROWS_SHOWN = 1000
-"""More than anyone reads in a terminal; a file or a pipe gets every row."""
+"""Rows printed in a terminal at most; a file or a pipe gets every row."""
 _WIDEST_CELL = 60
 _PADDING = 2
 _HELP = "End a query with ; and Enter. .tables lists tables and views, .describe NAME its columns, .quit leaves."
@@ -40,12 +40,12 @@ def register(app: typer.Typer) -> None:
 
 
 def sql_command(
-    query: str = typer.Argument(None, help="A query; without one, a shell opens."),
+    query: str = typer.Argument(None, help="Query; without one, a shell opens."),
     lake: LakeRoot = "lake",
 ) -> None:
-    """Ask the lake in SQL (DuckDB, read-only): runs, epochs, ranks, the metrics, and everything collected.
+    """Query the lake in SQL (DuckDB, read-only): runs, epochs, ranks, metrics and everything collected.
 
-    In a terminal the answer is a table; in a pipe or a file it is CSV.
+    Prints a table in a terminal, CSV into a pipe or a file. In the shell, .tables lists tables and views.
 
     [bold]Examples[/]: needledrop sql "SELECT * FROM leaderboard"
     · needledrop sql "SELECT year, count(*) FROM films GROUP BY year ORDER BY year" > years.csv
@@ -69,29 +69,29 @@ def answer(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 
 def ask(lake: Lake, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """The columns and rows that answer a query. Raises `InputError` with DuckDB's own words for a wrong one."""
+    """Return the columns and rows of a query. Raises `InputError` with DuckDB's own message for a wrong one."""
     from storage.metrics.database import connect_metrics
     from storage.views.lake_views import define_lake_views, define_mel_view
 
     with connect_metrics(lake) as connection:
         define_lake_views(connection, lake, temporary=True)
         damaged: list[str] = []
-        if "mels" in query:  # costs a look at every shard's name
+        if "mels" in query:  # lists every shard
             damaged = define_mel_view(connection, lake, temporary=True)
         try:
             try:
-                answered = _run(connection, query)
+                result = _run(connection, query)
             except duckdb.Error:
                 if "mels" not in query or damaged:
                     raise
                 damaged = define_mel_view(connection, lake, temporary=True, only_intact=True)
-                answered = _run(connection, query)
+                result = _run(connection, query)
         except duckdb.Error as error:
             raise InputError(f"This query cannot be answered: {error}") from error
     if damaged:
-        said = f"Without {len(damaged)} damaged shards, such as {damaged[0]}; `needledrop verify` names each"
-        Console(stderr=True).print(said, style="red", markup=False, highlight=False)
-    return answered
+        warning = f"Left out {len(damaged)} damaged shards, such as {damaged[0]}; `needledrop verify` lists them"
+        Console(stderr=True).print(warning, style="red", markup=False, highlight=False)
+    return result
 
 
 def _run(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
@@ -100,7 +100,7 @@ def _run(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[list[str], 
 
 
 def show(console: Console, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print rows as a table; one that is wider than the screen goes on below, its first column repeated."""
+    """Print rows as a table; one wider than the screen continues below, with its first column repeated."""
     cells = [[_text(value) for value in row] for row in rows[:ROWS_SHOWN]]
     for group in _groups(columns, cells, console.width):
         table = Table(box=None, header_style="bold", pad_edge=False)
@@ -116,7 +116,7 @@ def show(console: Console, columns: Sequence[str], rows: Sequence[Sequence[Any]]
 
 
 def _groups(columns: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> Iterator[list[int]]:
-    """Column numbers that fit side by side, column 0 first in every group."""
+    """Yield column numbers that fit on the screen together, column 0 first in every group."""
     needed = [
         min(max([len(name), *(len(row[index]) for row in cells)]), _WIDEST_CELL) + _PADDING
         for index, name in enumerate(columns)
@@ -139,7 +139,7 @@ def _text(value: Any) -> str:
 
 
 def _shell(lake: Lake) -> None:
-    """Read queries until the end of the input; a wrong one is explained and the shell goes on."""
+    """Read queries until the end of the input; an error is printed and the shell continues."""
     interactive = sys.stdin.isatty()
     console = Console()
     if interactive:
@@ -166,18 +166,18 @@ def _lines(interactive: bool) -> Iterator[str]:
 
 
 def _queries(lines: Iterable[str]) -> Iterator[str]:
-    """Complete queries: a line that starts with a dot, or lines up to one that ends with a semicolon."""
-    waiting: list[str] = []
+    """Yield complete queries: a line that starts with a dot, or lines up to one that ends with a semicolon."""
+    pending: list[str] = []
     for line in lines:
-        if not waiting and line.strip().startswith("."):
+        if not pending and line.strip().startswith("."):
             yield line.strip()
         elif line.strip():
-            waiting.append(line)
+            pending.append(line)
             if line.rstrip().endswith(";"):
-                yield "\n".join(waiting)
-                waiting = []
-    if waiting:
-        yield "\n".join(waiting)
+                yield "\n".join(pending)
+                pending = []
+    if pending:
+        yield "\n".join(pending)
 
 
 def _expanded(query: str) -> str:
@@ -187,5 +187,5 @@ def _expanded(query: str) -> str:
         name = query.removeprefix(".describe ").strip()
         return f'DESCRIBE "{name}"'
     if query.startswith("."):
-        raise InputError(f"{query} is not known here. {_HELP}")
+        raise InputError(f"There is no command {query}. {_HELP}")
     return query

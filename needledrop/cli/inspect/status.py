@@ -1,4 +1,4 @@
-"""`needledrop status`: where the lake stands, on one screen."""
+"""`needledrop status`: the state of the lake on one screen."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from storage.views.status import Status, read_status, seconds_left
 
 FAILURES_SHOWN = 12
 OTHER_COLUMNS = 58
-"""Letters that the columns beside an example take."""
+"""Characters that the columns next to an example take."""
 
 
 def register(app: typer.Typer) -> None:
@@ -26,9 +26,9 @@ def register(app: typer.Typer) -> None:
 
 
 def status_command(lake: LakeRoot = "lake") -> None:
-    """Show what is collected, what waits, what failed and why, what is paused, and how long it will take.
+    """Show what is collected, due, failed and why, and paused, and how long the due work will take.
 
-    The same in SQL: the views progress, waiting, failures, pace, missing, version_history, run_counts.
+    In SQL: the views progress, waiting, failures, pace, missing, version_history, run_counts.
 
     [bold]Examples[/]: needledrop status · needledrop sql "SELECT * FROM missing WHERE year = 2023"
     """
@@ -39,7 +39,7 @@ def status_command(lake: LakeRoot = "lake") -> None:
 
 
 def as_screen(root: str, status: Status, now: datetime, width: int) -> Panel:
-    """The status as one screen of a terminal."""
+    """Return the status as a panel that fits a terminal of `width` characters."""
     parts = [
         _progress(status),
         _waiting(status, now),
@@ -65,11 +65,11 @@ def _waiting(status: Status, now: datetime) -> Table | None:
         return None
     table = _table("Waiting", "stage", "items", "state", "work")
     for row in status.waiting:
-        said = {"never_tried": "never tried", "due": "due now"}
-        state = said.get(row["state"]) or f"from {_when(row['next_due'], now)}"
+        states = {"never_tried": "never tried", "due": "due now"}
+        state = states.get(row["state"]) or f"from {_when(row['next_due'], now)}"
         table.add_row(row["stage"], f"{row['items']:,}", state, _duration(row["estimated_seconds"]))
     if status.reviews:
-        table.add_row("track", f"{status.reviews:,}", "wait for a person's decision", "")
+        table.add_row("track", f"{status.reviews:,}", "to review: `needledrop review`", "")
     return table
 
 
@@ -85,7 +85,7 @@ def _failures(status: Status, now: datetime, width: int) -> Table | None:
             row["reason"],
             f"{row['items']:,}",
             retry,
-            _shortened(row["message"] or row["example"], letters),
+            _truncated(row["message"] or row["example"], letters),
         )
     rest = sum(row["items"] for row in status.failures[FAILURES_SHOWN:])
     if rest:
@@ -93,7 +93,7 @@ def _failures(status: Status, now: datetime, width: int) -> Table | None:
     return table
 
 
-def _shortened(text: str, letters: int) -> str:
+def _truncated(text: str, letters: int) -> str:
     return text if len(text) <= letters else text[: letters - 1] + "…"
 
 
@@ -111,7 +111,7 @@ def _left(name: str, used: int, limit: int | None) -> str:
 
 def _last(status: Status, now: datetime) -> Text:
     lines = [
-        f"[bold]Films[/] {status.films:,}, of which {status.missing_films:,} lack something (SELECT * FROM missing)",
+        f"[bold]Films[/] {status.films:,}, {status.missing_films:,} of them incomplete (SELECT * FROM missing)",
         f"[bold]Version[/] {status.version or 'none yet: run `needledrop curate`'}",
     ]
     runs = (f"{run['flow']} {run['state']} {_when(run['recorded_at'], now)}" for run in status.last_runs)
@@ -126,7 +126,7 @@ def _estimate(status: Status, now: datetime) -> str:
     seconds = seconds_left(status, now)
     if seconds is None:
         return "nothing is due now"
-    return f"about {_duration(seconds)} of work is due, one item after another"
+    return f"about {_duration(seconds)} of work is due, processed one after another"
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -138,14 +138,14 @@ def _table(title: str, *columns: str) -> Table:
 
 
 def _when(moment: Any, now: datetime) -> str:
-    """A time as people say it: today's by the clock, others by the day."""
+    """Return the time of day for a moment of today, the date and time for others."""
     return f"{moment:%H:%M}" if moment.date() == now.date() else f"{moment:%Y-%m-%d %H:%M}"
 
 
 def _duration(seconds: float | None) -> str:
     if seconds is None:
         return ""
-    return str(timedelta(seconds=round(seconds))) if seconds >= 1 else "a moment"
+    return str(timedelta(seconds=round(seconds))) if seconds >= 1 else "under 1 s"
 
 
 def _size(count: int) -> str:

@@ -1,4 +1,4 @@
-"""`needledrop verify`: is everything in the lake what it says it is? Looks, and changes nothing."""
+"""`needledrop verify`: check the lake for damage, without changing anything."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ def register(app: typer.Typer) -> None:
 
 def verify_command(
     lake: LakeRoot = "lake",
-    deep: bool = typer.Option(False, help="Also read every page and compare its checksum: reads the whole lake."),
+    deep: bool = typer.Option(False, help="Also compare the checksum of every page, which reads the whole lake."),
 ) -> None:
-    """Look for damage: files cut short or changed, mels without tracks, versions that name what is gone.
+    """Check for damage: truncated or changed files, mels without tracks, versions that refer to deleted files.
 
-    Changes nothing. Ends with status 3 if anything is damaged, and says for each file what to do.
+    Changes nothing. Exits with status 3 if anything is damaged, and prints for each file what to do.
 
     [bold]Example[/]: needledrop verify --deep
     """
     opened = open_existing(lake)
-    shown = Console(stderr=True)
-    columns = TextColumn("Looking for damage"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-    with Progress(*columns, console=shown, transient=True, disable=not shown.is_terminal) as progress:
+    errors = Console(stderr=True)
+    columns = TextColumn("Checking files"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
         files = file_count(opened)
-        looking = progress.add_task("verify", total=files)
-        damages = list(verify(opened, deep=deep, on_file=lambda _: progress.advance(looking)))
+        task = progress.add_task("verify", total=files)
+        damages = list(verify(opened, deep=deep, on_file=lambda _: progress.advance(task)))
     if damages:
         Console().print(_as_table(damages))
-        raise LakeError(f"{len(damages)} damages in {opened.root}; the table says what to do about each")
+        raise LakeError(f"{len(damages)} damaged files in {opened.root}; the table above tells what to do about each")
     Console().print(
-        f"{files} files of {opened.root} are whole{'' if deep else ' (footers and hashes; --deep reads all)'}"
+        f"{files} files of {opened.root} are intact{'' if deep else ' (footers and hashes; --deep reads everything)'}"
     )
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import urlsplit
 
 from storage.errors import InputError
+from tasks.films.models import page_of_address
 from tasks.films.wiki.articles import IDS_PER_QUERY, Site, titles_to_ids
 from tasks.films.wiki.client import Wikipedia
 
@@ -86,7 +87,7 @@ def soft_redirects(client: Wikipedia, categories: Sequence[str]) -> list[str]:
 
 
 def articles_named(client: Wikipedia, site: Site, entries: Sequence[str]) -> tuple[dict[int, str], list[str]]:
-    """The articles behind titles, page ids and addresses (page id to entry), and the entries that lead nowhere."""
+    """Return the articles that titles, page ids, film ids and addresses name (page id to entry), and unknown entries."""
     ids: dict[int, str] = {}
     titles: dict[str, str] = {}
     for entry in entries:
@@ -105,21 +106,16 @@ def articles_named(client: Wikipedia, site: Site, entries: Sequence[str]) -> tup
 
 
 def _title_or_id(entry: str, site: Site) -> str | int:
-    """A page id is digits; an address is taken apart; anything else is a title.
+    """Return the page id or the title that an entry names: a page id, a film id, an address or a title.
 
     Raises `InputError` for an address of another wiki.
     """
-    if entry.isdecimal():
-        return int(entry)
+    page_id = entry.removeprefix(f"{site.wiki}-")
+    if page_id.isdecimal():
+        return int(page_id)
     if not re.match(r"https?://", entry):
         return entry.split("#", 1)[0].replace("|", " ").strip()
-    parts = urlsplit(entry)
-    if parts.netloc.lower().replace(".m.", ".") != urlsplit(site.base_url).netloc.lower():
-        raise InputError(f"{entry} is not on {urlsplit(site.base_url).netloc}; name its wiki with --wiki")
-    query = parse_qs(parts.query)
-    for key in ("curid", "pageid"):
-        if key in query and query[key][0].isdecimal():
-            return int(query[key][0])
-    if "title" in query:
-        return query["title"][0].replace("_", " ")
-    return unquote(parts.path.split("/wiki/", 1)[-1]).replace("_", " ")
+    host = urlsplit(site.base_url).netloc
+    if urlsplit(entry).netloc.lower().replace(".m.", ".") != host.lower():
+        raise InputError(f"{entry} is not on {host}; name its wiki with --wiki")
+    return page_of_address(entry)

@@ -6,12 +6,14 @@ seconds, and a film that the candidate does not name is never compared with it.
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 from storage.lake.lake import Lake
 from storage.tables import tables
 from storage.tables.schemas import FILMS
+from tasks.films.models import page_of_address
 from tasks.soundtracks.matching.evidence import DESCRIPTION_CHARACTERS
 from tasks.soundtracks.matching.titles import plain_title, title_words, without_article, words_of
 from tasks.soundtracks.models import Candidate, Film
@@ -60,13 +62,16 @@ class FilmIndex:
         return [other for other in self.named_in(candidate) if other.film_id != film.film_id]
 
     def find(self, name: str) -> list[Film]:
-        """The films that a person means by a film id, a page id or a title."""
-        wanted = name.strip()
-        if wanted in self.films:
-            return [self.films[wanted]]
-        by_title = set(self._by_title.get(wanted.replace("_", " ").casefold(), ()))
-        exact = {f for f in by_title if self.films[f].title.casefold() == wanted.replace("_", " ").casefold()}
-        by_page = {f for f in self.films if f.rsplit("-", 1)[-1] == wanted} if wanted.isdigit() else set()
+        """Return the films that a film id, a page id, an article's address or a title names."""
+        if re.match(r"https?://", name):
+            name = str(page_of_address(name))
+        key = name.strip()
+        if key in self.films:
+            return [self.films[key]]
+        title = key.replace("_", " ").casefold()
+        by_title = set(self._by_title.get(title, ()))
+        exact = {film for film in by_title if self.films[film].title.casefold() == title}
+        by_page = {film for film in self.films if film.rsplit("-", 1)[-1] == key} if key.isdigit() else set()
         return [self.films[film_id] for film_id in sorted(exact or by_title or by_page)]
 
     def _mostly_named(self, words: tuple[str, ...]) -> set[str]:

@@ -81,7 +81,7 @@ class SoundtrackSettings(SoundtrackOptions):
         for name in self.films:
             found = film_index.find(name)
             if not found:
-                raise InputError(f"No film in the lake is {name!r}; give a film id, a page id or a title")
+                raise InputError(f"No film in the lake is {name!r}; give a title, a page id, an address or a film id")
             wanted |= {film.film_id for film in found}
         return [film for film in films if not wanted or film.film_id in wanted][: self.limit]
 

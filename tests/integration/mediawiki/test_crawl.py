@@ -97,15 +97,15 @@ def test_a_second_run_fetches_no_text_and_changes_no_file(crawled: Any, collect:
 
 def test_titles_ids_and_addresses_lead_to_their_articles(collect: Any, wiki: Any, tmp_path: Path) -> None:
     address = wiki.api.replace("w/api.php", "wiki/What_Is_Owed%3F")
-    collect(titles=["Lanterns", "cafe\u0301 Aurore", str(wiki.page_id("Wide Water")), address])
+    collect(films=["Lanterns", "cafe\u0301 Aurore", str(wiki.page_id("Wide Water")), address])
     films = _rows(tables.open_tables(str(tmp_path / "lake")), FILMS)
     assert set(films) == {"Lantern Row", "Café Aurore", "Wide Water", "What Is Owed?"}
 
 
 def test_titles_that_lead_nowhere_leave_a_reason_once(collect: Any, tmp_path: Path) -> None:
     asked = ["Ouroboros", "Lost Reel", "No such film", "Special:Version", "A[b", "999999", "Lantern Row"]
-    collect(titles=asked)
-    collect(titles=asked)
+    collect(films=asked)
+    collect(films=asked)
     rows = tables.latest(tables.open_tables(str(tmp_path / "lake")), OUTCOMES).to_pylist()
     missing = {row["item"]: row["attempt"] for row in rows if row["reason"] == "missing"}
     assert missing == {
@@ -125,4 +125,4 @@ def test_a_year_without_films_is_bad_input(collect: Any) -> None:
 
 def test_an_address_of_another_wiki_is_bad_input(collect: Any) -> None:
     with pytest.raises(InputError, match="name its wiki"):
-        collect(titles=["https://de.wikipedia.org/wiki/Metropolis"])
+        collect(films=["https://de.wikipedia.org/wiki/Metropolis"])

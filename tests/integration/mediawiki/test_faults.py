@@ -143,7 +143,7 @@ def test_a_run_through_faults_ends_as_one_without(
     wiki: Any, collect: Callable[..., dict[str, Any]], tmp_path: Path
 ) -> None:
     wiki.misbehave(faults=[503, None, "html", "cut", None, 429], file_faults=[503], retry_after=0)
-    collect(titles=["Lantern Row", "Café Aurore"])
+    collect(films=["Lantern Row", "Café Aurore"])
     lake = tables.open_tables(str(tmp_path / "lake"))
     assert {row["title"] for row in tables.latest(lake, FILMS).to_pylist()} == {"Lantern Row", "Café Aurore"}
     assert {row["reason"] for row in tables.latest(lake, OUTCOMES).to_pylist()} == {"ok"}
@@ -151,5 +151,5 @@ def test_a_run_through_faults_ends_as_one_without(
 
 def test_a_run_without_a_contact_sends_nothing(wiki: Any, collect: Callable[..., dict[str, Any]]) -> None:
     with pytest.raises(InputError, match="contact"):
-        collect(titles=["Lantern Row"], contact=None)
+        collect(films=["Lantern Row"], contact=None)
     assert wiki.requests() == []

@@ -108,7 +108,7 @@ def test_the_screen_shows_all_of_it_within_its_width(lake, width):
         "soundtrack",
         "never tried",
         "no_match",
-        "Films 10, of which 9 lack something",
+        "Films 10, 9 of them incomplete",
         "0:00:28 of work is due",
     ):
         assert said in text
