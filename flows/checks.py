@@ -16,7 +16,7 @@ from flows.parameters import (
 from storage.errors import InputError
 from tasks.curation.settings import CurationSettings
 from tasks.films.dump.reader import existing_export
-from tasks.films.wiki.rate_limit import user_agent
+from tasks.films.wiki.client import user_agent
 from tasks.options import OptionGroup, TuningOptions
 from tasks.soundtracks.runs.settings import SoundtrackSettings
 from training.config import chosen_settings, chosen_systems

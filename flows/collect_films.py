@@ -29,7 +29,7 @@ from tasks.films.tasks import (
     store_export_batch,
     store_pictures,
 )
-from tasks.films.wiki.client import Wikipedia, user_agent
+from tasks.films.wiki.client import Wikipedia
 from tasks.films.wiki.concurrency import turn
 from tasks.films.wiki.plan import FLOW, Plan, plan
 from tasks.progress import Bars, bars

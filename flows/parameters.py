@@ -108,23 +108,29 @@ def parameters_of(group: type[OptionGroup]) -> list[Parameter]:
 def takes(parameters: type[P]) -> Callable[[Callable[[P], R]], Callable[..., R]]:
     """Decorate a function of one object of options so that it is called with, and documented by, its fields.
 
-    Prefect reads types, bounds and defaults from the signature, and descriptions from the docstring's `Args`.
+    Prefect reads types, bounds and defaults from the signature, and descriptions from the docstring's `Args`. Where
+    a parameter is a list, null in a deployment means its default.
     """
     listed = parameters_of(parameters)
 
     def decorate(function: Callable[[P], R]) -> Callable[..., R]:
         def call(**values: Any) -> R:
-            return function(parameters(**values))
+            return function(parameters(**{name: value for name, value in values.items() if value is not None}))
 
         explained = "\n".join(f"    {parameter.name}: {parameter.help}" for parameter in listed)
         call.__module__, call.__name__, call.__qualname__ = function.__module__, function.__name__, function.__name__
         call.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\nArgs:\n{explained}\n"
         call.__annotations__ = {}
         call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-            [
-                inspect.Parameter(p.name, inspect.Parameter.KEYWORD_ONLY, default=p.default, annotation=p.annotation)
-                for p in listed
-            ]
+            inspect.Parameter(
+                parameter.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=parameter.default,
+                annotation=parameter.annotation | None
+                if isinstance(parameter.default, tuple)
+                else parameter.annotation,
+            )
+            for parameter in listed
         )
         return call
 

@@ -30,7 +30,7 @@ def search_command(
     all_tracks: bool = typer.Option(
         False,
         "--all-tracks",
-        help="Search every track of the version, not only those of the test films; slow the first time.",
+        help="Search all tracks of the version, not only the test films'; slow the first time.",
     ),
     lake: LakeRoot = "lake",
 ) -> None:

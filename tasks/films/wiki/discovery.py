@@ -87,7 +87,7 @@ def soft_redirects(client: Wikipedia, categories: Sequence[str]) -> list[str]:
 
 
 def articles_named(client: Wikipedia, site: Site, entries: Sequence[str]) -> tuple[dict[int, str], list[str]]:
-    """Return the articles that titles, page ids, film ids and addresses name (page id to entry), and unknown entries."""
+    """Return page id -> entry for titles, page ids, film ids and addresses, and the entries that name no article."""
     ids: dict[int, str] = {}
     titles: dict[str, str] = {}
     for entry in entries:

@@ -101,7 +101,7 @@ class _Submitted:
         """
         for start in range(0, len(jobs), FILMS_A_TASK_RUN):
             parameters = {**self._common, "jobs": list(jobs[start : start + FILMS_A_TASK_RUN])}
-            with children_block_sigint():  # a process that dies of Ctrl-C leaves its task run, and the flow, waiting for ever
+            with children_block_sigint():  # a child that dies of Ctrl-C leaves its task run waiting for ever
                 self._submitted.append(self._runner.submit(extract_batch, parameters))
         while len(self._submitted) > (0 if to_the_end else self._ahead):
             yield from self._submitted.popleft().result()
