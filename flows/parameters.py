@@ -121,20 +121,18 @@ def takes(parameters: type[P]) -> Callable[[Callable[[P], R]], Callable[..., R]]
         call.__module__, call.__name__, call.__qualname__ = function.__module__, function.__name__, function.__name__
         call.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\nArgs:\n{explained}\n"
         call.__annotations__ = {}
-        call.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-            inspect.Parameter(
-                parameter.name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=parameter.default,
-                annotation=parameter.annotation | None
-                if isinstance(parameter.default, tuple)
-                else parameter.annotation,
-            )
-            for parameter in listed
-        )
+        call.__signature__ = inspect.Signature(map(_in_signature, listed))  # type: ignore[attr-defined]
         return call
 
     return decorate
+
+
+def _in_signature(parameter: Parameter) -> inspect.Parameter:
+    is_list = isinstance(parameter.default, tuple)
+    annotation = parameter.annotation | None if is_list else parameter.annotation
+    return inspect.Parameter(
+        parameter.name, inspect.Parameter.KEYWORD_ONLY, default=parameter.default, annotation=annotation
+    )
 
 
 def _help(annotation: Any) -> str:

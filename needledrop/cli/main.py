@@ -7,6 +7,7 @@ cannot be read or written, 4 for a source that asked for a pause. Anything else 
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 
 import typer
 from rich.console import Console
@@ -71,10 +72,10 @@ def options(
     """Take the options that come before a command."""
 
 
-def run() -> None:
-    """Run the command line; the console script's entry."""
+def run(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line, by default with the arguments of this process; the console script's entry point."""
     try:
-        app()
+        app(arguments)
     except NeedledropError as error:
         Console(stderr=True).print(f"[bold red]{type(error).__name__}[/]: {escape(str(error))}", soft_wrap=True)
         sys.exit(error.exit_status)

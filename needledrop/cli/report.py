@@ -28,9 +28,10 @@ def report_command(
 
     [bold]Example[/]: needledrop report --lake lake -o report.html
     """
+    opened = open_existing(lake)
+
     from needledrop.report.page import write_report
 
-    opened = open_existing(lake)
     try:
         report = write_report(opened, dataset, output)
     except OSError as error:

@@ -23,7 +23,7 @@ def review_command(
     yes: list[str] = typer.Option(None, help="Accept a match, given as FILM_ID/TRACK_ID. May be repeated."),
     no: list[str] = typer.Option(None, help="Reject a match, given as FILM_ID/TRACK_ID. May be repeated."),
     note: str = typer.Option("", help="Reason, for the record."),
-    limit: int = typer.Option(50, min=1, help="Matches to list at most."),
+    count: int = typer.Option(50, min=1, help="Matches to show."),
 ) -> None:
     """List matches that the matching rule is unsure of, or accept and reject some for all later runs.
 
@@ -43,7 +43,7 @@ def review_command(
     if answers:
         Console().print(f"Recorded {len(answers)} answers; the next `needledrop soundtracks` applies them")
     else:
-        _show(opened, limit)
+        _show(opened, count)
 
 
 def _candidates(lake: Lake) -> set[str]:
@@ -54,8 +54,8 @@ def _candidates(lake: Lake) -> set[str]:
     return {f"{row['film_id']}/{row['track_id']}" for row in rows}
 
 
-def _show(lake: Lake, limit: int) -> None:
-    rows, total = _unreviewed(lake, limit)
+def _show(lake: Lake, count: int) -> None:
+    rows, total = _unreviewed(lake, count)
     table = Table(title=f"{total} doubtful matches", title_justify="left")
     for heading in ("match", "film", "recording", "album", "by", "score", "reason"):
         table.add_column(heading, overflow="fold")
@@ -64,7 +64,7 @@ def _show(lake: Lake, limit: int) -> None:
     Console().print(table)
 
 
-def _unreviewed(lake: Lake, limit: int) -> tuple[list[tuple[Any, ...]], int]:
+def _unreviewed(lake: Lake, count: int) -> tuple[list[tuple[Any, ...]], int]:
     """Return the matches without an answer, the best scores first, and how many there are in all."""
     from storage.tables import tables
     from storage.tables.schemas import FILMS, REVIEWS, TRACKS
@@ -81,6 +81,6 @@ def _unreviewed(lake: Lake, limit: int) -> tuple[list[tuple[Any, ...]], int]:
             "SELECT film_id || '/' || track_id, films.title || coalesce(' (' || films.year || ')', ''), tracks.title, "
             "tracks.album, coalesce(tracks.artist, tracks.uploader), round(tracks.score, 2), "
             "replace(tracks.reason, '_', ' ') "
-            f"{source} ORDER BY tracks.score DESC, 1 LIMIT {limit}"
+            f"{source} ORDER BY tracks.score DESC, 1 LIMIT {count}"
         ).fetchall()
     return rows, total

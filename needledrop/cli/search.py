@@ -39,11 +39,12 @@ def search_command(
     [bold]Examples[/]: needledrop search --plot "A detective hunts a killer through the rain." --tags "Thriller films"
     · needledrop search --plot @plot.txt --image poster.jpg --all-tracks
     """
+    plot_paragraphs, image_bytes, opened = _paragraphs(plot), _read(image), open_existing(lake)
+
     from training.loop.device import open_machine
     from training.retrieval.search import FilmQuery, choose_run, search
 
-    query = FilmQuery(_paragraphs(plot), tuple(t.strip() for t in (tags or "").split(",") if t.strip()), _read(image))
-    opened = open_existing(lake)
+    query = FilmQuery(plot_paragraphs, tuple(t.strip() for t in (tags or "").split(",") if t.strip()), image_bytes)
     run_id = run or choose_run(opened, query)
     errors = Console(stderr=True)
     errors.print(f"Searching with {run_id}", style="dim", highlight=False)

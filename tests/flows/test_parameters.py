@@ -1,0 +1,111 @@
+"""One definition per option: flows, settings and deployments agree on type, bounds, default and help."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any, get_args
+
+import pytest
+from prefect import Flow
+
+from flows.collect_films import collect_films
+from flows.collect_soundtracks import collect_soundtracks
+from flows.curate_dataset import curate_dataset
+from flows.parameters import (
+    CollectFilmsParameters,
+    CollectSoundtracksParameters,
+    CurateDatasetParameters,
+    RefreshParameters,
+    TrainAndEvaluateParameters,
+    parameters_of,
+)
+from flows.refresh import refresh
+from flows.train_and_evaluate import train_and_evaluate
+from tasks.curation.settings import CurationSettings
+from tasks.options import OptionGroup, TrainingOptions
+from tasks.soundtracks.runs.settings import SoundtrackSettings
+from training.config import PRESETS
+
+FLOWS: dict[type[OptionGroup], Flow[..., Any]] = {
+    CollectFilmsParameters: collect_films,
+    CollectSoundtracksParameters: collect_soundtracks,
+    CurateDatasetParameters: curate_dataset,
+    TrainAndEvaluateParameters: train_and_evaluate,
+    RefreshParameters: refresh,
+}
+ONLY_IN_ITS_STAGE = {
+    "films": "narrows one stage; a refresh is of the whole lake",
+    "retry_reasons": "a retry does nothing else: `needledrop retry`",
+    "dataset": "a refresh trains on the version that it has just made",
+    "again": "in a refresh: train = always",
+    "compiled": "a setting of single training runs: `needledrop train`",
+    "batch": "as compiled",
+    "micro_batch": "as compiled",
+    "learning_rate": "as compiled",
+    "patience": "as compiled",
+    "eval_segments": "as compiled",
+    "text_model": "as compiled",
+    "image_model": "as compiled",
+}
+"""Parameters of a stage that `refresh` does not take, and why."""
+
+
+@pytest.mark.parametrize("parameters", FLOWS)
+def test_a_flow_shows_every_parameter_with_its_default_and_help(parameters: type[OptionGroup]) -> None:
+    shown = FLOWS[parameters].parameters.properties
+    listed = parameters_of(parameters)
+    assert list(shown) == [parameter.name for parameter in listed]
+    for parameter in listed:
+        default = list(parameter.default) if isinstance(parameter.default, tuple) else parameter.default
+        assert shown[parameter.name]["default"] == default
+        assert shown[parameter.name]["description"] == parameter.help
+
+
+def test_a_name_means_the_same_in_every_flow() -> None:
+    definitions: dict[str, set[str]] = {}
+    for group in (*FLOWS, SoundtrackSettings, CurationSettings):
+        for parameter in parameters_of(group):
+            definitions.setdefault(parameter.name, set()).add(repr(parameter))
+    assert [name for name, found in definitions.items() if len(found) > 1] == []
+
+
+def test_refresh_takes_what_its_stages_take_or_says_why_not() -> None:
+    of_stages = {field.name for group in FLOWS for field in fields(group)}
+    assert of_stages - {field.name for field in fields(RefreshParameters)} == set(ONLY_IN_ITS_STAGE)
+
+
+def test_settings_are_made_from_the_parameters_of_their_flow() -> None:
+    parameters = CollectSoundtracksParameters(music=("folder",), daily_requests=7)
+    settings = SoundtrackSettings(**parameters.part(SoundtrackSettings))
+    assert (settings.music, settings.daily_requests) == (("folder",), 7)
+    assert (
+        CurationSettings(**CurateDatasetParameters(min_films_per_tag=3).part(CurationSettings)).min_films_per_tag == 3
+    )
+
+
+@pytest.mark.parametrize(
+    ("flow", "parameters"),
+    [
+        (refresh, {"train": "nver"}),
+        (refresh, {"daily_requests": 0}),
+        (refresh, {"workers": 65}),
+        (collect_soundtracks, {"order": ["musik"]}),
+        (collect_films, {"years": [1492]}),
+        (train_and_evaluate, {"batch": 1}),
+        (train_and_evaluate, {"learning_rate": 0}),
+    ],
+)
+def test_prefect_refuses_values_out_of_bounds(flow: Flow[..., Any], parameters: dict[str, Any]) -> None:
+    with pytest.raises(Exception, match=next(iter(parameters))):
+        flow.validate_parameters(parameters)
+
+
+def test_null_stands_for_the_default_of_a_list() -> None:
+    values = collect_films.validate_parameters({"years": None, "films": None})
+    assert (values["years"], values["films"]) == (None, None)
+    assert "null" in {kind.get("type") for kind in collect_films.parameters.properties["years"]["anyOf"]}
+
+
+def test_the_presets_are_those_of_the_experiment() -> None:
+    preset = next(p for p in parameters_of(TrainingOptions) if p.name == "preset")
+    assert set(get_args(get_args(preset.annotation)[0])) == set(PRESETS)

@@ -1,0 +1,100 @@
+"""Every command: a help page with an example, and bad input that ends in one message and exit status 2."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import typer.main
+from typer.testing import CliRunner
+
+from needledrop.cli.main import app, run
+from storage.tables.tables import open_tables
+
+TOP = list(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+PAGES = [[name] for name in TOP if name != "datasets"]
+PAGES += [["datasets", name] for name in ("list", "compare", "delete", "export")]
+
+BAD_INPUT = {
+    "demo --corpus FILE": "name a folder",
+    "refresh --train nver": "'nver' is not one of",
+    "refresh --order musik": "--order: Input should be 'music', 'urls' or 'youtube'",
+    "refresh --years 20x2": "names no years",
+    "refresh --train-until 2025": "train_until=2025",
+    "refresh --system Foo": "There is no system Foo",
+    "refresh --films export.xml": "No such option: --films",
+    "refresh --export absent.xml": "There is no export",
+    "refresh --youtube": "--i-have-the-right-to-collect",
+    "films": "Say where films come from",
+    "films --years 2022 --export x.xml": "Say where films come from",
+    "films --years 1492 --contact me@example.org": "--years: Input should be greater than or equal to 1870",
+    "films --years 2022": "--contact",
+    "films --film @absent.txt": "There is no file",
+    "soundtracks": "Nothing says where music comes from",
+    "soundtracks --music absent.csv": "absent.csv",
+    "soundtracks --music FILE --workers 65": "less than or equal to 64",
+    "soundtracks --music FILE --dask-address tcp://x:1": "--runner dask",
+    "retry": "--reason",
+    "retry --reason tired --music FILE": "No failure is called tired",
+    "review --yes nonsense --lake LAKE": "There is no match 'nonsense'",
+    "takedown nonsense --lake LAKE": "'nonsense' is no film id",
+    "curate --test-from 2010 --lake LAKE": "test_from=2010",
+    "datasets compare v0 --lake LAKE": "no version yet",
+    "datasets delete v0 --lake LAKE": "v0",
+    "datasets export out --format zip --lake LAKE": "'zip' is not one of",
+    "train --preset tiny --lake LAKE": "'tiny' is not one of",
+    "train --learning-rate 0 --lake LAKE": "--learning-rate: Input should be greater than 0",
+    "search --image absent.jpg --lake LAKE": "The image absent.jpg cannot be read",
+    "search --plot @absent.txt --lake LAKE": "The plot absent.txt cannot be read",
+    "sql SELEC --lake LAKE": "This query cannot be answered",
+}
+READ_A_LAKE = ("review", "takedown youtube:a", "curate", "datasets list", "train", "search --plot x", "report")
+READ_A_LAKE += ("sql", "status", "verify")
+
+
+@pytest.fixture(autouse=True)
+def wide_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.delenv("NEEDLEDROP_CONTACT", raising=False)
+
+
+def _bad_input(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Type a command that has to be refused; return its message."""
+    with pytest.raises(SystemExit) as exit_:
+        run(arguments)
+    message = capsys.readouterr().err
+    assert exit_.value.code == 2, message
+    assert "Traceback" not in message
+    return message
+
+
+@pytest.mark.parametrize("command", PAGES, ids=" ".join)
+def test_help_explains_a_command_with_an_example(command: list[str]) -> None:
+    page = CliRunner().invoke(app, [*command, "--help"])
+    assert page.exit_code == 0
+    assert f"needledrop {' '.join(command)}" in page.output.split("Example")[1]
+
+
+def test_help_names_every_command_and_where_to_start() -> None:
+    page = CliRunner().invoke(app, ["--help"]).output
+    assert "needledrop demo" in page
+    assert all(name in page for name in TOP)
+
+
+@pytest.mark.parametrize("command", BAD_INPUT)
+def test_bad_input_is_one_message_and_status_2(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("film,path\n")
+    lake = open_tables(str(tmp_path / "lake")).root if "LAKE" in command else ""
+    typed = [part.replace("FILE", str(tmp_path / "file")).replace("LAKE", lake) for part in command.split()]
+    assert BAD_INPUT[command] in " ".join(_bad_input(typed, capsys).split())
+
+
+@pytest.mark.parametrize("command", READ_A_LAKE)
+def test_a_command_that_reads_a_lake_does_not_make_one(
+    command: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "mistyped"
+    assert "There is no lake at" in _bad_input([*command.split(), "--lake", str(root)], capsys)
+    assert not root.exists()
