@@ -121,7 +121,7 @@ def takes(parameters: type[P]) -> Callable[[Callable[[P], R]], Callable[..., R]]
         call.__module__, call.__name__, call.__qualname__ = function.__module__, function.__name__, function.__name__
         call.__doc__ = f"{inspect.cleandoc(function.__doc__ or '')}\n\nArgs:\n{explained}\n"
         call.__annotations__ = {}
-        call.__signature__ = inspect.Signature(map(_in_signature, listed))  # type: ignore[attr-defined]
+        call.__signature__ = inspect.Signature([_in_signature(p) for p in listed])  # type: ignore[attr-defined]
         return call
 
     return decorate

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
@@ -74,23 +75,32 @@ def _validated(parameters: type[P], typed: dict[str, Any]) -> P:
         raise InputError("; ".join(sentences)) from error
 
 
+@dataclass(frozen=True)
+class _Form:
+    """How an option is typed on the command line."""
+
+    value_type: Any
+    least: Any = None
+    most: Any = None
+    metavar: str | None = None
+    note: str = ""
+
+
 def _typer_parameter(parameter: Parameter) -> inspect.Parameter:
     """Return a flow's parameter as one of a function that typer reads."""
-    flag, value_type, bounds, metavar, note = _flag(parameter.name), *_on_command_line(parameter.annotation)
-    if parameter.name in NOTES:
-        note = NOTES[parameter.name]
-    if parameter.name == "years":
-        value_type = str
+    form, flag = _form_of(parameter.annotation), _flag(parameter.name)
     if parameter.default is True:
         flag = f"{flag}/{flag.replace('--', '--no-', 1)}"
     option = typer.Option(
         flag,
         envvar=ENVIRONMENT.get(parameter.name),
-        help=escape(f"{parameter.help} {note}".strip()),
-        metavar=metavar,
+        help=escape(f"{parameter.help} {NOTES.get(parameter.name, form.note)}".strip()),
+        min=form.least,
+        max=form.most,
+        metavar=form.metavar,
         rich_help_panel=parameter.panel,
-        **bounds,
     )
+    value_type = str if parameter.name == "years" else form.value_type
     default = list(parameter.default) or None if isinstance(parameter.default, tuple) else parameter.default
     annotation = value_type | None if default is None else value_type
     return inspect.Parameter(
@@ -98,25 +108,24 @@ def _typer_parameter(parameter: Parameter) -> inspect.Parameter:
     )
 
 
-def _on_command_line(annotation: Any) -> tuple[Any, dict[str, float], str | None, str]:
-    """Return the type of an option, its bounds as typer names them, its metavar and a note for its help."""
+def _form_of(annotation: Any) -> _Form:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        value_type, bounds, metavar, note = _on_command_line(arguments[0])
+        form = _form_of(arguments[0])
         for part in arguments[1:]:
             if isinstance(part, Ge):
-                bounds["min"] = part.ge
+                form = replace(form, least=part.ge)
             elif isinstance(part, Le):
-                bounds["max"] = part.le
-        return value_type, bounds, metavar, note
+                form = replace(form, most=part.le)
+        return form
     if origin is tuple:  # typer takes no list of choices: pydantic checks them
-        value_type, _, _, _ = _on_command_line(arguments[0])
+        value_type = _form_of(arguments[0]).value_type
         choices = f"[{'|'.join(get_args(value_type))}]" if get_origin(value_type) is Literal else None
-        return list[str], {}, choices, "May be repeated."
+        return _Form(list[str], metavar=choices, note="May be repeated.")
     if origin in (Union, UnionType):
         [some] = [argument for argument in arguments if argument is not NoneType]
-        return _on_command_line(some)
-    return annotation, {}, None, ""
+        return _form_of(some)
+    return _Form(annotation)
 
 
 def _flag(name: str) -> str:
