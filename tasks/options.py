@@ -184,7 +184,7 @@ class DatasetOptions(OptionGroup):
     leave_out: Annotated[
         tuple[str, ...],
         Doc(
-            "Films (enwiki-123), tracks (youtube:ID), pairs (enwiki-123/youtube:ID) or channels (channel:ID) to leave out."
+            "Films (enwiki-1), tracks (youtube:ID), pairs (enwiki-1/youtube:ID) or channels (channel:ID) to leave out."
         ),
     ] = ()
 

@@ -48,7 +48,7 @@ def test_other_rules_give_another_version_which_is_listed_and_compared(lake):
 def test_deleting_asks_and_keeps_what_is_needed(lake):
     trained = versions.current(lake)
     for year in (2018, 2019):
-        run("curate", "--lake", lake.root, "--train-until", year, "--test-from", 2022, "--no-plots")
+        run("curate", "--lake", lake.root, "--train-until", year, "--test-from", 2022, "--no-charts")
     unneeded, current = versions.names(lake)[-2:]
     assert run("datasets", "delete", "--lake", lake.root, input="n\n").exit_code == 1
     assert len(versions.names(lake)) == 3
