@@ -7,11 +7,13 @@ in two artifacts of the flow run.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+import httpx
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
+from prefect.exceptions import PrefectException
 
 from storage.errors import LakeError
 from storage.lake.lake import Lake
@@ -27,8 +29,8 @@ RunCount = Mapping[str, Any]
 def recorded(lake: Lake, run_id: str, parameters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield a summary to fill with the results of the stages; record it and publish its artifacts at the end.
 
-    The state is completed, paused, failed or, after Ctrl-C or SIGTERM, cancelled. A lake that cannot be
-    written while an error is handled does not replace that error.
+    The state is completed, paused, failed or, after Ctrl-C or SIGTERM, cancelled. What goes wrong while an error
+    is recorded is noted on that error and does not replace it.
     """
     began = datetime.now(UTC)
     summary: dict[str, Any] = {}
@@ -36,14 +38,22 @@ def recorded(lake: Lake, run_id: str, parameters: Mapping[str, Any]) -> Iterator
         yield summary
     except BaseException as error:
         summary["error"] = str(error) or type(error).__name__
-        with suppress(LakeError):
+        with _noted_on(error):
             _count_changes(lake, summary, began)
-        with suppress(LakeError):
+        with _noted_on(error):
             _record(lake, run_id, "failed" if isinstance(error, Exception) else "cancelled", parameters, summary)
         raise
     _count_changes(lake, summary, began)
     paused = summary.get("soundtracks", {}).get("paused")
     _record(lake, run_id, "paused" if paused else "completed", parameters, summary)
+
+
+@contextmanager
+def _noted_on(error: BaseException) -> Iterator[None]:
+    try:
+        yield
+    except (LakeError, PrefectException, httpx.HTTPError) as second:
+        error.add_note(f"The record of this run is incomplete: {second}")
 
 
 def _count_changes(lake: Lake, summary: dict[str, Any], began: datetime) -> None:
