@@ -8,9 +8,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from needledrop.cli.options import LakeRoot, open_existing
+from needledrop.cli.options import LakeRoot
 from storage.errors import InputError
 from storage.lake.lake import Lake
+from storage.tables.tables import open_existing
 
 
 def register(app: typer.Typer) -> None:
