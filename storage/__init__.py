@@ -1,1 +1,9 @@
-"""What is kept and how it is found again. Nothing here knows Prefect or the network."""
+"""What is kept and how it is found again. No Prefect, no network, no torch.
+
+lake           atomic files under one root, in a folder or on an object store
+tables         append-only Parquet tables
+records        outcomes, reviews, the takedown list, flow runs
+coordination   leases, circuit breakers, daily budgets
+mels           mel shards; datasets: versions of the data set; metrics: runs and ranks; views: SQL over all of it
+errors         the error tree; verify: find damage; retention: delete versions that nothing needs
+"""

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from training.evaluation.baselines import HeldOut
     from training.evaluation.embedding_files import Embeddings
 
+pytest_plugins = ["tests.lakes"]
+
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 

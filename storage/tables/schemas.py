@@ -1,7 +1,7 @@
-"""One Arrow schema a table of the lake: the contract between the rooms.
+"""The Arrow schema of every table of the lake: the contract between the packages.
 
-Every row says where it came from: the run that wrote it and the time it was recorded, and wherever
-something was read from outside, its source, revision, tool versions and licence.
+Every row records its provenance: the run that wrote it and the time, and for what was read from
+outside also its source, revision, tool versions and licence.
 
 Keys: `film_id` is `WIKI-PAGEID` ("enwiki-30007"); `track_id` is `SOURCE:MEDIAID` ("youtube:dQw4…").
 """
@@ -61,7 +61,7 @@ FILMS = _table(
     ("year", pa.int16()),
     ("url", pa.string()),
     ("plot", pa.list_(pa.string())),  # paragraphs
-    ("tags", pa.list_(pa.string())),  # whole category names ending in "films"
+    ("tags", pa.list_(pa.string())),  # complete category names ending in "films"
     ("image", pa.string()),
     ("image_url", pa.string()),
     ("image_non_free", pa.bool_()),
@@ -69,7 +69,10 @@ FILMS = _table(
     ("licence", pa.string()),
     ("state", pa.string()),
     ("parser_version", pa.int32()),
-    ("names", pa.list_(pa.string())),  # beside the title: original ones, those of other countries; null if read before
+    (
+        "names",
+        pa.list_(pa.string()),
+    ),  # besides the title: original and foreign ones; null if parsed by an older version
 )
 
 THUMBNAILS = _table(
@@ -81,8 +84,8 @@ THUMBNAILS = _table(
     ("source_url", pa.string()),
     ("image", pa.string()),
     ("non_free", pa.bool_()),
-    ("sha256", pa.string()),  # of the picture as it was fetched
-    ("width", pa.int32()),  # of the kept JPEG, whose shorter side is 224 pixels
+    ("sha256", pa.string()),  # of the image as it was downloaded
+    ("width", pa.int32()),  # of the stored JPEG, whose shorter side is 224 pixels
     ("height", pa.int32()),
     ("jpeg", pa.binary()),
 )
@@ -101,7 +104,7 @@ TRACKS = _table(
     ("uploader", pa.string()),
     ("channel_id", pa.string()),
     ("release_year", pa.int16()),
-    ("duration_seconds", pa.float64()),  # as the source says
+    ("duration_seconds", pa.float64()),  # as the source states it
     ("query", pa.string()),
     ("position", pa.int32()),  # order in the album, the search or the folder
     ("score", pa.float64()),
@@ -117,7 +120,7 @@ TRACKS = _table(
     ("shard", pa.string()),  # path of the film's mel shard, relative to the lake
     ("first_row", pa.int32()),  # this track's rows in the shard: first_row … first_row + segments - 1
     ("segments", pa.int32()),
-    ("fingerprint", pa.binary()),  # of the mels, alike for re-encodings of one recording
+    ("fingerprint", pa.binary()),  # of the mels, similar for re-encodings of one recording
     ("licence", pa.string()),
     ("tool_versions", pa.map_(pa.string(), pa.string())),
 )
@@ -143,7 +146,7 @@ FLOW_RUNS = _table(
     ("flow_run_id", pa.string()),
     ("flow", pa.string()),
     ("state", pa.string()),  # running, completed, failed, paused
-    ("parameters", pa.string()),  # JSON, incl. a person's statement of their right to collect
+    ("parameters", pa.string()),  # JSON, including the user's statement of their right to collect
     ("summary", pa.string()),  # JSON of counts
     ("code_version", pa.string()),
 )
@@ -152,7 +155,7 @@ VERSIONS = _table(
     "versions",
     ("version",),
     ("version", pa.string()),
-    ("number", pa.int32()),  # counts every time the current version changed; the highest is current
+    ("number", pa.int32()),  # incremented when the current version changes; the highest is current
     ("previous", pa.string()),  # the version that was current before
     ("films", pa.int64()),
     ("tracks", pa.int64()),
@@ -166,7 +169,7 @@ REVIEWS = _table(
     ("film_id", "track_id"),
     ("film_id", pa.string()),
     ("track_id", pa.string()),
-    ("is_match", pa.bool_()),  # a person's answer, which goes before the rule
+    ("is_match", pa.bool_()),  # the user's answer, which takes precedence over the rule
     ("note", pa.string()),
 )
 
@@ -174,13 +177,13 @@ BREAKERS = _table(
     "breakers",
     ("source",),
     ("source", pa.string()),
-    ("state", pa.string()),  # open or closed; an open one whose time has come lets one canary through
+    ("state", pa.string()),  # open or closed; an open one whose pause has ended lets one canary through
     ("reason", pa.string()),
     ("message", pa.string()),
     ("until", _TIME),
-    ("openings", pa.int32()),  # in a row, each longer than the one before
-    ("suspects", pa.list_(pa.string())),  # different media that failed alike in a row
-    ("tool_version", pa.string()),  # an upgrade is a reason to try again
+    ("openings", pa.int32()),  # consecutive, each pause longer than the one before
+    ("suspects", pa.list_(pa.string())),  # different media that failed alike one after another
+    ("tool_version", pa.string()),  # an upgrade is a reason to retry
 )
 
 TAKEDOWNS = _table(

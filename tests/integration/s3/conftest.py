@@ -1,6 +1,10 @@
 """A server that speaks S3 on loopback, and a lake on it for each test."""
 
+from __future__ import annotations
+
 import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -9,8 +13,8 @@ from storage.tables import tables
 
 
 @pytest.fixture(scope="package")
-def bucket():
-    """A bucket on a server of its own; s3fs finds it by the environment, as a person's setting would."""
+def bucket() -> Iterator[str]:
+    """Start a server and make a bucket on it; s3fs finds the server by environment variables, as for a user."""
     s3fs = pytest.importorskip("s3fs", reason="a lake on an object store needs needledrop[s3]")
     server = pytest.importorskip("moto.server", reason="moto's server is not installed")
     running = server.ThreadedMotoServer(port=0)
@@ -34,6 +38,6 @@ def bucket():
 
 
 @pytest.fixture
-def lake(bucket, request, tmp_path, monkeypatch) -> Lake:
+def lake(bucket: str, request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
     monkeypatch.setenv("NEEDLEDROP_CACHE", str(tmp_path / "cache"))
     return tables.open_tables(f"{bucket}/{request.node.name[:40].rstrip('_')}")

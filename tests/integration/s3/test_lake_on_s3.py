@@ -1,5 +1,7 @@
 """A lake on an object store, against a server that speaks S3 on loopback."""
 
+from __future__ import annotations
+
 import subprocess
 import sys
 from pathlib import Path
@@ -27,12 +29,12 @@ pytestmark = pytest.mark.integration
 
 def fill(lake: Lake) -> None:
     """Four films of four years with real shards of two segments."""
-    films, pictures, tracks = [], [], []
+    films, thumbnails, tracks = [], [], []
     settings, zeros = MelSettings(), np.zeros(2, np.float32)
     for number, year in enumerate((2020, 2021, 2022, 2023)):
         film = f"wiki-{number}"
         films.append({"film_id": film, "title": film, "year": year, "plot": ["x"], "tags": ["Drama films"]})
-        pictures.append({"film_id": film, "sha256": film, "width": 224, "jpeg": b"jpeg"})
+        thumbnails.append({"film_id": film, "sha256": film, "width": 224, "jpeg": b"jpeg"})
         with write_shard(lake, film, year, settings) as writer:
             row = {"film_id": film, "track_id": f"folder:{number}", "decision": "taken", "audio_sha256": film}
             stored = np.full((2, *settings.shape), number, np.uint8)
@@ -42,11 +44,11 @@ def fill(lake: Lake) -> None:
             writer.finish([row])
         tracks.append(row)
     tables.append(lake, FILMS, films, "run")
-    tables.append(lake, THUMBNAILS, pictures, "run")
+    tables.append(lake, THUMBNAILS, thumbnails, "run")
     tables.append(lake, TRACKS, tracks, "run")
 
 
-def test_what_is_committed_is_listed_and_reads_back(lake):
+def test_what_is_committed_is_listed_and_reads_back(lake: Lake) -> None:
     lake.write_json({"a": 1}, "notes", "a.json")
     assert lake.exists("notes", "a.json")
     assert lake.list("notes") == ["notes/a.json"]
@@ -57,14 +59,14 @@ def test_what_is_committed_is_listed_and_reads_back(lake):
         lake.read_bytes("notes", "a.json")
 
 
-def test_another_machine_sees_what_was_committed_since(lake, tmp_path):
+def test_another_machine_sees_what_was_committed_since(lake: Lake, tmp_path: Path) -> None:
     other = Lake(lake.root, cache_folder=str(tmp_path / "elsewhere"))
     assert other.list("notes") == []
     lake.write_bytes(b"x", "notes", "a.txt")
     assert other.list("notes") == ["notes/a.txt"]
 
 
-def test_tables_append_read_and_merge(lake, monkeypatch):
+def test_tables_append_read_and_merge(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "MERGE_AT", 4)
     for number in range(6):
         tables.append(lake, FILMS, [{"film_id": str(number % 2), "title": f"title {number}"}], "run")
@@ -72,25 +74,25 @@ def test_tables_append_read_and_merge(lake, monkeypatch):
     assert len(tables.parts(lake, FILMS)) == 4
 
 
-def test_outcomes_are_counted(lake):
+def test_outcomes_are_counted(lake: Lake) -> None:
     for _ in range(2):
         outcomes.record(lake, [outcomes.ok(Stage.FILM, "a")], "run")
     assert outcomes.attempts(lake, [Stage.FILM]) == {("film", "a"): 2}
 
 
-def test_a_version_is_the_same_as_on_a_folder(lake, tmp_path):
+def test_a_version_is_the_same_as_on_a_folder(lake: Lake, tmp_path: Path) -> None:
     fill(lake)
     folder = tables.open_tables(str(tmp_path / "folder"))
     fill(folder)
-    there, here = curate(lake, CurationSettings(), "run"), curate(folder, CurationSettings(), "run")
-    assert there.version == here.version
-    assert there.manifest == here.manifest
-    assert datasets.current(lake) == there.version
+    remote, local = curate(lake, CurationSettings(), "run"), curate(folder, CurationSettings(), "run")
+    assert remote.version == local.version
+    assert remote.manifest == local.manifest
+    assert datasets.current(lake) == remote.version
     assert not curate(lake, CurationSettings(), "again").is_new
     assert list(verify(lake, deep=True)) == []
 
 
-def test_shards_are_read_through_the_cache(lake, tmp_path):
+def test_shards_are_read_through_the_cache(lake: Lake, tmp_path: Path) -> None:
     fill(lake)
     shards = lake.list("mels")
     reader = MelReader(lake, shards, MelSettings())
@@ -101,17 +103,17 @@ def test_shards_are_read_through_the_cache(lake, tmp_path):
     assert len(list((tmp_path / "cache").rglob("page=*.parquet"))) == 4
 
 
-def test_nothing_is_left_in_the_outbox(lake, tmp_path):
+def test_nothing_is_left_in_the_outbox(lake: Lake, tmp_path: Path) -> None:
     fill(lake)
     assert not list((tmp_path / "cache" / "outbox").iterdir())
 
 
-def test_a_bucket_that_is_not_there_is_an_error_that_says_so(bucket):
+def test_a_missing_bucket_is_named(bucket: str) -> None:
     with pytest.raises((LakeError, InputError), match="nowhere"):
         open_lake("s3://nowhere/lake")
 
 
-def test_a_shard_rewritten_at_the_same_size_is_fetched_again_and_the_old_copy_goes(lake, tmp_path):
+def test_a_shard_rewritten_at_the_same_size_is_fetched_again(lake: Lake, tmp_path: Path) -> None:
     fill(lake)
     shard = lake.list("mels")[1]
     elsewhere = Lake(lake.root, cache_folder=str(tmp_path / "elsewhere"))
@@ -125,7 +127,7 @@ def test_a_shard_rewritten_at_the_same_size_is_fetched_again_and_the_old_copy_go
     assert not old.exists()
 
 
-def test_what_was_taken_down_is_silent_in_a_reader_that_had_a_copy(lake):
+def test_a_recording_that_was_taken_down_is_silent_for_a_reader_with_an_old_copy(lake: Lake) -> None:
     fill(lake)
     shard = lake.list("mels")[3]
     MelReader(lake, [shard], MelSettings())
@@ -136,7 +138,7 @@ def test_what_was_taken_down_is_silent_in_a_reader_that_had_a_copy(lake):
     assert stored.max() == 0
 
 
-def test_what_is_removed_from_the_lake_leaves_no_copy_here(lake, tmp_path):
+def test_removing_a_file_removes_its_local_copies(lake: Lake, tmp_path: Path) -> None:
     fill(lake)
     shard = lake.list("mels")[0]
     lake.local_path(shard)
@@ -144,7 +146,9 @@ def test_what_is_removed_from_the_lake_leaves_no_copy_here(lake, tmp_path):
     assert not list((tmp_path / "cache").rglob("page=wiki-0*"))
 
 
-def test_a_process_killed_while_fetching_or_sending_leaves_nothing_once_the_lake_is_opened(lake, tmp_path):
+def test_opening_the_lake_removes_what_a_process_killed_in_a_transfer_left(
+    lake: Lake, tmp_path: Path, repository: Path
+) -> None:
     fill(lake)
     die = (
         "import os, pathlib, sys; from storage.lake.lake import Lake\n"
@@ -156,7 +160,7 @@ def test_a_process_killed_while_fetching_or_sending_leaves_nothing_once_the_lake
     send = die.replace("pathlib.Path.replace = kill", "lake.filesystem.put_file = kill")
     for script, what in ((die, "fetch"), (send, "send")):
         arguments = [sys.executable, "-c", script, lake.root, lake.list("mels")[0], what]
-        assert subprocess.run(arguments, cwd=Path(__file__).parents[3], check=False).returncode == 9
+        assert subprocess.run(arguments, cwd=repository, check=False).returncode == 9
     assert len(list((tmp_path / "cache").rglob(".tmp-*"))) == 2
     with lake.staged("notes", "b.txt") as living:
         living.write_bytes(b"half")

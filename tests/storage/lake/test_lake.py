@@ -1,10 +1,13 @@
-"""The lake: a file is whole or absent, whatever happens to the disk, the process or the clock."""
+"""A file of the lake is complete or absent, whatever happens to the disk or the process."""
+
+from __future__ import annotations
 
 import errno
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,11 +20,11 @@ from storage.tables import tables
 from storage.tables.schemas import FILMS
 
 
-def temporary_files(root) -> list[Path]:
+def temporary_files(root: str | Path) -> list[Path]:
     return list(Path(root).rglob(f"{TEMPORARY_PREFIX}*"))
 
 
-def test_what_is_committed_reads_back(tmp_path):
+def test_what_is_committed_reads_back(tmp_path: Path) -> None:
     lake = open_lake(tmp_path / "lake")
     lake.write_json({"b": 1, "a": ["é"]}, "notes", "a.json")
     assert json.loads(lake.read_bytes("notes", "a.json")) == {"a": ["é"], "b": 1}
@@ -29,21 +32,21 @@ def test_what_is_committed_reads_back(tmp_path):
     assert lake.list("nowhere") == []
 
 
-def test_a_write_that_fails_leaves_neither_the_file_nor_a_temporary_one(tmp_path):
+def test_a_failed_write_leaves_neither_the_file_nor_a_temporary_one(tmp_path: Path) -> None:
     lake = open_lake(tmp_path / "lake")
 
-    def fail_half_way() -> None:
+    def fail_midway() -> None:
         with lake.staged("notes", "a.txt") as path:
             path.write_text("half")
             raise ValueError("the step failed")
 
     with pytest.raises(ValueError, match="the step failed"):
-        fail_half_way()
+        fail_midway()
     assert not lake.exists("notes/a.txt")
     assert not temporary_files(lake.root)
 
 
-def test_a_process_killed_half_way_leaves_no_file_and_its_rest_is_swept(tmp_path):
+def test_the_temporary_file_of_a_killed_process_is_removed(tmp_path: Path) -> None:
     script = (
         "import os, signal; from storage.lake.lake import open_lake\n"
         f"with open_lake({str(tmp_path / 'lake')!r}).staged('notes', 'a.txt') as path:\n"
@@ -56,7 +59,7 @@ def test_a_process_killed_half_way_leaves_no_file_and_its_rest_is_swept(tmp_path
     assert not temporary_files(tmp_path)
 
 
-def test_a_file_that_a_living_process_writes_is_not_swept(tmp_path):
+def test_the_temporary_file_of_a_living_process_is_not_removed(tmp_path: Path) -> None:
     lake = open_lake(tmp_path / "lake")
     with lake.staged("notes", "a.txt") as path:
         path.write_text("half")
@@ -64,7 +67,7 @@ def test_a_file_that_a_living_process_writes_is_not_swept(tmp_path):
         assert path.exists()
 
 
-def test_a_full_disk_is_said_and_what_was_committed_stays(small_disk):
+def test_a_full_disk_is_reported_and_what_was_committed_stays(small_disk: Callable[[str], Path]) -> None:
     lake = tables.open_tables(str(small_disk("size=1m") / "lake"))
     tables.append(lake, FILMS, [{"film_id": "a", "title": "committed"}], "run")
     with pytest.raises(LakeError, match="No space left"):
@@ -73,7 +76,7 @@ def test_a_full_disk_is_said_and_what_was_committed_stays(small_disk):
     assert not temporary_files(lake.root)
 
 
-def test_a_file_size_limit_is_said_too(tmp_path):
+def test_a_file_size_limit_is_reported(tmp_path: Path) -> None:
     script = (
         "import resource, signal; from storage.lake.lake import open_lake; from storage.errors import LakeError\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
@@ -86,7 +89,7 @@ def test_a_file_size_limit_is_said_too(tmp_path):
     assert not temporary_files(tmp_path)
 
 
-def test_a_read_only_lake_can_be_read_and_says_why_it_cannot_be_written(small_disk):
+def test_a_read_only_lake_can_be_read_and_reports_why_it_cannot_be_written(small_disk: Callable[[str], Path]) -> None:
     folder = small_disk("size=1m")
     tables.append(tables.open_tables(str(folder / "lake")), FILMS, [{"film_id": "a"}], "run")
     subprocess.run(["mount", "-o", "remount,ro", str(folder)], check=True)
@@ -96,7 +99,7 @@ def test_a_read_only_lake_can_be_read_and_says_why_it_cannot_be_written(small_di
         tables.append(lake, FILMS, [{"film_id": "b"}], "run")
 
 
-def test_a_lake_of_a_newer_version_is_refused(tmp_path):
+def test_a_lake_of_a_newer_version_is_refused(tmp_path: Path) -> None:
     lake = open_lake(tmp_path / "lake")
     lake.write_json({"lake_version": LAKE_VERSION + 1}, "lake.json")
     with pytest.raises(LakeError, match="upgrade Needledrop"):
@@ -104,7 +107,7 @@ def test_a_lake_of_a_newer_version_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"lake_version": "many"}', b"\xff\xfe"])
-def test_a_damaged_version_file_is_named(tmp_path, content):
+def test_a_damaged_version_file_is_named(tmp_path: Path, content: bytes) -> None:
     lake = open_lake(tmp_path / "lake")
     lake.write_bytes(content, "lake.json")
     with pytest.raises(LakeError, match=r"lake\.json is damaged"):
@@ -112,24 +115,24 @@ def test_a_damaged_version_file_is_named(tmp_path, content):
 
 
 @pytest.mark.parametrize("part", ["..", "../x", "/etc/passwd", "a/../b", "", ".hidden", "a b", "é", "x" * 300])
-def test_a_name_that_could_leave_the_lake_is_refused(part):
+def test_a_name_that_could_leave_the_lake_is_refused(part: str) -> None:
     with pytest.raises(LakeError, match="not a safe name"):
         Lake("/nowhere").uri(part)
 
 
 @pytest.mark.parametrize("root", ["", "   "])
-def test_a_lake_needs_a_root(root):
+def test_a_lake_needs_a_root(root: str) -> None:
     with pytest.raises(InputError, match="--lake"):
         open_lake(root)
 
 
-def test_a_root_that_is_a_file_is_refused(tmp_path):
+def test_a_root_that_is_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "lake").write_text("a file")
     with pytest.raises(InputError, match="is a file"):
         open_lake(tmp_path / "lake")
 
 
-def test_a_disk_error_keeps_its_number(tmp_path):
+def test_a_disk_error_keeps_its_message(tmp_path: Path) -> None:
     lake = open_lake(tmp_path / "lake")
 
     def fail() -> None:

@@ -1,17 +1,21 @@
-"""A shard gives back what was written, to any reader; a damaged or foreign one is refused by name."""
+"""A shard gives back what was written, to any reader; a damaged or incompatible one is refused by name."""
+
+from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import duckdb
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from storage.errors import InputError, LakeError
-from storage.mels.layout import shard_path
+from storage.errors import InputError, LakeError, NeedledropError
+from storage.lake.lake import Lake
+from storage.mels.layout import film_id_of, list_shards, shard_path, year_of
 from storage.mels.reader import MelReader
-from storage.mels.settings import MelSettings, decibels
+from storage.mels.settings import MelSettings, decibels, lake_encoding
 from storage.mels.verify import recorded_tracks, shard_damage
 from storage.mels.writer import TrackMels, read_tracks, write_shard
 from storage.tables import tables
@@ -21,19 +25,25 @@ SETTINGS = MelSettings()
 
 
 @pytest.fixture
-def lake(tmp_path):
+def lake(tmp_path: Path) -> Lake:
     return tables.open_tables(str(tmp_path / "lake"))
 
 
-def random_mels(count, settings=SETTINGS, seed=0):
+def random_mels(count: int, settings: MelSettings = SETTINGS, seed: int = 0) -> TrackMels:
     rng = np.random.default_rng(seed)
     stored = rng.integers(0, 256, (count, *settings.shape)).astype(settings.dtype)
     level, zeros = rng.uniform(-20, 30, count).astype(np.float32), np.zeros(count, np.float32)
     return TrackMels(stored, level, zeros + 0.5, zeros > 1, zeros, zeros)
 
 
-def write(lake, film_id="enwiki-1", tracks=(3, 2), settings=SETTINGS, seed=0):
-    """Writes one shard; returns its path and all its mels."""
+def write(
+    lake: Lake,
+    film_id: str = "enwiki-1",
+    tracks: tuple[int, ...] = (3, 2),
+    settings: MelSettings = SETTINGS,
+    seed: int = 0,
+) -> tuple[str, list[TrackMels]]:
+    """Write one shard; return its path and its mels."""
     shard, rows, written = shard_path(film_id, 2020), [], []
     with write_shard(lake, film_id, 2020, settings) as writer:
         for number, count in enumerate(tracks):
@@ -47,7 +57,7 @@ def write(lake, film_id="enwiki-1", tracks=(3, 2), settings=SETTINGS, seed=0):
 
 
 @pytest.mark.parametrize("settings", [SETTINGS, MelSettings(encoding="float16")])
-def test_a_batch_holds_what_was_written(lake, settings):
+def test_a_reader_gathers_what_was_written(lake: Lake, settings: MelSettings) -> None:
     one, mels_one = write(lake, "enwiki-1", (3, 2), settings)
     two, mels_two = write(lake, "enwiki-2", (300,), settings, seed=5)
     reader = MelReader(lake, [one, two], settings)
@@ -59,14 +69,14 @@ def test_a_batch_holds_what_was_written(lake, settings):
     assert reader.ref_db[positions[0]] == mels_two[0].ref_db[299]
 
 
-def test_a_float16_shard_holds_decibels_and_a_uint8_shard_steps_below_the_maximum():
+def test_float16_values_are_decibels_and_uint8_values_are_steps_below_the_maximum() -> None:
     steps = np.array([0, 255], np.uint8).reshape(1, 1, 2)
     assert decibels(steps, np.float32([10]), SETTINGS).ravel().tolist() == [-70, 10]
     halves = np.array([-3.5], np.float16).reshape(1, 1, 1)
     assert decibels(halves, np.float32([10]), MelSettings(encoding="float16")).item() == -3.5
 
 
-def test_duckdb_reads_the_same_bytes(lake):
+def test_duckdb_reads_the_same_bytes(lake: Lake) -> None:
     _, written = write(lake)
     query = (
         "SELECT year, film_id, track_id, segment, file_row_number, mel "
@@ -77,24 +87,33 @@ def test_duckdb_reads_the_same_bytes(lake):
     assert row[5] == written[1].stored[1].tobytes()
 
 
-def test_a_segment_takes_little_more_than_its_bytes(lake):
+def test_a_segment_takes_little_more_than_its_bytes(lake: Lake) -> None:
     shard, _ = write(lake, tracks=(18,) * 8)
     assert lake.size_bytes(shard) / (18 * 8) < 127_900
 
 
-def test_the_tracks_rows_travel_with_the_shard(lake):
+def test_a_shard_carries_its_tracks_rows(lake: Lake) -> None:
     shard, _ = write(lake)
     assert [row["first_row"] for row in read_tracks(lake, shard)] == [0, 3]
 
 
-def test_nothing_is_committed_when_writing_fails(lake):
+def test_nothing_is_committed_when_writing_fails(lake: Lake) -> None:
     with pytest.raises(RuntimeError), write_shard(lake, "enwiki-1", 2020, SETTINGS) as writer:
         writer.append("m:0", random_mels(2))
         raise RuntimeError
     assert lake.list("mels") == []
 
 
-def test_a_shard_of_other_parameters_is_refused(lake, monkeypatch):
+def test_a_shard_without_finish_is_refused_and_not_committed(lake: Lake) -> None:
+    with (
+        pytest.raises(NeedledropError, match="call `finish`"),
+        write_shard(lake, "enwiki-1", 2020, SETTINGS) as writer,
+    ):
+        writer.append("m:0", random_mels(2))
+    assert lake.list("mels") == []
+
+
+def test_a_shard_of_other_parameters_is_refused(lake: Lake) -> None:
     shard, _ = write(lake)
     with pytest.raises(LakeError, match="encoding='uint8'"):
         MelReader(lake, [shard], MelSettings(encoding="float16"))
@@ -104,12 +123,12 @@ def test_a_shard_of_other_parameters_is_refused(lake, monkeypatch):
         MelReader(lake, [shard], other)
 
 
-def test_a_padding_policy_does_not_make_a_shard_foreign(lake):
-    shard, _ = write(lake, settings=MelSettings(short_tracks="refuse"))
+def test_a_shard_with_another_treatment_of_short_tracks_is_compatible(lake: Lake) -> None:
+    shard, _ = write(lake, settings=MelSettings(short_tracks="pad"))
     assert len(MelReader(lake, [shard], SETTINGS)) == 5
 
 
-def test_a_shard_that_another_program_rewrote_is_refused(lake):
+def test_a_shard_that_another_program_rewrote_is_refused(lake: Lake) -> None:
     shard, _ = write(lake)
     path = lake.local_path(shard)
     pq.write_table(pq.read_table(path), path)
@@ -117,7 +136,7 @@ def test_a_shard_that_another_program_rewrote_is_refused(lake):
         MelReader(lake, [shard], SETTINGS)
 
 
-def test_a_shard_or_a_row_that_is_not_there_is_named(lake):
+def test_a_missing_shard_or_row_is_named(lake: Lake) -> None:
     shard, _ = write(lake)
     with pytest.raises(LakeError, match=r"page=enwiki-9\.parquet is not in the lake"):
         MelReader(lake, [shard_path("enwiki-9", 2020)], SETTINGS)
@@ -129,7 +148,7 @@ def test_a_shard_or_a_row_that_is_not_there_is_named(lake):
 
 
 @pytest.mark.parametrize("kept_bytes", [0, 3, 4000, 500_000, -1, -9, -2000])
-def test_a_truncated_shard_is_refused(lake, kept_bytes):
+def test_a_truncated_shard_is_refused(lake: Lake, kept_bytes: int) -> None:
     shard, _ = write(lake)
     path = lake.local_path(shard)
     path.write_bytes(path.read_bytes()[:kept_bytes])
@@ -137,22 +156,22 @@ def test_a_truncated_shard_is_refused(lake, kept_bytes):
         MelReader(lake, [shard], SETTINGS)
 
 
-def test_any_flipped_bit_is_found(lake):
+def test_any_flipped_bit_is_found(lake: Lake) -> None:
     shard, _ = write(lake, tracks=(2, 1))
     path = lake.local_path(shard)
-    whole = path.read_bytes()
+    intact = path.read_bytes()
     recorded = recorded_tracks(lake)[shard]
     assert list(shard_damage(lake, shard, recorded, deep=True)) == []
     rng = np.random.default_rng(0)
-    places = [*range(8), *rng.integers(0, len(whole), 150), *rng.integers(len(whole) - 3000, len(whole), 100)]
-    for place in places:
-        damaged = bytearray(whole)
-        damaged[place] ^= 1 << int(rng.integers(8))
+    offsets = [*range(8), *rng.integers(0, len(intact), 150), *rng.integers(len(intact) - 3000, len(intact), 100)]
+    for offset in offsets:
+        damaged = bytearray(intact)
+        damaged[offset] ^= 1 << int(rng.integers(8))
         path.write_bytes(damaged)
-        assert list(shard_damage(lake, shard, recorded, deep=True)), place
+        assert list(shard_damage(lake, shard, recorded, deep=True)), offset
 
 
-def test_disagreement_with_the_tracks_table_is_found_and_nothing_is_repaired(lake):
+def test_disagreement_with_the_tracks_table_is_found_and_nothing_is_repaired(lake: Lake) -> None:
     shard, _ = write(lake)
     row = {"film_id": "enwiki-1", "track_id": "m:1", "shard": shard, "first_row": 3, "segments": 1}
     tables.append(lake, TRACKS, [row], "later")
@@ -165,12 +184,12 @@ def test_disagreement_with_the_tracks_table_is_found_and_nothing_is_repaired(lak
     assert lake.read_bytes(shard) == before
 
 
-def test_an_unknown_encoding_is_refused():
+def test_an_unknown_encoding_is_refused() -> None:
     with pytest.raises(InputError, match="uint8 or float16"):
-        MelSettings(encoding="int4")
+        MelSettings(encoding="int4")  # type: ignore[arg-type]
 
 
-def test_more_shards_than_a_process_may_open_at_first(lake):
+def test_a_reader_raises_the_limit_of_open_files(lake: Lake) -> None:
     shards = [write(lake, f"enwiki-{number}", tracks=(1,))[0] for number in range(1, 4)]
     program = (
         "from resource import *; setrlimit(RLIMIT_NOFILE, (64, getrlimit(RLIMIT_NOFILE)[1]))\n"
@@ -180,3 +199,24 @@ def test_more_shards_than_a_process_may_open_at_first(lake):
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.stdout.strip() == "120", done.stderr
+
+
+def test_the_path_of_a_shard_names_its_film_and_year(lake: Lake) -> None:
+    shard, _ = write(lake, "dewiki-7")
+    lake.write_bytes(b"not a shard", "mels", "notes.parquet")
+    assert list_shards(lake) == [shard]
+    assert (film_id_of(shard), year_of(shard)) == ("dewiki-7", 2020)
+    with pytest.raises(LakeError, match="not the path of a mel shard"):
+        film_id_of("mels/notes.parquet")
+
+
+def test_the_encoding_of_a_lake_is_that_of_its_first_readable_shard(lake: Lake) -> None:
+    assert lake_encoding(lake) is None
+    first, _ = write(lake, "enwiki-1", settings=MelSettings(encoding="float16"))
+    write(lake, "enwiki-2", settings=MelSettings(encoding="float16"))
+    lake.local_path(first).write_bytes(b"damaged")
+    assert lake_encoding(lake) == "float16"
+
+
+def test_short_tracks_are_refused_unless_padding_is_chosen() -> None:
+    assert MelSettings().short_tracks == "refuse"

@@ -1,14 +1,20 @@
-"""The DuckDB file of a lake: on an object store, and while somebody else holds it."""
+"""The DuckDB file of a lake on an object store, while another process has it open, and on a full disk."""
+
+from __future__ import annotations
 
 import multiprocessing
 import shutil
 import subprocess
 import time
+from collections.abc import Callable, Iterator
+from multiprocessing.synchronize import Event
+from pathlib import Path
 
 import fsspec
 import pytest
 
 from storage.errors import LakeError
+from storage.lake.lake import Lake
 from storage.metrics import database as metrics_file
 from storage.metrics.database import connect_metrics, metrics_path, refresh_views
 from storage.metrics.records import Run, record_run
@@ -19,54 +25,54 @@ RUN = Run("run", "All", "small", 0, "v1", state="completed")
 
 
 @pytest.fixture
-def remote(tmp_path, monkeypatch):
-    """A lake on an object store, the one that fsspec keeps in memory."""
+def remote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lake]:
+    """A lake on an object store: fsspec's in-memory one."""
     monkeypatch.setenv("NEEDLEDROP_CACHE", str(tmp_path / "cache"))
     yield open_tables("memory://bucket/lake")
     fsspec.filesystem("memory").rm("/bucket", recursive=True)
 
 
-def runs(lake):
+def runs(lake: Lake) -> list[tuple[str]]:
     with connect_metrics(lake) as connection:
         return connection.execute("SELECT run_id FROM runs").fetchall()
 
 
-def test_the_file_of_a_lake_on_an_object_store_stands_in_the_cache_and_is_published(remote, tmp_path):
+def test_the_file_of_a_lake_on_an_object_store_is_cached_and_published(remote: Lake, tmp_path: Path) -> None:
     record_run(remote, RUN)
     assert metrics_path(remote).is_relative_to(tmp_path / "cache") and metrics_path(remote).exists()
     assert remote.exists("needledrop.duckdb")
 
 
-def test_a_machine_with_an_empty_cache_starts_from_the_published_file(remote, tmp_path):
+def test_a_machine_with_an_empty_cache_starts_from_the_published_file(remote: Lake, tmp_path: Path) -> None:
     record_run(remote, RUN)
     shutil.rmtree(tmp_path / "cache")
     assert runs(remote) == [("run",)]
 
 
-def test_views_read_the_parquet_of_an_object_store(remote):
+def test_views_read_the_parquet_of_an_object_store(remote: Lake) -> None:
     append(remote, FILMS, [{"film_id": "w-1"}], "r")
     refresh_views(remote)
     with connect_metrics(remote) as connection:
         assert connection.execute("SELECT film_id FROM films").fetchall() == [("w-1",)]
 
 
-def hold(root, seconds, held):
+def keep_open(root: str, seconds: float, is_open: Event) -> None:
     with connect_metrics(open_tables(root), read_only=False):
-        held.set()
+        is_open.set()
         time.sleep(seconds)
 
 
 @pytest.fixture
-def holder(tmp_path):
-    """Starts a process that keeps the file of a lake open for some seconds."""
+def holder() -> Iterator[Callable[[Lake, float], None]]:
+    """Return a function that starts a process which keeps the file of a lake open for some seconds."""
     spawn = multiprocessing.get_context("spawn")
     started = []
 
-    def start(lake, seconds):
-        held = spawn.Event()
-        started.append(spawn.Process(target=hold, args=(lake.root, seconds, held)))
+    def start(lake: Lake, seconds: float) -> None:
+        is_open = spawn.Event()
+        started.append(spawn.Process(target=keep_open, args=(lake.root, seconds, is_open)))
         started[-1].start()
-        assert held.wait(60)
+        assert is_open.wait(60)
 
     yield start
     for process in started:
@@ -74,14 +80,16 @@ def holder(tmp_path):
         process.join()
 
 
-def test_a_writer_waits_for_another_to_let_go(tmp_path, holder):
+def test_a_writer_waits_until_another_closes_the_file(tmp_path: Path, holder: Callable[[Lake, float], None]) -> None:
     lake = open_tables(str(tmp_path))
     holder(lake, 1.5)
     record_run(lake, RUN)
     assert runs(lake) == [("run",)]
 
 
-def test_a_file_that_is_never_let_go_is_an_error_that_says_so(tmp_path, holder, monkeypatch):
+def test_a_file_that_stays_open_elsewhere_is_a_lake_error(
+    tmp_path: Path, holder: Callable[[Lake, float], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
     lake = open_tables(str(tmp_path))
     monkeypatch.setattr(metrics_file, "LOCK_TIMEOUT_SECONDS", 0.3)
     holder(lake, 60)
@@ -91,7 +99,7 @@ def test_a_file_that_is_never_let_go_is_an_error_that_says_so(tmp_path, holder, 
         runs(lake)
 
 
-def test_a_killed_writer_leaves_the_file_whole(tmp_path, holder):
+def test_a_killed_writer_leaves_the_file_intact(tmp_path: Path, holder: Callable[[Lake, float], None]) -> None:
     lake = open_tables(str(tmp_path))
     record_run(lake, RUN)
     holder(lake, 60)
@@ -101,7 +109,7 @@ def test_a_killed_writer_leaves_the_file_whole(tmp_path, holder):
     assert runs(lake) == [("run",)]
 
 
-def test_a_writer_in_one_thread_waits_for_a_reader_in_another(tmp_path):
+def test_a_writer_in_one_thread_waits_for_a_reader_in_another(tmp_path: Path) -> None:
     lake = open_tables(str(tmp_path))
     record_run(lake, RUN)
     with connect_metrics(lake) as reader, pytest.MonkeyPatch.context() as patch:
@@ -112,7 +120,7 @@ def test_a_writer_in_one_thread_waits_for_a_reader_in_another(tmp_path):
     record_run(lake, RUN)
 
 
-def test_a_full_disk_leaves_no_half_made_file_and_room_mends_it(small_disk):
+def test_a_full_disk_leaves_no_partial_file_and_a_retry_succeeds(small_disk: Callable[[str], Path]) -> None:
     folder = small_disk("size=1m")
     lake = open_tables(str(folder / "lake"))
     with pytest.raises(OSError, match="No space"):
@@ -126,9 +134,9 @@ def test_a_full_disk_leaves_no_half_made_file_and_room_mends_it(small_disk):
     assert runs(lake) == [("run",)]
 
 
-def test_a_damaged_part_is_a_lake_error_and_not_duckdbs(tmp_path):
+def test_a_damaged_part_is_a_lake_error(tmp_path: Path) -> None:
     lake = open_tables(str(tmp_path))
-    part = append(lake, FILMS, [{"film_id": "w-1"}], "r")
+    part = str(append(lake, FILMS, [{"film_id": "w-1"}], "r"))
     lake.write_bytes(b"PAR1", part)
     with pytest.raises(LakeError, match="needledrop verify"):
         refresh_views(lake)

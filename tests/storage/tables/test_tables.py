@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -61,7 +64,7 @@ def test_a_part_of_an_older_schema_reads_with_nulls(lake: Lake) -> None:
     assert tables.latest(lake, FILMS).to_pylist()[0]["year"] is None
 
 
-def test_many_small_parts_are_merged_and_nothing_changes(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_small_parts_are_merged_without_changing_any_row(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parts, "MERGE_AT", 8)
     for number in range(30):
         tables.append(lake, FILMS, [{"film_id": str(number % 5), "title": f"title {number}"}], "run")
@@ -70,7 +73,7 @@ def test_many_small_parts_are_merged_and_nothing_changes(lake: Lake, monkeypatch
     assert every_title(lake) == [f"title {n}" for n in range(30)]
 
 
-def test_a_merge_cut_short_before_its_commit_leaves_everything_as_it_was(lake: Lake) -> None:
+def test_a_merge_that_was_killed_before_its_commit_changes_nothing(lake: Lake) -> None:
     for number in range(4):
         tables.append(lake, FILMS, [{"film_id": str(number), "title": f"title {number}"}], "run")
     (Path(lake.root) / "films" / ".tmp-x-part-000000004-from-000000001.parquet").write_bytes(b"half")
@@ -142,3 +145,14 @@ def test_a_part_that_was_merged_by_an_older_version_is_read(lake: Lake) -> None:
     lake.write_table(rows.replace_schema_metadata(metadata), "films/part-000000002-from-000000001.parquet")
     assert every_title(lake) == ["title 1", "title 2"]
     assert titles(lake) == {"1": "title 1", "2": "title 2"}
+
+
+def test_the_spill_folders_of_killed_processes_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    folders = [tmp_path / f"{tables.SPILL_PREFIX}{pid}-x" for pid in (dead.pid, 1)]
+    for folder in folders:
+        folder.mkdir()
+    tables.sweep_spills()
+    assert [folder.exists() for folder in folders] == [False, True]

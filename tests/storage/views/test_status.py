@@ -1,7 +1,10 @@
-"""The status of a lake: what is done, what waits, what failed, what is missing, how long it will take."""
+"""The status of a lake: progress, failures, what waits, what is missing, and the estimated work."""
+
+from __future__ import annotations
 
 import io
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -9,9 +12,11 @@ from rich.console import Console
 from needledrop.cli.inspect.status import as_screen
 from storage.coordination.budgets import Budget
 from storage.errors import ItemError, Retry
+from storage.lake.lake import Lake
 from storage.records import outcomes
 from storage.records.flow_runs import record_flow_run
 from storage.records.outcomes import Stage, Status
+from storage.records.reviews import record_review
 from storage.tables import tables
 from storage.tables.schemas import FILMS, THUMBNAILS, TRACKS
 from storage.views.lake_views import define_lake_views
@@ -20,8 +25,8 @@ from storage.views.status import read_status, seconds_left
 
 
 @pytest.fixture
-def lake(tmp_path):
-    """Ten films: the first is whole, the second failed for now, the third for good, seven were never tried."""
+def lake(tmp_path: Path) -> Lake:
+    """Ten films: one complete, one failed temporarily, one permanently, and seven never tried."""
     lake = tables.open_tables(str(tmp_path / "lake"))
     films = [{"film_id": f"w-{n}", "title": f"Film {n}", "year": 2020, "plot": ["x"]} for n in range(10)]
     tables.append(lake, FILMS, films, "run")
@@ -38,16 +43,16 @@ def lake(tmp_path):
     return lake
 
 
-def waiting(lake) -> dict[tuple[str, str], int]:
+def waiting(lake: Lake) -> dict[tuple[str, str], int]:
     return {(row["stage"], row["state"]): row["items"] for row in read_status(lake).waiting}
 
 
-def test_what_was_tried_is_counted_by_how_it_ended(lake):
+def test_attempted_items_are_counted_by_status(lake: Lake) -> None:
     [row] = read_status(lake).progress
     assert (row["stage"], row["items"], row["ok"], row["skipped"], row["failed"]) == ("soundtrack", 3, 1, 1, 1)
 
 
-def test_what_waits_is_told_apart_from_what_was_given_up(lake):
+def test_waiting_items_do_not_include_permanent_failures(lake: Lake) -> None:
     assert waiting(lake) == {
         ("thumbnail", "never_tried"): 10,
         ("soundtrack", "never_tried"): 7,
@@ -55,26 +60,26 @@ def test_what_waits_is_told_apart_from_what_was_given_up(lake):
     }
 
 
-def test_what_failed_is_due_when_its_time_has_come(lake):
+def test_a_failure_to_retry_soon_is_due(lake: Lake) -> None:
     failed = outcomes.from_error(Stage.SOUNDTRACK, "w-1", ItemError("no_match", "nothing", Retry.SOON))
     outcomes.record(lake, [failed], "run")
     assert waiting(lake)["soundtrack", "due"] == 1
 
 
-def test_failures_are_counted_by_reason_with_an_example(lake):
+def test_failures_are_counted_by_reason_with_an_example(lake: Lake) -> None:
     by_reason = {row["reason"]: row for row in read_status(lake).failures}
     assert by_reason["taken_down"]["items"] == 1
     assert by_reason["no_match"]["message"] == "nothing matched"
     assert by_reason["no_match"]["next_retry"] > datetime.now(UTC)
 
 
-def test_the_estimate_is_the_pace_times_what_is_due(lake):
+def test_the_estimate_is_the_pace_times_what_is_due(lake: Lake) -> None:
     status = read_status(lake)
     assert seconds_left(status) == 7 * 4.0
     assert seconds_left(status, datetime.now(UTC) + timedelta(days=2)) == 8 * 4.0
 
 
-def test_a_film_that_lacks_something_says_what_and_why(lake):
+def test_a_film_with_something_missing_is_listed_with_the_reason(lake: Lake) -> None:
     with tables.connect(lake) as connection:
         define_lake_views(connection, lake, temporary=True)
         rows = connection.execute(
@@ -84,7 +89,7 @@ def test_a_film_that_lacks_something_says_what_and_why(lake):
     assert "w-0" not in {row[0] for row in rows}
 
 
-def test_what_is_left_of_a_daily_budget_is_known(lake):
+def test_the_daily_budget_and_its_limits_are_shown(lake: Lake) -> None:
     record_flow_run(lake, "1", "collect-soundtracks", "completed", {"daily_requests": 100})
     Budget(lake, "youtube", {"requests": 100}).reserve(requests=30)
     status = read_status(lake)
@@ -92,7 +97,15 @@ def test_what_is_left_of_a_daily_budget_is_known(lake):
     assert status.daily_limits == {"requests": 100}
 
 
-def test_the_disk_that_is_used_is_added_up_by_folder(lake):
+def test_answered_reviews_are_not_counted(lake: Lake) -> None:
+    doubtful = [{"film_id": "w-1", "track_id": name, "decision": "review"} for name in ("b", "c")]
+    tables.append(lake, TRACKS, doubtful, "run")
+    assert read_status(lake).reviews == 2
+    record_review(lake, "w-1", "b", is_match=False, note="", run_id="run")
+    assert read_status(lake).reviews == 1
+
+
+def test_disk_usage_is_summed_by_folder(lake: Lake) -> None:
     sizes = read_status(lake).folder_bytes
     assert sizes["films"] == sum(lake.size_bytes(name) for name in lake.list("films"))
     assert sizes["lake.json"] == lake.size_bytes("lake.json")
@@ -100,22 +113,22 @@ def test_the_disk_that_is_used_is_added_up_by_folder(lake):
 
 
 @pytest.mark.parametrize("width", [80, 160])
-def test_the_screen_shows_all_of_it_within_its_width(lake, width):
+def test_the_screen_shows_all_of_it_within_its_width(lake: Lake, width: int) -> None:
     console = Console(width=width, record=True, file=io.StringIO())
     console.print(as_screen("lake", read_status(lake), datetime.now(UTC), width))
     text = console.export_text()
-    for said in (
+    for expected in (
         "soundtrack",
         "never tried",
         "no_match",
         "Films 10, 9 of them incomplete",
         "0:00:28 of work is due",
     ):
-        assert said in text
+        assert expected in text
     assert max(map(len, text.splitlines())) <= width
 
 
-def test_what_two_runs_counted_stands_side_by_side(lake):
+def test_the_counts_of_a_run_are_shown_next_to_those_of_the_run_before(lake: Lake) -> None:
     assert run_counts(lake, "none") == []
     record_flow_run(lake, "1", "refresh", "completed", {}, {"films": {"new": 3, "way": "sweep"}})
     record_flow_run(lake, "2", "refresh", "running", {})
@@ -127,6 +140,6 @@ def test_what_two_runs_counted_stands_side_by_side(lake):
     ]
 
 
-def test_an_empty_lake_has_a_status_too(tmp_path):
+def test_an_empty_lake_has_a_status_too(tmp_path: Path) -> None:
     status = read_status(tables.open_tables(str(tmp_path / "lake")))
     assert (status.progress, status.version, seconds_left(status)) == ([], None, None)

@@ -16,7 +16,7 @@ from tasks.curation.curate import curate
 from tasks.curation.settings import CurationSettings
 
 if TYPE_CHECKING:
-    from tests.tasks.curation.conftest import LakeWithMels, SmallLake
+    from tests.lakes import LakeWithMels, SmallLake
 
 
 @pytest.fixture(scope="module")

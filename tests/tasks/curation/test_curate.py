@@ -19,7 +19,8 @@ from tasks.curation.settings import CurationSettings
 
 if TYPE_CHECKING:
     from storage.lake.lake import Lake
-    from tests.tasks.curation.conftest import Selection, SmallLake
+    from tests.lakes import SmallLake
+    from tests.tasks.curation.conftest import Selection
 
 Column = Callable[["Lake", str, str, str], list[Any]]
 DEFAULT = CurationSettings()

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 if TYPE_CHECKING:
-    from tests.tasks.curation.conftest import Selection, SmallLake
+    from tests.lakes import SmallLake
+    from tests.tasks.curation.conftest import Selection
 
 Select = Callable[..., "Selection"]
 Words = np.ndarray

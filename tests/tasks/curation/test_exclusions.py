@@ -14,7 +14,8 @@ from storage.tables.schemas import FILMS
 
 if TYPE_CHECKING:
     from storage.lake.lake import Lake
-    from tests.tasks.curation.conftest import Selection, SmallLake
+    from tests.lakes import SmallLake
+    from tests.tasks.curation.conftest import Selection
 
 Select = Callable[..., "Selection"]
 

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from tests.tasks.curation.conftest import Selection, SmallLake
+    from tests.lakes import SmallLake
+    from tests.tasks.curation.conftest import Selection
 
 Select = Callable[..., "Selection"]
 

@@ -1,6 +1,9 @@
 """A version exports to what other tools read, tested with those tools."""
 
+from __future__ import annotations
+
 import hashlib
+from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -8,17 +11,19 @@ import pytest
 
 from storage.datasets.export import export
 from storage.errors import InputError
+from storage.lake.lake import Lake
 from tasks.curation.curate import curate
 from tasks.curation.settings import CurationSettings
+from tests.lakes import LakeWithMels
 
 
 @pytest.fixture
-def version(lake_with_mels):
+def version(lake_with_mels: LakeWithMels) -> tuple[Lake, str]:
     lake = lake_with_mels.committed()
     return lake, curate(lake, CurationSettings(), "run", charts=False).version
 
 
-def test_parquet_loads_with_datasets(version, tmp_path):
+def test_parquet_loads_with_datasets(version: tuple[Lake, str], tmp_path: Path) -> None:
     hub = pytest.importorskip("datasets", reason="the datasets library is not installed")
     export(*version, tmp_path / "out", "parquet")
     films = hub.load_dataset(str(tmp_path / "out"), "films", cache_dir=str(tmp_path / "cache"))
@@ -28,7 +33,7 @@ def test_parquet_loads_with_datasets(version, tmp_path):
     assert np.unique(np.frombuffer(segments[4]["mel"], np.uint8)).tolist() == [4]
 
 
-def test_a_version_folder_loads_with_datasets_as_it_stands(version, tmp_path):
+def test_a_version_folder_loads_with_datasets_without_an_export(version: tuple[Lake, str], tmp_path: Path) -> None:
     hub = pytest.importorskip("datasets", reason="the datasets library is not installed")
     lake, name = version
     folder = lake.local_path("datasets", name)
@@ -39,7 +44,7 @@ def test_a_version_folder_loads_with_datasets_as_it_stands(version, tmp_path):
     assert by_card["full"]["track_id"][:] == by_file["track_id"][:]
 
 
-def test_parquet_reads_with_plain_duckdb(version, tmp_path):
+def test_parquet_reads_with_plain_duckdb(version: tuple[Lake, str], tmp_path: Path) -> None:
     export(*version, tmp_path / "out", "parquet")
     with duckdb.connect() as connection:
         files = f"'{tmp_path}/out/segments/*.parquet'"
@@ -51,7 +56,7 @@ def test_parquet_reads_with_plain_duckdb(version, tmp_path):
         ]
 
 
-def test_tars_read_with_webdataset(version, tmp_path):
+def test_tars_read_with_webdataset(version: tuple[Lake, str], tmp_path: Path) -> None:
     webdataset = pytest.importorskip("webdataset", reason="the webdataset library is not installed")
     export(*version, tmp_path / "out", "webdataset")
     samples = list(webdataset.WebDataset(str(tmp_path / "out" / "test-000000.tar"), shardshuffle=False).decode("pil"))
@@ -63,19 +68,19 @@ def test_tars_read_with_webdataset(version, tmp_path):
     assert samples[1]["jpg"].size == (224, 336)
 
 
-def test_an_export_is_the_same_bytes_each_time(version, tmp_path):
-    def hashes(folder, form):
+def test_an_export_is_the_same_bytes_each_time(version: tuple[Lake, str], tmp_path: Path) -> None:
+    def hashes(folder: Path, form: str) -> dict[str, str]:
         return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in export(*version, folder, form)}
 
     assert hashes(tmp_path / "a", "webdataset") == hashes(tmp_path / "b", "webdataset")
 
 
-def test_parquet_without_mels_is_small(version, tmp_path):
+def test_parquet_without_mels_is_small(version: tuple[Lake, str], tmp_path: Path) -> None:
     files = export(*version, tmp_path / "out", "parquet", mels=False)
     assert sum(path.stat().st_size for path in files) < 100_000
 
 
-def test_what_cannot_be_exported_is_said(version, tmp_path):
+def test_a_wrong_folder_form_or_version_is_refused(version: tuple[Lake, str], tmp_path: Path) -> None:
     lake, name = version
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "a.txt").write_text("mine")

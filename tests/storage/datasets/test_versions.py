@@ -1,4 +1,6 @@
-"""What a curation that was killed left is removed by the next one, and nothing that another is writing."""
+"""The next curation removes what a killed one left, and never what another process is writing."""
+
+from __future__ import annotations
 
 import subprocess
 import sys
@@ -9,9 +11,10 @@ import pytest
 from storage.coordination.leases import acquire_lease
 from storage.datasets import versions as datasets
 from storage.errors import LakeError
-from storage.tables import tables
+from storage.lake.lake import Lake
 from tasks.curation.curate import curate
 from tasks.curation.settings import CurationSettings
+from tests.lakes import SmallLake
 
 DEFAULT = CurationSettings()
 CURATE_AND_DIE = """
@@ -29,34 +32,35 @@ curate(Lake(sys.argv[1]), CurationSettings(), "killed", charts=False)
 
 
 @pytest.fixture
-def half_written(small_lake):
-    """A lake in which a curation was killed just before its manifest, and whose content is another now."""
+def half_written(small_lake: SmallLake, repository: Path) -> Lake:
+    """A lake in which a curation was killed just before its manifest, and whose content has changed since."""
     lake = small_lake.committed()
     command = [sys.executable, "-c", CURATE_AND_DIE, lake.root]
-    assert subprocess.run(command, cwd=Path(__file__).parents[3], check=False).returncode == 9
+    assert subprocess.run(command, cwd=repository, check=False).returncode == 9
     small_lake.films["wiki-03"]["title"] = "Renamed"
     return small_lake.committed("second")
 
 
-def test_a_version_that_was_never_finished_is_removed_by_the_next_curation(half_written):
-    [left] = datasets.unfinished(half_written)
-    assert len(half_written.list("datasets", left)) > 3
+def test_an_unfinished_version_is_removed_by_the_next_curation(half_written: Lake) -> None:
+    [unfinished] = datasets.unfinished(half_written)
+    assert len(half_written.list("datasets", unfinished)) > 3
     version = curate(half_written, DEFAULT, "run", charts=False).version
-    assert version != left
+    assert version != unfinished
     assert {path.split("/")[1] for path in half_written.list("datasets")} == {version}
     assert half_written.list("claims") == []
 
 
-def test_a_version_that_a_living_process_writes_is_left_alone(half_written):
-    [left] = datasets.unfinished(half_written)
-    writing = acquire_lease(half_written, f"dataset-{left}")
+def test_a_version_that_a_living_process_writes_is_not_removed(half_written: Lake) -> None:
+    [unfinished] = datasets.unfinished(half_written)
+    lease = acquire_lease(half_written, f"dataset-{unfinished}")
     curate(half_written, DEFAULT, "run", charts=False)
-    assert half_written.list("datasets", left)
-    writing.release()
-    assert datasets.sweep_unfinished(half_written) == [left]
+    assert half_written.list("datasets", unfinished)
+    assert lease is not None
+    lease.release()
+    assert datasets.sweep_unfinished(half_written) == [unfinished]
 
 
-def test_two_curations_of_one_version_do_not_write_it_at_once(small_lake):
+def test_a_version_is_written_by_one_curation_at_a_time(small_lake: SmallLake) -> None:
     lake = small_lake.committed()
     version = curate(lake, DEFAULT, "run", charts=False).version
     lake.remove("datasets", version)
@@ -68,7 +72,7 @@ def test_two_curations_of_one_version_do_not_write_it_at_once(small_lake):
     assert curate(lake, DEFAULT, "run", charts=False).is_new
 
 
-def test_a_version_half_deleted_is_removed_by_the_next_curation(small_lake):
+def test_a_partly_deleted_version_is_removed_by_the_next_curation(small_lake: SmallLake) -> None:
     lake = small_lake.committed()
     old = curate(lake, DEFAULT, "run", charts=False).version
     small_lake.films["wiki-03"]["title"] = "Renamed"
@@ -77,14 +81,3 @@ def test_a_version_half_deleted_is_removed_by_the_next_curation(small_lake):
     version = curate(lake, DEFAULT, "run", charts=False).version
     assert lake.list("datasets", old) == []
     assert datasets.names(lake) == [version]
-
-
-def test_what_a_killed_process_spilled_is_swept(tmp_path, monkeypatch):
-    monkeypatch.setattr(tables.tempfile, "tempdir", str(tmp_path))
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    folders = [tmp_path / f"{tables.SPILL_PREFIX}{pid}-x" for pid in (dead.pid, 1)]
-    for folder in folders:
-        folder.mkdir()
-    tables.sweep_spills()
-    assert [folder.exists() for folder in folders] == [False, True]
