@@ -1,8 +1,8 @@
-"""Names that a film's album may bear beside the page's title, which are for a person to settle.
+"""Recognise albums that may be a film's although they have another name than its page, and need a review.
 
-"Star Wars" became "Episode IV – A New Hope", "Léon: The Professional" is sold as either half, and the
-philosopher's stone was a sorcerer's elsewhere. None of this can be told from a sequel by words alone, so
-nothing of it is taken; but an album of the film's own year that fits is doubted rather than rejected.
+"Star Wars" became "Episode IV – A New Hope", "Léon: The Professional" is sold under either half of its title, and the
+Philosopher's Stone is the Sorcerer's Stone in another country. Words alone do not distinguish these from sequels, so
+none of them is taken; but an album from the film's year that fits is left for review instead of rejected.
 """
 
 from __future__ import annotations
@@ -23,68 +23,75 @@ from tasks.soundtracks.matching.titles import (
 )
 
 NEAR_YEARS = 1
-A_LATER_RELEASE_YEARS = 10
-"""A sequel follows sooner as a rule; what is younger may be the film's own album, sold again."""
+REISSUE_YEARS = 10
+"""Most sequels follow sooner; a younger album may be a reissue of the film's own."""
 _PARTS = re.compile(r":|(?<!\w)[-–—](?!\w)|[–—]")
-_FEWEST_SHARED_WORDS = 3
-_SHARE = 0.75
+_MIN_SHARED_WORDS = 3
+_MIN_SHARED = 0.75
 _EPISODE = "episode"
 
 
 def is_alternative_title(
-    text: str, page_title: str, known: Set[str], years_after: int | None, *, is_reissue: bool
+    text: str, page_title: str, neutral_words: Set[str], years_after: int | None, *, is_reissue: bool
 ) -> bool:
-    """Whether an album's name, which is not the page's title, may still mean that film.
+    """Return whether an album whose name is not the page's title may still be that film's.
 
-    `years_after` counts from the film to the album; `known` are words that mean nothing (artist, soundtrack words).
+    `years_after` counts from the film to the album; `neutral_words` are ignored (artist, soundtrack words).
     """
     if not SOUNDTRACK.search(plain(text)):
         return False
-    title, heard = title_words(page_title), words_of(text, is_album=True)
+    title, album = title_words(page_title), words_of(text, is_album=True)
     near = years_after is not None and abs(years_after) <= NEAR_YEARS
-    if any(heard.words[end] == _EPISODE for end in _ends(title, heard)) and _EPISODE not in title:
+    if any(album.words[end] == _EPISODE for end in _title_ends(title, album)) and _EPISODE not in title:
         # A series may number its first film later.
-        return near or is_reissue or years_after is None or years_after > A_LATER_RELEASE_YEARS
+        return near or is_reissue or years_after is None or years_after > REISSUE_YEARS
     if not near:
         return False
-    said = _telling(heard.words, known)
-    renamed = years_after == 0 and _is_renamed(_telling(title, frozenset()), said)
-    return renamed or _adds_subtitle(title, heard) or _is_shortened(page_title, said, known)
+    album_words = _significant_words(album.words, neutral_words)
+    renamed = years_after == 0 and _replaces_one_word(_significant_words(title, frozenset()), album_words)
+    return renamed or _adds_subtitle(title, album) or _is_shortened(page_title, album_words, neutral_words)
 
 
-def _ends(title: tuple[str, ...], heard: Words) -> Iterator[int]:
-    """Where the text goes on after the title, for each place in which the title stands."""
+def _title_ends(title: tuple[str, ...], album: Words) -> Iterator[int]:
+    """Yield the index of the word after each occurrence of the title."""
     for phrase in dict.fromkeys((title, without_article(title))):
-        yield from (end for _, end in occurrences(phrase, heard.words) if end < len(heard.words))
+        yield from (end for _, end in occurrences(phrase, album.words) if end < len(album.words))
 
 
-def _telling(words: tuple[str, ...], known: Set[str]) -> tuple[str, ...]:
-    """The words that mean something, without the number of an episode."""
-    dropped = {n + 1 for n, word in enumerate(words) if word == _EPISODE}
-    idle = known | NEUTRAL_WORDS | ARTICLES | {_EPISODE}
-    return tuple(word for n, word in enumerate(words) if word not in idle and n not in dropped)
+def _significant_words(words: tuple[str, ...], neutral_words: Set[str]) -> tuple[str, ...]:
+    """Return words without neutral words, articles, and "episode" with its number."""
+    numbers = {n + 1 for n, word in enumerate(words) if word == _EPISODE}
+    ignored = neutral_words | NEUTRAL_WORDS | ARTICLES | {_EPISODE}
+    return tuple(word for n, word in enumerate(words) if word not in ignored and n not in numbers)
 
 
-def _adds_subtitle(title: tuple[str, ...], heard: Words) -> bool:
-    """As in "Birdman or (The Unexpected Virtue of Ignorance)" and "Precious: Based on …"; no number of a sequel."""
+def _adds_subtitle(title: tuple[str, ...], album: Words) -> bool:
+    """Return whether a subtitle follows the title that is not the number of a sequel.
+
+    As in "Birdman or (The Unexpected Virtue of Ignorance)" and "Precious: Based on …".
+    """
     return any(
-        (heard.opens_subtitle[end] or heard.words[end] == "or") and not is_sequel_mark(heard.words, end, None)
-        for end in _ends(title, heard)
+        (album.opens_subtitle[end] or album.words[end] == "or") and not is_sequel_mark(album.words, end, None)
+        for end in _title_ends(title, album)
     )
 
 
-def _is_shortened(page_title: str, said: tuple[str, ...], known: Set[str]) -> bool:
-    """Only words of the title: one of its halves, or most of it."""
-    whole = set(_telling(title_words(page_title), frozenset()))
-    halves = [_telling(words_of(part).words, known) for part in _PARTS.split(plain_title(page_title))]
-    if not said or not set(said) <= whole:
+def _is_shortened(page_title: str, album_words: tuple[str, ...], neutral_words: Set[str]) -> bool:
+    """Return whether an album has only words of the title: one of its halves, or most of it."""
+    title = set(_significant_words(title_words(page_title), frozenset()))
+    halves = [_significant_words(words_of(part).words, neutral_words) for part in _PARTS.split(plain_title(page_title))]
+    if not album_words or not set(album_words) <= title:
         return False
-    return said in halves or (len(said) >= _FEWEST_SHARED_WORDS and 2 * len(set(said)) >= len(whole))
+    is_most = len(album_words) >= _MIN_SHARED_WORDS and 2 * len(set(album_words)) >= len(title)
+    return album_words in halves or is_most
 
 
-def _is_renamed(title: tuple[str, ...], said: tuple[str, ...]) -> bool:
-    """All of a long title but one word, for which another stands; a number is never another word for a number."""
-    odd = set(title) ^ set(said)
-    shared = len(set(title) & set(said))
-    one_for_one = len(odd) == 2 and shared + 1 == len(set(title))
-    return one_for_one and shared >= _SHARE * len(set(title)) and not any(word.isdigit() for word in odd)
+def _replaces_one_word(title: tuple[str, ...], album_words: tuple[str, ...]) -> bool:
+    """Return whether an album has all words of a long title except one, which another word replaces.
+
+    A number is never a replacement, nor replaced.
+    """
+    different = set(title) ^ set(album_words)
+    shared = len(set(title) & set(album_words))
+    one_for_one = len(different) == 2 and shared + 1 == len(set(title))
+    return one_for_one and shared >= _MIN_SHARED * len(set(title)) and not any(word.isdigit() for word in different)

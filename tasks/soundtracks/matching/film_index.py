@@ -1,7 +1,7 @@
-"""Every film of the lake, found by the words of its title, to learn which films a recording may belong to.
+"""Index the films of the lake by the words of their titles, to find the films that a recording may belong to.
 
-Looks up each stretch of a candidate's words among the titles, so 70,000 recordings against 8,000 films cost
-seconds, and a film that the candidate does not name is never compared with it.
+Every phrase of a candidate's texts is looked up among the titles, so that matching 70,000 recordings with 8,000 films
+takes seconds: a candidate is never compared with a film that it does not name.
 """
 
 from __future__ import annotations
@@ -14,13 +14,18 @@ from storage.lake.lake import Lake
 from storage.tables import tables
 from storage.tables.schemas import FILMS
 from tasks.films.models import page_of_address
-from tasks.soundtracks.matching.evidence import DESCRIPTION_CHARACTERS
-from tasks.soundtracks.matching.titles import plain_title, title_words, without_article, words_of
+from tasks.soundtracks.matching.scoring import DESCRIPTION_CHARACTERS
+from tasks.soundtracks.matching.titles import (
+    MIN_COVERAGE,
+    MIN_WORDS_FOR_COVERAGE,
+    plain_title,
+    title_words,
+    without_article,
+    words_of,
+)
 from tasks.soundtracks.models import Candidate, Film
 
-LONGEST_TITLE_WORDS = 25
-_COVERED_WORDS = 3
-_COVERAGE = 0.75
+MAX_TITLE_WORDS = 25
 
 
 class FilmIndex:
@@ -37,28 +42,28 @@ class FilmIndex:
             phrases = {words, without_article(words), *(title_words(name) for name in film.names)}
             for phrase in {"".join(phrase) for phrase in phrases}:
                 self._by_phrase[phrase].append(film.film_id)
-            if len(words) >= _COVERED_WORDS:
+            if len(words) >= MIN_WORDS_FOR_COVERAGE:
                 for word in set(words):
                     self._by_word[word].append(film.film_id)
             for name in {film.title.casefold(), plain_title(film.title).casefold()}:
                 self._by_title[name].append(film.film_id)
 
     def named_in(self, candidate: Candidate) -> list[Film]:
-        """The films whose titles stand in a candidate's texts, as a phrase or by most of their words."""
-        found: set[str] = set()
+        """Return the films whose titles a candidate's texts contain, as a phrase or by most of their words."""
+        film_ids: set[str] = set()
         description = (candidate.description or "")[:DESCRIPTION_CHARACTERS]
         for text in (candidate.album or "", candidate.title, description):
             words = words_of(text).words
             for start in range(len(words)):
-                for end in range(start + 1, min(len(words), start + LONGEST_TITLE_WORDS) + 1):
-                    found.update(self._by_phrase.get("".join(words[start:end]), ()))
+                for end in range(start + 1, min(len(words), start + MAX_TITLE_WORDS) + 1):
+                    film_ids.update(self._by_phrase.get("".join(words[start:end]), ()))
             if text is not description:
-                found |= self._mostly_named(words)
-            found.update(self._by_title.get(text.split(" (")[0].casefold(), ()))
-        return [self.films[film_id] for film_id in sorted(found)]
+                film_ids |= self._mostly_named(words)
+            film_ids.update(self._by_title.get(text.split(" (")[0].casefold(), ()))
+        return [self.films[film_id] for film_id in sorted(film_ids)]
 
     def rivals(self, film: Film, candidate: Candidate) -> list[Film]:
-        """The other films that a candidate may belong to."""
+        """Return the other films that a candidate's texts name."""
         return [other for other in self.named_in(candidate) if other.film_id != film.film_id]
 
     def find(self, name: str) -> list[Film]:
@@ -76,11 +81,11 @@ class FilmIndex:
 
     def _mostly_named(self, words: tuple[str, ...]) -> set[str]:
         counts = Counter(film_id for word in set(words) for film_id in self._by_word.get(word, ()))
-        return {f for f, n in counts.items() if n >= _COVERAGE * len(set(title_words(self.films[f].title)))}
+        return {f for f, n in counts.items() if n >= MIN_COVERAGE * len(set(title_words(self.films[f].title)))}
 
 
 def read_film_index(lake: Lake) -> FilmIndex:
-    """The films that are in the lake now."""
+    """Return the index of the films in the lake, without those whose pages were deleted."""
     rows = tables.latest(lake, FILMS, ["film_id", "title", "year", "state", "names"]).to_pylist()
     present = (row for row in rows if row["state"] != "gone")
     return FilmIndex(Film(row["film_id"], row["title"], row["year"], tuple(row["names"] or ())) for row in present)

@@ -1,7 +1,7 @@
-"""The words by which a recording shows itself: a soundtrack, a label's own upload, or something unwanted.
+"""List the words that identify a soundtrack, the channel of a label, and unwanted kinds of recordings.
 
-Kept apart from the rule so that a word can be added without touching it. Every pattern is matched on
-text without case and accents (`plain`). Raise `matching.RULE_VERSION` when a pattern changes.
+Kept apart from the rule, so that a word can be added without touching it. Every pattern is matched against text
+without case and accents (`plain`). Raise `rule.RULE_VERSION` when a pattern changes.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ SOUNDTRACK = re.compile(
     ) | サントラ | 原声""",
     re.VERBOSE,
 )
-"""Says that something is a film's music, in the languages whose films an encyclopaedia lists most."""
+"""A soundtrack, in the languages whose films an encyclopaedia lists most."""
 
 THEME = re.compile(
     r"\b(?:(?:main|opening|closing|love|end(?:ing)?)\s+(?:theme|titles?|credits)|theme(?:\s+song)?|(?:film\s+)?score|suite)\b"
 )
-"""Says the same less surely: also songs and games have a theme."""
+"""Weaker evidence of a soundtrack: songs and games have themes too."""
 
 OTHER_MEDIUM = re.compile(
     r"\b(?:(?:video\s?)?game\s+(?:sound\s?track|score|music|ost)|original\s+game|video\s?game"
@@ -41,7 +41,7 @@ OTHER_MEDIUM = re.compile(
     r"|(?:tv|television|netflix|original|mini)\s+series|seasons?\s+\d+|episodes?\s+\d+"
     r"|broadway|west\s+end|(?:original\s+)?(?:london\s+|musical\s+)?cast\s+recording|stage\s+musical|audio\s?book|podcast)\b"
 )
-"""The same name in another medium."""
+"""A recording of a game, a series or a stage play, which may have the film's name."""
 
 UNWANTED = re.compile(
     r"\b(?:trailers?|teasers?|tv\s+spots?|featurettes?|making\s+of|behind\s+the\s+scenes|interviews?"
@@ -61,12 +61,12 @@ UNWANTED = re.compile(
     r"|scene\s+pack|(?:movie|film|best|deleted|full)\s+(?:scenes?|clips?)|audition|premiere|press\s+conference|unboxing|ringtone|city\s+of\s+prague\s+philharmonic"
     r")\b"
 )
-"""Never a film's own music, whoever uploads it."""
+"""Never the film's own music, whoever uploads it."""
 
 DOUBTFUL = re.compile(
     r"\b(?:scenes?|clips?|mix|covers?|medley|live|concert|cut|edit|loop|version|h[dq]\s+full|\d+\s*min(?:ute)?s?)\b"
 )
-"""Unwanted in a stranger's upload, but ordinary words in the track list of an official album."""
+"""Unwanted in the title of an unofficial upload, but ordinary in the track list of an official album."""
 
 INSPIRED = re.compile(r"\b(?:inspired\s+by)\b")
 FROM_AND_INSPIRED = re.compile(r"\bfrom\s+(?:and|&)\s+inspired\s+by\b")
@@ -84,22 +84,29 @@ LABELS = re.compile(
     r"|paramount\s+music|a24\s+music|invada\s+records|nonesuch\s+records|t-?series|zee\s+music\w*|sony\s+music\s+\w+|saregama\w*"
     r"|yrf|eros\s+now\s+music|lahari\s+music|aditya\s+music|think\s+music\w*|tips\s+(?:official|music))\b|vevo$"
 )
-"""Channels of labels that release soundtracks; known by name, so worth less than a delivery mark."""
+"""Channels of labels that release soundtracks; a name is weaker evidence than a delivery by the label."""
 
-_NEUTRAL = """
-original official motion picture film movie soundtrack soundtracks score ost music from and inspired by of to for in
-on with ft feat featuring songs song theme themes main title titles end credits opening closing suite album deluxe
-expanded edition complete extended special anniversary remastered remaster reissue collectors version bonus tracks
-track hd hq 4k audio video lyrics lyric visualizer disney disneys marvel marvels pixar pixars dreamworks netflix
-warner bros universal dc records recordings entertainment bande originale colonna sonora banda trilha musique du il
-la le el les del de der zum filmmusik composed composer conducted performed orchestra feature limited release series
-studios cast various artists b o f os t
-"""
-NEUTRAL_WORDS = frozenset(_NEUTRAL.split())
-"""Words that may stand beside a film's title without making it another title."""
+# fmt: off
+NEUTRAL_WORDS = frozenset(
+    {
+        "original", "official", "motion", "picture", "film", "movie", "soundtrack", "soundtracks", "score", "ost",
+        "music", "from", "and", "inspired", "by", "of", "to", "for", "in", "on", "with", "ft", "feat", "featuring",
+        "songs", "song", "theme", "themes", "main", "title", "titles", "end", "credits", "opening", "closing",
+        "suite", "album", "deluxe", "expanded", "edition", "complete", "extended", "special", "anniversary",
+        "remastered", "remaster", "reissue", "collectors", "version", "bonus", "tracks", "track", "hd", "hq", "4k",
+        "audio", "video", "lyrics", "lyric", "visualizer", "disney", "disneys", "marvel", "marvels", "pixar",
+        "pixars", "dreamworks", "netflix", "warner", "bros", "universal", "dc", "records", "recordings",
+        "entertainment", "bande", "originale", "colonna", "sonora", "banda", "trilha", "musique", "du", "il", "la",
+        "le", "el", "les", "del", "de", "der", "zum", "filmmusik", "composed", "composer", "conducted", "performed",
+        "orchestra", "feature", "limited", "release", "series", "studios", "cast", "various", "artists", "b", "o",
+        "f", "os", "t",
+    }
+)
+# fmt: on
+"""Words next to a film's title that do not make it another title."""
 
 
 def plain(text: str | None) -> str:
-    """A text without case and accents, for the patterns of this file."""
+    """Return a text without case and accents, for the patterns of this module."""
     decomposed = unicodedata.normalize("NFKD", text or "")
     return "".join(c for c in decomposed if not unicodedata.combining(c)).casefold().replace("’", "'")

@@ -1,14 +1,10 @@
-"""The rule that says whether a recording is a film's soundtrack.
+"""Decide whether a recording is a film's soundtrack: taken, left for review, or rejected, with a reason.
 
-Precision over recall: a wrong pair teaches the model something false, a missing one costs
-a little. The score is a weighted mean of five parts, each in 0…1:
-
-    names the film .45 · is official .20 · soundtrack words .15 · year .10 · duration .10
-
-and guards stand before it: they reject, or send to review, whatever the score. What is found on YouTube is
-taken only if a label delivered it: among the uploads of others, names and words alone are wrong more often
-than right, so these go to review. Every candidate keeps its
-score, its parts, the decision, the reason and `RULE_VERSION`, taken or not.
+Precision goes before recall: a wrong pair teaches the model something false, a missing pair costs little. The score
+(`scoring.py`) decides only if no guard does: guards reject a candidate, or leave it for review, whatever its score. A
+video from YouTube is taken only if a label delivered it: among other uploads, names and words are wrong more often
+than right, so these are left for review. Every candidate keeps its score, the parts of it, the decision, the reason
+and `RULE_VERSION`, taken or not.
 """
 
 from __future__ import annotations
@@ -17,146 +13,71 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 
-from tasks.soundtracks.matching import keywords as vocabulary
+from tasks.soundtracks.matching import keywords
 from tasks.soundtracks.matching.alternative_titles import is_alternative_title
-from tasks.soundtracks.matching.evidence import Evidence
 from tasks.soundtracks.matching.keywords import plain
+from tasks.soundtracks.matching.scoring import (
+    OFFICIAL_CHANNEL,
+    CandidateTexts,
+    duration_part,
+    is_delivered,
+    score_parts,
+    total_score,
+    year_difference,
+)
 from tasks.soundtracks.matching.titles import Naming, is_one_word, naming, title_words, words_of
 from tasks.soundtracks.models import Candidate, Decision, Film, Verdict
 
 RULE_VERSION = 4
-WEIGHTS = {"names_film": 0.45, "official": 0.20, "soundtrack_words": 0.15, "year": 0.10, "duration": 0.10}
 TAKE_SCORE = 0.70
 REVIEW_SCORE = 0.55
-NEEDED_NAMING = 0.6
-"""Without the film's title as a phrase nothing is taken, however official it looks."""
-DELIVERED = "provided to youtube by"
-"""Opens the description of a recording that a label delivered."""
+MIN_NAMES_FILM = 0.6
+"""Without the film's title as a phrase nothing is taken, however official it is."""
 LISTED = "listed"
-UNOFFICIAL = "not_delivered"
-"""Why an upload that would be taken is left to review."""
-_UNNAMED = ("other_album", "names_no_film", "low_score")  # why one without the page's title is rejected
+NOT_DELIVERED = "not_delivered"
+"""Why an upload that would otherwise be taken is left for review."""
+_REASONS_WITHOUT_TITLE = ("other_album", "names_no_film", "low_score")
+"""Why a candidate that does not name the page's title is rejected."""
 
 
 def judge(candidate: Candidate, film: Film, rivals: Collection[Film] = ()) -> Verdict:
-    """Judge a candidate for a film. `rivals` are other films whose titles also stand in its texts."""
+    """Return the verdict on a candidate for a film. `rivals` are the other films whose titles its texts contain."""
     if candidate.listed_for is not None:
         return Verdict(Decision.TAKEN, LISTED)
     verdict = _judge_by_title(candidate, film, rivals)
-    if verdict.reason in _UNNAMED and any(_bears(candidate, film, name, rivals) for name in film.names):
+    if verdict.reason in _REASONS_WITHOUT_TITLE and any(
+        _fits_other_name(candidate, film, name, rivals) for name in film.names
+    ):
         return Verdict(Decision.REVIEW, "other_name", verdict.score, verdict.parts)
     if verdict.decision is Decision.TAKEN and candidate.source == "youtube" and not is_delivered(candidate):
-        return Verdict(Decision.REVIEW, UNOFFICIAL, verdict.score, verdict.parts)
+        return Verdict(Decision.REVIEW, NOT_DELIVERED, verdict.score, verdict.parts)
     return verdict
 
 
-def _bears(candidate: Candidate, film: Film, name: str, rivals: Collection[Film]) -> bool:
-    """Whether it would be taken from an official source under a name that the article gives, and no other film has."""
+def _fits_other_name(candidate: Candidate, film: Film, name: str, rivals: Collection[Film]) -> bool:
+    """Return whether an official candidate would be taken if the film had this name, and no rival is named."""
     verdict = _judge_by_title(candidate, replace(film, title=name), rivals)
-    is_official = verdict.decision is Decision.TAKEN and verdict.parts["official"] >= 0.7
-    return is_official and not _names_any(Evidence.of(candidate), rivals)
+    is_official = verdict.decision is Decision.TAKEN and verdict.parts["official"] >= OFFICIAL_CHANNEL
+    return is_official and not _names_any(CandidateTexts.of(candidate), rivals)
 
 
 def _judge_by_title(candidate: Candidate, film: Film, rivals: Collection[Film]) -> Verdict:
-    evidence = Evidence.of(candidate)
-    parts = score_parts(candidate, evidence, film)
-    score = round(sum(WEIGHTS[name] * value for name, value in parts.items()), 4)
-    other = _other_title(evidence, film)
-    renamed = other is not None and _may_be_renamed(candidate, evidence, film, parts, rivals)
+    texts = CandidateTexts.of(candidate)
+    parts = score_parts(candidate, texts, film)
+    score = total_score(parts)
+    other = _other_title(texts, film)
+    renamed = other is not None and _may_be_renamed(candidate, texts, film, parts, rivals)
     guard = (
         _unavailable(candidate)
-        or _unwanted(candidate, evidence, film, parts)
+        or _unwanted(candidate, texts, film, parts)
         or (None if renamed else other)
-        or _other_film(candidate, evidence, film, rivals)
-        or _wrong_time(candidate, evidence, film, parts)
+        or _other_film(candidate, texts, film, rivals)
+        or _wrong_time(candidate, texts, film, parts)
         or ((Decision.REVIEW, "other_name") if renamed else None)
     )
     if guard:
         return Verdict(guard[0], guard[1], score, parts)
-    return _by_score(evidence, film, score, parts)
-
-
-def score_parts(candidate: Candidate, evidence: Evidence, film: Film) -> Mapping[str, float]:
-    """The five parts of the score, each in 0…1, in the order of `WEIGHTS`."""
-    return {
-        "names_film": _names_film(evidence, film),
-        "official": _official(candidate),
-        "soundtrack_words": _soundtrack_words(evidence),
-        "year": _year(candidate, evidence, film),
-        "duration": _duration(candidate),
-    }
-
-
-def _names_film(evidence: Evidence, film: Film) -> float:
-    album = naming(film.title, film.year, evidence.album, evidence.known, is_album=True)
-    title = naming(film.title, film.year, evidence.title, evidence.known)
-    in_description = naming(film.title, film.year, evidence.description, evidence.known) >= Naming.LOOSE
-    return max(
-        {Naming.WHOLE: 1.0, Naming.COVERED: 0.75, Naming.LOOSE: 0.5}.get(album, 0.0),
-        {Naming.WHOLE: 0.9, Naming.COVERED: 0.65, Naming.LOOSE: 0.5}.get(title, 0.0),
-        0.5 if in_description else 0.0,
-    )
-
-
-def _official(candidate: Candidate) -> float:
-    """1 for a label's own delivery, .7 for a known, verified or the artist's channel and a person's own folder."""
-    channel = plain(candidate.uploader)
-    if is_delivered(candidate):
-        return 1.0
-    own = candidate.source == "music_folder" or bool(candidate.artist and channel == plain(candidate.artist))
-    return 0.7 if own or candidate.is_verified or vocabulary.LABELS.search(channel) else 0.2
-
-
-def is_delivered(candidate: Candidate) -> bool:
-    """Whether a label delivered this recording: a Topic channel, an official album, or the delivery line."""
-    return (
-        candidate.is_official_album
-        or plain(candidate.uploader).endswith(" - topic")
-        or plain(candidate.description).lstrip().startswith(DELIVERED)
-    )
-
-
-def _soundtrack_words(evidence: Evidence) -> float:
-    for text, full, weak in ((evidence.album, 1.0, 0.4), (evidence.title, 0.8, 0.4), (evidence.description, 0.4, 0.0)):
-        if vocabulary.SOUNDTRACK.search(plain(text)):
-            return full
-        if weak and vocabulary.THEME.search(plain(text)):
-            return weak
-    return 0.0
-
-
-def _year(candidate: Candidate, evidence: Evidence, film: Film) -> float:
-    """1 within a year of the film, .6 at two, .3 for a later reissue, .5 unknown, 0 for years before the film."""
-    difference = year_difference(candidate, evidence, film)
-    if difference is None:
-        return 0.5
-    if abs(difference) <= 2:
-        return 1.0 if abs(difference) <= 1 else 0.6
-    return 0.3 if difference > 0 else 0.0
-
-
-def year_difference(candidate: Candidate, evidence: Evidence, film: Film) -> int | None:
-    """Years from the film to the recording, by the year nearest to the film; None when either is unknown."""
-    if film.year is None:
-        return None
-    year = film.year
-    years = [int(y) for y in re.findall(r"\b(?:19|20)\d\d\b", f"{evidence.album} {evidence.title}")]
-    years = [y for y in years if str(y) not in title_words(film.title)]
-    if candidate.release_year is not None:
-        years.append(candidate.release_year)
-    return min((y - year for y in years), key=abs, default=None)
-
-
-def _duration(candidate: Candidate) -> float:
-    """1 for the length of a track of a score, .5 for a very short or long one or an unknown length, else 0."""
-    seconds = candidate.duration_seconds
-    if candidate.source == "music_folder":
-        return 1.0  # short recordings are welcome there, and a file's header may lie: the decoder counts
-    if seconds is None:
-        return 0.5
-    if 60 <= seconds <= 480:
-        return 1.0
-    return 0.5 if 30 <= seconds <= 900 else 0.0
+    return _by_score(texts, film, score, parts)
 
 
 _Guard = tuple[Decision, str] | None
@@ -171,75 +92,84 @@ def _unavailable(candidate: Candidate) -> _Guard:
         return Decision.REJECTED, "not_public"
     if candidate.categories and "Music" not in candidate.categories and not candidate.album:
         return Decision.REJECTED, "not_music"
-    if candidate.duration_seconds is not None and _duration(candidate) == 0.0:
+    if candidate.duration_seconds is not None and duration_part(candidate) == 0.0:
         return Decision.REJECTED, "too_short" if candidate.duration_seconds < 60 else "too_long"
     return None
 
 
-def _other_title(evidence: Evidence, film: Film) -> _Guard:
-    """Sequels and longer titles: what the album says counts before what the video's title says."""
-    for text in (evidence.album, evidence.title):
-        found = naming(film.title, film.year, text, evidence.known, is_album=text is evidence.album)
-        if found is Naming.SEQUEL:
+def _other_title(texts: CandidateTexts, film: Film) -> _Guard:
+    """Reject sequels and longer titles. The album's name is more reliable than the video's title, so it goes first."""
+    for text in (texts.album, texts.title):
+        is_album = text is texts.album  # also the title of a playlist, which is its album's name
+        match = naming(film.title, film.year, text, texts.neutral_words, is_album=is_album)
+        if match is Naming.SEQUEL:
             return Decision.REJECTED, "sequel"
-        if found is Naming.LONGER:
+        if match is Naming.LONGER:
             return Decision.REJECTED, "longer_title"
-        if found >= Naming.COVERED:
+        if match >= Naming.COVERED:
             return None
-        if text is evidence.album and vocabulary.SOUNDTRACK.search(plain(text)):
-            # An album that is the soundtrack of something must name this film, or it is another's.
-            return None if found is Naming.LOOSE else (Decision.REJECTED, "other_album")
+        if is_album and keywords.SOUNDTRACK.search(plain(text)):
+            # An album that is called a soundtrack must name this film; otherwise it is another film's.
+            return None if match is Naming.LOOSE else (Decision.REJECTED, "other_album")
     return None
 
 
 def _may_be_renamed(
-    candidate: Candidate, evidence: Evidence, film: Film, parts: Mapping[str, float], rivals: Collection[Film]
+    candidate: Candidate, texts: CandidateTexts, film: Film, parts: Mapping[str, float], rivals: Collection[Film]
 ) -> bool:
-    """Whether an official album under another name may be this film's, as no other film of the lake is named."""
-    text = evidence.album or evidence.title
-    years, reissue = year_difference(candidate, evidence, film), _is_reissue(evidence, film)
-    fits = is_alternative_title(text, film.title, evidence.known, years, is_reissue=reissue)
-    return parts["official"] >= 0.7 and fits and not _names_any(evidence, rivals)
+    """Return whether an official album under another name may be this film's, and names no other film of the lake."""
+    name = texts.album or texts.title
+    years, is_reissue = year_difference(candidate, texts, film), _is_reissue(texts, film)
+    fits = is_alternative_title(name, film.title, texts.neutral_words, years, is_reissue=is_reissue)
+    return parts["official"] >= OFFICIAL_CHANNEL and fits and not _names_any(texts, rivals)
 
 
-def _names_any(evidence: Evidence, films: Collection[Film]) -> bool:
-    text = evidence.album or evidence.title
-    return any(naming(f.title, f.year, text, evidence.known, is_album=True) >= Naming.COVERED for f in films)
+def _names_any(texts: CandidateTexts, films: Collection[Film]) -> bool:
+    name = texts.album or texts.title
+    return any(naming(f.title, f.year, name, texts.neutral_words, is_album=True) >= Naming.COVERED for f in films)
 
 
-def _unwanted(candidate: Candidate, evidence: Evidence, film: Film, parts: Mapping[str, float]) -> _Guard:
-    """Words of trailers, covers, compilations and other media, outside the film's own title."""
-    title, album = _without_title(evidence.title, film), _without_title(evidence.album, film)
+def _unwanted(candidate: Candidate, texts: CandidateTexts, film: Film, parts: Mapping[str, float]) -> _Guard:
+    """Reject trailers, covers, compilations and other media, by words outside the film's title."""
+    title, album = _without_title(texts.title, film), _without_title(texts.album, film)
     both = f"{title} | {album}"
-    if vocabulary.OTHER_MEDIUM.search(both):
+    if keywords.OTHER_MEDIUM.search(both):
         return Decision.REJECTED, "other_medium"
-    if vocabulary.INSPIRED.search(both) and not vocabulary.FROM_AND_INSPIRED.search(both):
+    if keywords.INSPIRED.search(both) and not keywords.FROM_AND_INSPIRED.search(both):
         return Decision.REJECTED, "inspired_by"
-    if found := vocabulary.UNWANTED.search(f"{both} | {plain(candidate.artist)}"):
-        return Decision.REJECTED, "unwanted_" + _one_word(found.group())
-    trusted = parts["official"] == 1.0 and parts["names_film"] == 1.0
-    if not trusted and candidate.source != "music_folder" and (found := vocabulary.DOUBTFUL.search(title)):
-        return Decision.REJECTED, "unwanted_" + _one_word(found.group())
+    if match := keywords.UNWANTED.search(f"{both} | {plain(candidate.artist)}"):
+        return Decision.REJECTED, "unwanted_" + _one_word(match.group())
+    is_trusted = parts["official"] == 1.0 and parts["names_film"] == 1.0
+    if not is_trusted and candidate.source != "music_folder" and (match := keywords.DOUBTFUL.search(title)):
+        return Decision.REJECTED, "unwanted_" + _one_word(match.group())
     return None
 
 
-def _other_film(candidate: Candidate, evidence: Evidence, film: Film, rivals: Collection[Film]) -> _Guard:
-    """The longest title wins where it is named as fully; among films of one title the nearest year, else nobody."""
-    own = title_words(film.title)
-    texts = (evidence.album, evidence.title)
-    own_naming = [naming(film.title, film.year, text, evidence.known) for text in texts]
-    difference = year_difference(candidate, evidence, film)
+def _other_film(candidate: Candidate, texts: CandidateTexts, film: Film, rivals: Collection[Film]) -> _Guard:
+    """Reject a candidate that a rival fits better.
+
+    The longest title that is named as completely wins; among films of the same title the one with the nearest year,
+    or a review if the years do not decide.
+    """
+    own_title = title_words(film.title)
+    own_naming = _namings(texts, film)
+    difference = year_difference(candidate, texts, film)
     for rival in rivals:
         if rival.film_id == film.film_id:
             continue
-        theirs = title_words(rival.title)
-        their_naming = [naming(rival.title, rival.year, text, evidence.known) for text in texts]
-        named = any(t >= Naming.COVERED and t >= o for t, o in zip(their_naming, own_naming, strict=True))
-        if named and len("".join(theirs)) > len("".join(own)):
+        rival_title = title_words(rival.title)
+        pairs = zip(_namings(texts, rival), own_naming, strict=True)
+        is_named = any(theirs >= Naming.COVERED and theirs >= own for theirs, own in pairs)
+        if is_named and len("".join(rival_title)) > len("".join(own_title)):
             return Decision.REJECTED, "belongs_to_another_film"
-        if theirs == own and (verdict := _nearer(difference, year_difference(candidate, evidence, rival))):
-            return verdict
+        if rival_title == own_title and (guard := _nearer(difference, year_difference(candidate, texts, rival))):
+            return guard
     return None
+
+
+def _namings(texts: CandidateTexts, film: Film) -> list[Naming]:
+    """Return how far the album's name and the title name a film."""
+    return [naming(film.title, film.year, text, texts.neutral_words) for text in (texts.album, texts.title)]
 
 
 def _nearer(own: int | None, theirs: int | None) -> _Guard:
@@ -248,33 +178,33 @@ def _nearer(own: int | None, theirs: int | None) -> _Guard:
     return (Decision.REJECTED, "belongs_to_another_film") if abs(theirs) < abs(own) else None
 
 
-def _wrong_time(candidate: Candidate, evidence: Evidence, film: Film, parts: Mapping[str, float]) -> _Guard:
-    """A soundtrack is not older than its film, and one much younger must say that it is a reissue."""
-    difference = year_difference(candidate, evidence, film)
+def _wrong_time(candidate: Candidate, texts: CandidateTexts, film: Film, parts: Mapping[str, float]) -> _Guard:
+    """Reject recordings older than the film; leave much younger ones for review unless they are reissues."""
+    difference = year_difference(candidate, texts, film)
     if difference is None or abs(difference) <= 2:
         return None
     if difference < 0:
         return Decision.REJECTED, "older_than_film"
-    if _is_reissue(evidence, film) or parts["names_film"] < NEEDED_NAMING:
+    if _is_reissue(texts, film) or parts["names_film"] < MIN_NAMES_FILM:
         return None
     return Decision.REVIEW, "younger_than_film"
 
 
-def _is_reissue(evidence: Evidence, film: Film) -> bool:
-    """Whether an album says that it is a reissue, or that it was first published in the film's year."""
-    original = film.year is not None and re.search(rf"(?:℗|\(p\)|©)\s*{film.year}\b", plain(evidence.description))
-    return bool(original or vocabulary.REISSUE.search(plain(f"{evidence.album} {evidence.title}")))
+def _is_reissue(texts: CandidateTexts, film: Film) -> bool:
+    """Return whether an album is called a reissue, or states that it was first published in the film's year."""
+    original = film.year is not None and re.search(rf"(?:℗|\(p\)|©)\s*{film.year}\b", plain(texts.description))
+    return bool(original or keywords.REISSUE.search(plain(f"{texts.album} {texts.title}")))
 
 
-def _by_score(evidence: Evidence, film: Film, score: float, parts: Mapping[str, float]) -> Verdict:
-    """The decision when no guard speaks; the first doubt that holds is the reason."""
+def _by_score(texts: CandidateTexts, film: Film, score: float, parts: Mapping[str, float]) -> Verdict:
+    """Return the verdict if no guard applies; the first doubt that applies is the reason of a review."""
     doubts = {
-        "title_unsure": parts["names_film"] < NEEDED_NAMING,
+        "title_unsure": parts["names_film"] < MIN_NAMES_FILM,
         "no_soundtrack_words": parts["soundtrack_words"] == 0.0,
-        "one_word_title": is_one_word(film.title) and not _surely_names_one_word(evidence, film, parts),
+        "one_word_title": is_one_word(film.title) and not _surely_names_one_word(texts, film, parts),
         "middling_score": score < TAKE_SCORE,
     }
-    doubt = next((reason for reason, holds in doubts.items() if holds), None)
+    doubt = next((reason for reason, applies in doubts.items() if applies), None)
     if parts["names_film"] == 0.0:
         return Verdict(Decision.REJECTED, "names_no_film", score, parts)
     if score < REVIEW_SCORE:
@@ -282,21 +212,24 @@ def _by_score(evidence: Evidence, film: Film, score: float, parts: Mapping[str, 
     return Verdict(Decision.REVIEW, doubt, score, parts) if doubt else Verdict(Decision.TAKEN, "matched", score, parts)
 
 
-def _surely_names_one_word(evidence: Evidence, film: Film, parts: Mapping[str, float]) -> bool:
-    """For "It", "Up" and "Her": the soundtrack album of just that name, or "Up soundtrack" by an official channel."""
-    if parts["names_film"] == 1.0 and vocabulary.SOUNDTRACK.search(plain(evidence.album)):
+def _surely_names_one_word(texts: CandidateTexts, film: Film, parts: Mapping[str, float]) -> bool:
+    """Return whether a title of one word ("It", "Up", "Her") is meant as the film's.
+
+    It is if a soundtrack album has exactly this name, or an official channel writes "Up soundtrack" or the like.
+    """
+    if parts["names_film"] == 1.0 and keywords.SOUNDTRACK.search(plain(texts.album)):
         return True
-    if parts["official"] < 0.7:
+    if parts["official"] < OFFICIAL_CHANNEL:
         return False
     word = re.escape(" ".join(title_words(film.title)))
-    spaced = " ".join(words_of(evidence.title).words)
+    title = " ".join(words_of(texts.title).words)
     before = rf"\b{word} (?:original )?(?:(?:motion picture|movie|film) )?(?:soundtrack|ost|score)\b"
     after = rf"\b(?:music|songs?|theme) from (?:the )?(?:(?:motion picture|movie|film) )?{word}\b"
-    return bool(re.search(f"{before}|{after}", spaced))
+    return bool(re.search(f"{before}|{after}", title))
 
 
 def _without_title(text: str, film: Film) -> str:
-    """A text with the film's own title taken out, so that "The Interview" is not rejected for its name."""
+    """Return a text without the film's title, so that "The Interview" is not rejected for its name."""
     own = re.escape(plain(film.title).split(" (")[0])
     return re.sub(rf"(?<!\w){own}(?!\w)", " ", plain(text))
 

@@ -1,7 +1,7 @@
-"""From judged candidates to a film's tracks: one film a recording, and in which order a film's are tried.
+"""Select a film's tracks from judged candidates: one film per recording, and the order of download.
 
-The film of a recording is decided over all films at once, so the result does not depend on the order in
-which films are worked on. What is not chosen keeps its row, with the reason.
+The film of a recording is decided over all films at once, so the result does not depend on the order in which films
+are processed. Candidates that are not selected keep their rows, with the reason.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from tasks.soundtracks.matching.titles import words_of
 from tasks.soundtracks.models import Candidate, Decision, Judged, Verdict
 
 TRACKS_PER_FILM = 9
-"""The most that one film may have: the paper's mean, so that no film dominates training."""
+"""The limit per film: the paper's mean, so that no film dominates training."""
 SAME_LENGTH_SECONDS = 2.0
 _RANK = {Decision.TAKEN: 2, Decision.REVIEW: 1, Decision.REJECTED: 0}
 
 
 def judge_for_all_films(candidate: Candidate, film_index: FilmIndex) -> list[Judged]:
-    """A candidate judged for every film that it names; at most one of the verdicts is "taken"."""
+    """Judge a candidate for every film that it names; at most one of the verdicts is "taken"."""
     films = film_index.named_in(candidate)
     judged = [
         Judged(film.film_id, candidate, judge(candidate, film, [f for f in films if f is not film])) for film in films
@@ -31,38 +31,38 @@ def judge_for_all_films(candidate: Candidate, film_index: FilmIndex) -> list[Jud
 
 
 def resolve_between_films(judged: Sequence[Judged]) -> list[Judged]:
-    """One film a recording: the higher score has it; a tie is for a person to settle."""
+    """Give a recording to one film: the one with the highest score. A tie is left for review."""
     taken = [j for j in judged if j.verdict.decision is Decision.TAKEN]
     if len(taken) < 2:
         return list(judged)
     best = max(j.verdict.score or 0.0 for j in taken)
     winners = [j for j in taken if (j.verdict.score or 0.0) == best]
-    settled = []
+    resolved = []
     for one in judged:
         if one not in taken:
-            settled.append(one)
+            resolved.append(one)
         elif one not in winners:
-            settled.append(with_decision(one, Decision.REJECTED, "belongs_to_another_film"))
+            resolved.append(with_decision(one, Decision.REJECTED, "belongs_to_another_film"))
         else:
-            settled.append(one if len(winners) == 1 else with_decision(one, Decision.REVIEW, "tie_between_films"))
-    return settled
+            resolved.append(one if len(winners) == 1 else with_decision(one, Decision.REVIEW, "tie_between_films"))
+    return resolved
 
 
 def most_promising(judged: Iterable[Judged]) -> list[Judged]:
-    """What is worth a row for one recording: every film that takes or doubts it, else the best of the rest."""
+    """Return the verdicts on one recording that get a row: all taken or left for review, else the best rejected one."""
     ordered = sorted(judged, key=lambda j: (-_RANK[j.verdict.decision], -(j.verdict.score or 0.0), j.film_id))
-    kept = [j for j in ordered if j.verdict.decision is not Decision.REJECTED]
-    return kept or ordered[:1]
+    accepted = [j for j in ordered if j.verdict.decision is not Decision.REJECTED]
+    return accepted or ordered[:1]
 
 
 def order_candidates(judged: Iterable[Judged]) -> list[Judged]:
-    """A film's candidates as they are to be tried: taken first; a winning album in its own order, else by score.
+    """Return a film's candidates in the order of download: taken ones first, by album position or else by score.
 
     A second recording of the same title and length is rejected as a duplicate.
     """
-    everything = list(judged)
-    taken = [j for j in everything if j.verdict.decision is Decision.TAKEN]
-    album = _winning_album(taken)
+    candidates = list(judged)
+    taken = [j for j in candidates if j.verdict.decision is Decision.TAKEN]
+    album = _main_album(taken)
 
     def key(one: Judged) -> tuple[bool, bool, float, int, str]:
         in_album = one.candidate.album == album
@@ -77,7 +77,7 @@ def order_candidates(judged: Iterable[Judged]) -> list[Judged]:
         )
 
     chosen: list[Judged] = []
-    others = [j for j in everything if j.verdict.decision is not Decision.TAKEN]
+    others = [j for j in candidates if j.verdict.decision is not Decision.TAKEN]
     for one in sorted(taken, key=key):
         if one.verdict.reason == "matched" and any(_same_recording(one.candidate, c.candidate) for c in chosen):
             others.append(with_decision(one, Decision.REJECTED, "duplicate"))
@@ -87,25 +87,23 @@ def order_candidates(judged: Iterable[Judged]) -> list[Judged]:
 
 
 def with_decision(judged: Judged, decision: Decision, reason: str) -> Judged:
-    """The same candidate and score with another decision."""
+    """Return the same candidate and score with another decision."""
     verdict = judged.verdict
     return replace(judged, verdict=Verdict(decision, reason, verdict.score, verdict.parts))
 
 
 def apply_review(judged: Judged, reviews: Mapping[tuple[str, str], bool]) -> Judged:
-    """What a person has said about this pair goes before the rule."""
-    answer = reviews.get((judged.film_id, judged.candidate.track_id))
-    if answer is None:
+    """Replace the rule's decision by the user's review of this pair, if there is one."""
+    is_approved = reviews.get((judged.film_id, judged.candidate.track_id))
+    if is_approved is None:
         return judged
-    return (
-        with_decision(judged, Decision.TAKEN, "approved")
-        if answer
-        else with_decision(judged, Decision.REJECTED, "refused")
-    )
+    if is_approved:
+        return with_decision(judged, Decision.TAKEN, "approved")
+    return with_decision(judged, Decision.REJECTED, "refused")
 
 
-def _winning_album(taken: Sequence[Judged]) -> str | None:
-    """The album that more than half of the taken candidates come from."""
+def _main_album(taken: Sequence[Judged]) -> str | None:
+    """Return the album of more than half of the taken candidates, or None."""
     counts = Counter(j.candidate.album for j in taken if j.candidate.album)
     album, count = counts.most_common(1)[0] if counts else (None, 0)
     return album if count * 2 > len(taken) else None

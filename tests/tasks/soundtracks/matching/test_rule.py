@@ -1,4 +1,4 @@
-"""The rule on candidates as YouTube and people's folders offer them: taken, doubted, rejected, and why."""
+"""Verdicts on candidates as YouTube and music folders offer them: taken, left for review or rejected, with a reason."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tasks.soundtracks.matching.film_index import FilmIndex
-from tasks.soundtracks.matching.rule import WEIGHTS, judge
+from tasks.soundtracks.matching.rule import judge
+from tasks.soundtracks.matching.scoring import WEIGHTS
 from tasks.soundtracks.matching.selection import judge_for_all_films, most_promising, order_candidates
 from tasks.soundtracks.models import Candidate, Decision, Film
 
@@ -48,7 +49,7 @@ def film(title: str) -> Film:
     return Film(f"enwiki-{sorted(YEARS).index(title)}", title, YEARS[title])
 
 
-CATALOGUE = FilmIndex(film(title) for title, _ in FILMS)
+FILM_INDEX = FilmIndex(film(title) for title, _ in FILMS)
 TOPIC: dict[str, Any] = {"uploader": "Hans Zimmer - Topic", "artist": "Hans Zimmer"}
 FAN: dict[str, Any] = {"uploader": "moviefan99"}
 
@@ -58,9 +59,8 @@ def video(title: str, *, seconds: float | None = 200.0, **more: Any) -> Candidat
 
 
 def verdict(candidate: Candidate, title: str) -> tuple[str, str]:
-    rivals = CATALOGUE.rivals(film(title), candidate)
-    found = judge(candidate, film(title), rivals)
-    return str(found.decision), found.reason
+    judged = judge(candidate, film(title), FILM_INDEX.rivals(film(title), candidate))
+    return str(judged.decision), judged.reason
 
 
 TAKEN = [
@@ -117,7 +117,7 @@ TAKEN = [
 
 
 @pytest.mark.parametrize(("title", "candidate"), TAKEN, ids=lambda value: getattr(value, "album", value))
-def test_a_films_own_music_is_taken(title: str, candidate: Candidate) -> None:
+def test_official_soundtrack_is_taken(title: str, candidate: Candidate) -> None:
     assert verdict(candidate, title) == ("taken", "matched")
 
 
@@ -130,7 +130,7 @@ UPLOADS = [
 
 
 @pytest.mark.parametrize(("title", "candidate"), UPLOADS, ids=lambda v: getattr(v, "title", v))
-def test_an_upload_that_no_label_delivered_is_left_to_review(title: str, candidate: Candidate) -> None:
+def test_upload_that_no_label_delivered_is_left_for_review(title: str, candidate: Candidate) -> None:
     assert verdict(candidate, title) == ("review", "not_delivered")
 
 
@@ -143,17 +143,17 @@ def test_an_upload_that_no_label_delivered_is_left_to_review(title: str, candida
     ],
     ids=str,
 )
-def test_an_upload_that_a_label_delivered_is_taken(evidence: dict[str, Any]) -> None:
+def test_upload_that_a_label_delivered_is_taken(evidence: dict[str, Any]) -> None:
     assert verdict(video("Inception Soundtrack - Time", **evidence), "Inception") == ("taken", "matched")
 
 
 @pytest.mark.parametrize("source", ["music_folder", "url_list"])
-def test_what_the_user_names_needs_no_delivery(source: str) -> None:
+def test_own_files_and_listed_urls_need_no_delivery_by_a_label(source: str) -> None:
     facts = {"album": "Inception (Soundtrack)", "release_year": 2010, "duration_seconds": 200.0}
     assert verdict(Candidate(source, "m", "u", "Time", **facts), "Inception") == ("taken", "matched")
 
 
-def test_a_listed_video_is_taken_whoever_uploaded_it() -> None:
+def test_listed_video_is_taken_whoever_uploaded_it() -> None:
     assert verdict(video("Anything", listed_for="Inception", **FAN), "Inception") == ("taken", "listed")
 
 
@@ -203,10 +203,10 @@ REJECTED = [
 
 
 @pytest.mark.parametrize(("title", "candidate", "reason"), REJECTED, ids=lambda v: getattr(v, "title", v))
-def test_what_is_not_the_films_music_is_rejected_with_its_reason(title: str, candidate: Candidate, reason: str) -> None:
-    decision, why = verdict(candidate, title)
+def test_other_recordings_are_rejected_with_a_reason(title: str, candidate: Candidate, reason: str) -> None:
+    decision, actual_reason = verdict(candidate, title)
     assert decision == "rejected"
-    assert why == reason or (reason == "longer_title" and why in ("longer_title", "other_album"))
+    assert actual_reason == reason or (reason == "longer_title" and actual_reason in ("longer_title", "other_album"))
 
 
 NOT_TAKEN = [
@@ -224,44 +224,44 @@ NOT_TAKEN = [
 
 
 @pytest.mark.parametrize(("title", "candidate"), NOT_TAKEN, ids=lambda v: getattr(v, "title", v))
-def test_doubt_is_never_taken(title: str, candidate: Candidate) -> None:
+def test_doubtful_candidate_is_not_taken(title: str, candidate: Candidate) -> None:
     assert verdict(candidate, title)[0] != "taken"
 
 
-def test_the_parts_of_a_score_add_up_to_it() -> None:
-    found = judge(TAKEN[0][1], film("Inception"))
-    assert found.parts == {"names_film": 1, "official": 1, "soundtrack_words": 1, "year": 1, "duration": 1}
-    assert found.score == sum(WEIGHTS.values()) == 1.0
+def test_parts_add_up_to_the_score() -> None:
+    judged = judge(TAKEN[0][1], film("Inception"))
+    assert judged.parts == {"names_film": 1, "official": 1, "soundtrack_words": 1, "year": 1, "duration": 1}
+    assert judged.score == sum(WEIGHTS.values()) == 1.0
 
 
-def test_a_recording_goes_to_one_film_whatever_the_order() -> None:
+def test_recording_is_taken_for_one_film_only() -> None:
     candidate = video("Dreams", album="Dune (Original Soundtrack)", release_year=2021, **TOPIC)
-    taken = [j.film_id for j in judge_for_all_films(candidate, CATALOGUE) if j.verdict.decision is Decision.TAKEN]
+    taken = [j.film_id for j in judge_for_all_films(candidate, FILM_INDEX) if j.verdict.decision is Decision.TAKEN]
     assert taken == [film("Dune (2021 film)").film_id]
 
 
-def test_two_films_of_one_title_and_no_year_are_left_to_a_person() -> None:
+def test_two_films_of_one_title_are_left_for_review_without_a_year() -> None:
     candidate = video("Dreams", album="Dune (Original Soundtrack)", **TOPIC)
-    kept = most_promising(judge_for_all_films(candidate, CATALOGUE))
-    assert {(str(j.verdict.decision), j.verdict.reason) for j in kept} == {("review", "same_title")}
-    assert len(kept) == 2
+    judged = most_promising(judge_for_all_films(candidate, FILM_INDEX))
+    assert {(str(j.verdict.decision), j.verdict.reason) for j in judged} == {("review", "same_title")}
+    assert len(judged) == 2
 
 
-def test_tracks_are_tried_in_album_order_and_doubles_are_not() -> None:
+def test_tracks_are_ordered_by_album_position_and_duplicates_rejected() -> None:
     album = {"album": "Inception (Original Soundtrack)", "release_year": 2010, **TOPIC}
     tracks = [
         Candidate("youtube", f"{n:011d}", "u", f"Track {n}", duration_seconds=100.0 + n, position=n, **album)
         for n in range(12, 0, -1)
     ]
-    double = Candidate("youtube", "double00000", "u", "Track 3", duration_seconds=104.0, position=40, **album)
-    judged = [j for c in [*tracks, double] for j in judge_for_all_films(c, CATALOGUE)]
+    duplicate = Candidate("youtube", "duplicate00", "u", "Track 3", duration_seconds=104.0, position=40, **album)
+    judged = [j for c in [*tracks, duplicate] for j in judge_for_all_films(c, FILM_INDEX)]
     ordered = order_candidates(judged)
     taken = [j.candidate.position for j in ordered if j.verdict.decision is Decision.TAKEN]
     assert taken == list(range(1, 13))
-    assert [j.candidate.media_id for j in ordered if j.verdict.reason == "duplicate"] == ["double00000"]
+    assert [j.candidate.media_id for j in ordered if j.verdict.reason == "duplicate"] == ["duplicate00"]
 
 
-def test_a_folders_short_recordings_are_enough() -> None:
+def test_short_recording_of_a_music_folder_is_taken() -> None:
     clip = Candidate(
         "music_folder",
         "aa",
@@ -275,7 +275,7 @@ def test_a_folders_short_recordings_are_enough() -> None:
     assert verdict(clip, "Inception") == ("taken", "matched")
 
 
-def test_a_longer_title_that_is_only_mostly_there_does_not_take_an_album_that_is_named_outright() -> None:
+def test_exactly_named_film_is_taken_before_a_longer_title_that_is_partly_named() -> None:
     film_index = FilmIndex([Film("a-1", "Casimir and the Red Rope", 2017), Film("a-2", "The Red Rope", 2021)])
     album = Candidate("music_folder", "m", "u", "Opening", album="The Red Rope (Soundtrack)", release_year=2021)
     decisions = {one.film_id: one.verdict.decision for one in judge_for_all_films(album, film_index)}
