@@ -16,19 +16,14 @@ from __future__ import annotations
 import duckdb
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from tasks.curation.candidates import Snapshot
+from tasks.soundtracks.audio.fingerprint import MIN_WORDS, WORD_SECONDS, is_same_sound
 
 SAMPLED_WORDS = 64
 """Words per track that are indexed, spread over its length; 96 % of pairs that share 5 % of their words collide."""
 MAX_TRACKS_PER_WORD = 50
 """A word that more tracks have at one position is a property of codecs or test tones, not of a recording."""
-WORD_SECONDS = 0.496
-MIN_WORDS = 16
-"""Eight seconds must be compared: fewer bits agree by chance too often, and padding adds no bits."""
-MIN_EQUAL_BITS = 0.82
-"""Below the worst encoding (0.86), above two themes of one composer on the same instruments (0.77)."""
 TRACKS_PER_BATCH = 16_384
 INDEX_BUCKETS = 16
 
@@ -119,18 +114,9 @@ def _find_same_sound(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) 
     rows = connection.execute(_fingerprints(snapshot, only)).fetchall()
     words = {item: np.frombuffer(fingerprint, "<u4")[:length] for item, fingerprint, length in rows}
     pairs = connection.execute("SELECT DISTINCT one, other FROM collisions ORDER BY ALL").fetchall()
-    same = [(one, other) for one, other in pairs if _is_same_sound(words[one], words[other])]
+    same = [(one, other) for one, other in pairs if is_same_sound(words[one], words[other])]
     one, other = zip(*same, strict=True) if same else ((), ())
     return pa.table({"one": pa.array(one, pa.int32()), "other": pa.array(other, pa.int32())})
-
-
-def _is_same_sound(one: NDArray[np.uint32], other: NDArray[np.uint32]) -> bool:
-    """Whether two fingerprints are of one recording, compared from the start to the end of the shorter."""
-    shorter = min(len(one), len(other))
-    left, right = one[:shorter], other[:shorter]
-    audible = int(np.count_nonzero(left | right))
-    different = int(np.bitwise_count(left ^ right).sum())
-    return audible >= MIN_WORDS and different < (1 - MIN_EQUAL_BITS) * 32 * audible
 
 
 def _propagate_smallest_label(connection: duckdb.DuckDBPyConnection) -> int:

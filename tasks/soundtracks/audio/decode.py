@@ -1,11 +1,11 @@
-"""Any recording as mono samples of one rate, block by block, in bounded memory.
+"""Decode any recording to mono samples at one sample rate, block by block, in bounded memory.
 
-Decoded by PyAV, mixed down to the mean of the channels, resampled by soxr HQ: what `librosa.load`
-gives, at half its cost. FFmpeg's own mixer and resampler are not used: they add 3 dB and alias.
+PyAV decodes, the channels are averaged, soxr HQ resamples: the result of `librosa.load` at half its cost. FFmpeg's
+own mixer and resampler are not used, because they add 3 dB and alias.
 
-A file may lie or be broken anywhere. Its header decides nothing here: rate, layout and sample format
-are read from every frame, the length is counted, and a packet that does not decode is skipped, as
-FFmpeg's own program does. What cannot become samples ends as an `ItemError` with a reason.
+Headers are not trusted, since any of them may be wrong: rate, layout and sample format are read from every frame, the
+length is counted, and a packet that does not decode is skipped, as the `ffmpeg` program does. A file that cannot be
+decoded raises `ItemError` with a reason.
 """
 
 from __future__ import annotations
@@ -28,30 +28,49 @@ Samples = NDArray[np.float32]
 
 BLOCK_SAMPLES = 1 << 15
 """About 1.5 s at 44.1 kHz: 256 KiB stays in the second-level cache between mixing and resampling."""
-LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 1_536_000
-"""Below is no music and a resampling factor that explodes; above is no recorder."""
-LONGEST_SECONDS = 4 * 3600.0
-"""No soundtrack recording is longer; a longer one is a loop, a stream or a lying file."""
-RECORDING_LIMIT_SECONDS = 50.0
-"""CPU time for one recording. Four hours of Opus take half of it on one core of 2024."""
-RECORDING_WALL_SECONDS = 300.0
-"""Wall time for one recording: a good file ends in time on a machine with six times too much to do."""
-PACKETS_BETWEEN_CLOCKS = 64
-"""About 1.5 s of music: asking the system for CPU time at every packet cost 3 % of the whole."""
+MIN_RATE_HZ, MAX_RATE_HZ = 1_000, 1_536_000
+"""A lower rate holds no music and makes the resampling factor explode; no recorder has a higher one."""
+MAX_RECORDING_SECONDS = 4 * 3600.0
+"""No soundtrack recording is longer; a longer file is a loop, a stream or corrupt."""
+MAX_CPU_SECONDS = 50.0
+"""CPU time per recording. Four hours of Opus take half of it on one core of 2024."""
+MAX_WALL_SECONDS = 300.0
+"""Wall time per recording: enough for a valid file on a machine that is overloaded six times."""
+PACKETS_PER_TIME_CHECK = 64
+"""About 1.5 s of music: reading the CPU time at every packet cost 3 % of the total."""
 OPEN_OPTIONS = {"protocol_whitelist": "file"}
-"""A playlist in disguise must not make FFmpeg fetch what it names."""
+"""A playlist with the suffix of an audio file must not make FFmpeg fetch the URLs in it."""
 PLAYLISTS = frozenset({"hls", "concat", "dash", "imf", "sdp", "rtsp"})
-"""Formats that name other files instead of holding audio."""
+"""Formats that refer to other files instead of holding audio."""
 DECODER_ERRORS = (FFmpegError, OSError, ValueError, LookupError, ArithmeticError, RuntimeError)
-"""What PyAV and soxr raise for broken input; UnicodeDecodeError for metadata is a ValueError."""
+"""Raised by PyAV and soxr for broken input; UnicodeDecodeError for metadata is a ValueError."""
+
+
+def length_tolerance_seconds(stated_seconds: float) -> float:
+    """Return by how much a recording's decoded length may differ from the length that its source states.
+
+    2 s or 3 %, whichever is more: sources round, and encoders trim.
+    """
+    return max(2.0, 0.03 * stated_seconds)
 
 
 class AudioFile:
-    """One recording. Iterate over `blocks` once; the facts are complete when it has ended."""
+    """One recording on disk. Iterate over `blocks` once; the other attributes are complete afterwards.
 
-    def __init__(self, path: str, sample_rate_hz: int) -> None:
+    `max_cpu_seconds` and `max_wall_seconds` limit the decoding.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        sample_rate_hz: int,
+        max_cpu_seconds: float = MAX_CPU_SECONDS,
+        max_wall_seconds: float = MAX_WALL_SECONDS,
+    ) -> None:
         self.path = path
         self.sample_rate_hz = sample_rate_hz
+        self.max_cpu_seconds = max_cpu_seconds
+        self.max_wall_seconds = max_wall_seconds
         self.codec = ""
         self.source_rate_hz = 0
         self.decoded_seconds = 0.0
@@ -59,7 +78,7 @@ class AudioFile:
         self.broken_packets = 0
 
     def blocks(self) -> Iterator[Samples]:
-        """Mono float32 samples at `sample_rate_hz`, full scale 1, in blocks of any length.
+        """Yield mono float32 samples at `sample_rate_hz`, full scale 1, in blocks of any length.
 
         Raises `ItemError`: missing_file, not_audio, no_audio, undecodable, too_long, timeout.
         """
@@ -67,7 +86,7 @@ class AudioFile:
         if not path.is_file():
             raise ItemError("missing_file", f"There is no file {path.name}; correct the music list", Retry.LATER)
         if not path.stat().st_size:
-            raise ItemError("not_audio", f"{path.name} is empty; put the recording in its place")
+            raise ItemError("not_audio", f"{path.name} is empty; replace it by the recording")
         try:
             yield from self._decoded_blocks()
         except DECODER_ERRORS as error:
@@ -79,7 +98,7 @@ class AudioFile:
             raise ItemError("undecodable", f"{path.name} has an audio stream, but no sample of it decodes")
 
     def _decoded_blocks(self) -> Iterator[Samples]:
-        """The best audio stream; if not one sample of it decodes, the next, each on the file opened anew."""
+        """Yield the best audio stream, or the next one if no sample of it decodes. Opens the file for each stream."""
         check_time, attempt, is_last = self._clock(), 0, False
         while not is_last and not self.decoded_seconds:
             # An absolute path, or "K.G.F: Chapter 1.mp3" would be read as the protocol "K.G.F".
@@ -93,7 +112,7 @@ class AudioFile:
                         raise
 
     def _streams(self, container: Any) -> list[Any]:
-        """The audio streams, the one that FFmpeg would play first."""
+        """Return the audio streams, the one that FFmpeg would play first."""
         best = container.streams.best("audio")
         if container.format.name in PLAYLISTS or best is None:
             raise ItemError("no_audio", f"{Path(self.path).name} holds no audio stream")
@@ -109,27 +128,27 @@ class AudioFile:
             if not mix.fits(frame):
                 yield self._resampled(resampler, mix)
                 if frame.sample_rate != resampler.source_hz:
-                    yield resampler.turn_to(frame.sample_rate)
-                mix.begin(frame)
+                    yield resampler.switch_rate(frame.sample_rate)
+                mix.start(frame)
             mix.add(frame)
         yield self._resampled(resampler, mix)
         yield resampler.finish()
 
     def _resampled(self, resampler: _Resampler, mix: _Downmix) -> Samples:
-        """What the mix holds, resampled; the place where length is counted."""
-        block = mix.empty()
+        """Return the samples of the mix, resampled, and add them to the decoded length."""
+        block = mix.drain()
         if len(block):
             self.source_rate_hz = self.source_rate_hz or resampler.source_hz
             self.decoded_seconds += len(block) / resampler.source_hz
-        if self.decoded_seconds > LONGEST_SECONDS:
-            raise ItemError("too_long", f"{Path(self.path).name} is longer than {LONGEST_SECONDS / 3600:.0f} h")
+        if self.decoded_seconds > MAX_RECORDING_SECONDS:
+            raise ItemError("too_long", f"{Path(self.path).name} is longer than {MAX_RECORDING_SECONDS / 3600:.0f} h")
         return resampler.push(block)
 
     def _frames(self, container: Any, stream: Any, check_time: Callable[[], None]) -> Iterator[Any]:
-        """Every frame that decodes. A broken packet is skipped, as long as most are whole."""
+        """Yield every frame that decodes. Broken packets are skipped; raises `ItemError` if most are broken."""
         packets_before, broken_before = self.packets, self.broken_packets
         for packet in container.demux(stream):
-            if self.packets % PACKETS_BETWEEN_CLOCKS == 0:
+            if self.packets % PACKETS_PER_TIME_CHECK == 0:
                 check_time()
             self.packets += 1
             try:
@@ -141,63 +160,66 @@ class AudioFile:
             raise ItemError("undecodable", f"{broken} of {packets} packets are broken")
 
     def _clock(self) -> Callable[[], None]:
-        """A check that raises `ItemError` once the recording has taken more time than any may."""
-        worked, deadline = time.thread_time(), time.monotonic() + RECORDING_WALL_SECONDS
+        """Return a function that raises `ItemError` once the CPU or wall time of the recording is used up."""
+        cpu_start, deadline = time.thread_time(), time.monotonic() + self.max_wall_seconds
 
         def check() -> None:
-            if time.thread_time() - worked > RECORDING_LIMIT_SECONDS or time.monotonic() > deadline:
-                limits = f"{RECORDING_LIMIT_SECONDS:.0f} s of work, or {RECORDING_WALL_SECONDS:.0f} s by the clock"
+            if time.thread_time() - cpu_start > self.max_cpu_seconds or time.monotonic() > deadline:
+                limits = f"{self.max_cpu_seconds:.0f} s of CPU time or {self.max_wall_seconds:.0f} s of wall time"
                 raise ItemError("timeout", f"{Path(self.path).name} was not decoded in {limits}", Retry.LATER)
 
         return check
 
 
 class _Downmix:
-    """Frames of one form, joined by FFmpeg until they are worth mixing.
+    """Frames of one rate, layout and format, buffered until there are enough to mix down in one call.
 
-    A codec's frame is 23 ms, and NumPy's calls on each would cost more than the mixing.
+    A codec's frame lasts 23 ms: NumPy's overhead per frame would cost more than the mixing.
     """
 
     def __init__(self) -> None:
-        self._joined = av.AudioFifo()
-        self._filled = 0
-        self._form: tuple[int, int, str] | None = None
+        self._fifo = av.AudioFifo()
+        self._buffered_samples = 0
+        self._format: tuple[int, int, str] | None = None
 
     def fits(self, frame: Any) -> bool:
-        """Whether this frame has the form of those before it and there is room for it."""
-        form = frame.sample_rate, frame.layout.nb_channels, frame.format.name
-        return form == self._form and self._filled + frame.samples <= BLOCK_SAMPLES
+        """Return whether this frame has the format of the buffered ones and fits into the block."""
+        is_same_format = _frame_format(frame) == self._format
+        return is_same_format and self._buffered_samples + frame.samples <= BLOCK_SAMPLES
 
-    def begin(self, frame: Any) -> None:
-        """Take the form of this frame; the mix is empty."""
-        form = frame.sample_rate, frame.layout.nb_channels, frame.format.name
-        if form != self._form:
-            self._joined, self._form = av.AudioFifo(), form
+    def start(self, frame: Any) -> None:
+        """Start a block with the format of this frame; the buffer must be drained."""
+        frame_format = _frame_format(frame)
+        if frame_format != self._format:
+            self._fifo, self._format = av.AudioFifo(), frame_format
 
     def add(self, frame: Any) -> None:
-        """Append a frame. Its time stamp is dropped: the queue refuses gaps, and only samples count here."""
+        """Append a frame. Its time stamp is dropped: the FIFO refuses gaps, and only samples count here."""
         frame.pts = None
-        self._joined.write(frame)
-        self._filled += frame.samples
+        self._fifo.write(frame)
+        self._buffered_samples += frame.samples
 
-    def empty(self) -> Samples:
-        """The mono samples so far, full scale 1."""
-        frame, self._filled = self._joined.read(), 0
+    def drain(self) -> Samples:
+        """Return the buffered samples as mono, full scale 1, and empty the buffer."""
+        frame, self._buffered_samples = self._fifo.read(), 0
         return np.empty(0, np.float32) if frame is None else mono(frame)
 
 
 class _Resampler:
-    """soxr's HQ, which is librosa's, over blocks; a change of rate ends one stream and begins another."""
+    """soxr HQ, librosa's default, over blocks; a change of sample rate ends one stream and starts another."""
 
     def __init__(self, target_hz: int) -> None:
         self.target_hz = target_hz
         self.source_hz = 0
         self._stream: soxr.ResampleStream | None = None
 
-    def turn_to(self, source_hz: int) -> Samples:
-        """Take samples of another rate from now on; returns the rest of those before."""
-        if not LOWEST_RATE_HZ <= source_hz <= HIGHEST_RATE_HZ:
-            raise ItemError("undecodable", f"A sample rate of {source_hz} Hz is no recording's; encode the file anew")
+    def switch_rate(self, source_hz: int) -> Samples:
+        """Accept samples of another rate from now on; return the rest of those before."""
+        if not MIN_RATE_HZ <= source_hz <= MAX_RATE_HZ:
+            message = (
+                f"A sample rate of {source_hz} Hz is outside {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz; re-encode the file"
+            )
+            raise ItemError("undecodable", message)
         rest = self.finish()
         self.source_hz = source_hz
         same = source_hz == self.target_hz
@@ -209,13 +231,18 @@ class _Resampler:
         return block.copy() if self._stream is None else np.asarray(self._stream.resample_chunk(block))
 
     def finish(self) -> Samples:
-        """What the filter still holds."""
+        """Return the samples that the filter still holds, and end its stream."""
         nothing = np.empty(0, np.float32)
         return nothing if self._stream is None else np.asarray(self._stream.resample_chunk(nothing, last=True))
 
 
+def _frame_format(frame: Any) -> tuple[int, int, str]:
+    """Return a frame's sample rate, number of channels and sample format."""
+    return frame.sample_rate, frame.layout.nb_channels, frame.format.name
+
+
 def mono(frame: Any) -> Samples:
-    """The mean of a frame's channels, shape (samples,), full scale 1."""
+    """Return the mean of a frame's channels, shape (samples,), full scale 1."""
     channels = list(_channels(frame))
     total = channels[0].astype(np.float32)
     for channel in channels[1:]:
@@ -226,13 +253,13 @@ def mono(frame: Any) -> Samples:
 
 
 def _channels(frame: Any) -> Iterable[NDArray[Any]]:
-    """The samples of each channel, in the frame's own scale."""
-    if frame.format.name == "fltp":  # AAC, Opus, Vorbis and MP3 decode to it: spared a copy
+    """Return the samples of each channel, in the scale of the frame's format."""
+    if frame.format.name == "fltp":  # AAC, Opus, Vorbis and MP3 decode to it: no copy
         return (np.frombuffer(plane, np.float32, frame.samples) for plane in frame.planes)
     values: NDArray[Any] = frame.to_ndarray()
     return values if frame.format.is_planar else values.reshape(-1, frame.layout.nb_channels).T
 
 
 def full_scale(frame: Any) -> float:
-    """The factor that makes the largest sample of this format 1."""
+    """Return the factor that makes the largest sample of a frame's format 1."""
     return 1.0 if frame.format.name.startswith(("flt", "dbl")) else 2.0 ** (1 - frame.format.bits)

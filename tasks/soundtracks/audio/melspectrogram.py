@@ -1,9 +1,8 @@
-"""Mono samples -> segments -> mel-spectrograms in decibels -> the values that a shard stores.
+"""Cut mono samples into segments and compute their mel-spectrograms, in decibels and as stored in a shard.
 
-The definition of correct is librosa: `feature.melspectrogram` (Slaney scale and norm, power 2) and
-`power_to_db` (ref 1, amin 1e-10, no top_db) of each segment on its own, padded by reflection.
-librosa transforms in float64 and multiplies by a dense filter bank; `spectrum.py` does it in float32
-and stays within 0.002 dB of it above -60 dB.
+librosa defines what is correct: `feature.melspectrogram` (Slaney scale and norm, power 2) and `power_to_db` (ref 1,
+amin 1e-10, no top_db) of each segment separately, padded by reflection. librosa transforms in float64 and multiplies
+by a dense filter bank; `stft.py` computes in float32 and stays within 0.002 dB of it above -60 dB.
 """
 
 from __future__ import annotations
@@ -23,40 +22,40 @@ from tasks.soundtracks.audio.stft import LANES, mel_power
 Samples = NDArray[np.float32]
 
 SILENT_PEAK = 10 ** (-60 / 20)
-"""A segment that never passes -60 dB of full scale is silence with dither or hum."""
+"""A segment that never exceeds -60 dB of full scale is silence with dither or hum."""
 CLIPPED_LEVEL = 0.99
-"""A clipped peak comes back from resampling within a hundredth of full scale."""
-HIGHEST_PEAK = 1e4
-"""80 dB above full scale: a file that holds such samples is not audio, or not a number."""
+"""A clipped peak is within a hundredth of full scale after resampling."""
+MAX_PEAK = 1e4
+"""80 dB above full scale: larger samples are not audio."""
 
 
 def segment_mels(blocks: Iterable[Samples], settings: MelSettings, name: str) -> TrackMels:
-    """All segments of a recording, given as blocks of mono samples in order.
+    """Return the mels of all segments of a recording, given as blocks of mono samples in order.
 
-    A recording of at least one segment loses its last partial one; a shorter one is padded with
-    silence or refused, as the settings say. Raises `ItemError`: too_short, undecodable.
+    A partial last segment is dropped. A recording shorter than one segment is padded with silence or refused, as
+    `settings.short_tracks` says. Raises `ItemError`: too_short, undecodable.
     """
-    collected = _Collected(settings, name)
-    segment, filled, seen = np.empty(settings.segment_samples, np.float32), 0, 0
+    mels = _MelBuffer(settings, name)
+    segment, filled, total = np.empty(settings.segment_samples, np.float32), 0, 0
     for block in blocks:
         start = 0
         while start < len(block):
             count = min(len(block) - start, len(segment) - filled)
             segment[filled : filled + count] = block[start : start + count]
-            filled, start, seen = filled + count, start + count, seen + count
+            filled, start, total = filled + count, start + count, total + count
             if filled == len(segment):
-                collected.add(segment, padded_samples=0)
+                mels.add(segment, padded_samples=0)
                 filled = 0
-    if seen < settings.segment_samples:
-        if settings.short_tracks == "refuse" or not seen:
-            raise ItemError("too_short", f"{name} lasts {seen / settings.sample_rate_hz:.2f} s, less than one segment")
+    if total < settings.segment_samples:
+        if settings.short_tracks == "refuse" or not total:
+            raise ItemError("too_short", f"{name} lasts {total / settings.sample_rate_hz:.2f} s, less than one segment")
         segment[filled:] = 0
-        collected.add(segment, padded_samples=len(segment) - filled)
-    return collected.track()
+        mels.add(segment, padded_samples=len(segment) - filled)
+    return mels.track()
 
 
-class _Collected:
-    """The stored form of the segments so far."""
+class _MelBuffer:
+    """The mels of the segments so far, as they will be stored."""
 
     def __init__(self, settings: MelSettings, name: str) -> None:
         self.settings = settings
@@ -66,7 +65,7 @@ class _Collected:
 
     def add(self, segment: Samples, padded_samples: int) -> None:
         peak = float(max(segment.max(), -segment.min()))
-        if not peak <= HIGHEST_PEAK:  # also true of NaN
+        if not peak <= MAX_PEAK:  # also true of NaN
             raise ItemError("undecodable", f"{self.name} holds samples that are not audio ({peak:g} of full scale)")
         mel = melspectrogram_db(segment, self.settings)
         ref_db = float(mel.max())
@@ -80,8 +79,8 @@ class _Collected:
 
 
 def melspectrogram_db(segment: Samples, settings: MelSettings) -> NDArray[np.float32]:
-    """The power mel-spectrogram of one segment in decibels, shape (bands, frames)."""
-    bank = _filter_bank(settings)
+    """Return the power mel-spectrogram of one segment in decibels, shape (bands, frames)."""
+    bank = filter_bank(settings)
     mel = np.empty(settings.shape, np.float32)
     mel_power(_padded(segment, settings), settings.hop_samples, bank.indptr, bank.indices, bank.data, mel)
     np.maximum(mel, np.float32(settings.power_floor), out=mel)
@@ -91,7 +90,7 @@ def melspectrogram_db(segment: Samples, settings: MelSettings) -> NDArray[np.flo
 
 
 def _padded(segment: Samples, settings: MelSettings) -> Samples:
-    """The segment with its reflection, half a frame on each side, and room for the last lanes."""
+    """Return the segment padded by reflection, half a frame at each end, and by zeros for the last lanes."""
     half, length = settings.n_fft // 2, len(segment)
     padded = np.zeros(length + 2 * half + LANES * settings.hop_samples, np.float32)
     padded[half : half + length] = segment
@@ -101,7 +100,7 @@ def _padded(segment: Samples, settings: MelSettings) -> Samples:
 
 
 def quantise(mel: NDArray[np.float32], ref_db: float, settings: MelSettings) -> NDArray[np.uint8] | NDArray[np.float16]:
-    """Decibels as stored: 255 steps over the span below `ref_db` (half a step off at most), or float16."""
+    """Return decibels as stored: 255 steps over the span below `ref_db` (error: half a step at most), or float16."""
     if settings.encoding == "float16":
         return mel.astype(np.float16)
     steps = mel - np.float32(ref_db - settings.span_db)
@@ -112,10 +111,10 @@ def quantise(mel: NDArray[np.float32], ref_db: float, settings: MelSettings) -> 
 
 
 @lru_cache(maxsize=2)
-def _filter_bank(settings: MelSettings) -> scipy.sparse.csr_matrix:
-    """Triangles on the Slaney mel scale, each of unit area, as `librosa.filters.mel` makes them.
+def filter_bank(settings: MelSettings) -> scipy.sparse.csr_matrix:
+    """Return the triangular filters on the Slaney mel scale, each of unit area, shape (bands, n_fft / 2 + 1).
 
-    Written out because importing librosa costs a worker seconds; a test holds the two equal.
+    Equal to `librosa.filters.mel`, which is not called because importing librosa takes a worker seconds.
     """
     bins_hz = np.linspace(0, settings.sample_rate_hz / 2, settings.n_fft // 2 + 1)
     low, high = _hz_to_mel(settings.lowest_hz), _hz_to_mel(settings.highest_hz)
@@ -128,16 +127,16 @@ def _filter_bank(settings: MelSettings) -> scipy.sparse.csr_matrix:
     return scipy.sparse.csr_matrix(weights)
 
 
-LINEAR_HZ_A_MEL = 200 / 3
+LINEAR_HZ_PER_MEL = 200 / 3
 BREAK_HZ, BREAK_MEL = 1000.0, 15.0
 LOG_STEP = np.log(6.4) / 27
-"""Slaney's scale (Auditory Toolbox, 1998): linear to 1 kHz, then 27 steps a factor of 6.4."""
+"""Slaney's scale (Auditory Toolbox, 1998): linear to 1 kHz, then 27 steps per factor of 6.4."""
 
 
 def _hz_to_mel(hz: float) -> float:
-    return hz / LINEAR_HZ_A_MEL if hz < BREAK_HZ else BREAK_MEL + float(np.log(hz / BREAK_HZ)) / LOG_STEP
+    return hz / LINEAR_HZ_PER_MEL if hz < BREAK_HZ else BREAK_MEL + float(np.log(hz / BREAK_HZ)) / LOG_STEP
 
 
 def _mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
     above = BREAK_HZ * np.exp(LOG_STEP * (mel - BREAK_MEL))
-    return np.where(mel < BREAK_MEL, mel * LINEAR_HZ_A_MEL, above)
+    return np.where(mel < BREAK_MEL, mel * LINEAR_HZ_PER_MEL, above)

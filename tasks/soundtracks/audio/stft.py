@@ -1,12 +1,12 @@
-"""Mel power of a whole segment, compiled: short Fourier transforms of sixteen frames side by side.
+"""Compute the mel power of a segment with a compiled short-time Fourier transform of sixteen frames at once.
 
-A library transforms one frame after another and hands its spectra through memory. Here sixteen
-frames stand lane by lane, so that one machine instruction works on all of them; window, transform,
-power and mel bank follow each other in the cache: about half the cost of `scipy.fft.rfft` and a
-sparse matrix product. The transform is Stockham's, radix 4 and once 2 (Van Loan, Computational
-Frameworks for the Fast Fourier Transform, 1992, 1.7), on pairs of real samples read as one complex.
+A library transforms one frame after another and writes every spectrum to memory. Here sixteen frames are interleaved
+as SIMD lanes, so that one instruction processes all of them, and window, transform, power and mel filters run on data
+in the cache: about half the cost of `scipy.fft.rfft` and a sparse matrix product. The transform is Stockham's, radix
+4 and once radix 2 (Van Loan, Computational Frameworks for the Fast Fourier Transform, 1992, 1.7), on pairs of real
+samples taken as complex values.
 
-Fixed to 1,024 samples a frame: 512 complex values are 4 x 4 x 4 x 4 x 2.
+Fixed to 1,024 samples per frame: 512 complex values are 4 x 4 x 4 x 4 x 2.
 """
 
 from __future__ import annotations
@@ -24,11 +24,10 @@ HALF = FRAME_SAMPLES // 2
 LANES = 16
 """Frames transformed together: one AVX-512 register of float32, or two of AVX2."""
 FAST_MATH = {"contract", "nsz"}
-"""Fused multiply-add may be used and the sign of zero ignored; no other liberty is taken."""
+"""Allow fused multiply-add and ignore the sign of zero; no other relaxation of IEEE 754."""
 _compiled = njit(cache=True, error_model="numpy", fastmath=FAST_MATH)
 _inlined = njit(inline="always", error_model="numpy", fastmath=FAST_MATH)
-"""A pass becomes part of its caller: called as a function, and more so when it comes from the cache on disk, the
-whole took 35 ms where this takes 19."""
+"""Passes are inlined: as functions, and more so when loaded from the cache on disk, the total took 35 ms, not 19."""
 
 _ANGLES = 2 * np.pi * np.arange(HALF + 1) / FRAME_SAMPLES
 TWIDDLE_RE, TWIDDLE_IM = np.cos(2 * _ANGLES).astype(np.float32), -np.sin(2 * _ANGLES).astype(np.float32)
@@ -39,10 +38,10 @@ HANN = (0.5 - 0.5 * np.cos(2 * np.pi * np.arange(FRAME_SAMPLES) / FRAME_SAMPLES)
 
 @_compiled  # type: ignore[untyped-decorator]
 def mel_power(samples: F32, hop: int, band_starts: Any, bins: Any, weights: F32, out: F32) -> None:
-    """Mel powers of every frame into `out`, shape (bands, frames).
+    """Write the mel power of every frame into `out`, shape (bands, frames).
 
-    `samples` are padded already, with `LANES` frames to spare at the end; the bank is the three
-    arrays of a sparse matrix in compressed rows, shape (bands, 513).
+    `samples` must be padded, with `LANES` extra frames at the end. `band_starts`, `bins` and `weights` are the three
+    arrays of the filter bank as a sparse matrix in compressed rows (CSR), shape (bands, 513).
     """
     re, im = np.empty(HALF * LANES, np.float32), np.empty(HALF * LANES, np.float32)
     re2, im2 = np.empty(HALF * LANES, np.float32), np.empty(HALF * LANES, np.float32)
@@ -61,7 +60,7 @@ def mel_power(samples: F32, hop: int, band_starts: Any, bins: Any, weights: F32,
 
 @_inlined  # type: ignore[untyped-decorator]
 def _load(samples: F32, first: int, hop: int, re: F32, im: F32) -> None:
-    """Windowed samples in pairs, the even one as the real part, one frame a lane."""
+    """Load windowed samples in pairs, the even one as the real part, one frame per lane."""
     for n in range(HALF):
         even, odd = HANN[2 * n], HANN[2 * n + 1]
         for lane in range(LANES):
@@ -72,7 +71,7 @@ def _load(samples: F32, first: int, hop: int, re: F32, im: F32) -> None:
 
 @_inlined  # type: ignore[untyped-decorator]
 def _radix4(xr: F32, xi: F32, yr: F32, yi: F32, length: int, stride: int) -> None:
-    """One pass: transforms of this length over `stride` interleaved sequences become four quarters."""
+    """Run one radix-4 pass: split transforms of this length over `stride` interleaved sequences into quarters."""
     quarter = length // 4
     step = HALF // length
     for p in range(quarter):
@@ -88,26 +87,26 @@ def _radix4(xr: F32, xi: F32, yr: F32, yi: F32, length: int, stride: int) -> Non
             sum_ac_r, sum_ac_i = ar[q] + cr[q], ai[q] + ci[q]
             dif_ac_r, dif_ac_i = ar[q] - cr[q], ai[q] - ci[q]
             sum_bd_r, sum_bd_i = br[q] + dr[q], bi[q] + di[q]
-            turned_r, turned_i = di[q] - bi[q], br[q] - dr[q]  # (b - d) times i
+            rotated_r, rotated_i = di[q] - bi[q], br[q] - dr[q]  # (b - d) times i
             er[q], ei[q] = sum_ac_r + sum_bd_r, sum_ac_i + sum_bd_i
-            r, i = dif_ac_r - turned_r, dif_ac_i - turned_i
+            r, i = dif_ac_r - rotated_r, dif_ac_i - rotated_i
             fr[q], fi[q] = r * wr1 - i * wi1, r * wi1 + i * wr1
             r, i = sum_ac_r - sum_bd_r, sum_ac_i - sum_bd_i
             gr[q], gi[q] = r * wr2 - i * wi2, r * wi2 + i * wr2
-            r, i = dif_ac_r + turned_r, dif_ac_i + turned_i
+            r, i = dif_ac_r + rotated_r, dif_ac_i + rotated_i
             hr[q], hi[q] = r * wr3 - i * wi3, r * wi3 + i * wr3
 
 
 @_inlined  # type: ignore[untyped-decorator]
 def _quarters(x: F32, start: int, step: int, count: int) -> tuple[F32, F32, F32, F32]:
-    """Four stretches of `count` values, `step` apart: views, so that the compiler sees plain loops."""
+    """Return four views of `count` values, `step` apart, so that the compiler sees plain loops."""
     b, c, d = start + step, start + 2 * step, start + 3 * step
     return x[start : start + count], x[b : b + count], x[c : c + count], x[d : d + count]
 
 
 @_inlined  # type: ignore[untyped-decorator]
 def _radix2(xr: F32, xi: F32, yr: F32, yi: F32) -> None:
-    """The last pass: transforms of length two."""
+    """Run the last pass: transforms of length two."""
     half = HALF * LANES // 2
     _sum_and_difference(xr[:half], xr[half:], yr[:half], yr[half:])
     _sum_and_difference(xi[:half], xi[half:], yi[:half], yi[half:])
@@ -121,7 +120,7 @@ def _sum_and_difference(a: F32, b: F32, total: F32, difference: F32) -> None:
 
 @_inlined  # type: ignore[untyped-decorator]
 def _power(zr: F32, zi: F32, power: F32) -> None:
-    """Squared magnitudes of the 513 bins of the real frames, from the transform of their pairs.
+    """Compute the squared magnitudes of the 513 bins of the real frames from the transforms of their pairs.
 
     X[k] = (Z[k] + Z*[512-k]) / 2 - i exp(-i pi k / 512) (Z[k] - Z*[512-k]) / 2
     """
@@ -139,7 +138,7 @@ def _power(zr: F32, zi: F32, power: F32) -> None:
 
 @_inlined  # type: ignore[untyped-decorator]
 def _apply_bank(power: F32, band_starts: Any, bins: Any, weights: F32, out: F32, start: int, count: int) -> None:
-    """The mel bank on the powers of `count` frames."""
+    """Apply the mel filter bank to the powers of `count` frames."""
     total = np.empty(LANES, np.float32)
     for band in range(out.shape[0]):
         for lane in range(LANES):

@@ -12,13 +12,11 @@ import av
 from av.error import FFmpegError
 
 from storage.errors import ItemError
-from tasks.soundtracks.audio.decode import AudioFile
+from tasks.soundtracks.audio.decode import AudioFile, length_tolerance_seconds
 from tasks.soundtracks.download.error_rules import RULES
 from tasks.soundtracks.download.errors import Failure
 from tasks.soundtracks.download.ytdlp import CallFailed
 
-TOLERATED_SECONDS, TOLERATED_SHARE = 2.0, 0.03
-"""A file may differ by this much, whichever is more, from the length that its source states."""
 _CHECK_RATE_HZ = 22_050
 
 
@@ -35,7 +33,7 @@ def verify_audio(path: Path, stated_seconds: float | None) -> float:
     except ItemError as error:
         raise _bad(f"The download is no whole recording: {error}") from error
     expected = stated_seconds or _header_seconds(path)
-    if expected and abs(audio.decoded_seconds - expected) > max(TOLERATED_SECONDS, TOLERATED_SHARE * expected):
+    if expected and abs(audio.decoded_seconds - expected) > length_tolerance_seconds(expected):
         raise _bad(f"The download lasts {audio.decoded_seconds:.1f} s, its source says {expected:.1f} s")
     if audio.broken_packets:
         raise _bad(f"{audio.broken_packets} of {audio.packets} packets of the download are broken")

@@ -22,7 +22,7 @@ from storage.mels.layout import shard_path
 from storage.mels.settings import MelSettings
 from storage.mels.writer import ShardWriter, TrackMels, write_shard
 from storage.records.outcomes import Outcome, Stage, from_error, ok
-from tasks.soundtracks.audio.decode import AudioFile
+from tasks.soundtracks.audio.decode import AudioFile, length_tolerance_seconds
 from tasks.soundtracks.audio.fingerprint import fingerprint
 from tasks.soundtracks.audio.melspectrogram import segment_mels
 from tasks.soundtracks.extraction.process_pool import WorkerDied, Workers
@@ -30,8 +30,6 @@ from tasks.soundtracks.extraction.process_pool import WorkerDied, Workers
 if TYPE_CHECKING:
     from types import TracebackType
 
-SHORTFALL_SECONDS, SHORTFALL_SHARE = 2.0, 0.03
-"""A recording may lack this much, whichever is more, of what its source says: rounding and trimming."""
 FILM_ATTEMPTS = 3
 """A worker that dies outside of any recording says nothing about the film: it may be tried again."""
 
@@ -153,7 +151,7 @@ def _read_recording(recording: Recording, settings: MelSettings) -> tuple[dict[s
 def _check_length(decoded_seconds: float, recording: Recording) -> None:
     """Truncation is silent in most formats: only the source's own length reveals it."""
     expected = recording.expected_seconds
-    if expected and decoded_seconds < expected - max(SHORTFALL_SECONDS, SHORTFALL_SHARE * expected):
+    if expected and decoded_seconds < expected - length_tolerance_seconds(expected):
         raise ItemError(
             "truncated",
             f"{Path(recording.path).name} lasts {decoded_seconds:.1f} s of the {expected:.1f} s that its source says; "
