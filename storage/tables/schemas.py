@@ -72,7 +72,7 @@ FILMS = _table(
     (
         "names",
         pa.list_(pa.string()),
-    ),  # besides the title: original and foreign ones; null if parsed by an older version
+    ),  # other than the title: original and foreign ones; null if parsed by an older version
 )
 
 THUMBNAILS = _table(
