@@ -19,9 +19,9 @@ from pathlib import Path
 import pytest
 
 ARCHIVE = Path(__file__).parents[1] / "fixtures" / "lake-c495504.tar.xz"
-MATERIAL = ("--films", "export.xml", "--images", "images", "--music", "music", "--music", "library.csv")
+MATERIAL = ("--export", "export.xml", "--images", "images", "--music", "music", "--music", "library.csv")
 """What the lake was collected from; it lies beside the lake in the archive."""
-MORE = ("--films", "more/export.xml", "--images", "more/images", "--music", "more/music", "--music", "late.csv")
+MORE = ("--export", "more/export.xml", "--images", "more/images", "--music", "more/music", "--music", "late.csv")
 """The same films and one more, its album, and the recording for a film that a killed process was working on."""
 TRAINED = ("--train-until", "2014", "--system", "Ta", "--epochs", "1")
 NEW_FILMS = {"samplewiki-5000", "samplewiki-1500"}
