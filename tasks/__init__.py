@@ -1,1 +1,11 @@
-"""What one step of the road does to one batch: the Prefect tasks and the plain functions they call."""
+"""The work of each stage: plain functions, and the Prefect tasks (`tasks.py` of each package) that call them.
+
+films        articles and images from a wiki or an export
+soundtracks  recordings from music folders, URLs and YouTube, as mel-spectrograms
+curation     which films, tracks and tags are in a version of the data set
+libraries    a user's own music
+options      every option of the flows and commands, defined once
+backoff      Retry-After and exponential backoff
+progress     progress bars
+interrupts   child processes that Ctrl-C does not reach
+"""

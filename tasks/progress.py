@@ -1,4 +1,4 @@
-"""Progress bars on stderr, where a person watches; silence where nobody does."""
+"""Show progress bars on stderr if it is a terminal, and nothing if it is not."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 Bars = Callable[[str, int, int], None]
-"""Told what is being done, how much of it is done, and how much there is (0 where that is not known)."""
+"""Progress callback (description, completed, total); total is 0 if it is not known."""
 
 
 @contextmanager
 def bars() -> Iterator[Bars]:
-    """A function that moves one bar a kind of work; it does nothing if stderr is no terminal."""
+    """Yield a callback that shows one bar per description, or does nothing if stderr is no terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield lambda what, done, total: None
+        yield lambda description, completed, total: None
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        rows = {}
+        tasks = {}
 
-        def move(what: str, done: int, total: int) -> None:
-            if what not in rows:
-                rows[what] = progress.add_task(what, total=total or None)
-            progress.update(rows[what], completed=done, total=total or None)
+        def report(description: str, completed: int, total: int) -> None:
+            if description not in tasks:
+                tasks[description] = progress.add_task(description, total=total or None)
+            progress.update(tasks[description], completed=completed, total=total or None)
 
-        yield move
+        yield report

@@ -1,1 +1,13 @@
-"""Curation: which films, tracks and tags stand in a data-set version, and why the others do not."""
+"""Make a version of the data set: which films, tracks and tags are in it, and why the others are not.
+
+curate      the whole: select, name, write, make current
+settings    the rules that a user may set
+candidates  the newest rows of the lake
+exclusions  the rules that exclude films and tracks
+duplicates  tracks that are one recording
+tags        rare tags
+splits      the chronological split
+manifest    counts and checksums
+card        the README of a version
+charts      its charts
+"""

@@ -1,4 +1,7 @@
-"""The Prefect tasks of the films room: each commits one batch and returns how many items ended how."""
+"""The Prefect tasks that collect films, one per batch, and the loops that submit every batch of a stage.
+
+Each task commits its batch and returns the number of items by result.
+"""
 
 from __future__ import annotations
 
@@ -12,67 +15,131 @@ from storage.errors import ItemError, Retry
 from storage.lake.lake import Lake
 from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage, Status
-from tasks.films import commit as store
-from tasks.films.dump.new_pages import ExportBatch
-from tasks.films.images.collect import Wanted, commit_pictures, read_picture
+from tasks.films.commit import (
+    commit_categories,
+    commit_deletions,
+    commit_films,
+    commit_outcomes,
+    commit_pages,
+    stale_pages,
+)
+from tasks.films.dump.new_pages import PAGES_PER_BATCH, ExportBatch, export_size_bytes, new_pages
+from tasks.films.images.collect import MissingImage, commit_images, missing_images, read_image
 from tasks.films.images.thumbnails import ImageFolder
 from tasks.films.models import Page, film_id
 from tasks.films.wiki.articles import Site, fetch_articles
 from tasks.films.wiki.client import Wikipedia
+from tasks.films.wiki.plan import FetchPlan
+from tasks.progress import Bars
+
+IMAGES_PER_BATCH = 100
 
 
-@task(cache_policy=NO_CACHE, persist_result=False)
-def store_export_batch(lake: Lake, batch: ExportBatch, run_id: str) -> Counter[str]:
-    """Read and commit the pages of one batch of an export."""
-    counts = Counter(batch.counts)
-    counts.update(store.commit_others(lake, batch.others, run_id))
-    if batch.pages:
-        counts.update(store.commit_pages(lake, batch.pages, run_id))
+def collect_from_export(lake: Lake, export: str, limit: int | None, run_id: str, report: Bars) -> Counter[str]:
+    """Commit the pages of an export that the lake lacks."""
+    counts: Counter[str] = Counter()
+    size = export_size_bytes(export)
+    for batch in new_pages(lake, export, limit=limit):
+        if batch.pages or batch.others:
+            counts.update(commit_export_batch(lake, batch, run_id))
+        else:
+            counts.update(batch.counts)
+        report("Reading the export", batch.position_bytes, size)
     return counts
 
 
-@task(cache_policy=NO_CACHE, persist_result=False)
-def read_pages_again(lake: Lake, pages: Sequence[Page], run_id: str) -> Counter[str]:
-    """Read kept pages again, with today's parser."""
-    return store.commit_readings(lake, pages, run_id)
-
-
-@task(cache_policy=NO_CACHE, persist_result=False)
-def store_articles(lake: Lake, client: Wikipedia, site: Site, page_ids: Sequence[int], run_id: str) -> Counter[str]:
-    """Fetch, read and commit a batch of articles; one that is not there leaves an outcome."""
-    pages = list(fetch_articles(client, site, page_ids))
-    counts = store.commit_pages(lake, pages, run_id)
-    absent = sorted(set(page_ids) - {page.page_id for page in pages})
-    counts.update(store.commit_others(lake, [_absent(site.wiki, page_id) for page_id in absent], run_id))
+def collect_from_wiki(lake: Lake, client: Wikipedia, plan: FetchPlan, run_id: str, report: Bars) -> Counter[str]:
+    """Fetch and commit what the plan of a run lists."""
+    counts = Counter({"unchanged": plan.unchanged, f"looked_by_{plan.method}": 1})
+    if plan.deleted or plan.categories or plan.missing:
+        counts.update(commit_changes(lake, plan, run_id))
+    fetched = 0
+    for page_ids in plan.batches():
+        counts.update(fetch_and_commit_articles(lake, client, plan.site, page_ids, run_id))
+        fetched += len(page_ids)
+        report("Fetching articles", fetched, len(plan.fetch))
     return counts
 
 
-@task(cache_policy=NO_CACHE, persist_result=False)
-def store_changes(
-    lake: Lake, gone: dict[str, str], categories: dict[str, tuple[str, ...]], lost: Sequence[Outcome], run_id: str
-) -> Counter[str]:
-    """Commit what changed without a text to fetch: pages gone, new categories, titles that lead nowhere."""
-    counts = store.commit_gone(lake, gone, run_id)
-    counts.update(store.commit_others(lake, lost, run_id))
-    if categories:
-        counts["new_categories"] = sum(store.commit_categories(lake, categories, run_id).values())
+def parse_stale_pages(lake: Lake, run_id: str, report: Bars) -> Counter[str]:
+    """Parse pages again that an older parser parsed, or whose film a crash kept from being committed."""
+    counts: Counter[str] = Counter()
+    for pages in stale_pages(lake, PAGES_PER_BATCH):
+        parse_and_commit_films(lake, pages, run_id)
+        counts["read_again"] += len(pages)
+        report("Parsing stored pages again", counts["read_again"], 0)
     return counts
 
 
-@task(cache_policy=NO_CACHE, persist_result=False)
-def store_pictures(
+def make_missing_thumbnails(
     lake: Lake,
-    wanted: Sequence[Wanted],
+    folder: ImageFolder | None,
+    client: Wikipedia | None,
+    hosts: frozenset[str],
+    run_id: str,
+    report: Bars,
+) -> Counter[str]:
+    """Make the thumbnails that the lake lacks, of images from a folder or from the wiki's file hosts."""
+    counts: Counter[str] = Counter()
+    missing = missing_images(lake, folder, fetch=client is not None)
+    for start in range(0, len(missing), IMAGES_PER_BATCH):
+        batch = missing[start : start + IMAGES_PER_BATCH]
+        counts.update(read_and_commit_images(lake, batch, folder, client, hosts, run_id))
+        report("Making thumbnails", start + len(batch), len(missing))
+    return Counter({f"thumbnail_{reason}": count for reason, count in counts.items()})
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def commit_export_batch(lake: Lake, batch: ExportBatch, run_id: str) -> Counter[str]:
+    """Parse and commit the pages of one batch of an export."""
+    counts = Counter(batch.counts)
+    counts.update(commit_outcomes(lake, batch.others, run_id))
+    if batch.pages:
+        counts.update(commit_pages(lake, batch.pages, run_id))
+    return counts
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def commit_changes(lake: Lake, plan: FetchPlan, run_id: str) -> Counter[str]:
+    """Commit what changed without text to fetch: deleted pages, new categories, titles without an article."""
+    counts = commit_deletions(lake, plan.deleted, run_id)
+    counts.update(commit_outcomes(lake, plan.missing, run_id))
+    if plan.categories:
+        counts["new_categories"] = commit_categories(lake, plan.categories, run_id).total()
+    return counts
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def fetch_and_commit_articles(
+    lake: Lake, client: Wikipedia, site: Site, page_ids: Sequence[int], run_id: str
+) -> Counter[str]:
+    """Fetch, parse and commit a batch of articles; one that does not exist has an outcome."""
+    pages = list(fetch_articles(client, site, page_ids))
+    counts = commit_pages(lake, pages, run_id)
+    absent = sorted(set(page_ids) - {page.page_id for page in pages})
+    counts.update(commit_outcomes(lake, [_outcome_of_absent(site.wiki, page_id) for page_id in absent], run_id))
+    return counts
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def parse_and_commit_films(lake: Lake, pages: Sequence[Page], run_id: str) -> Counter[str]:
+    """Parse stored pages with the present parser and commit the films."""
+    return commit_films(lake, pages, run_id)
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def read_and_commit_images(
+    lake: Lake,
+    missing: Sequence[MissingImage],
     folder: ImageFolder | None,
     client: Wikipedia | None,
     hosts: frozenset[str],
     run_id: str,
 ) -> Counter[str]:
-    """Read and commit the pictures of a batch of films, from a folder or from the wiki's file hosts."""
-    return commit_pictures(lake, wanted, lambda film: read_picture(film, folder, client, hosts), run_id)
+    """Read the images of a batch of films and commit their thumbnails."""
+    return commit_images(lake, missing, lambda image: read_image(image, folder, client, hosts), run_id)
 
 
-def _absent(wiki: str, page_id: int) -> Outcome:
-    why = f"The wiki has no page {page_id}, or hides its text"
-    error = ItemError("missing", why, Retry.LATER)
+def _outcome_of_absent(wiki: str, page_id: int) -> Outcome:
+    error = ItemError("missing", f"The wiki has no page {page_id}, or hides its text", Retry.LATER)
     return outcomes.from_error(Stage.FILM, film_id(wiki, page_id), error, Status.SKIPPED)

@@ -1,1 +1,5 @@
-"""Films from a MediaWiki XML export."""
+"""Films from a MediaWiki XML export or dump.
+
+reader     stream the pages of a file
+new_pages  the pages that the lake lacks, in batches
+"""

@@ -1,34 +1,34 @@
-"""Bring the films of an XML export into the lake: only the pages that are new or newer than what it has.
+"""Find the pages of an XML export that are new or newer than those in the lake, batch by batch.
 
-The export is streamed, so memory holds one batch whatever the file's size. Pages that carry no mark of a
-film are not kept; each leaves an outcome, but of a dump of a whole wiki only the first thousands do, since
-millions of rows that say "this is a village" would tell nobody anything.
+The export is streamed, so memory holds one batch whatever the file's size. Pages that look like no film are not
+stored; each has an outcome, but of the dump of a whole wiki only the first ten thousand: millions of rows about
+other articles would be of no use.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.records.outcomes import Outcome
-from tasks.films.commit import PRESENT, Known, known_pages, listed_items, other_page
+from tasks.films.commit import PRESENT, StoredPage, items_with_outcome, outcome_of_other_page, stored_pages
 from tasks.films.dump.reader import ExportedPage, read_export
 from tasks.films.models import Page
 from tasks.films.parsing.article import looks_like_film
 
 PAGES_PER_BATCH = 500
-"""About 8 MB of text, which parses in well under a second: the time goes into reading the dump."""
-OTHERS_LISTED = 10_000
-"""Pages without a mark of a film that leave an outcome of their own; beyond these they are only counted."""
+"""About 8 MB of text, which is parsed in well under a second: reading the dump takes most of the time."""
+MAX_OTHER_OUTCOMES = 10_000
+"""Pages that look like no film and have an outcome; further ones are only counted."""
 
 
 @dataclass(frozen=True)
 class ExportBatch:
-    """Pages to read and commit, outcomes of pages that need no reading, and where in the file the batch ended."""
+    """Pages to commit, outcomes of other pages, how many pages need nothing, and the position in the file."""
 
     pages: tuple[Page, ...]
     others: tuple[Outcome, ...]
@@ -39,7 +39,7 @@ class ExportBatch:
 
     @property
     def counts(self) -> dict[str, int]:
-        """How many pages needed nothing."""
+        """The number of pages that need nothing, by kind."""
         return {
             "unchanged": self.unchanged,
             "others_unchanged": self.others_unchanged,
@@ -47,70 +47,62 @@ class ExportBatch:
         }
 
 
-def new_pages(lake: Lake, export: str | Path, *, limit: int | None = None) -> Iterator[ExportBatch]:
-    """The batches of an export that the lake lacks; `limit` bounds the pages that are read and committed.
+def new_pages(
+    lake: Lake, export: str | Path, *, limit: int | None = None, batch_size: int = PAGES_PER_BATCH
+) -> Iterator[ExportBatch]:
+    """Yield the pages of an export that the lake lacks, in batches; `limit` bounds how many pages are committed.
 
-    Raises `InputError` if the file is no whole export, or holds no film.
+    Raises `InputError` if the file is no complete export, or holds no film.
     """
-    known, listed = known_pages(lake), listed_items(lake)
-    sifting = _Sifting(known, listed)
-    films = 0
-    for batch in sifting.batches(read_export(export), limit):
-        films += len(batch.pages) + batch.unchanged
-        yield batch
+    stored, with_outcome = stored_pages(lake), items_with_outcome(lake)
+    pages: list[Page] = []
+    others: list[Outcome] = []
+    counts: Counter[str] = Counter()
+    position = new = other = films = 0
+    for exported in read_export(export):
+        position = exported.position_bytes
+        kind = _kind(exported, stored, with_outcome)
+        films += kind in ("new", "unchanged")
+        new += kind == "new"
+        other += kind == "other"
+        if kind == "new" and (limit is None or new <= limit):
+            pages.append(exported.page)
+        elif kind == "other" and other <= MAX_OTHER_OUTCOMES:
+            others.append(outcome_of_other_page(exported.page, is_redirect=exported.is_redirect))
+        elif kind != "new":
+            counts[kind] += 1
+        if len(pages) >= batch_size or len(others) >= MAX_OTHER_OUTCOMES:
+            yield _batch(pages, others, counts, position)
+            pages, others, counts = [], [], Counter()
+    yield _batch(pages, others, counts, position)
     if films == 0:
         raise InputError(f"{export} holds no film; give an export of pages with a film infobox or a category of films")
 
 
-class _Sifting:
-    """Sorts the pages of an export into batches."""
-
-    def __init__(self, known: dict[str, Known], listed: set[str]) -> None:
-        self._known = known
-        self._listed = listed
-        self._listed_now = 0
-
-    def batches(self, exported: Iterable[ExportedPage], limit: int | None) -> Iterator[ExportBatch]:
-        pages: list[Page] = []
-        others: list[Outcome] = []
-        counts: Counter[str] = Counter()
-        taken = position = 0
-        for item in exported:
-            position = item.position_bytes
-            kind = self._kind(item)
-            if kind == "new" and (limit is None or taken < limit):
-                taken += 1
-                pages.append(item.page)
-            elif kind == "other" and self._may_list():
-                others.append(other_page(item.page, item.is_redirect))
-            elif kind != "new":
-                counts[kind] += 1
-            if len(pages) >= PAGES_PER_BATCH or len(others) >= OTHERS_LISTED:
-                yield _batch(pages, others, counts, position)
-                pages, others, counts = [], [], Counter()
-        yield _batch(pages, others, counts, position)
-
-    def _kind(self, item: ExportedPage) -> str:
-        """`unchanged`, `new` (to be read) or `other`. A page that once was a film is read whatever it says now."""
-        known = self._known.get(item.page.film_id)
-        if known is not None:
-            newer = item.page.revision_id > known.revision_id
-            return "new" if newer or known.state != PRESENT else "unchanged"
-        if not item.is_redirect and looks_like_film(item.page.wikitext):
-            return "new"
-        return "unchanged_other" if item.page.film_id in self._listed else "other"
-
-    def _may_list(self) -> bool:
-        self._listed_now += 1
-        return self._listed_now <= OTHERS_LISTED
+def _kind(exported: ExportedPage, stored: Mapping[str, StoredPage], with_outcome: set[str]) -> str:
+    """Return `new`, `unchanged`, `other` or `unchanged_other`. A page in the lake is new if its revision is newer or it was deleted."""
+    page = exported.page
+    if page.film_id in stored:
+        known = stored[page.film_id]
+        is_newer = page.revision_id > known.revision_id or known.state != PRESENT
+        return "new" if is_newer else "unchanged"
+    if not exported.is_redirect and looks_like_film(page.wikitext):
+        return "new"
+    return "unchanged_other" if page.film_id in with_outcome else "other"
 
 
 def _batch(pages: list[Page], others: list[Outcome], counts: Counter[str], position_bytes: int) -> ExportBatch:
-    idle = (counts["unchanged"], counts["unchanged_other"], counts["other"])
-    return ExportBatch(tuple(pages), tuple(others), *idle, position_bytes)
+    return ExportBatch(
+        pages=tuple(pages),
+        others=tuple(others),
+        unchanged=counts["unchanged"],
+        others_unchanged=counts["unchanged_other"],
+        others_unlisted=counts["other"],
+        position_bytes=position_bytes,
+    )
 
 
 def export_size_bytes(export: str | Path) -> int:
-    """The size of the stored file, for a progress bar; 0 if there is none."""
+    """Return the size of the file for a progress bar, or 0 if there is none."""
     file = Path(export).expanduser()
     return file.stat().st_size if file.is_file() else 0

@@ -1,1 +1,5 @@
-"""Film images: which are missing, download, decode."""
+"""Film images.
+
+collect     which images are missing; read and commit a batch
+thumbnails  decode and scale an image; the folder of images for an export
+"""

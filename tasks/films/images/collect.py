@@ -1,8 +1,7 @@
-"""Which films need a picture now, and committing the pictures of a batch.
+"""Find the films whose image is missing, read the images of a batch, and commit their thumbnails.
 
-A picture is due when the film names one that the lake does not have (any more), and it was not tried since
-the film's page last changed. A film from an export takes it from a folder by its file name; one from the Action API
-from the address that the wiki gave.
+An image is missing if the film names one that the lake does not have, and it was not tried since the film's page
+last changed. A film from an export has a file name, looked up in a folder; one from the Action API has an address.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ from tasks.films.commit import PRESENT
 from tasks.films.images.thumbnails import MAX_BYTES, ImageFolder, make_thumbnail
 from tasks.films.wiki.client import Wikipedia
 
-_NOT_WANTED = frozenset({"no_image", "no_folder", "foreign_host"})
+_SKIPPED_REASONS = frozenset({"no_image", "no_folder", "foreign_host"})
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """A film whose picture is due. `last_reason` is why it had none at the last attempt, if there was one."""
+class MissingImage:
+    """A film without a thumbnail of its present image, and the result of the last attempt, if there was one."""
 
     film_id: str
     wiki: str
@@ -39,10 +38,12 @@ class Wanted:
     non_free: bool | None
     from_wiki: bool
     last_reason: str | None
+    retry: str | None
+    retry_at: datetime | None
 
 
-def wanted_pictures(lake: Lake, folder: ImageFolder | None, *, fetch: bool) -> list[Wanted]:
-    """The films whose picture is due, given where pictures can be had in this run."""
+def missing_images(lake: Lake, folder: ImageFolder | None, *, fetch: bool) -> list[MissingImage]:
+    """Return the images to try in this run, which has a folder, or fetches from the wiki, or neither."""
     with tables.connect(lake) as connection:
         rows = connection.execute(
             "SELECT f.film_id, f.wiki, f.page_id, f.image, f.image_url, f.image_non_free, "
@@ -56,62 +57,69 @@ def wanted_pictures(lake: Lake, folder: ImageFolder | None, *, fetch: bool) -> l
             "OR t.source_url IS DISTINCT FROM f.image_url) ORDER BY f.film_id",
             [PRESENT],
         ).fetchall()
-    return [w for *fields, retry, at in rows if _is_due(w := Wanted(*fields), retry, at, folder, fetch=fetch)]
+    missing = [MissingImage(*row) for row in rows]
+    return [image for image in missing if _is_due(image, folder, fetch=fetch)]
 
 
-def _is_due(wanted: Wanted, retry: str | None, at: datetime | None, folder: ImageFolder | None, *, fetch: bool) -> bool:
-    if wanted.last_reason is None:
-        return wanted.image_url is None or fetch
-    if wanted.image_url is None:  # a picture may have been added to the folder, or the folder be given only now
-        in_folder = folder is not None and wanted.image is not None and folder.find(wanted.image) is not None
-        return in_folder and wanted.last_reason in ("missing", "no_folder")
-    return fetch and (retry == Retry.SOON or (retry == Retry.LATER and at is not None and at <= datetime.now(UTC)))
+def _is_due(missing: MissingImage, folder: ImageFolder | None, *, fetch: bool) -> bool:
+    if missing.last_reason is None:
+        return missing.image_url is None or fetch
+    if missing.image_url is None:  # the image may have been added to the folder, or the folder be given only now
+        in_folder = folder is not None and missing.image is not None and folder.find(missing.image) is not None
+        return in_folder and missing.last_reason in ("missing", "no_folder")
+    if missing.retry == Retry.LATER:
+        return fetch and missing.retry_at is not None and missing.retry_at <= datetime.now(UTC)
+    return fetch and missing.retry == Retry.SOON
 
 
-def commit_pictures(lake: Lake, wanted: Sequence[Wanted], read: Callable[[Wanted], bytes], run_id: str) -> Counter[str]:
-    """Read, scale and commit the pictures of a batch; one that fails leaves its reason."""
+def commit_images(
+    lake: Lake, missing: Sequence[MissingImage], read: Callable[[MissingImage], bytes], run_id: str
+) -> Counter[str]:
+    """Read, scale and commit the images of a batch; return the number of outcomes by reason."""
     rows: list[dict[str, Any]] = []
-    ended: list[Outcome] = []
+    results: list[Outcome] = []
     try:
-        for film in wanted:
+        for image in missing:
             started = time.perf_counter()
             try:
-                rows.append(_row(film, read(film)))
-                ended.append(outcomes.ok(Stage.THUMBNAIL, film.film_id, seconds=time.perf_counter() - started))
+                rows.append(_row(image, read(image)))
+                results.append(outcomes.ok(Stage.THUMBNAIL, image.film_id, seconds=time.perf_counter() - started))
             except ItemError as error:
-                status = Status.SKIPPED if error.reason in _NOT_WANTED else Status.FAILED
-                ended.append(outcomes.from_error(Stage.THUMBNAIL, film.film_id, error, status))
-    finally:  # the file host may ask for a pause in the middle: what was fetched is kept
+                status = Status.SKIPPED if error.reason in _SKIPPED_REASONS else Status.FAILED
+                results.append(outcomes.from_error(Stage.THUMBNAIL, image.film_id, error, status))
+    finally:  # the file host may pause the run in the middle of a batch; what was fetched is committed
         tables.append(lake, THUMBNAILS, rows, run_id)
-        if ended:
-            outcomes.record(lake, ended, run_id)
-    return Counter(outcome.reason for outcome in ended)
+        if results:
+            outcomes.record(lake, results, run_id)
+    return Counter(outcome.reason for outcome in results)
 
 
-def read_picture(film: Wanted, folder: ImageFolder | None, client: Wikipedia | None, hosts: frozenset[str]) -> bytes:
-    """The bytes of a film's picture, from the wiki or from the folder. Raises `ItemError` saying why there are none."""
-    if film.image_url is not None and client is not None:
-        return client.download(film.image_url, hosts, MAX_BYTES)
-    if film.image is None:
-        raise ItemError("no_image", "The article names no picture")
-    if film.from_wiki:
-        raise ItemError("no_image", f"The wiki shows no {film.image}, which the article names")
+def read_image(
+    missing: MissingImage, folder: ImageFolder | None, client: Wikipedia | None, hosts: frozenset[str]
+) -> bytes:
+    """Return the bytes of an image from the wiki or the folder. Raises `ItemError` if there are none."""
+    if missing.image_url is not None and client is not None:
+        return client.download(missing.image_url, hosts, MAX_BYTES)
+    if missing.image is None:
+        raise ItemError("no_image", "The article names no image")
+    if missing.from_wiki:
+        raise ItemError("no_image", f"The wiki shows no {missing.image}, which the article names")
     if folder is None:
-        raise ItemError("no_folder", f"{film.image} was not looked for; give the folder that has it with --images")
-    return folder.read(film.image)
+        raise ItemError("no_folder", f"{missing.image} was not looked for; give its folder with --images")
+    return folder.read(missing.image)
 
 
-def _row(film: Wanted, data: bytes) -> dict[str, Any]:
-    kept = make_thumbnail(data)
+def _row(missing: MissingImage, data: bytes) -> dict[str, Any]:
+    thumbnail = make_thumbnail(data)
     return {
-        "film_id": film.film_id,
-        "wiki": film.wiki,
-        "page_id": film.page_id,
-        "source_url": film.image_url,
-        "image": film.image,
-        "non_free": film.non_free,
-        "sha256": kept.sha256,
-        "width": kept.width,
-        "height": kept.height,
-        "jpeg": kept.jpeg,
+        "film_id": missing.film_id,
+        "wiki": missing.wiki,
+        "page_id": missing.page_id,
+        "source_url": missing.image_url,
+        "image": missing.image,
+        "non_free": missing.non_free,
+        "sha256": thumbnail.sha256,
+        "width": thumbnail.width,
+        "height": thumbnail.height,
+        "jpeg": thumbnail.jpeg,
     }

@@ -1,7 +1,7 @@
 """A real MediaWiki on loopback: Debian's, unpacked without root, on SQLite, with a small invented wiki.
 
-It is built once a session in a scratch folder and served by PHP's own server behind `server/front.php`,
-which keeps a log of requests and misbehaves when asked.
+It is built once per session in a temporary folder and served by PHP's built-in server behind `server/front.php`,
+which logs requests and injects faults on request.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @dataclass
 class Wiki:
-    """The running wiki and the levers that a test needs."""
+    """A running wiki, with what tests change about it."""
 
     work: Path
     port: int
@@ -47,7 +47,7 @@ class Wiki:
         return f"http://127.0.0.1:{self.port}/w/api.php"
 
     def php(self, *arguments: str) -> str:
-        """Run PHP as the server does."""
+        """Run PHP with the server's environment and return its output."""
         compiled = self.work / "compiled"
         compiled.mkdir(exist_ok=True)
         settings = [
@@ -68,18 +68,18 @@ class Wiki:
         return done.stdout
 
     def maintain(self, script: str, *arguments: str) -> str:
-        """Run one of MediaWiki's maintenance scripts."""
+        """Run a maintenance script of MediaWiki and return its output."""
         return self.php(str(UNPACKED / "usr/share/mediawiki/maintenance" / f"{script}.php"), *arguments)
 
-    def ask(self, **parameters: Any) -> dict[str, Any]:
-        """Ask the API directly, past the client under test."""
+    def call(self, **parameters: Any) -> dict[str, Any]:
+        """Call the API directly, without the client under test."""
         fields = {"format": "json", "formatversion": 2, **parameters}
         answer: dict[str, Any] = requests.post(self.api, data=fields, headers=AGENT, timeout=60).json()
         assert "error" not in answer, answer
         return answer
 
     def edit(self, title: str, text: str) -> None:
-        self.ask(action="edit", title=title, text=text, token="+\\")
+        self.call(action="edit", title=title, text=text, token="+\\")
         self.maintain("runJobs", "--nothrottle")
 
     def move(self, old: str, new: str) -> None:
@@ -89,28 +89,30 @@ class Wiki:
         self._batch("deleteBatch", title)
 
     def text(self, title: str) -> str:
-        pages = self.ask(action="query", titles=title, prop="revisions", rvprop="content", rvslots="main")
+        pages = self.call(action="query", titles=title, prop="revisions", rvprop="content", rvslots="main")
         return str(pages["query"]["pages"][0]["revisions"][0]["slots"]["main"]["content"])
 
     def page_id(self, title: str) -> int:
-        return int(self.ask(action="query", titles=title)["query"]["pages"][0]["pageid"])
+        return int(self.call(action="query", titles=title)["query"]["pages"][0]["pageid"])
 
     def misbehave(self, **edge: Any) -> None:
+        """Set the faults that `server/front.php` injects; none without arguments."""
         (self.work / "edge.json").write_text(json.dumps(edge))
 
     def requests(self) -> list[dict[str, Any]]:
-        """Every request since the log was last cleared. PHP writes a line when its answer may be out already."""
-        file, seen = self.work / "requests.jsonl", None
-        while (now := file.read_text() if file.exists() else "") != seen:
-            seen = now
+        """Return every request since the log was cleared, once it stops growing: PHP may log after it has answered."""
+        file, before, log = self.work / "requests.jsonl", None, ""
+        while log != before:
+            before = log
             time.sleep(0.25)
-        return [json.loads(line) for line in now.splitlines()]
+            log = file.read_text() if file.exists() else ""
+        return [json.loads(line) for line in log.splitlines()]
 
     def api_requests(self) -> list[dict[str, Any]]:
         return [r for r in self.requests() if r["uri"].startswith("/w/api.php")]
 
     def clear_log(self) -> None:
-        self.requests()  # a line of the test before may still be on its way
+        self.requests()  # a line of the previous test may not be written yet
         (self.work / "requests.jsonl").unlink(missing_ok=True)
 
     def _batch(self, script: str, line: str) -> None:
@@ -127,7 +129,7 @@ def environment(work: Path, port: int) -> dict[str, str]:
 
 
 def build(wiki: Wiki) -> None:
-    """Install, import the corpus, and let MediaWiki work out links and categories."""
+    """Install MediaWiki, import the corpus, and run the jobs that fill links and categories."""
     for name in ("data", "images", "cache", "tmp"):
         (wiki.work / name).mkdir()
     wiki.maintain(
@@ -146,7 +148,7 @@ def build(wiki: Wiki) -> None:
 
 
 def serve(wiki: Wiki) -> subprocess.Popen[bytes]:
-    """Start PHP's server in a process group of its own: its workers outlive a signal to the parent alone."""
+    """Start PHP's server in a new process group: its workers survive a signal to the parent alone."""
     settings = ["output_buffering=0", "zlib.output_compression=0", "display_errors=0", "memory_limit=256M"]
     options = [part for setting in settings for part in ("-d", setting)]
     with (wiki.work / "server.log").open("wb") as log:
@@ -161,7 +163,7 @@ def serve(wiki: Wiki) -> subprocess.Popen[bytes]:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:
-            wiki.ask(action="query", meta="siteinfo")
+            wiki.call(action="query", meta="siteinfo")
         except requests.ConnectionError:
             time.sleep(0.05)
         else:
@@ -190,19 +192,19 @@ def running_wiki(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wiki]:
 
 @pytest.fixture
 def wiki(running_wiki: Wiki) -> Wiki:
-    """The wiki, well-behaved, with an empty log."""
+    """The wiki without faults and with an empty log."""
     running_wiki.misbehave()
     running_wiki.clear_log()
     return running_wiki
 
 
 @pytest.fixture
-def collect(wiki: Wiki, prefect_server: None, tmp_path: Path) -> Any:
-    """Run the flow against the wiki, into a lake of the test's own unless it names one."""
+def collect(wiki: Wiki, prefect_server: None, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    """Return a function that runs the flow against the wiki, by default into a new lake."""
     from flows.collect_films import collect_films
 
     def run(**parameters: Any) -> dict[str, Any]:
-        given = {"lake": str(tmp_path / "lake"), "wiki": wiki.api, "contact": "tests@example.org"}
-        return collect_films(**{**given, "requests_per_minute": 60_000, **parameters})
+        defaults = {"lake": str(tmp_path / "lake"), "wiki": wiki.api, "contact": "tests@example.org"}
+        return collect_films(**{**defaults, "requests_per_minute": 60_000, **parameters})
 
     return run

@@ -1,8 +1,8 @@
 """Write a small invented wiki: `python corpus.py FOLDER STUBS` makes films.xml and posters/.
 
-Every page stands for one thing that an article can be: plots under several headings, titles that need
-escaping, pictures free, not free, missing and below the lead, redirects that lead somewhere, nowhere and
-in a circle, categories that hold each other. The stubs make more pages than one query may ask for.
+Every page is one case: plots under several headings, titles that need escaping, images that are free, not free,
+missing and below the lead, redirects to a page, to no page and in a circle, categories that contain each other.
+The stubs make more pages than one query may request.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ OTHERS = {
 
 
 def stub(number: int) -> tuple[str, str]:
-    """A film with so many categories that fifty of them do not fit in one answer."""
+    """Return a film with so many categories that those of fifty films do not fit into one response."""
     kind = KINDS[number % 3]
     more = (f"2022 {kind} films", f"American {kind} films", *(f"Harbour {n} films" for n in range(9)))
     body = f"==Plot==\nReel {number} opens on the harbour. A watchman counts the boats and finds one too many."
@@ -102,7 +102,7 @@ def export(stubs: int) -> str:
     for name, parents in CATEGORIES.items():
         pages.append((f"Category:{name}", 14, "".join(f"[[Category:{parent}]]" for parent in parents)))
     for title, text in [*FILMS, *OTHERS.items(), *map(stub, range(stubs))]:
-        # one film stands in the year's tree three categories down, and not in the year's own
+        # one film is three categories below the year's, and not in the year's category
         deep = text.replace("Category:2022 films", "Category:Circular films") if title == "Only Below" else text
         pages.append((title, 14 if title.startswith("Category:") else 0, deep))
     return "<mediawiki>" + "".join(page(*p) for p in pages) + "</mediawiki>"
@@ -120,9 +120,9 @@ def main(folder: Path, stubs: int) -> None:
     (folder / "posters").mkdir(parents=True, exist_ok=True)
     (folder / "films.xml").write_text(export(stubs), encoding="utf-8")
     for name, (width, height, licence) in POSTERS.items():
-        picture = Image.new("RGB", (width, height), (40, 60, 90))
-        ImageDraw.Draw(picture).ellipse((width // 4, height // 4, width // 2, height // 2), fill=(220, 180, 90))
-        picture.save(folder / "posters" / name)
+        image = Image.new("RGB", (width, height), (40, 60, 90))
+        ImageDraw.Draw(image).ellipse((width // 4, height // 4, width // 2, height // 2), fill=(220, 180, 90))
+        image.save(folder / "posters" / name)
         (folder / "posters" / f"{Path(name).stem}.txt").write_text(licence)
 
 

@@ -1,8 +1,8 @@
 """Fetch Debian's MediaWiki and PHP into a folder without installing anything: `python fetch.py FOLDER`.
 
-apt says which packages are missing on this machine, downloads them, and dpkg-deb unpacks them; neither
-needs root, and nothing outside the folder changes. Where apt has no package lists (a fresh container),
-they are fetched into the folder too. Prints one line that says why if it cannot be done, with status 1.
+apt lists the packages that this machine lacks and downloads them, dpkg-deb unpacks them; neither needs root, and
+nothing outside the folder changes. Where apt has no package lists (a fresh container), they are fetched into the
+folder too. If that fails, one line on stderr states why and the exit status is 1.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 EXTENSIONS = ("cli", "common", "opcache", "sqlite3", "gd", "apcu", "mbstring", "xml", "intl", "curl")
-MODULES = (  # in the order in which they need each other
+MODULES = (  # in the order of their dependencies
     "pdo", "sqlite3", "pdo_sqlite", "dom", "xml", "xmlreader", "xmlwriter", "simplexml", "mbstring", "intl", "gd",
     "apcu", "ctype", "fileinfo", "iconv", "posix", "tokenizer", "curl", "sockets", "exif",
 )  # fmt: skip
@@ -23,20 +23,20 @@ READY = ".ready"
 
 
 class CannotFetchError(Exception):
-    """Why MediaWiki cannot be had here, in one line."""
+    """MediaWiki cannot be fetched; the message is one line."""
 
 
 def main(folder: Path) -> None:
-    """Fill the folder unless it is complete: `php` runs PHP, `usr/share/mediawiki` is MediaWiki."""
+    """Fill the folder unless it is complete, with `php`, which runs PHP, and MediaWiki in `usr/share/mediawiki`."""
     if (folder / READY).exists():
         return
     for tool in ("apt-get", "apt-cache", "dpkg-deb"):
         if shutil.which(tool) is None:
-            raise CannotFetchError(f"{tool} is not at hand to fetch MediaWiki with")
+            raise CannotFetchError(f"{tool} is missing, which fetches MediaWiki")
     shutil.rmtree(folder, ignore_errors=True)
     archives = folder / "archives"
     archives.mkdir(parents=True)
-    options = lists_of_our_own(folder) if not known("mediawiki", []) else []
+    options = separate_lists(folder) if not is_known("mediawiki", []) else []
     php = php_version(options)
     packages = missing_packages(["mediawiki", "mediawiki-classes", *(f"php{php}-{e}" for e in EXTENSIONS)], options)
     apt("apt-get", ["download", "-q", *packages], options, archives)
@@ -56,18 +56,18 @@ def apt(tool: str, arguments: list[str], options: list[str], folder: Path | None
     return done.stdout
 
 
-def known(package: str, options: list[str]) -> bool:
+def is_known(package: str, options: list[str]) -> bool:
     done = subprocess.run(["apt-cache", *options, "show", package], capture_output=True, check=False)
     return done.returncode == 0 and bool(done.stdout)
 
 
-def lists_of_our_own(folder: Path) -> list[str]:
-    """Options that keep apt's package lists in our folder, after filling them."""
+def separate_lists(folder: Path) -> list[str]:
+    """Fetch package lists into the folder; return the options with which apt uses them."""
     for part in ("lists/partial", "cache/archives/partial"):
         (folder / "apt" / part).mkdir(parents=True)
     options = [f"-oDir::State::Lists={folder}/apt/lists", f"-oDir::Cache={folder}/apt/cache"]
     apt("apt-get", ["update", "-q"], options)
-    if not known("mediawiki", options):
+    if not is_known("mediawiki", options):
         raise CannotFetchError("apt knows no package mediawiki; this needs Debian or a relative of it")
     return options
 
@@ -79,15 +79,15 @@ def php_version(options: list[str]) -> str:
     return match[1]
 
 
-def missing_packages(wanted: list[str], options: list[str]) -> list[str]:
-    """What is wanted and what that needs on this machine, without a web server."""
-    arguments = ["install", "-s", "--reinstall", "--no-install-recommends", *wanted]
+def missing_packages(packages: list[str], options: list[str]) -> list[str]:
+    """Return the packages and their dependencies that this machine lacks, without a web server."""
+    arguments = ["install", "-s", "--reinstall", "--no-install-recommends", *packages]
     planned = re.findall(r"^Inst (\S+)", apt("apt-get", arguments, options), re.MULTILINE)
     return [name for name in planned if not UNWANTED.match(name)]
 
 
 def point_links_inside(folder: Path) -> None:
-    """The package's links are absolute: drop those into /etc and /var, and point the extensions to ours."""
+    """Replace the absolute links of the package: remove those into /etc and /var, redirect the extensions'."""
     home = folder / "usr/share/mediawiki"
     for name in ("extensions", "images", "config", "LocalSettings.php"):
         (home / name).unlink(missing_ok=True)
@@ -95,7 +95,7 @@ def point_links_inside(folder: Path) -> None:
 
 
 def write_php(folder: Path, version: str) -> None:
-    """A `php` that loads its modules and libraries from the folder."""
+    """Write a script `php` that loads modules and libraries from the folder."""
     modules = next(folder.glob("usr/lib/php/*/pdo_sqlite.so")).parent
     lines = [f"extension_dir={modules}", "zend_extension=opcache"]
     lines += [f"extension={name}" for name in MODULES if (modules / f"{name}.so").exists()]
@@ -112,6 +112,6 @@ def write_php(folder: Path, version: str) -> None:
 if __name__ == "__main__":
     try:
         main(Path(sys.argv[1]).absolute())
-    except CannotFetchError as why:
-        sys.stderr.write(f"{why}\n")
+    except CannotFetchError as error:
+        sys.stderr.write(f"{error}\n")
         sys.exit(1)

@@ -1,10 +1,10 @@
-"""What a wiki does on a bad day, against the real one: the client waits, tries again, or says what is wrong."""
+"""Faults of a real MediaWiki: the client waits, retries, pauses the run, or reports what is wrong."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -14,15 +14,20 @@ from storage.tables.schemas import FILMS, OUTCOMES
 from tasks.films.wiki.articles import describe_site, fetch_articles, titles_to_ids
 from tasks.films.wiki.client import ApiError, Wikipedia
 
+if TYPE_CHECKING:
+    from tests.integration.mediawiki.conftest import Wiki
+
+Collect = Callable[..., dict[str, Any]]
+
 
 @pytest.fixture
 def slept() -> list[float]:
-    """Seconds that the client meant to wait; it does not, so that tests are quick."""
+    """The waits of the client in seconds; it records them instead of sleeping."""
     return []
 
 
 @pytest.fixture
-def client(wiki: Any, slept: list[float]) -> Iterator[Wikipedia]:
+def client(wiki: Wiki, slept: list[float]) -> Iterator[Wikipedia]:
     api = Wikipedia(wiki.api, "tests@example.org", requests_per_minute=1e6, timeouts_seconds=(5, 1), sleep=slept.append)
     yield api
     api.close()
@@ -33,27 +38,27 @@ def _ids(client: Wikipedia, *titles: str) -> list[int]:
 
 
 @pytest.mark.parametrize("fault", [500, 502, 503, 429, "html", "cut", "hang"])
-def test_a_passing_fault_is_tried_again(fault: Any, wiki: Any, client: Wikipedia, slept: list[float]) -> None:
+def test_a_transient_fault_is_retried(fault: int | str, wiki: Wiki, client: Wikipedia, slept: list[float]) -> None:
     wiki.misbehave(faults=[fault, fault])
     assert describe_site(client).wiki == "enwiki"
     assert len(slept) == 2
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_retry_after_is_kept_to_the_second(status: int, wiki: Any, client: Wikipedia, slept: list[float]) -> None:
+def test_retry_after_is_respected_to_the_second(status: int, wiki: Wiki, client: Wikipedia, slept: list[float]) -> None:
     wiki.misbehave(faults=[status], retry_after=7)
     describe_site(client)
     assert slept == [7.0]
 
 
-def test_a_long_retry_after_pauses_the_run_at_once(wiki: Any, client: Wikipedia, slept: list[float]) -> None:
+def test_a_long_retry_after_pauses_the_run_at_once(wiki: Wiki, client: Wikipedia, slept: list[float]) -> None:
     wiki.misbehave(faults=[429], retry_after=3600)
     with pytest.raises(SourcePaused, match="later"):
         describe_site(client)
     assert slept == []
 
 
-def test_a_wiki_that_stays_down_pauses_the_run(wiki: Any, client: Wikipedia, slept: list[float]) -> None:
+def test_a_wiki_that_stays_down_pauses_the_run(wiki: Wiki, client: Wikipedia, slept: list[float]) -> None:
     wiki.misbehave(faults=[500] * 20)
     with pytest.raises(SourcePaused):
         describe_site(client)
@@ -61,16 +66,15 @@ def test_a_wiki_that_stays_down_pauses_the_run(wiki: Any, client: Wikipedia, sle
     assert slept[-1] > slept[0]
 
 
-def test_lag_is_waited_for(wiki: Any, client: Wikipedia, slept: list[float]) -> None:
+def test_replication_lag_is_waited_for(wiki: Wiki, client: Wikipedia, slept: list[float]) -> None:
     wiki.misbehave(lag_seconds=7.5)
     with pytest.raises(SourcePaused, match="maxlag"):
         describe_site(client)
     assert slept == [5.0] * 5
 
 
-def test_a_refused_client_is_told_about_its_contact(wiki: Any, client: Wikipedia, slept: list[float]) -> None:
-    client._session.headers["User-Agent"] = "python-requests/2"
-    wiki.misbehave(user_agent_policy=True)
+def test_a_refused_client_is_asked_for_another_contact(wiki: Wiki, client: Wikipedia, slept: list[float]) -> None:
+    wiki.misbehave(faults=[403])
     with pytest.raises(InputError, match="contact"):
         describe_site(client)
     assert slept == []
@@ -82,13 +86,13 @@ def test_an_error_inside_http_200_is_an_error(client: Wikipedia) -> None:
     assert error.value.code == "invalidcategory"
 
 
-def test_a_long_query_is_posted(wiki: Any, client: Wikipedia) -> None:
+def test_a_long_query_is_sent_by_post(wiki: Wiki, client: Wikipedia) -> None:
     wiki.misbehave(longest_url=4000)
     titles_to_ids(client, [f"{'É' * 60} {n}" for n in range(50)])
     assert [r["method"] for r in wiki.api_requests()] == ["POST"]
 
 
-def test_a_truncated_answer_is_continued_until_every_page_has_its_text(wiki: Any, client: Wikipedia) -> None:
+def test_a_truncated_result_is_continued_until_every_page_has_its_text(wiki: Wiki, client: Wikipedia) -> None:
     site = describe_site(client)
     ids = _ids(client, *(f"Harbour Reel {n:03d}" for n in range(50)))
     wiki.misbehave(largest_answer_bytes=12_000)
@@ -97,14 +101,14 @@ def test_a_truncated_answer_is_continued_until_every_page_has_its_text(wiki: Any
     assert all("==Plot==" in page.wikitext and len(page.categories or ()) == 12 for page in pages)
 
 
-def test_a_wrong_address_is_bad_input(wiki: Any) -> None:
+def test_a_wrong_address_is_refused(wiki: Wiki) -> None:
     for address in (wiki.api.replace("api.php", "nope/api.php"), "http://127.0.0.1:9/w/api.php"):
         client = Wikipedia(address, "tests@example.org", sleep=lambda seconds: None)
         with pytest.raises(InputError, match="check the address"):
             describe_site(client)
 
 
-def test_a_picture_that_redirects_off_the_wiki_is_not_followed(wiki: Any, client: Wikipedia) -> None:
+def test_an_image_that_redirects_off_the_wiki_is_not_followed(wiki: Wiki, client: Wikipedia) -> None:
     site = describe_site(client)
     url = wiki.api.replace("w/api.php", "wikipedia/en/x.jpg")
     wiki.misbehave(file_faults=["redirect"])
@@ -113,7 +117,7 @@ def test_a_picture_that_redirects_off_the_wiki_is_not_followed(wiki: Any, client
     assert error.value.reason == "http_error"
 
 
-def test_a_picture_elsewhere_or_too_large_is_refused(wiki: Any, client: Wikipedia) -> None:
+def test_an_image_elsewhere_or_too_large_is_refused(wiki: Wiki, client: Wikipedia) -> None:
     site = describe_site(client)
     page = next(fetch_articles(client, site, _ids(client, "Glass Orchard")))
     for url, limit, reason in (
@@ -127,7 +131,7 @@ def test_a_picture_elsewhere_or_too_large_is_refused(wiki: Any, client: Wikipedi
         assert error.value.reason == reason
 
 
-def test_one_broken_picture_is_left_and_many_pause_the_run(wiki: Any, client: Wikipedia) -> None:
+def test_a_failed_download_is_skipped_and_many_pause_the_run(wiki: Wiki, client: Wikipedia) -> None:
     site = describe_site(client)
     url = wiki.api.replace("w/api.php", "wikipedia/en/x.jpg")
     wiki.misbehave(file_faults=[500] * 99)
@@ -139,9 +143,7 @@ def test_one_broken_picture_is_left_and_many_pause_the_run(wiki: Any, client: Wi
     assert len([r for r in wiki.requests() if r["uri"].endswith("x.jpg")]) == 15
 
 
-def test_a_run_through_faults_ends_as_one_without(
-    wiki: Any, collect: Callable[..., dict[str, Any]], tmp_path: Path
-) -> None:
+def test_a_run_through_faults_has_the_same_result_as_one_without(wiki: Wiki, collect: Collect, tmp_path: Path) -> None:
     wiki.misbehave(faults=[503, None, "html", "cut", None, 429], file_faults=[503], retry_after=0)
     collect(films=["Lantern Row", "Café Aurore"])
     lake = tables.open_tables(str(tmp_path / "lake"))
@@ -149,7 +151,7 @@ def test_a_run_through_faults_ends_as_one_without(
     assert {row["reason"] for row in tables.latest(lake, OUTCOMES).to_pylist()} == {"ok"}
 
 
-def test_a_run_without_a_contact_sends_nothing(wiki: Any, collect: Callable[..., dict[str, Any]]) -> None:
+def test_a_run_without_a_contact_sends_nothing(wiki: Wiki, collect: Collect) -> None:
     with pytest.raises(InputError, match="contact"):
         collect(films=["Lantern Row"], contact=None)
     assert wiki.requests() == []

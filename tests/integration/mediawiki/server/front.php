@@ -1,9 +1,11 @@
 <?php
-/* What stands before MediaWiki: php -S 127.0.0.1:PORT front.php. One line a request goes to requests.jsonl; edge.json, read
- * anew for each, asks for misbehaviour:
- *   user_agent_policy  403 for a User-Agent without a contact        longest_url  414 for a longer address
- *   faults             one an API request, then none: a status (429 and 503 with Retry-After), "html", "cut", "hang"
- *   file_faults        the same for pictures                           retry_after  seconds that Retry-After asks for */
+/* A router before MediaWiki: php -S 127.0.0.1:PORT front.php. It logs one line per request in requests.jsonl, and reads
+ * edge.json for each request, which sets faults:
+ *   faults       one per API request, then none: a status (429 and 503 with Retry-After), "html", "cut", "hang"
+ *   file_faults  the same for images, or "redirect"
+ *   retry_after  seconds that Retry-After asks for
+ *   longest_url  414 for a longer address
+ * As on Wikipedia, a User-Agent without a contact is always refused with 403. */
 $work = getenv( 'WIKI_WORK' );
 $home = getenv( 'WIKI_HOME' );
 $path = rawurldecode( (string)parse_url( $_SERVER['REQUEST_URI'], PHP_URL_PATH ) );
@@ -43,7 +45,7 @@ if ( !empty( $edge['longest_url'] ) && strlen( $_SERVER['REQUEST_URI'] ) > $edge
 	deny( 414, 'URI Too Long' );
 	return true;
 }
-if ( !empty( $edge['user_agent_policy'] ) && !preg_match( '#https?://|@|User:#', $_SERVER['HTTP_USER_AGENT'] ?? '' ) ) {
+if ( !preg_match( '#https?://|@|User:#', $_SERVER['HTTP_USER_AGENT'] ?? '' ) ) {
 	deny( 403, 'Please set a user-agent and respect our robot policy' );
 	return true;
 }

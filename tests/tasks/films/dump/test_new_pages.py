@@ -1,8 +1,10 @@
-"""An export into a lake: everything ends somewhere, and only what is new is read."""
+"""Collecting from an export: every page has an outcome, and only what is new is committed."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,14 @@ from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.tables import tables
 from storage.tables.schemas import FILMS, OUTCOMES, PAGES, THUMBNAILS
-from tasks.films import commit as store
-from tasks.films import tasks as steps
+from tasks.films.commit import commit_films, stale_pages
 from tasks.films.dump.new_pages import new_pages
-from tasks.films.images.collect import wanted_pictures
+from tasks.films.images.collect import missing_images
 from tasks.films.images.thumbnails import ImageFolder
+from tasks.films.tasks import commit_export_batch, read_and_commit_images
 
 Write = Callable[..., Path]
+PageOf = Callable[..., str]
 
 
 @pytest.fixture
@@ -28,23 +31,22 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def _collect(lake: Lake, export: Path, **options: Any) -> dict[str, int]:
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     for batch in new_pages(lake, export, **options):
-        for name, n in steps.store_export_batch.fn(lake, batch, "run").items():
-            counts[name] = counts.get(name, 0) + n
-    return {name: n for name, n in counts.items() if n}
+        counts.update(commit_export_batch.fn(lake, batch, "run"))
+    return {name: count for name, count in counts.items() if count}
 
 
-def _pictures(lake: Lake, folder: ImageFolder | None) -> dict[str, int]:
-    wanted = wanted_pictures(lake, folder, fetch=False)
-    return dict(steps.store_pictures.fn(lake, wanted, folder, None, frozenset(), "run")) if wanted else {}
+def _make_thumbnails(lake: Lake, folder: ImageFolder | None) -> dict[str, int]:
+    missing = missing_images(lake, folder, fetch=False)
+    return dict(read_and_commit_images.fn(lake, missing, folder, None, frozenset(), "run"))
 
 
 def _reasons(lake: Lake) -> dict[tuple[str, str], str]:
     return {(row["stage"], row["item"]): row["reason"] for row in tables.latest(lake, OUTCOMES).to_pylist()}
 
 
-def test_every_page_ends_as_a_film_or_with_a_reason(lake: Lake, write_export: Write, page_of: Any) -> None:
+def test_every_page_is_a_film_or_has_a_reason(lake: Lake, write_export: Write, page_of: PageOf) -> None:
     pages = [
         page_of(7, "Old ash", "#REDIRECT [[Ash]]", redirect="Ash"),
         page_of(8, "Village", "A village."),
@@ -60,7 +62,7 @@ def test_every_page_ends_as_a_film_or_with_a_reason(lake: Lake, write_export: Wr
     assert len(tables.latest(lake, FILMS)) == 3
 
 
-def test_a_second_run_commits_nothing(lake: Lake, write_export: Write, page_of: Any) -> None:
+def test_a_second_run_commits_nothing(lake: Lake, write_export: Write, page_of: PageOf) -> None:
     export = write_export("Ash", "Oak", pages=[page_of(8, "Village", "A village.")])
     _collect(lake, export)
     before = lake.list()
@@ -68,7 +70,7 @@ def test_a_second_run_commits_nothing(lake: Lake, write_export: Write, page_of: 
     assert lake.list() == before
 
 
-def test_only_a_newer_revision_is_read_again(lake: Lake, write_export: Write, page_of: Any) -> None:
+def test_only_a_newer_revision_is_parsed_again(lake: Lake, write_export: Write, page_of: PageOf) -> None:
     _collect(lake, write_export("Ash", "Oak"))
     text = "{{Infobox film}}\n==Plot==\nThe story was told in another way.\n[[Category:2020 films]]"
     newer, older = page_of(1, "Ash", text, revision=99), page_of(2, "Oak", text, revision=5)
@@ -76,7 +78,7 @@ def test_only_a_newer_revision_is_read_again(lake: Lake, write_export: Write, pa
     assert tables.latest(lake, FILMS).to_pylist()[0]["plot"] == ["The story was told in another way."]
 
 
-def test_a_film_that_became_a_redirect_is_gone(lake: Lake, write_export: Write, page_of: Any) -> None:
+def test_a_film_that_became_a_redirect_is_marked_as_deleted(lake: Lake, write_export: Write, page_of: PageOf) -> None:
     _collect(lake, write_export("Ash", "Oak"))
     pages = [page_of(1, "Ash", "#REDIRECT [[Oak]]", revision=99, redirect="Oak"), page_of(2, "Oak", "")]
     _collect(lake, write_export(pages=pages, name="b.xml"))
@@ -86,47 +88,41 @@ def test_a_film_that_became_a_redirect_is_gone(lake: Lake, write_export: Write, 
     }
 
 
-def test_an_export_without_a_film_is_bad_input(lake: Lake, write_export: Write, page_of: Any) -> None:
+def test_an_export_without_a_film_is_refused(lake: Lake, write_export: Write, page_of: PageOf) -> None:
     with pytest.raises(InputError, match="holds no film"):
         _collect(lake, write_export(pages=[page_of(8, "Village", "A village.")]))
 
 
-def test_what_stood_before_the_cut_stays(
-    lake: Lake, write_export: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tasks.films.dump.new_pages.PAGES_PER_BATCH", 2)
+def test_full_batches_of_a_truncated_export_are_committed(lake: Lake, write_export: Write, tmp_path: Path) -> None:
     data = write_export("A", "B", "C", "D", "E").read_bytes()
     (tmp_path / "cut.xml").write_bytes(data[: data.index(b"<title>E")])
     with pytest.raises(InputError, match="truncated"):
-        _collect(lake, tmp_path / "cut.xml")
+        _collect(lake, tmp_path / "cut.xml", batch_size=2)
     assert len(tables.latest(lake, FILMS)) == 4
 
 
-def test_a_limit_reads_so_many_and_the_next_run_goes_on(lake: Lake, write_export: Write) -> None:
+def test_a_limit_bounds_a_run_and_the_next_run_continues(lake: Lake, write_export: Write) -> None:
     export = write_export("A", "B", "C")
     assert _collect(lake, export, limit=2) == {"ok": 2}
     assert _collect(lake, export, limit=2) == {"ok": 1, "unchanged": 2}
 
 
-def test_a_crash_between_page_and_film_is_made_good(lake: Lake, write_export: Write) -> None:
+def test_a_page_without_a_film_after_a_crash_is_parsed_by_the_next_run(lake: Lake, write_export: Write) -> None:
     (batch,) = new_pages(lake, write_export("Ash"))
-    rows = [
-        {"film_id": "enwiki-1", "wiki": "enwiki", "page_id": 1, "revision_id": 10, "title": "Ash", "state": "present"}
-    ]
-    tables.append(lake, PAGES, [{**rows[0], "wikitext": batch.pages[0].wikitext}], "killed")
-    for pages in store.stale_pages(lake, 10):
-        store.commit_readings(lake, pages, "next")
+    tables.append(lake, PAGES, [{**asdict(batch.pages[0]), "film_id": "enwiki-1", "state": "present"}], "killed")
+    for pages in stale_pages(lake, 10):
+        commit_films(lake, pages, "next")
     assert tables.latest(lake, FILMS).to_pylist()[0]["year"] == 2020
-    assert list(store.stale_pages(lake, 10)) == []
+    assert list(stale_pages(lake, 10)) == []
 
 
-def test_pictures_come_from_the_folder_once_it_is_given(lake: Lake, write_export: Write, tmp_path: Path) -> None:
+def test_images_are_read_from_a_folder_once_it_is_given(lake: Lake, write_export: Write, tmp_path: Path) -> None:
     _collect(lake, write_export("Ash", "Oak", "Elm"))
-    assert _pictures(lake, None) == {"no_folder": 3}
-    assert _pictures(lake, None) == {}
+    assert _make_thumbnails(lake, None) == {"no_folder": 3}
+    assert _make_thumbnails(lake, None) == {}
     (tmp_path / "posters").mkdir()
     Image.new("RGB", (300, 400)).save(tmp_path / "posters" / "Ash.jpg")
-    (tmp_path / "posters" / "Oak.jpg").write_text("no picture")
-    assert _pictures(lake, ImageFolder(tmp_path / "posters")) == {"ok": 1, "not_an_image": 1}
-    assert _pictures(lake, ImageFolder(tmp_path / "posters")) == {}
+    (tmp_path / "posters" / "Oak.jpg").write_text("no image")
+    assert _make_thumbnails(lake, ImageFolder(tmp_path / "posters")) == {"ok": 1, "not_an_image": 1}
+    assert _make_thumbnails(lake, ImageFolder(tmp_path / "posters")) == {}
     assert tables.latest(lake, THUMBNAILS).to_pylist()[0]["film_id"] == "enwiki-1"
