@@ -1,4 +1,4 @@
-"""One page of a wiki as every source hands it over: what the Action API and an XML export have in common."""
+"""Pages of a wiki, from the Action API or an XML export alike: `Page`, and keys, addresses and licences."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from datetime import datetime
 from urllib.parse import parse_qs, quote, unquote, urlsplit
 
 WIKIPEDIA_LICENCE = "CC BY-SA 4.0"
-"""Of the text of every Wikipedia since June 2023."""
+"""The licence of the text of every Wikipedia since June 2023."""
 UNKNOWN_LICENCE = "not stated"
 
 
 @dataclass(frozen=True)
 class Page:
-    """One revision of one page. `categories` is None where the source has none and the text must be read."""
+    """One revision of one page. `categories` is None if the source lists none and they must be found in the text."""
 
     wiki: str
     page_id: int
@@ -37,12 +37,12 @@ class Page:
 
 
 def film_id(wiki: str, page_id: int) -> str:
-    """The key of a page in every table, safe as a file name."""
+    """Return the key of a page in every table, which is safe as a file name."""
     return f"{wiki}-{page_id}"
 
 
 def wiki_name(dbname: str | None, base_url: str) -> str:
-    """A wiki's short name: its database's, else made from its address (en.wikipedia.org is enwiki)."""
+    """Return a wiki's short name: that of its database, else one made of its address (en.wikipedia.org: enwiki)."""
     if dbname and re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", dbname):
         return dbname
     host = urlsplit(base_url).hostname or ""
@@ -53,7 +53,7 @@ def wiki_name(dbname: str | None, base_url: str) -> str:
 
 
 def page_url(base_url: str, title: str) -> str:
-    """A page's canonical address, given the address of any other page of the wiki (its main page)."""
+    """Return a page's canonical address, given the address of another page of the wiki (its main page)."""
     return base_url.rsplit("/", 1)[0] + "/" + quote(title.replace(" ", "_"), safe="/:@!$*(),;'~")
 
 
@@ -70,6 +70,6 @@ def page_of_address(address: str) -> str | int:
 
 
 def text_licence(base_url: str) -> str:
-    """The licence of a wiki's text as far as its address tells."""
+    """Return the licence of a wiki's text, which is known only for Wikipedia."""
     host = urlsplit(base_url).hostname or ""
     return WIKIPEDIA_LICENCE if host == "wikipedia.org" or host.endswith(".wikipedia.org") else UNKNOWN_LICENCE

@@ -80,7 +80,10 @@ def new_pages(
 
 
 def _kind(exported: ExportedPage, stored: Mapping[str, StoredPage], with_outcome: set[str]) -> str:
-    """Return `new`, `unchanged`, `other` or `unchanged_other`. A page in the lake is new if its revision is newer or it was deleted."""
+    """Return `new`, `unchanged`, `other` or `unchanged_other`.
+
+    A page in the lake is new if its revision is newer, or if it was marked as deleted.
+    """
     page = exported.page
     if page.film_id in stored:
         known = stored[page.film_id]

@@ -1,8 +1,8 @@
 """Read a MediaWiki XML export or dump page by page, in constant memory, whatever its size.
 
-The file may be plain, gzip or bzip2 (also the many-stream bzip2 of Wikipedia's dumps), of any version of
-the export schema, with one revision a page or the whole history (the newest counts). It may come from
-anywhere, so entities are refused and nothing in it is trusted.
+The file may be plain, gzip or bzip2 (also the multi-stream bzip2 of Wikipedia's dumps), of any version of the
+export schema, with one revision per page or the whole history (the newest is used). It is untrusted input, so XML
+entities are refused.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Site:
 
 @dataclass(frozen=True)
 class ExportedPage:
-    """A page of the article namespace, and how far into the file (in stored bytes) it stood."""
+    """A page of the article namespace, and its position in the compressed file."""
 
     page: Page
     is_redirect: bool
@@ -46,10 +46,9 @@ class ExportedPage:
 
 
 def read_export(path: str | Path) -> Iterator[ExportedPage]:
-    """Every article-namespace page of an export, in the file's order.
+    """Yield every page of the article namespace in the file's order.
 
-    Raises `InputError`, with one sentence that says what to do, for a file that is missing, not an
-    export, truncated, or that declares entities.
+    Raises `InputError` for a file that is missing, no export, truncated, or that declares entities.
     """
     file = existing_export(path)
     try:
@@ -62,7 +61,7 @@ def read_export(path: str | Path) -> Iterator[ExportedPage]:
             f"{file} declares XML entities, which no MediaWiki export does; use a genuine export"
         ) from error
     except (ParseError, gzip.BadGzipFile, UnicodeDecodeError, LookupError) as error:
-        raise InputError(_parse_sentence(file, error)) from error
+        raise InputError(_parse_message(file, error)) from error
     except OSError as error:
         raise InputError(
             f"{file} cannot be read ({error.strerror or error}); check the file or download it again"
@@ -78,6 +77,7 @@ def existing_export(path: str | Path) -> Path:
 
 
 def _decompressed(raw: IO[bytes]) -> Any:
+    """Return a stream of the decompressed file; its first bytes show the compression."""
     magic = raw.read(3)
     raw.seek(0)
     if magic.startswith(_GZIP_MAGIC):
@@ -87,8 +87,8 @@ def _decompressed(raw: IO[bytes]) -> Any:
     return raw
 
 
-def _parse_sentence(file: Path, error: Exception) -> str:
-    """A truncated export ends in the middle of an element; anything else never was XML."""
+def _parse_message(file: Path, error: Exception) -> str:
+    """Return the message about a file that cannot be parsed: truncated inside an element, or no XML at all."""
     if "no element found" in str(error) or "unclosed token" in str(error):
         if file.stat().st_size == 0:
             return f"{file} is empty; download the export again"
@@ -127,17 +127,17 @@ def _pages(stream: IO[bytes], source: str, tell: Callable[[], int], file: Path) 
             parents[-1].remove(element)
 
 
-def _newer(kept: Element | None, found: Element) -> Element:
-    """Of two revisions the later one; the other gives its memory back at once."""
-    if kept is None:
-        return found
-    older, newer = (kept, found) if _number(found, "id") >= _number(kept, "id") else (found, kept)
+def _newer(newest: Element | None, revision: Element) -> Element:
+    """Return the newer of two revisions and free the memory of the other."""
+    if newest is None:
+        return revision
+    older, newer = sorted((newest, revision), key=lambda element: _number(element, "id"))
     older.clear()
     return newer
 
 
 def _exported(page: Element, revision: Element, site: Site, source: str, position_bytes: int) -> ExportedPage | None:
-    """The page as a row; None for one without an id or a title, which no wiki writes."""
+    """Return the page, or None for one without an id or a title, which no wiki writes."""
     page_id, title = _number(page, "id"), _text(page, "title")
     if page_id <= 0 or not title:
         return None
@@ -161,7 +161,7 @@ def _site(element: Element) -> Site:
 
 
 def _local(tag: str) -> str:
-    """A tag without its namespace, which holds the schema's version and differs between exports."""
+    """Return a tag without its XML namespace, which has the schema version and differs between exports."""
     return tag.rsplit("}", 1)[-1]
 
 

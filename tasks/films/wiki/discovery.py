@@ -1,8 +1,7 @@
-"""Which articles a person asked for: those of a year's films, or single ones by title, id or address.
+"""Find the requested articles on a wiki: the films of a year, or single ones by title, id or address.
 
-A year's films stand in the category "YYYY films" and in categories below it. The tree is walked to a
-depth, every category once (categories do contain each other), and a category that says that it was
-replaced by another leads there.
+The films of a year are in the category "YYYY films" and its sub-categories. The tree is walked to a maximum depth,
+each category once (categories may contain each other), and category redirects are followed.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from tasks.films.models import page_of_address
 from tasks.films.wiki.articles import IDS_PER_QUERY, Site, titles_to_ids
 from tasks.films.wiki.client import Wikipedia
 
-DEEPEST = 3
-"""Categories below "2022 films": by genre, by country and genre, and one more. Deeper ones leave the subject."""
+MAX_DEPTH = 3
+"""Levels below "2022 films": by genre, by country and genre, and one more. Deeper ones are about other subjects."""
 _ABOUT_FILMS = re.compile(r"\bfilms?\b|\bmovies?\b", re.IGNORECASE)
-_REDIRECTED = re.compile(
+_CATEGORY_REDIRECT = re.compile(
     r"\{\{\s*(?:category ?redirect|cat ?redirect|cat ?redir|catredirect|seecat|soft category redirect)\s*\|"
     r"\s*(?:1\s*=\s*)?:?(?:category:)?\s*([^|{}\n]+)",
     re.IGNORECASE,
@@ -27,32 +26,34 @@ _REDIRECTED = re.compile(
 
 
 def films_of_years(client: Wikipedia, years: Iterable[int]) -> dict[int, str]:
-    """The articles in the category trees of these years: page id to title.
+    """Return the articles in the category trees of these years: page id -> title.
 
     Raises `InputError` if the wiki has no article in any of them.
     """
-    asked = sorted(set(years))
+    requested = sorted(set(years))
     members: dict[int, str] = {}
     seen: set[str] = set()
-    level = [f"Category:{year} films" for year in asked]
-    for depth in range(DEEPEST + 1):
+    level = [f"Category:{year} films" for year in requested]
+    for depth in range(MAX_DEPTH + 1):
         below, empty = _walk_level(client, level, seen, members)
-        targets = soft_redirects(client, empty) if empty else []
+        targets = redirect_targets(client, empty) if empty else []
         if targets:
             more, _ = _walk_level(client, targets, seen, members)
             below.extend(more)
-        level = below if depth < DEEPEST else []
+        level = below if depth < MAX_DEPTH else []
         if not level:
             break
     if not members:
-        raise InputError(f"{client.api_url} lists no film of {', '.join(map(str, asked))}; check the years and --wiki")
+        raise InputError(
+            f"{client.api_url} lists no film of {', '.join(map(str, requested))}; check the years and --wiki"
+        )
     return members
 
 
 def _walk_level(
     client: Wikipedia, categories: Sequence[str], seen: set[str], members: dict[int, str]
 ) -> tuple[list[str], list[str]]:
-    """List each category not seen before; returns the categories below, and those that hold nothing."""
+    """List each category that is not in `seen`; return the sub-categories, and the empty categories."""
     below, empty = [], []
     for category in categories:
         if category in seen:
@@ -73,8 +74,8 @@ def _walk_level(
     return below, empty
 
 
-def soft_redirects(client: Wikipedia, categories: Sequence[str]) -> list[str]:
-    """Where empty categories say that their articles went: `{{Category redirect|…}}`."""
+def redirect_targets(client: Wikipedia, categories: Sequence[str]) -> list[str]:
+    """Return the categories that empty categories redirect to with `{{Category redirect|…}}`."""
     targets: list[str] = []
     for start in range(0, len(categories), IDS_PER_QUERY):
         titles = "|".join(categories[start : start + IDS_PER_QUERY])
@@ -82,7 +83,7 @@ def soft_redirects(client: Wikipedia, categories: Sequence[str]) -> list[str]:
             for page in part.get("query", {}).get("pages", []):
                 for revision in page.get("revisions", []):
                     text = ((revision.get("slots") or {}).get("main") or {}).get("content") or ""
-                    targets.extend(f"Category:{match.strip()}" for match in _REDIRECTED.findall(text))
+                    targets.extend(f"Category:{match.strip()}" for match in _CATEGORY_REDIRECT.findall(text))
     return targets
 
 
@@ -96,13 +97,13 @@ def articles_named(client: Wikipedia, site: Site, entries: Sequence[str]) -> tup
             ids[title_or_id] = entry
         elif title_or_id:
             titles[title_or_id] = entry
-    lost = []
+    missing = []
     for title, page_id in titles_to_ids(client, list(titles)).items():
         if page_id is None:
-            lost.append(titles[title])
+            missing.append(titles[title])
         else:
             ids[page_id] = titles[title]
-    return ids, lost
+    return ids, missing
 
 
 def _title_or_id(entry: str, site: Site) -> str | int:
