@@ -1,4 +1,4 @@
-"""What several rooms share: one Prefect server, and one walk of the whole road over a small corpus."""
+"""What several rooms share: one Prefect server, and one refreshed of the whole road over a small corpus."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[None]:
-    """A server with a database of its own; nothing touches the person's."""
+    """Start a Prefect server with a temporary database; the user's stays untouched."""
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
     from prefect.testing.utilities import prefect_test_harness
 
@@ -36,35 +36,35 @@ def prefect_server() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Walk:
-    """A finished walk: what `refresh` was called with, and what it returned."""
+class Refreshed:
+    """A finished refresh: the parameters that it was called with, and the summary that it returned."""
 
     parameters: dict[str, Any]
     summary: dict[str, Any]
 
 
 @pytest.fixture(scope="session")
-def walk(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Walk:
-    """The whole road over a third of the demo's films."""
+def refreshed(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Refreshed:
+    """Run the whole pipeline over a third of the demo's films."""
     from flows.refresh import refresh
     from needledrop.demo.corpus import write_corpus
 
     corpus = write_corpus(tmp_path_factory.mktemp("corpus"), films_per_year=4)
     parameters = {
-        "lake": str(tmp_path_factory.mktemp("walked") / "lake"),
+        "lake": str(tmp_path_factory.mktemp("refreshed") / "lake"),
         "export": str(corpus.export),
         "images": str(corpus.images),
         "music": [str(corpus.music)],
         "i_have_the_right_to_collect": True,
         "epochs": 2,
     }
-    return Walk(parameters, refresh(**parameters))
+    return Refreshed(parameters, refresh(**parameters))
 
 
 @pytest.fixture(scope="session")
-def walked_lake(walk: Walk) -> str:
-    """The root of the lake that the walk filled."""
-    return str(walk.parameters["lake"])
+def refreshed_lake(refreshed: Refreshed) -> str:
+    """Return the root of the lake that the refresh filled."""
+    return str(refreshed.parameters["lake"])
 
 
 @pytest.fixture(scope="session")
@@ -191,7 +191,7 @@ def _record_measured_run(
         record_ranks(lake, run.run_id, rank_tracks(films, embedded, held_out.owners).to_arrow(policy))
 
 
-EXPENSIVE_FIXTURES = ("walk", "running_wiki", "bucket")
+EXPENSIVE_FIXTURES = ("refreshed", "running_wiki", "bucket")
 """Fixtures that take long to set up: all tests of one of them run in the same process."""
 
 

@@ -42,8 +42,8 @@ COMMANDS = [
 
 
 @pytest.mark.parametrize("query", SQL)
-def test_a_query_of_the_docs_returns_rows(query: str, walked_lake: str) -> None:
-    with connect_metrics(open_tables(walked_lake), read_only=True) as connection:
+def test_a_query_of_the_docs_returns_rows(query: str, refreshed_lake: str) -> None:
+    with connect_metrics(open_tables(refreshed_lake), read_only=True) as connection:
         assert connection.execute(query).fetchall()
 
 

@@ -48,7 +48,16 @@ BAD_INPUT = {
     "search --plot @absent.txt --lake LAKE": "The plot absent.txt cannot be read",
     "sql SELEC --lake LAKE": "This query cannot be answered",
 }
-READ_A_LAKE = ("review", "takedown youtube:a", "curate", "datasets list", "train", "search --plot x", "report")
+READ_A_LAKE = (
+    "review",
+    "takedown youtube:a",
+    "curate",
+    "datasets list",
+    "datasets compare v0",
+    "train",
+    "search --plot x",
+    "report",
+)
 READ_A_LAKE += ("sql", "status", "verify")
 
 
