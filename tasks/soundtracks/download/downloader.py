@@ -1,4 +1,4 @@
-"""Download recordings into staging with retries, and verify them; every call goes through the source's throttle."""
+"""Download recordings into staging with retries and verify them. Every call goes through the source's throttle."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from tasks.soundtracks.download.error_rules import Action
 from tasks.soundtracks.download.integrity import verify_audio
 from tasks.soundtracks.download.staging import read_note, staging_folder, write_note
 from tasks.soundtracks.download.throttle import SourceThrottle
-from tasks.soundtracks.download.ytdlp import CallFailed, Wanted, YtDlpClient
+from tasks.soundtracks.download.ytdlp import CallFailed, MatchFilter, YtDlpClient
 
 ATTEMPTS_PER_RUN = 3
-"""Attempts in one run for a failure whose answer is to retry soon."""
+"""Attempts in one run after failures that are retried soon."""
 _T = TypeVar("_T")
 
 
@@ -42,34 +42,34 @@ class Downloader:
         time.sleep(self.client.pace.factor * random.uniform(least, most))  # noqa: S311
         return self._attempt(media_id, lambda: self.client.entries(url))
 
-    def download(self, film_id: str, media_id: str, url: str, wanted: Wanted) -> tuple[dict[str, Any], Path]:
-        """One recording, verified. Raises `ItemError`, `SourcePaused`, or `NotWanted` when `wanted` refuses it."""
+    def download(self, film_id: str, media_id: str, url: str, match_filter: MatchFilter) -> tuple[dict[str, Any], Path]:
+        """Return the metadata and the verified file of one recording, downloaded or from staging.
+
+        Raises `ItemError`, `SourcePaused`, or `FilteredOut` if `match_filter` rejects it.
+        """
         folder = staging_folder(self.throttle.lake, film_id) / media_id
-        if (finished := read_note(folder)) is not None:
-            return finished
+        if (staged := read_note(folder)) is not None:
+            return staged
         self.throttle.enter()
         self.throttle.budget.reserve(downloads=1)
-        is_done = False
         try:
-            result = self._attempt(media_id, lambda: self._download_once(url, folder, wanted))
-            is_done = True
-        finally:
-            if not is_done:
-                self.throttle.budget.give_back(downloads=1)
-        return result
+            return self._attempt(media_id, lambda: self._download_once(url, folder, match_filter))
+        except BaseException:  # also Ctrl-C: what was not downloaded is not spent
+            self.throttle.budget.give_back(downloads=1)
+            raise
 
-    def _download_once(self, url: str, folder: Path, wanted: Wanted) -> tuple[dict[str, Any], Path]:
-        info, path = self.client.download(url, folder, wanted)
+    def _download_once(self, url: str, folder: Path, match_filter: MatchFilter) -> tuple[dict[str, Any], Path]:
+        info, path = self.client.download(url, folder, match_filter)
         try:
             info["decoded_seconds"] = verify_audio(path, info.get("duration"))
         except CallFailed:
-            shutil.rmtree(folder)  # the next attempt must not resume a wrong file
+            shutil.rmtree(folder)  # the next attempt must not resume a corrupt file
             raise
         write_note(folder, info, path)
         return info, path
 
     def _attempt(self, media_id: str, call: Callable[[], _T]) -> _T:
-        """Call, retry what may pass soon, and report the result to the throttle."""
+        """Call, retry failures that may be temporary, and report the result to the throttle."""
         for attempt in range(ATTEMPTS_PER_RUN):
             self.throttle.enter()
             try:

@@ -1,8 +1,8 @@
-"""The table of failures: reason, what to do, and the words by which a message shows it.
+"""List the kinds of failures: reason, action, and the pattern of their messages.
 
-The order matters: what stops the whole source stands before what concerns one video, and the specific
-before the vague. The words were read in yt-dlp's source and in what the service says to people; apostrophes
-may be straight or curly. A message that no line knows is `unknown`: tried again soon, and given up after a few.
+The order matters: rules for the whole source precede rules for one video, and specific patterns precede vague ones.
+The patterns were collected from yt-dlp's source and from YouTube's messages; apostrophes may be straight or curly.
+A message that matches no rule is `unknown`: it is retried soon, and abandoned after a few runs.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from enum import StrEnum
 
 
 class Action(StrEnum):
-    """What is done about a failure."""
+    """What to do after a failure."""
 
     NEVER = "never"
-    """Not again for this recording; the film's next candidate is tried."""
+    """A permanent failure of this recording; the film's next candidate is tried."""
     LATER = "later"
-    """At a later scheduled run; given up after three."""
+    """Retry at a later run; abandoned after three runs."""
     SOON = "soon"
-    """In this run, with growing waits; then as for later."""
+    """Retry in this run with exponential backoff; then as `LATER`."""
     PAUSE = "pause"
-    """The source is left alone for a while; no recording is to blame and no attempt is counted."""
+    """Pause the source; no attempt of the recording is counted."""
     ABORT = "abort"
-    """This machine must be put in order first."""
+    """Abort the run: this machine has no space or memory left."""
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,14 @@ class Rule:
 
     action: Action
     words: str = ""
-    """A pattern for its messages, without case; empty when only a class or a status shows it."""
-    is_suspect: bool = False
-    """From five different videos in a row it means a block, or that the site has changed under this yt-dlp."""
+    """Pattern of its messages, case-insensitive; empty if only an exception class or a status identifies it."""
+    counts_for_breaker: bool = False
+    """Consecutive failures of five different videos mean a block, or a change of the site that yt-dlp cannot read."""
     is_vague: bool = False
-    """Says little: better evidence from the call goes before it."""
+    """Vague: the log lines and responses of the call take precedence."""
     first_pause: timedelta = timedelta()
     longest_pause: timedelta = timedelta()
-    """A pause doubles with every opening in a row up to this."""
+    """Consecutive pauses double up to this."""
 
 
 _A = r"['’‘]?"
@@ -54,7 +54,7 @@ def _pause(words: str, first: timedelta, longest: timedelta) -> Rule:
 
 
 RULES: dict[str, Rule] = {
-    # The whole source
+    # Whole source
     "bot": _pause(
         rf"not a (?:ro)?bot\b|you{_A}re (?:a )?human|\bcaptcha|unusual traffic"
         rf"|automated (?:queries|requests|traffic)"
@@ -92,7 +92,7 @@ RULES: dict[str, Rule] = {
         30 * _MINUTE,
     ),
     "outdated_extractor": _pause("", 24 * _HOUR, 24 * _HOUR),
-    # This machine
+    # Local machine
     "disk": Rule(
         Action.ABORT,
         r"no space left|disk quota|read-only file system|unable to open for writing"
@@ -100,7 +100,7 @@ RULES: dict[str, Rule] = {
         r"(?: data| file| directory)|permission denied: ['\"/]|too many open files|file name too long",
     ),
     "memory": Rule(Action.ABORT, r"cannot allocate memory|\bMemoryError\b"),
-    # One video, for good
+    # One video, permanent
     "private": Rule(
         Action.NEVER,
         r"private (?:video|playlist|content)|(?:video|playlist|content|this) is private|made (?:it|this video) private"
@@ -147,7 +147,7 @@ RULES: dict[str, Rule] = {
         r"|violations? of (?:our|the|you|this|its|terms|community|policy)"
         r"|(?:video|page|file) (?:was |could )?not (?:be )?found|has been (?:removed|deleted|taken down)",
     ),
-    # One video, for now
+    # One video, temporary
     "live": Rule(
         Action.LATER,
         r"premier(?:es?|ing) (?:in|will|at|on)|premiere (?:has not|hasn|will)"
@@ -172,13 +172,13 @@ RULES: dict[str, Rule] = {
         r"needs? to be reloaded|reload the page|(?:not |isn['’]t |un)available on this (?:app|device)"
         r"|no longer supported (?:in|on) this (?:app|device)"
         r"|update (?:the|your) app|playback (?:on other|id|error)",
-        is_suspect=True,
+        counts_for_breaker=True,
     ),
     "no_format": Rule(
         Action.SOON,
         r"requested format (?:is )?not available|only images are available"
         r"|no (?:playable|audio) (?:streams?|formats?)",
-        is_suspect=True,
+        counts_for_breaker=True,
     ),
     "timeout": Rule(Action.SOON, r"(?<!gateway )time[d]?[- ]?out"),
     "truncated": Rule(
@@ -191,7 +191,7 @@ RULES: dict[str, Rule] = {
     ),
     "http_gone": Rule(Action.NEVER, r"HTTP Error (?:404|410)|\b404\b[: ]+not found"),
     "http_auth": Rule(Action.NEVER, r"HTTP Error (?:401|402|451)|unauthori[sz]ed"),
-    "http_403": Rule(Action.SOON, r"HTTP Error 403|\b403\b[: ]+forbidden", is_suspect=True),
+    "http_403": Rule(Action.SOON, r"HTTP Error 403|\b403\b[: ]+forbidden", counts_for_breaker=True),
     "http_416": Rule(Action.SOON, r"HTTP Error 416|conflicting range|range not satisfiable"),
     "http_5xx": Rule(
         Action.SOON,
@@ -199,7 +199,7 @@ RULES: dict[str, Rule] = {
         r"|gateway time",
     ),
     "http_4xx": Rule(Action.NEVER, r"HTTP Error 4\d\d"),
-    "youtube_4xx": Rule(Action.SOON, is_suspect=True),
+    "youtube_4xx": Rule(Action.SOON, counts_for_breaker=True),
     "transport": Rule(
         Action.SOON,
         r"connection (?:was )?(?:refused|reset|aborted|closed|broken|lost)"
@@ -220,10 +220,10 @@ RULES: dict[str, Rule] = {
         r"|nsig|n challenge"
         r"|challenge solving|unexpected (?:response|data|error)|JSONDecodeError"
         r"|extractor error|KeyError|player response",
-        is_suspect=True,
+        counts_for_breaker=True,
         is_vague=True,
     ),
-    # What our own checks find
+    # Own checks
     "too_large": Rule(Action.NEVER, r"larger than max-filesize"),
     "deadline": Rule(Action.SOON),
     "bad_audio": Rule(Action.SOON),

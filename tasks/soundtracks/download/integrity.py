@@ -1,7 +1,7 @@
-"""A downloaded file is believed after it was decoded to its end.
+"""Verify a download by decoding it completely.
 
-Half files, splices of two renditions, web pages saved as audio and empty files all end as "success" in
-the downloader; decoding costs a fifth of a second and catches every one of them.
+yt-dlp reports success for truncated files, splices of two formats, web pages saved as audio and empty files; decoding
+takes a fifth of a second and detects all of them.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ _CHECK_RATE_HZ = 22_050
 
 
 def verify_audio(path: Path, stated_seconds: float | None) -> float:
-    """Decode a file to its end; returns its seconds.
+    """Decode a file completely and return its length in seconds.
 
-    Compares with what the source states or, if it states nothing, with the file's own header.
+    The length is compared with the one that the source states or, without one, with the file's header.
     Raises `CallFailed` with reason `bad_audio`.
     """
     audio = AudioFile(str(path), _CHECK_RATE_HZ)
     try:
         for _block in audio.blocks():
-            continue
+            pass
     except ItemError as error:
-        raise _bad(f"The download is no whole recording: {error}") from error
+        raise _bad_audio(f"The download is no complete recording: {error}") from error
     expected = stated_seconds or _header_seconds(path)
     if expected and abs(audio.decoded_seconds - expected) > length_tolerance_seconds(expected):
-        raise _bad(f"The download lasts {audio.decoded_seconds:.1f} s, its source says {expected:.1f} s")
+        raise _bad_audio(f"The download lasts {audio.decoded_seconds:.1f} s, but its source states {expected:.1f} s")
     if audio.broken_packets:
-        raise _bad(f"{audio.broken_packets} of {audio.packets} packets of the download are broken")
+        raise _bad_audio(f"{audio.broken_packets} of {audio.packets} packets of the download are broken")
     return audio.decoded_seconds
 
 
@@ -48,5 +48,5 @@ def _header_seconds(path: Path) -> float | None:
         return None
 
 
-def _bad(message: str) -> CallFailed:
+def _bad_audio(message: str) -> CallFailed:
     return CallFailed(Failure("bad_audio", RULES["bad_audio"].action, message))

@@ -52,7 +52,7 @@ METADATA_FIELDS = frozenset(
         "view_count",
     }
 )
-"""What is kept of a recording's metadata."""
+"""The fields of a recording's metadata that its note keeps."""
 
 
 def staging_folder(lake: Lake, film_id: str = "") -> Path:

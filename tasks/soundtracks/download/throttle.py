@@ -1,6 +1,6 @@
-"""The one door to a source on the network: whether it is paused, what may be spent, what the last call showed.
+"""Throttle the calls to a source: a circuit breaker, a daily budget, and one canary call after a pause.
 
-Breaker and budget live in the lake, so every worker on every machine goes through the same door.
+Breaker and budget are stored in the lake, so all workers on all machines share them.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from tasks.soundtracks.download.error_rules import RULES, Action
 from tasks.soundtracks.download.errors import Failure
 
 REQUESTS_RESERVED = 10
-"""Requests are reserved by the handful: one write to the lake for about three videos."""
+"""Requests are reserved in batches: one write to the lake for about three videos."""
 
 
 @dataclass
 class SourceThrottle:
-    """A source's door for one worker. `limits` are the daily requests and downloads of all workers together."""
+    """The throttle of one source in one worker. `limits` are the requests and downloads per day of all workers."""
 
     lake: Lake
     source: str
@@ -30,58 +30,58 @@ class SourceThrottle:
     tool_version: str
     limits: dict[str, int]
     requests: int = 0
-    """Requests made through this door, for the run's summary."""
-    _allowance: int = 0
+    """Requests made by this worker, for the run's summary."""
+    _reserved_requests: int = 0
     _canary: Lease | None = None
     _breaker: Breaker = field(default_factory=lambda: Breaker(""))
 
     @property
     def budget(self) -> Budget:
-        """The daily budget, as far as one worker sees it."""
+        """The daily budget of all workers."""
         return Budget(self.lake, self.source, self.limits)
 
     def enter(self) -> None:
-        """Before a call: raises `SourcePaused` if the source is to be left alone now."""
+        """Raise `SourcePaused` before a call if the source is paused. After a pause one worker makes a canary call."""
         self._breaker = read_breaker(self.lake, self.source)
         if self._breaker.is_open(self.tool_version):
             raise self._breaker.error
         if self._breaker.state == "open" and self._canary is None:
             self._canary = acquire_lease(self.lake, f"canary-{self.source}")
             if self._canary is None:
-                raise self._breaker.error  # another worker is trying the first call after the pause
+                raise self._breaker.error  # another worker makes the canary call
 
     def count_request(self) -> None:
-        """Before every single request; raises `SourcePaused` when the day's requests are spent."""
-        if not self._allowance:
-            handful = min(REQUESTS_RESERVED, self.limits["requests"])
-            self.budget.reserve(requests=max(1, handful))
-            self._allowance = max(1, handful)
-        self._allowance -= 1
+        """Count a request before it is made. Raises `SourcePaused` if the budget of the day is spent."""
+        if not self._reserved_requests:
+            batch = max(1, min(REQUESTS_RESERVED, self.limits["requests"]))
+            self.budget.reserve(requests=batch)
+            self._reserved_requests = batch
+        self._reserved_requests -= 1
         self.requests += 1
 
     def succeeded(self) -> None:
-        """A call brought what it should: an open breaker closes, suspects are forgotten."""
+        """Report a successful call: close an open breaker and reset the consecutive failures."""
         if self._breaker.state == "open" or self._breaker.consecutive_failures:
             note_success(self.lake, self.source, self.run_id)
             self._breaker = Breaker(self.source)
         self._end_canary()
 
     def failed(self, media_id: str, failure: Failure) -> None:
-        """Learn from a failure; raises `SourcePaused` or, for a machine out of order, `LakeError`."""
+        """Report a failure. Raises `SourcePaused` if it opens the breaker, `LakeError` on a lack of space or memory."""
         if failure.action is Action.ABORT:
-            raise LakeError(f"This machine cannot go on ({failure.message}); make room and run again")
+            raise LakeError(f"This machine is out of resources ({failure.message}); free some and run again")
         if failure.action is Action.PAUSE:
             raise self._open(failure.reason, failure)
-        if failure.is_suspect and (
+        if failure.counts_for_breaker and (
             note_failure(self.lake, self.source, media_id, self.run_id) or self._breaker.state == "open"
         ):
             raise self._open("outdated_extractor", failure)
-        if not failure.is_suspect:
-            self._end_canary()  # an answer about one video is an answer: the source itself works
+        if not failure.counts_for_breaker:
+            self._end_canary()  # an error about one video shows that the source itself works
 
     def _open(self, reason: str, failure: Failure) -> SourcePaused:
-        rule, asked = RULES[reason], failure.retry_after_seconds
-        wait = timedelta(seconds=asked) if asked else None
+        rule, seconds = RULES[reason], failure.retry_after_seconds
+        wait = timedelta(seconds=seconds) if seconds else None
         pause = Pause(reason, failure.message, rule.first_pause, rule.longest_pause, wait)
         opened = open_breaker(self.lake, self.source, pause, self.tool_version, self.run_id)
         self._end_canary()
@@ -93,8 +93,8 @@ class SourceThrottle:
             self._canary = None
 
     def close(self) -> None:
-        """Give back what was reserved and not used."""
-        if self._allowance:
-            self.budget.give_back(requests=self._allowance)
-            self._allowance = 0
+        """Return the reserved requests that were not made, and end the canary call."""
+        if self._reserved_requests:
+            self.budget.give_back(requests=self._reserved_requests)
+            self._reserved_requests = 0
         self._end_canary()

@@ -1,9 +1,9 @@
-"""yt-dlp as a library, with every default that loses errors or bytes turned round.
+"""Use yt-dlp as a library, without the defaults that lose errors or bytes.
 
-One object a worker, reused, so that the player's JavaScript and its solved challenges stay cached. Each
-option below answers a trap that was run into: retries default to 0, missing HLS segments are skipped in
-silence, a `.part` of another rendition is spliced, `max_filesize` and filters return without an error and
-without a file, a trickle is never noticed. A finished file is believed only after `verify_audio`.
+One client per worker is reused, so that the player's JavaScript and its solved challenges stay cached. yt-dlp's
+defaults would not retry, skip missing HLS segments silently, append to a `.part` file of another format, return from
+`max_filesize` and from filters without an error and without a file, and never end a very slow download. A finished
+file is accepted only after `verify_audio`.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from yt_dlp.networking.exceptions import HTTPError
 
 from storage.errors import SourcePaused
 from tasks.backoff import backoff_seconds, retry_after_seconds
-from tasks.soundtracks.download.errors import Answered, Cancelled, Failure, classify
+from tasks.soundtracks.download.errors import Cancelled, ErrorResponse, Failure, classify
 
-LARGEST_BYTES = 64 << 20
-"""Fifteen minutes at ten times the bit rate of a music stream: anything larger is something else."""
-LONGEST_DOWNLOAD_SECONDS = 600.0
-LISTED_ENTRIES = 40
-"""A search's or an album's first entries; later hits are never better."""
-RATE_BYTES_A_SECOND = 2_000_000
+MAX_BYTES = 64 << 20
+"""Fifteen minutes at ten times the bit rate of a music stream: no larger file is a recording of a soundtrack."""
+MAX_DOWNLOAD_SECONDS = 600.0
+MAX_ENTRIES = 40
+"""Entries that are read of a search or an album; later ones are never better."""
+MAX_BYTES_PER_SECOND = 2_000_000
 READ_BYTES = 16_384
-"""Read in small fixed blocks: with growing ones a trickle reaches the hook only after minutes."""
+"""A fixed small block: with growing blocks the progress hook sees a slow download only after minutes."""
 FORMAT = "bestaudio[protocol^=http]/bestaudio/best[height<=?480]"
 EXTRACTORS = ["^youtube$", "^youtube:search$", "^youtube:search_url$", "^youtube:tab$", "^generic$"]
-"""The only ones that may act; loading all 1,747 costs fifty times as long."""
+"""The only extractors that are loaded; loading all 1,747 takes fifty times as long."""
 PLUGINS_SETTING = "NEEDLEDROP_YTDLP_PLUGINS"
-"""Plugins of yt-dlp are code from anywhere on the path: they run only if this variable is 1."""
+"""Plugins of yt-dlp are code from anywhere on the Python path: they are loaded only if this variable is 1."""
 
-Wanted = Callable[[dict[str, Any]], str | None]
-"""Told what the source says of a recording, before its media is asked for; a string is why it is not wanted."""
+MatchFilter = Callable[[dict[str, Any]], str | None]
+"""Receives a recording's metadata before its media is requested; returns why it is rejected, or None."""
 
 
 class CallFailed(Exception):
-    """A call ended in a failure that has been classified."""
+    """A call failed; `failure` is the classified error."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.message)
@@ -50,7 +50,7 @@ class CallFailed(Exception):
 
 
 class FilteredOut(Exception):
-    """`wanted` refused the recording after its page was read; `info` is what the page said."""
+    """The match filter rejected the recording after its page was read; `info` is the page's metadata."""
 
     def __init__(self, reason: str, info: dict[str, Any]) -> None:
         super().__init__(reason)
@@ -58,39 +58,39 @@ class FilteredOut(Exception):
         self.info = info
 
 
-def keep_plugins_out() -> None:
-    """Before the first client of this process: no plugin is loaded unless the person's setting says so."""
+def disable_plugins() -> None:
+    """Disable yt-dlp's plugins unless `PLUGINS_SETTING` is 1; call before the first client of the process."""
     if os.environ.get(PLUGINS_SETTING) != "1":
         os.environ["YTDLP_NO_PLUGINS"] = "1"
 
 
 @dataclass(frozen=True)
 class Pace:
-    """How long to wait, multiplied by `factor`; below 1 only for servers of one's own."""
+    """Waits between requests, multiplied by `factor`; use a factor below 1 only for your own servers."""
 
     factor: float = 1.0
     between_requests_seconds: float = 0.75
     before_download_seconds: tuple[float, float] = (10.0, 20.0)
 
     def retry_wait(self, attempt: int) -> float:
-        """Return the seconds before retry number `attempt` (from 0)."""
+        """Return the seconds to wait before retry `attempt` (from 0)."""
         return self.factor * backoff_seconds(attempt)
 
 
 @dataclass
 class _Call:
-    """What one call showed beside its result."""
+    """The state of one call: its warnings, error responses and match filter."""
 
     log_lines: list[str] = field(default_factory=list)
-    answers: list[Answered] = field(default_factory=list)
-    refusal: str | None = None
-    refused: dict[str, Any] = field(default_factory=dict)
-    wanted: Wanted | None = None
+    responses: list[ErrorResponse] = field(default_factory=list)
+    rejection: str | None = None
+    rejected_info: dict[str, Any] = field(default_factory=dict)
+    match_filter: MatchFilter | None = None
     download_started: float | None = None
 
 
 class _Client(YoutubeDL):  # type: ignore[misc]  # yt_dlp is untyped
-    """yt-dlp, telling of every request and every refusal."""
+    """yt-dlp with a hook before every request and a record of every error response."""
 
     client: YtDlpClient
 
@@ -101,35 +101,37 @@ class _Client(YoutubeDL):  # type: ignore[misc]  # yt_dlp is untyped
         except HTTPError as error:
             host = urlparse(error.response.url).hostname or ""
             wait = retry_after_seconds(error.response.headers)
-            self.client.call.answers.append(Answered(error.status, host, wait))
+            self.client.call.responses.append(ErrorResponse(error.status, host, wait))
             raise
 
 
 class YtDlpClient:
-    """Lists and downloads, one call after the other. Not to be shared between threads."""
+    """List and download with yt-dlp, one call at a time. Not thread-safe."""
 
     def __init__(
         self,
         cache_folder: Path,
         pace: Pace | None = None,
         on_request: Callable[[], None] = lambda: None,
-        longest_download_seconds: float = LONGEST_DOWNLOAD_SECONDS,
+        max_download_seconds: float = MAX_DOWNLOAD_SECONDS,
+        max_bytes: int = MAX_BYTES,
         socket_timeout_seconds: float = 20.0,
     ) -> None:
         self.pace = pace or Pace()
         self.on_request = on_request
         self.call = _Call()
-        self._longest_download_seconds = longest_download_seconds
-        keep_plugins_out()
+        self._max_download_seconds = max_download_seconds
+        self._max_bytes = max_bytes
+        disable_plugins()
         self._client = _Client(self._options(cache_folder, socket_timeout_seconds))
         self._client.client = self
 
     def _options(self, cache_folder: Path, socket_timeout_seconds: float) -> dict[str, Any]:
-        least, most = self.pace.before_download_seconds
+        min_wait, max_wait = self.pace.before_download_seconds
         return {
             "format": FORMAT,
-            "fixup": "never",  # a remux by an ffmpeg that happens to be there gives other bytes
-            "outtmpl": "%(id)s.%(format_id)s.%(ext)s",  # the rendition in the name, or parts are spliced
+            "fixup": "never",  # a remux would depend on the ffmpeg of this machine
+            "outtmpl": "%(id)s.%(format_id)s.%(ext)s",  # with the format, or parts of two formats are joined
             "restrictfilenames": True,
             "overwrites": False,
             "continuedl": True,
@@ -144,12 +146,12 @@ class YtDlpClient:
             "retry_sleep_functions": dict.fromkeys(("http", "fragment", "extractor"), self._retry_wait),
             "socket_timeout": socket_timeout_seconds,
             "sleep_interval_requests": self.pace.between_requests_seconds * self.pace.factor,
-            "sleep_interval": least * self.pace.factor,
-            "max_sleep_interval": most * self.pace.factor,
-            "ratelimit": RATE_BYTES_A_SECOND,
+            "sleep_interval": min_wait * self.pace.factor,
+            "max_sleep_interval": max_wait * self.pace.factor,
+            "ratelimit": MAX_BYTES_PER_SECOND,
             "noresizebuffer": True,
             "buffersize": READ_BYTES,
-            "max_filesize": LARGEST_BYTES,
+            "max_filesize": self._max_bytes,
             "match_filter": self._match,
             "progress_hooks": [self._on_progress],
             "allowed_extractors": EXTRACTORS,
@@ -161,34 +163,34 @@ class YtDlpClient:
             "js_runtimes": {"deno": {}},
             "remote_components": [],
             "extract_flat": "in_playlist",
-            "playlistend": LISTED_ENTRIES,
+            "playlistend": MAX_ENTRIES,
         }
 
-    def _retry_wait(self, n: int) -> float:
+    def _retry_wait(self, n: int) -> float:  # yt-dlp passes the attempt as `n`
         return self.pace.retry_wait(n)
 
     def entries(self, url: str) -> dict[str, Any]:
-        """A search, an album or a feed with its `entries` as the list shows them. Raises `CallFailed`."""
+        """Return a search, an album or a feed, with its `entries` as listed. Raises `CallFailed`."""
         self.call = _Call()
         info = self._extract(url, download=False)
         info["entries"] = [entry for entry in info.get("entries") or () if entry]
         return info
 
-    def download(self, url: str, folder: Path, wanted: Wanted) -> tuple[dict[str, Any], Path]:
-        """Fetch one recording into its own folder; what lies there half is gone on with.
+    def download(self, url: str, folder: Path, match_filter: MatchFilter) -> tuple[dict[str, Any], Path]:
+        """Download one recording into its own folder, or resume its partial download there.
 
-        Returns what the source says of it and the file. Raises `NotWanted`, `CallFailed`.
+        Returns the source's metadata and the file. Raises `FilteredOut`, `CallFailed`.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        self.call = _Call(wanted=wanted)
+        self.call = _Call(match_filter=match_filter)
         self._client.params["paths"] = {"home": str(folder)}
         info = self._extract(url, download=True)
-        if self.call.refusal is not None:
-            raise FilteredOut(self.call.refusal, self.call.refused)
-        fetched = info.get("requested_downloads") or [{}]
-        path = Path(fetched[0].get("filepath") or folder / "nothing")
-        if not path.is_file():
-            raise CallFailed(classify(Cancelled("too_large", f"{url} is larger than {LARGEST_BYTES >> 20} MB")))
+        if self.call.rejection is not None:
+            raise FilteredOut(self.call.rejection, self.call.rejected_info)
+        [download, *_] = info.get("requested_downloads") or [{}]
+        path = Path(download["filepath"]) if download.get("filepath") else None
+        if path is None or not path.is_file():  # beyond `max_filesize` yt-dlp returns without an error
+            raise CallFailed(classify(Cancelled("too_large", f"{url} is larger than {self._max_bytes >> 20} MB")))
         return info, path
 
     def _extract(self, url: str, *, download: bool) -> dict[str, Any]:
@@ -197,50 +199,50 @@ class YtDlpClient:
         except SourcePaused:
             raise
         except Exception as error:  # extractors raise whatever a changed page makes them raise
-            raise CallFailed(classify(error, self.call.log_lines, self.call.answers)) from error
+            raise CallFailed(classify(error, self.call.log_lines, self.call.responses)) from error
         if info is None:
-            raise CallFailed(classify(f"yt-dlp gave nothing for {url}", self.call.log_lines, self.call.answers))
+            raise CallFailed(classify(f"yt-dlp returned nothing for {url}", self.call.log_lines, self.call.responses))
         return dict(self._client.sanitize_info(info))
 
     def _match(self, info: dict[str, Any], *, incomplete: bool | set[str] = False) -> str | None:
-        """yt-dlp asks for entries of lists (incomplete) and for whole pages; lists themselves always pass."""
-        if incomplete or self.call.wanted is None or not info.get("id"):
+        """Apply the match filter to complete pages of recordings; lists and their entries always pass."""
+        if incomplete or self.call.match_filter is None or not info.get("id"):
             return None
         if info.get("_type", "video") != "video":
             return None
-        self.call.refusal = self.call.wanted(info)
-        if self.call.refusal is not None:
-            self.call.refused = dict(info)
-        return self.call.refusal
+        self.call.rejection = self.call.match_filter(info)
+        if self.call.rejection is not None:
+            self.call.rejected_info = dict(info)
+        return self.call.rejection
 
     def _on_progress(self, progress: dict[str, Any]) -> None:
         if progress["status"] != "downloading":
             return
         now = time.monotonic()
-        self.call.download_started = self.call.download_started or now  # a demanded wait before it does not count
-        if now - self.call.download_started > self._longest_download_seconds:
-            raise Cancelled("deadline", f"Not downloaded in {self._longest_download_seconds:.0f} s")
-        if (progress.get("downloaded_bytes") or 0) > LARGEST_BYTES:
-            raise Cancelled("too_large", f"Larger than {LARGEST_BYTES >> 20} MB")
+        self.call.download_started = self.call.download_started or now  # without the wait before the download
+        if now - self.call.download_started > self._max_download_seconds:
+            raise Cancelled("deadline", f"Not downloaded in {self._max_download_seconds:.0f} s")
+        if (progress.get("downloaded_bytes") or 0) > self._max_bytes:
+            raise Cancelled("too_large", f"Larger than {self._max_bytes >> 20} MB")
 
     def close(self) -> None:
-        """Let connections go."""
+        """Close the connections."""
         self._client.close()
 
 
 class _Logger:
-    """Hands each line to the call that is being made."""
+    """Collects the warnings of the current call."""
 
     def __init__(self, client: YtDlpClient) -> None:
-        self._fetcher = client
+        self._client = client
 
     def debug(self, message: str) -> None:
-        """Not kept."""
+        """Ignore the message."""
 
     info = debug
 
     def warning(self, message: str) -> None:
-        """Kept: it may carry the status that the exception lost."""
-        self._fetcher.call.log_lines.append(message)
+        """Keep the message: it may hold the status that the exception lost."""
+        self._client.call.log_lines.append(message)
 
     error = warning

@@ -1,4 +1,4 @@
-"""What yt-dlp says of a recording, as a candidate: entries of lists, whole pages, and feeds."""
+"""Make candidates from yt-dlp's metadata: entries of lists and feeds, and complete pages."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _RELEASED = re.compile(r"^(?:Released on:|℗)\s*(\d{4})", re.MULTILINE)
 
 
 def candidate_from_entry(entry: Mapping[str, Any], source: str, query: str, position: int) -> Candidate:
-    """A hit of a search or a track of an album, before its own page was read."""
+    """Return the candidate of a search result or of an album's track, whose own page was not read yet."""
     return from_info(
         Candidate(source, str(entry["id"]), canonical_url(entry), "", query=query, position=position), entry
     )
 
 
 def from_info(candidate: Candidate, info: Mapping[str, Any]) -> Candidate:
-    """The candidate with everything that `info` says more; what it does not say stays."""
+    """Return the candidate updated with yt-dlp's metadata; fields that `info` lacks are kept."""
     uploader = info.get("uploader") or info.get("channel") or candidate.uploader
     artists = info.get("artists") or ([info["artist"]] if info.get("artist") else [])
     topic_artist = _TOPIC.sub("", uploader) if uploader and _TOPIC.search(uploader) else None
@@ -49,17 +49,17 @@ def from_info(candidate: Candidate, info: Mapping[str, Any]) -> Candidate:
 
 
 def is_creative_commons(licence: str | None) -> bool:
-    """Whether a stated licence allows reuse; a licence that is not stated does not."""
+    """Return whether a licence is stated and allows reuse: Creative Commons or public domain."""
     return bool(re.search(r"creative commons|\bcc[ -]?(?:by|0|zero)\b|public domain", plain(licence)))
 
 
 def album_title(title: str | None) -> str:
-    """A playlist's title without what the site puts before it."""
+    """Return a playlist's title without the prefix "Album - " of the site."""
     return _ALBUM_PREFIX.sub("", title or "").strip()
 
 
 def canonical_url(entry: Mapping[str, Any]) -> str:
-    """The address that people share, never a signed one."""
+    """Return the public URL of a recording, never a signed one."""
     if str(entry.get("ie_key") or entry.get("extractor_key") or "").lower() in ("youtube", ""):
         return f"https://www.youtube.com/watch?v={entry['id']}"
     return str(entry.get("webpage_url") or entry.get("original_url") or entry.get("url") or "")
@@ -69,10 +69,10 @@ def _release_year(info: Mapping[str, Any]) -> int | None:
     if info.get("release_year"):
         return int(info["release_year"])
     date = str(info.get("release_date") or "")
-    found = _RELEASED.search(str(info.get("description") or ""))
     if date[:4].isdigit():
         return int(date[:4])
-    return int(found.group(1)) if found else None
+    release_line = _RELEASED.search(str(info.get("description") or ""))
+    return int(release_line.group(1)) if release_line else None
 
 
 def _tool_versions(info: Mapping[str, Any]) -> dict[str, str]:

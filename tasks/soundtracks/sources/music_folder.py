@@ -1,7 +1,7 @@
-"""A person's own music: a folder whose files carry tags, or a CSV list that pairs files with films.
+"""Read the user's own music: folders of tagged files, and CSV lists that pair files with films.
 
-A folder's files are matched by the same rule as everything else; a list is the person's decision and is
-taken as it stands. A file is known by its content (size, first and last bytes), so moving it changes nothing.
+Files of a folder are matched by the same rule as other candidates; the pairs of a list are the user's decision and
+are not judged. A file is identified by its content (size, first and last bytes), so moving it changes nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -24,22 +24,26 @@ from tasks.soundtracks.models import Candidate, Film, Judged
 from tasks.soundtracks.sources.base import Fetched, PreassignedSource
 
 SOURCE = "music_folder"
-_SUFFIXES = """
-.aac .ac3 .aif .aiff .alac .ape .au .caf .flac .m4a .m4b .mka .mp1 .mp2 .mp3 .mp4 .mpc .oga .ogg .opus .ra .tta .wav
-.weba .webm .wma .wv
-"""
-AUDIO_SUFFIXES = frozenset(_SUFFIXES.split())
-"""What counts as a recording in a folder; booklets, covers and cue sheets lie beside the music."""
+# fmt: off
+AUDIO_SUFFIXES = frozenset(
+    {
+        ".aac", ".ac3", ".aif", ".aiff", ".alac", ".ape", ".au", ".caf", ".flac", ".m4a", ".m4b", ".mka", ".mp1",
+        ".mp2", ".mp3", ".mp4", ".mpc", ".oga", ".ogg", ".opus", ".ra", ".tta", ".wav", ".weba", ".webm", ".wma",
+        ".wv",
+    }
+)
+# fmt: on
+"""Files with other suffixes in a folder (booklets, covers, cue sheets) are ignored."""
 SAMPLED_BYTES = 1 << 16
 REQUIRED_COLUMNS = ("film", "path")
-ROWS_NAMED = 5
-"""A list with ten thousand missing files is one mistake, not ten thousand lines."""
+MAX_ROWS_IN_MESSAGE = 5
+"""Ten thousand missing files have one cause and need one line."""
 _TAG_ERRORS = (FFmpegError, OSError, ValueError, LookupError, ArithmeticError)
 
 
 @dataclass(frozen=True)
 class Tags:
-    """What a file says of itself; anything may be missing."""
+    """The tags of a file; any may be missing."""
 
     title: str | None = None
     artist: str | None = None
@@ -50,31 +54,31 @@ class Tags:
     duration_seconds: float | None = None
 
 
-def read_music(places: list[str], on_file: Callable[[int], None] = lambda _count: None) -> list[Candidate]:
-    """Every recording of these folders and lists, each once; a list's word goes before a folder's.
+def read_music(paths: list[str], on_file: Callable[[int], None] = lambda _count: None) -> list[Candidate]:
+    """Return every recording of these folders and lists once; lists take precedence over folders.
 
-    Raises `InputError` for a place that does not exist or a list that cannot be used.
+    `on_file` receives the number of recordings so far. Raises `InputError` for a path that does not exist or a list
+    that cannot be read.
     """
     candidates: dict[str, Candidate] = {}
-    for place in sorted((Path(p).expanduser() for p in places), key=lambda p: p.is_dir()):
-        found = _read_folder(place) if place.is_dir() else _read_list(place)
-        for candidate in found:
+    for path in sorted((Path(p).expanduser() for p in paths), key=lambda p: p.is_dir()):
+        for candidate in _read_folder(path) if path.is_dir() else _read_list(path):
             candidates.setdefault(candidate.media_id, candidate)
             on_file(len(candidates))
     return list(candidates.values())
 
 
-def check_music(places: list[str]) -> None:
-    """Raise `InputError` now for what would stop `read_music` later."""
-    for place in (Path(p).expanduser() for p in places):
-        if not place.is_dir():
-            _list_rows(place)
+def check_music(paths: list[str]) -> None:
+    """Raise `InputError` for paths and lists that `read_music` could not read."""
+    for path in (Path(p).expanduser() for p in paths):
+        if not path.is_dir():
+            _list_rows(path)
 
 
 def _read_folder(folder: Path) -> Iterator[Candidate]:
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file())
     if not files:
-        raise InputError(f"The music folder {folder} holds no recording; give one with .opus, .m4a, .mp3 or .ogg files")
+        raise InputError(f"There are no audio files in {folder}; give a folder with .opus, .m4a, .mp3 or .ogg files")
     for position, path in enumerate(files):
         candidate = _read_file(path, str(path.relative_to(folder)))
         yield replace(candidate, position=candidate.position if candidate.position is not None else position)
@@ -94,7 +98,7 @@ def _read_list(path: Path) -> Iterator[Candidate]:
 
 
 def _list_rows(path: Path) -> list[dict[str, str]]:
-    """The rows of a list, all of whose files exist; raises `InputError` otherwise."""
+    """Return the rows of a list. Raises `InputError` if it cannot be read or one of its files does not exist."""
     if not path.is_file():
         raise InputError(f"There is no music folder or list {path}; correct the path given with --music")
     try:
@@ -106,19 +110,19 @@ def _list_rows(path: Path) -> list[dict[str, str]]:
         raise InputError(f"{path} is not a CSV file in UTF-8 ({error}); save it as one") from error
     missing_columns = [name for name in REQUIRED_COLUMNS if name not in names]
     if missing_columns:
-        raise InputError(f"{path} has no column {' and no column '.join(missing_columns)}; its first line names them")
+        raise InputError(f"{path} has no column {' and no column '.join(missing_columns)}; add a header line")
     missing = [f"row {n} ({row['path']})" for n, row in enumerate(rows, 2) if not (path.parent / row["path"]).is_file()]
     if missing:
-        more = f" and {len(missing) - ROWS_NAMED} more" if len(missing) > ROWS_NAMED else ""
+        more = f" and {len(missing) - MAX_ROWS_IN_MESSAGE} more" if len(missing) > MAX_ROWS_IN_MESSAGE else ""
         raise InputError(
-            f"{path} names files that do not exist: {', '.join(missing[:ROWS_NAMED])}{more}; "
-            "correct the paths, which are relative to the list's own folder"
+            f"{path} names files that do not exist: {', '.join(missing[:MAX_ROWS_IN_MESSAGE])}{more}; "
+            "correct the paths, which are relative to the folder of the list"
         )
     return rows
 
 
 def _read_file(path: Path, shown_path: str) -> Candidate:
-    """A file as a candidate; one whose tags cannot be read is left to the decoder to explain."""
+    """Return a file as a candidate; if its tags cannot be read, the decoder will report the reason."""
     try:
         tags = read_tags(path)
     except _TAG_ERRORS:
@@ -140,7 +144,7 @@ def _read_file(path: Path, shown_path: str) -> Candidate:
 
 
 def content_id(path: Path) -> str:
-    """A name for a file's content from its size and its first and last 64 KiB, read in microseconds."""
+    """Return an id of a file's content: a hash of its size and its first and last 64 KiB, read in microseconds."""
     size_bytes = path.stat().st_size
     with path.open("rb") as file:
         digest = hashlib.blake2b(f"{size_bytes}:".encode() + file.read(SAMPLED_BYTES), digest_size=12)
@@ -150,7 +154,7 @@ def content_id(path: Path) -> str:
 
 
 def read_tags(path: Path) -> Tags:
-    """Title, artist, album, year, licence and length as the container states them (Ogg keeps tags in its stream)."""
+    """Return title, artist, album, year, licence and length as the container states them (Ogg: as the stream does)."""
     with av.open(str(path.absolute()), metadata_errors="replace", options={"protocol_whitelist": "file"}) as container:
         tags: dict[str, Any] = {}
         for holder in (*container.streams, container):
@@ -170,15 +174,11 @@ def read_tags(path: Path) -> Tags:
 
 
 class MusicSource(PreassignedSource):
-    """A person's own recordings; they stay where they are."""
+    """The user's own recordings, which are read in place."""
 
-    name = "music_folder"
-
-    def find(self, film: Film) -> Sequence[Judged]:
-        """The recordings that were judged for this film."""
-        return self.by_film.get(film.film_id, ())
+    name = SOURCE
 
     def fetch(self, judged: Judged, film: Film) -> Fetched:
-        """The file itself; its length is counted, not believed."""
+        """Return the file itself. Its header's length is not trusted: extraction counts the samples."""
         assert judged.candidate.path is not None
         return Fetched(Recording(judged.candidate.track_id, judged.candidate.path), judged)

@@ -1,7 +1,7 @@
-"""Addresses that a person lists: recordings, pages with a player, RSS feeds of recordings.
+"""Read lists of URLs: recordings, pages with a player, RSS feeds of recordings.
 
-A list is a text file with one address a line, or a CSV with the columns film and url (and title, artist,
-licence, if they are known) that pairs each address with its film. yt-dlp's generic extractor reads what is there.
+A list is a text file with one URL per line, or a CSV with the columns film and url (and title, artist, licence, if
+known) that pairs each URL with its film. yt-dlp's generic extractor opens the URLs.
 """
 
 from __future__ import annotations
@@ -29,19 +29,18 @@ from tasks.soundtracks.sources.metadata import from_info, is_creative_commons
 NAME = "url_list"
 
 
-def read_url_lists(places: Sequence[str]) -> list[Candidate]:
-    """The addresses of these lists, each once, as candidates of which only the address is known.
+def read_url_lists(paths: Sequence[str]) -> list[Candidate]:
+    """Return the URLs of these lists, each once, as candidates without metadata.
 
-    Raises `InputError` for a list that is missing or names something that is no address.
+    Raises `InputError` for a list that does not exist or contains something else than http URLs.
     """
     candidates: dict[str, Candidate] = {}
-    for place in places:
-        path = Path(place).expanduser()
+    for path in (Path(p).expanduser() for p in paths):
         if not path.is_file():
-            raise InputError(f"There is no list of addresses {path}; correct the path given with --urls")
+            raise InputError(f"There is no list of URLs {path}; correct the path given with --urls")
         for position, row in enumerate(_rows(path)):
             if urlparse(row["url"]).scheme not in ("http", "https"):
-                raise InputError(f"{path} names {row['url']!r}, which is no http address; correct that line")
+                raise InputError(f"{path} names {row['url']!r}, which is no http URL; correct that line")
             candidate = Candidate(
                 NAME,
                 media_id(row["url"]),
@@ -70,16 +69,16 @@ def _rows(path: Path) -> Iterator[dict[str, str]]:
 
 
 def media_id(url: str) -> str:
-    """A recording's name from its address."""
+    """Return the id of the recording at a URL."""
     return hashlib.blake2b(url.encode(), digest_size=12).hexdigest()
 
 
 def open_listed(
     candidates: Sequence[Candidate], downloader: Downloader
 ) -> tuple[list[Candidate], list[tuple[str, ItemError]]]:
-    """Addresses that are not paired with a film are opened once, to learn what they hold: a feed becomes its items.
+    """Open the URLs that are not paired with a film, to read their metadata; a feed is replaced by its items.
 
-    Returns candidates, and the track items that could not be opened with their errors.
+    Returns the candidates, and the items of stage track that could not be opened with their errors.
     """
     opened: list[Candidate] = []
     failed: list[tuple[str, ItemError]] = []
@@ -101,14 +100,15 @@ def _items(candidate: Candidate, info: dict[str, Any]) -> list[Candidate]:
         return [from_info(candidate, info)]
     items = []
     for position, entry in enumerate(info["entries"]):
-        url = str(unsmuggle_url(str(entry.get("url") or entry.get("webpage_url") or ""))[0])  # yt-dlp adds notes to it
+        listed_url = str(entry.get("url") or entry.get("webpage_url") or "")
+        url = str(unsmuggle_url(listed_url)[0])  # without the data that yt-dlp appends
         item = replace(candidate, media_id=media_id(url), url=url, album=info.get("title"), position=position)
         items.append(from_info(item, entry))
     return items
 
 
 class UrlSource(PreassignedSource):
-    """Listed recordings, fetched by yt-dlp's generic extractor."""
+    """Listed recordings, downloaded by yt-dlp's generic extractor."""
 
     name = NAME
 
@@ -124,24 +124,20 @@ class UrlSource(PreassignedSource):
         self.downloader = downloader
         self._creative_commons_only = creative_commons_only
 
-    def find(self, film: Film) -> Sequence[Judged]:
-        """The recordings that were judged for this film."""
-        return self.by_film.get(film.film_id, ())
-
     def fetch(self, judged: Judged, film: Film) -> Fetched:
-        """Download what is listed; what its page says is added to the row."""
+        """Download a listed recording, and add its page's metadata to the candidate."""
         candidate = judged.candidate
 
-        def wanted(info: dict[str, Any]) -> str | None:
+        def rejection(info: dict[str, Any]) -> str | None:
             licence = candidate.licence or info.get("license")
             return "not_creative_commons" if self._creative_commons_only and not is_creative_commons(licence) else None
 
         try:
-            info, path = self.downloader.download(film.film_id, candidate.media_id, candidate.url, wanted)
-        except FilteredOut as unwanted:
-            return Fetched(None, with_decision(judged, Decision.REJECTED, unwanted.reason))
-        if refusal := wanted(info):  # it lay finished from a run that was allowed more
-            return Fetched(None, with_decision(judged, Decision.REJECTED, refusal))
+            info, path = self.downloader.download(film.film_id, candidate.media_id, candidate.url, rejection)
+        except FilteredOut as filtered:
+            return Fetched(None, with_decision(judged, Decision.REJECTED, filtered.reason))
+        if reason := rejection(info):  # staged by an earlier run that accepted other licences
+            return Fetched(None, with_decision(judged, Decision.REJECTED, reason))
         named = replace(from_info(candidate, info), title=candidate.title or str(info.get("title") or ""))
         recording = Recording(candidate.track_id, str(path), info.get("duration"))
         return Fetched(recording, replace(judged, candidate=named))

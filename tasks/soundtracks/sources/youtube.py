@@ -1,8 +1,8 @@
-"""YouTube as a source: the film's official album first, a plain search after it.
+"""Find and fetch recordings on YouTube: the film's official album first, then a search.
 
-An album costs two lists (four requests) and brings ordered tracks that the label itself delivered, so
-most films need no search. Only what passes the rule on the list's own words is opened; the page's words
-are judged again before the media is asked for.
+An album takes two lists (four requests) and gives ordered tracks that the label delivered, so most films need no
+search. Only candidates that the rule takes by the metadata of the list are opened; they are judged again by the
+metadata of their page before the media is requested.
 """
 
 from __future__ import annotations
@@ -24,38 +24,38 @@ from tasks.soundtracks.sources.base import Fetched
 from tasks.soundtracks.sources.metadata import album_title, candidate_from_entry, from_info, is_creative_commons
 
 NAME = "youtube"
-SEARCH_HITS = 20
-ENOUGH_ALBUM_TRACKS = 3
-"""An album with fewer usable tracks is a single or a leftover: the search is asked too."""
-ALBUMS_OPENED = 2
-DELIVERED_SHARE = 0.8
-"""Of a person's playlist, from which its name is believed: so many of its tracks come from labels."""
+MAX_SEARCH_RESULTS = 20
+MIN_ALBUM_TRACKS = 3
+"""An album with fewer usable tracks is a single or incomplete, so a search follows."""
+MAX_ALBUMS = 2
+MIN_DELIVERED = 0.8
+"""Share of an unofficial playlist's tracks that labels must have delivered, or its name is not used as an album's."""
 _PLAYLISTS_ONLY = "EgIQAw%3D%3D"
 _CREATIVE_COMMONS_ONLY = "EgIwAQ%3D%3D"
 OFFICIAL_ALBUM_PREFIX = "OLAK5uy_"
-"""Playlists that the service itself makes from a label's delivery."""
+"""Prefix of the playlists that YouTube makes from a label's delivery."""
 
 
 class YouTubeSource:
-    """Finds and fetches a film's recordings on YouTube."""
+    """The videos of YouTube as a source."""
 
     name = NAME
 
     def __init__(self, downloader: Downloader, matcher: Matcher, *, creative_commons_only: bool = False) -> None:
         self.downloader = downloader
-        self._judging = matcher
+        self._matcher = matcher
         self._creative_commons_only = creative_commons_only
 
     def find(self, film: Film) -> Sequence[Judged]:
-        """Judged candidates of the film's album, and of a search if the album has too few."""
-        found: dict[str, Judged] = {}
+        """Return judged candidates of the film's album, and of a search if the album has too few."""
+        judged: dict[str, Judged] = {}
         if not self._creative_commons_only:  # labels do not publish albums under such a licence
             for candidate in self._from_albums(film):
-                found.setdefault(candidate.media_id, self._judging.judge(candidate, film))
-        if sum(one.verdict.decision is Decision.TAKEN for one in found.values()) < ENOUGH_ALBUM_TRACKS:
+                judged.setdefault(candidate.media_id, self._matcher.judge(candidate, film))
+        if sum(one.verdict.decision is Decision.TAKEN for one in judged.values()) < MIN_ALBUM_TRACKS:
             for candidate in self._from_search(film):
-                found.setdefault(candidate.media_id, self._judging.judge(candidate, film))
-        return list(found.values())
+                judged.setdefault(candidate.media_id, self._matcher.judge(candidate, film))
+        return list(judged.values())
 
     def _from_albums(self, film: Film) -> list[Candidate]:
         query = _words(film, "soundtrack")
@@ -67,17 +67,17 @@ class YouTubeSource:
             album = Candidate(
                 NAME, str(entry["id"]), "", title, album=title, is_official_album=is_official, position=position
             )
-            verdict = self._judging.judge(album, film).verdict
+            verdict = self._matcher.judge(album, film).verdict
             judged[verdict.decision].append((not is_official, -(verdict.score or 0.0), position, album))
-        ordered = {decision: sorted(found, key=lambda one: one[:3]) for decision, found in judged.items()}
-        opened = [album for *_order, album in ordered.get(Decision.TAKEN, [])[:ALBUMS_OPENED]]
-        if not opened:  # a label's album that may be the film's: a person is shown its first tracks
+        ordered = {decision: sorted(albums, key=lambda one: one[:3]) for decision, albums in judged.items()}
+        opened = [album for *_order, album in ordered.get(Decision.TAKEN, [])[:MAX_ALBUMS]]
+        if not opened:  # a label's album that may be the film's: its first tracks are left for review
             doubtful = [album for *_order, album in ordered.get(Decision.REVIEW, []) if album.is_official_album]
             return [one for album in doubtful[:1] for one in self._tracks_of(album, query, 0)[:TRACKS_PER_FILM]]
         candidates: list[Candidate] = []
         for album in opened:
             candidates += self._tracks_of(album, query, len(candidates))
-            if len(candidates) >= ENOUGH_ALBUM_TRACKS:
+            if len(candidates) >= MIN_ALBUM_TRACKS:
                 break
         return candidates
 
@@ -87,38 +87,40 @@ class YouTubeSource:
             candidate_from_entry(entry, NAME, query, first_position + n) for n, entry in enumerate(listed["entries"])
         ]
         delivered = sum(is_delivered(track) for track in tracks)
-        if not album.is_official_album and delivered < DELIVERED_SHARE * len(tracks):
-            return tracks  # anybody can call a list of favourites a soundtrack: its name is no evidence
+        if not album.is_official_album and delivered < MIN_DELIVERED * len(tracks):
+            return tracks  # anybody can name a playlist "soundtrack", so its name is no evidence
         return [replace(track, album=album.title, is_official_album=album.is_official_album) for track in tracks]
 
     def _from_search(self, film: Film) -> list[Candidate]:
         query = _words(film, "original motion picture soundtrack")
-        url = _results_url(query, _CREATIVE_COMMONS_ONLY) if self._creative_commons_only else None
-        hits = self.downloader.entries(url or f"ytsearch{SEARCH_HITS}:{query}")["entries"][:SEARCH_HITS]
-        return [candidate_from_entry(entry, NAME, query, n) for n, entry in enumerate(hits)]
+        url = f"ytsearch{MAX_SEARCH_RESULTS}:{query}"
+        if self._creative_commons_only:
+            url = _results_url(query, _CREATIVE_COMMONS_ONLY)
+        results = self.downloader.entries(url)["entries"][:MAX_SEARCH_RESULTS]
+        return [candidate_from_entry(entry, NAME, query, n) for n, entry in enumerate(results)]
 
     def fetch(self, judged: Judged, film: Film) -> Fetched:
-        """Open the page, judge again by what it says, and download what is still wanted."""
+        """Open the page, judge the candidate by its metadata, and download it if it is still taken."""
         latest = judged
 
-        def wanted(info: dict[str, object]) -> str | None:
+        def rejection(info: dict[str, object]) -> str | None:
             nonlocal latest
             latest = self._judge_page(judged, from_info(judged.candidate, info), film)
             return None if latest.verdict.decision is Decision.TAKEN else latest.verdict.reason
 
         candidate = judged.candidate
         try:
-            info, path = self.downloader.download(film.film_id, candidate.media_id, candidate.url, wanted)
+            info, path = self.downloader.download(film.film_id, candidate.media_id, candidate.url, rejection)
         except FilteredOut:
             return Fetched(None, latest)
         latest = self._judge_page(judged, from_info(candidate, info), film)
         if latest.verdict.decision is not Decision.TAKEN:
-            return Fetched(None, latest)  # it lay finished from a run that was allowed more
+            return Fetched(None, latest)  # staged by an earlier run with other settings
         return Fetched(Recording(candidate.track_id, str(path), info.get("duration")), latest)
 
     def _judge_page(self, listed: Judged, candidate: Candidate, film: Film) -> Judged:
-        """The verdict by the whole page; a person's yes stands against the rule, never against a licence."""
-        judged = self._judging.judge(candidate, film)
+        """Judge by the page's metadata. An approval in a review overrides the rule, but never the licence."""
+        judged = self._matcher.judge(candidate, film)
         if listed.verdict.reason == "approved":
             judged = replace(
                 judged, verdict=Verdict(Decision.TAKEN, "approved", judged.verdict.score, judged.verdict.parts)

@@ -1,4 +1,4 @@
-"""A media server on loopback with faults: what a listed address may really answer."""
+"""A media server on loopback that serves recordings, pages and feeds, with faults."""
 
 from __future__ import annotations
 
@@ -43,15 +43,15 @@ class MediaServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def handle_error(self, _request: Any, _address: Any) -> None:
-        """A client that leaves early is what these tests are about."""
+        """Ignore clients that disconnect early, as these tests make them do."""
 
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: MediaServer
 
-    def log_message(self, *_told: Any) -> None:
-        """Quiet."""
+    def log_message(self, *_message: Any) -> None:
+        """Log nothing."""
 
     def do_HEAD(self) -> None:
         self._answer()
@@ -90,12 +90,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _file(self, fault: str, name: str, path: str) -> None:
         data = (self.server.folder / name).read_bytes()
-        found = re.match(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "") if fault != "norange" else None
-        start = int(found[1]) if found else 0
-        part = data[start : int(found[2]) + 1 if found and found[2] else None]
-        headers = {"Content-Range": f"bytes {start}-{start + len(part) - 1}/{len(data)}"} if found else {}
+        requested = re.match(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "") if fault != "norange" else None
+        start = int(requested[1]) if requested else 0
+        part = data[start : int(requested[2]) + 1 if requested and requested[2] else None]
+        headers = {"Content-Range": f"bytes {start}-{start + len(part) - 1}/{len(data)}"} if requested else {}
         kind = "application/octet-stream" if fault == "octet" else TYPES[name.rsplit(".", 1)[1]]
-        self._head(206 if found else 200, kind, len(part), headers | {"Accept-Ranges": "bytes"})
+        self._head(206 if requested else 200, kind, len(part), headers | {"Accept-Ranges": "bytes"})
         if self.command == "HEAD":
             return
         if fault == "cut" and self.server.gets[path] <= 2:
@@ -153,7 +153,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="session")
 def media_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One recording of each kind that a listed address may hold."""
+    """Return a folder with one recording in each format that a listed URL may have."""
     folder = tmp_path_factory.mktemp("media")
     for number, name in enumerate(("one.mp3", "two.m4a", "three.webm", "four.opus", "one.aac")):
         suffix = name.rsplit(".", 1)[1]
@@ -178,16 +178,16 @@ def _write(path: Path, codec: str, container_format: str, hertz: float, seconds:
 
 @pytest.fixture
 def server(media_folder: Path) -> Iterator[MediaServer]:
-    """A running server; its log is empty."""
-    made = MediaServer(media_folder)
-    threading.Thread(target=made.serve_forever, daemon=True).start()
-    yield made
-    made.shutdown()
+    """Yield a running server with an empty log."""
+    media_server = MediaServer(media_folder)
+    threading.Thread(target=media_server.serve_forever, daemon=True).start()
+    yield media_server
+    media_server.shutdown()
 
 
 @pytest.fixture
 def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
-    """An empty lake with its own cache; no proxy stands between it and the server."""
+    """Return an empty lake with its own cache; the server is reached without a proxy."""
     monkeypatch.setenv("NEEDLEDROP_CACHE", str(tmp_path / "cache"))
     for name in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(name, raising=False)

@@ -12,7 +12,7 @@ from storage.errors import InputError, ItemError, SourcePaused
 from storage.lake.lake import Lake
 from storage.tables import tables
 from storage.tables.schemas import FILMS
-from tasks.soundtracks.download import ytdlp as fetching
+from tasks.soundtracks.download import ytdlp
 from tasks.soundtracks.download.downloader import Downloader
 from tasks.soundtracks.download.throttle import SourceThrottle
 from tasks.soundtracks.download.ytdlp import Pace, YtDlpClient
@@ -94,7 +94,7 @@ def test_an_empty_file_is_no_recording(downloader: Downloader, server: Any) -> N
 def test_a_huge_file_is_refused(
     lake: Lake, server: Any, downloader: Downloader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert fetching.LARGEST_BYTES < 5 << 30
+    assert ytdlp.MAX_BYTES < 5 << 30
     assert reason(downloader, f"{server.url}/huge/x.webm") == "too_large"
 
 
@@ -154,5 +154,5 @@ def test_what_lies_staged_is_judged_by_todays_switch_for_licences(
 
 def test_a_list_with_something_else_than_addresses_is_refused(tmp_path: Path) -> None:
     (tmp_path / "urls.txt").write_text("file:///etc/passwd\n")
-    with pytest.raises(InputError, match="no http address"):
+    with pytest.raises(InputError, match="no http URL"):
         read_url_lists([str(tmp_path / "urls.txt")])

@@ -1,4 +1,4 @@
-"""Messages and exceptions as they come, each with the reason and the answer that it must get."""
+"""Messages and exceptions of yt-dlp are classified: each gets its reason and its action."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from yt_dlp.utils import DownloadError, ExtractorError, GeoRestrictedError, User
 from storage.errors import Retry
 from storage.records.outcomes import FETCH_REASONS
 from tasks.soundtracks.download.error_rules import RULES, Action
-from tasks.soundtracks.download.errors import Answered, classify
+from tasks.soundtracks.download.errors import ErrorResponse, classify
 
 MESSAGES = [
     ("Sign in to confirm you’re not a bot. Use --cookies-from-browser or --cookies for the authentication", "bot"),
@@ -98,7 +98,7 @@ MESSAGES = [
 
 
 @pytest.mark.parametrize(("message", "reason"), MESSAGES, ids=[message[:60] for message, _reason in MESSAGES])
-def test_a_message_has_its_reason(message: str, reason: str) -> None:
+def test_message_is_classified(message: str, reason: str) -> None:
     assert classify(f"ERROR: [youtube] abcdefghijk: {message}").reason == reason
 
 
@@ -129,57 +129,57 @@ def wrapped(cause: Exception) -> DownloadError:
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
-def test_an_exception_has_its_reason(error: Exception, reason: str) -> None:
+def test_exception_is_classified(error: Exception, reason: str) -> None:
     assert classify(error).reason == reason
 
 
-def test_the_calls_own_lines_tell_what_the_exception_lost() -> None:
+def test_warnings_of_the_call_decide_if_the_exception_is_vague() -> None:
     vague = "No video formats found!"
     assert classify(vague, ["[youtube] x: HTTP Error 429: Too Many Requests"]).reason == "rate_limit"
     assert classify(vague, ["HTTP Error 403: Forbidden"]).reason == "blocked"
     assert classify(vague, ["Some harmless warning"]).reason == "extractor"
 
 
-def test_a_refused_player_is_a_block_and_a_refused_stream_is_not() -> None:
-    assert classify("No video formats found!", (), [Answered(403, "www.youtube.com")]).reason == "blocked"
-    assert classify("x", (), [Answered(403, "rr1---sn-x.googlevideo.com")]).reason == "http_403"
+def test_403_of_the_player_is_a_block_and_403_of_the_media_is_not() -> None:
+    assert classify("No video formats found!", (), [ErrorResponse(403, "www.youtube.com")]).reason == "blocked"
+    assert classify("x", (), [ErrorResponse(403, "rr1---sn-x.googlevideo.com")]).reason == "http_403"
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 410, 418])
 @pytest.mark.parametrize("host", ["www.youtube.com", "youtubei.googleapis.com", "rr1---sn-x.googlevideo.com"])
-def test_an_error_status_of_youtube_is_no_verdict_about_an_item(status: int, host: str) -> None:
+def test_error_status_of_youtube_is_retried_and_counts_for_the_breaker(status: int, host: str) -> None:
     raised = classify(wrapped(http_error(status, url=f"https://{host}/youtubei/v1/search")))
-    swallowed = classify("No video formats found!", (), [Answered(status, host)])
-    for failure in (raised, swallowed):
-        assert (failure.reason, failure.retry, failure.is_suspect) == ("youtube_4xx", Retry.SOON, True)
+    suppressed = classify("No video formats found!", (), [ErrorResponse(status, host)])
+    for failure in (raised, suppressed):
+        assert (failure.reason, failure.retry, failure.counts_for_breaker) == ("youtube_4xx", Retry.SOON, True)
 
 
-def test_the_players_own_words_stand_against_an_error_status() -> None:
-    assert classify("Private video", (), [Answered(404, "www.youtube.com")]).retry is Retry.NEVER
+def test_message_of_the_player_goes_before_an_error_status() -> None:
+    assert classify("Private video", (), [ErrorResponse(404, "www.youtube.com")]).retry is Retry.NEVER
 
 
 @pytest.mark.parametrize("host", ["example.invalid", "notyoutube.com"])
-def test_a_listed_address_that_is_gone_is_given_up(host: str) -> None:
-    assert classify("HTTP Error 404: Not Found", (), [Answered(404, host)]).retry is Retry.NEVER
+def test_404_of_a_listed_url_is_permanent(host: str) -> None:
+    assert classify("HTTP Error 404: Not Found", (), [ErrorResponse(404, host)]).retry is Retry.NEVER
 
 
 @pytest.mark.parametrize("value", ["30", "Wed, 21 Oct 2099 07:28:00 GMT"])
-def test_retry_after_is_read_in_both_forms(value: str) -> None:
+def test_retry_after_is_read_as_seconds_or_as_a_date(value: str) -> None:
     failure = classify(wrapped(http_error(429, {"Retry-After": value})))
     assert failure.retry_after_seconds is not None
     assert failure.retry_after_seconds >= 30
 
 
-def test_an_absurd_retry_after_is_a_month_at_most() -> None:
+def test_retry_after_is_limited_to_a_month() -> None:
     failure = classify(wrapped(http_error(429, {"Retry-After": "9" * 30})))
     assert failure.retry_after_seconds == 30 * 86_400
 
 
-def test_every_reason_that_can_end_an_item_is_on_the_lists_of_outcomes() -> None:
-    of_items = {name for name, rule in RULES.items() if rule.action in (Action.NEVER, Action.LATER, Action.SOON)}
-    assert of_items == FETCH_REASONS
+def test_every_reason_of_an_item_is_a_reason_of_outcomes() -> None:
+    reasons = {name for name, rule in RULES.items() if rule.action in (Action.NEVER, Action.LATER, Action.SOON)}
+    assert reasons == FETCH_REASONS
 
 
-def test_every_pause_says_for_how_long() -> None:
+def test_every_pause_has_a_length() -> None:
     pauses = [rule for rule in RULES.values() if rule.action is Action.PAUSE]
     assert all(rule.first_pause and rule.first_pause <= rule.longest_pause for rule in pauses)
