@@ -36,7 +36,8 @@ from rich.table import Table
 from storage.lake.lake import Lake
 from storage.mels.settings import MelSettings
 from storage.tables.tables import open_tables
-from tasks.soundtracks.extraction.film import FilmJob, Recording, extract_film
+from tasks.soundtracks.extraction.film import extract_film
+from tasks.soundtracks.extraction.jobs import FilmJob, Recording
 
 SETTINGS = MelSettings()
 CODECS = {"webm": ("libopus", 48_000, 128_000), "m4a": ("aac", 44_100, 128_000), "mp3": ("libmp3lame", 44_100, 192_000)}

@@ -30,7 +30,7 @@ from storage.tables.schemas import FILMS, OUTCOMES, THUMBNAILS, TRACKS, Table
 from storage.views import status
 from tasks.curation.curate import curate
 from tasks.curation.settings import CurationSettings
-from tasks.soundtracks.runs.context import Supply, read_matcher
+from tasks.soundtracks.runs.context import RunContext, read_matcher
 from tasks.soundtracks.runs.plan import plan
 from tasks.soundtracks.runs.reconcile import recover
 from tasks.soundtracks.runs.settings import SoundtrackSettings
@@ -140,7 +140,7 @@ NOTHING_NEW = SoundtrackSettings()
 STEPS = {
     "plan": lambda lake: [
         recover(lake, "scale"),
-        len(plan(lake, Supply(lake, NOTHING_NEW, read_matcher(lake)), "scale").films),
+        len(plan(RunContext(lake, NOTHING_NEW, "scale", read_matcher(lake))).films),
     ],
     "curate": lambda lake: curate(lake, CurationSettings(), "scale").manifest["counts"],
     "curate again": lambda lake: curate(lake, CurationSettings(), "scale").is_new,

@@ -139,12 +139,12 @@ class ExtractionOptions(OptionGroup):
 
     workers: Annotated[int, Ge(1), Le(64), Doc("Processes that decode audio in parallel.")] = 2
     runner: Annotated[
-        Literal["workers", "processes", "dask"],
+        Literal["local", "dask"],
         Doc(
-            "Where they run: workers (processes of this run), processes (Prefect's process runner) or dask (also on "
-            "other machines; pip install 'needledrop[dask]')."
+            "Where they run: local (a pool of processes on this machine) or dask (also on other machines; "
+            "pip install 'needledrop[dask]')."
         ),
-    ] = "workers"
+    ] = "local"
     dask_address: Annotated[
         str | None,
         Doc("Address of a running Dask scheduler (tcp://host:8786) that sees lake and audio; default: a new one."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,9 @@ import pytest
 
 if TYPE_CHECKING:
     from storage.lake.lake import Lake
+    from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult
+    from tasks.soundtracks.runs.collect import RunReport
+    from tasks.soundtracks.runs.settings import SoundtrackSettings
     from training.evaluation.baselines import HeldOut
     from training.evaluation.embedding_files import Embeddings
 
@@ -201,3 +204,41 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         fixtures = getattr(item, "fixturenames", ())
         group = next((name for name in EXPENSIVE_FIXTURES if name in fixtures), item.nodeid.split("::")[0])
         item.add_marker(pytest.mark.xdist_group(group))
+
+
+@pytest.fixture
+def run_collection() -> Callable[[Lake, SoundtrackSettings], RunReport]:
+    """A function that does one collection run as the flow does, without Prefect.
+
+    Films are extracted in this process: worker processes have tests of their own, and starting them takes seconds.
+    """
+    from storage.coordination.leases import LeaseKeeper
+    from tasks.soundtracks.extraction.film import extract_film
+    from tasks.soundtracks.runs.backfill import Reopener
+    from tasks.soundtracks.runs.collect import Collector, RunReport
+    from tasks.soundtracks.runs.context import RunContext, open_context
+    from tasks.soundtracks.runs.pipeline import BatchPipeline
+    from tasks.soundtracks.runs.plan import plan
+    from tasks.soundtracks.runs.reconcile import recover
+
+    @dataclass(frozen=True)
+    class InProcessExtractor:
+        context: RunContext
+
+        def extract(self, jobs: Sequence[FilmJob], *, drain: bool) -> Iterator[FilmResult]:
+            mels, run_id = self.context.settings.mels, self.context.run_id
+            return (extract_film(self.context.lake, job, mels, run_id) for job in jobs)
+
+    def run(lake: Lake, settings: SoundtrackSettings) -> RunReport:
+        settings.check()
+        recover(lake, "test")
+        with open_context(lake, settings, "test") as context, LeaseKeeper(lake) as leases:
+            planned, report = plan(context), RunReport(paused=context.paused)
+            if not report.paused:
+                pipeline = BatchPipeline(Collector(context, planned), InProcessExtractor(context), leases)
+                report.add(pipeline.collect(settings.chosen(planned.films, context.matcher.film_index), drain=True))
+            if planned.reopened and not report.paused:
+                report.add(Reopener(context).reopen(planned.reopened))
+        return report
+
+    return run

@@ -1,7 +1,7 @@
-"""What the sources find and what the rule reads: a film, a candidate recording, and the verdict on it.
+"""Plain data that sources produce and the matching rule reads: a film, a candidate recording, the verdict on it.
 
-Plain data, the same for a file in a folder, a video and an item of a feed, so that one rule judges them all
-and one table keeps them all, taken or not.
+They are the same for a file in a folder, a video and an item of a feed, so that one rule judges them all and one
+table stores them all, taken or not.
 """
 
 from __future__ import annotations
@@ -13,17 +13,17 @@ from typing import Any
 
 
 class Decision(StrEnum):
-    """What the rule, or a person, says about a candidate."""
+    """The decision of the rule, or of a reviewer, about a candidate."""
 
     TAKEN = "taken"
     REVIEW = "review"
-    """Doubtful: kept as a row, not fetched, until a person says yes or no."""
+    """Doubtful: stored as a row and not fetched until a reviewer says yes or no."""
     REJECTED = "rejected"
 
 
 @dataclass(frozen=True, slots=True)
 class Film:
-    """What matching knows of a film. `title` is the page's, with any disambiguation in brackets."""
+    """A film as matching sees it. `title` is the page's, with any disambiguation in brackets."""
 
     film_id: str
     title: str
@@ -34,7 +34,7 @@ class Film:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One recording that a source offers. Anything that the source does not say is None."""
+    """One recording that a source offers. Anything that the source does not state is None."""
 
     source: str
     """music_folder, url_list or youtube."""
@@ -47,7 +47,7 @@ class Candidate:
     channel_id: str | None = None
     is_verified: bool = False
     is_official_album: bool = False
-    """Listed by an album that the label itself delivered."""
+    """Whether it is listed by an album that the label itself delivered."""
     description: str | None = None
     release_year: int | None = None
     duration_seconds: float | None = None
@@ -59,20 +59,20 @@ class Candidate:
     query: str | None = None
     position: int | None = None
     listed_for: str | None = None
-    """The film that a person named for this recording in a list; then there is nothing to judge."""
+    """The film to which the user's list assigns this recording; then there is nothing to judge."""
     path: str | None = None
-    """Where a local file lies on this machine; never kept in the lake."""
+    """The path of a local file on this machine; never stored in the lake."""
     tool_versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def track_id(self) -> str:
-        """The recording's name in every table."""
+        """The recording's identifier in every table."""
         return f"{self.source}:{self.media_id}"
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A candidate judged for one film: the score, its parts, and the decision with its reason."""
+    """The score of a candidate for one film, its parts, and the decision with its reason."""
 
     decision: Decision
     reason: str
@@ -82,7 +82,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Judged:
-    """A candidate with its verdict for one film."""
+    """A candidate and its verdict for one film."""
 
     film_id: str
     candidate: Candidate
@@ -90,12 +90,12 @@ class Judged:
 
     @property
     def item(self) -> str:
-        """The name of this attempt in `outcomes`."""
+        """The identifier of this film and recording in `outcomes`."""
         return f"{self.film_id}/{self.candidate.track_id}"
 
 
 def track_row(judged: Judged, rule_version: int) -> dict[str, Any]:
-    """The row of `tracks` for a judged candidate, before its audio is known."""
+    """Return the `tracks` row of a judged candidate, before its audio is known."""
     candidate, verdict = judged.candidate, judged.verdict
     return {
         "film_id": judged.film_id,

@@ -1,4 +1,4 @@
-"""The flow as Prefect sees it: what it refuses, what it records, and how a pause ends it."""
+"""The flow collect-soundtracks: what it refuses, what it records, and how a pause, a crash or Ctrl-C ends it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -18,27 +21,32 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 from prefect.settings import PREFECT_API_URL
-from prefect.task_runners import ProcessPoolTaskRunner
+from prefect_dask import DaskTaskRunner
 
 from flows.collect_soundtracks import collect_soundtracks
+from storage.coordination.leases import LeaseKeeper
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
 from storage.mels.settings import parse_settings
 from storage.tables import tables
 from storage.tables.schemas import BREAKERS, FILMS, FLOW_RUNS, OUTCOMES, TRACKS
-from tasks.soundtracks.extraction.film import Extraction
-from tasks.soundtracks.runs import settings
+from tasks.soundtracks.extraction.scheduler import PoolExtractor
+from tasks.soundtracks.runs.plan import plan
 
 DIE_AT_THE_THIRD_COMMIT = """
 import os, sys
-from flows import collect_soundtracks as flow
+from flows.collect_soundtracks import collect_soundtracks
+from tasks.soundtracks import tasks
 from tasks.soundtracks.runs.collect import Collector
-commit, commits = Collector.commit, []
-def counted(*what):
-    commits.append(what)
-    return commit(*what) if len(commits) < 3 else os._exit(9)
-Collector.commit, flow.LOCAL_FILMS_TOGETHER = counted, 4
-flow.collect_soundtracks(lake=sys.argv[1], music=[sys.argv[2]], workers=2)
+commits = 0
+def die_at_the_third_commit(frame, event, argument):
+    global commits
+    commits += event == "call" and frame.f_code is Collector.commit.__code__
+    if commits == 3:
+        os._exit(9)
+tasks.LOCAL_FILMS_PER_TASK_RUN = 4
+sys.setprofile(die_at_the_third_commit)
+collect_soundtracks(lake=sys.argv[1], music=[sys.argv[2]], workers=2)
 """
 
 IN_A_TERMINAL = """
@@ -77,7 +85,7 @@ def music(lake: Lake, tmp_path: Path) -> str:
     return str(tmp_path / "music.csv")
 
 
-@pytest.mark.parametrize("runner", ["workers", "processes", "dask"])
+@pytest.mark.parametrize("runner", ["local", "dask"])
 def test_every_runner_does_the_same(lake: Lake, music: str, runner: str) -> None:
     if runner == "dask":
         pytest.importorskip("prefect_dask")
@@ -88,32 +96,55 @@ def test_every_runner_does_the_same(lake: Lake, music: str, runner: str) -> None
     ended = {row["item"]: row["reason"] for row in tables.latest(lake, OUTCOMES).to_pylist() if row["stage"] != "film"}
     assert (ended["enwiki-7"], ended["enwiki-8"]) == ("no_usable_track", "ok")
     assert not lake.list("claims")
-    assert collect_soundtracks(lake=lake.root, music=[music], runner="workers")["films_to_do"] == 0
+    assert collect_soundtracks(lake=lake.root, music=[music], runner="local")["films_to_do"] == 0
 
 
-@pytest.mark.parametrize("runner", ["workers", "processes"])
-def test_a_lake_that_cannot_be_written_ends_the_flow_and_lets_the_films_go(lake, music, runner) -> None:
+@pytest.mark.parametrize("runner", ["local", "dask"])
+def test_a_lake_that_cannot_be_written_ends_the_flow_and_releases_the_films(
+    lake: Lake, music: str, runner: str
+) -> None:
     Path(lake.root, "mels").write_text("a file where a folder belongs")
     with pytest.raises(LakeError):
         collect_soundtracks(lake=lake.root, music=[music], runner=runner, workers=1)
     assert not lake.list("claims")
+    assert [run["state"] for run in tables.latest(lake, FLOW_RUNS).to_pylist()] == ["failed"]
 
 
-@pytest.mark.parametrize("runner", ["workers", "processes"])
-def test_films_are_let_go_only_when_nobody_works_on_them_any_more(lake, music, runner, monkeypatch) -> None:
-    release_staged: list[bool] = []
-    ends: type[Any] = Extraction if runner == "workers" else ProcessPoolTaskRunner
-    end = ends.__exit__
+@contextmanager
+def on_call(actions: dict[Any, Callable[[], object]]) -> Iterator[None]:
+    """Do something just before each call of a function in this thread."""
+    by_code = {function.__code__: action for function, action in actions.items()}
 
-    def ends_and_looks(self: Any, *error: Any) -> None:
-        end(self, *error)
-        release_staged.append(not lake.list("claims"))
+    def profile(frame: FrameType, event: str, _argument: object) -> None:
+        if event == "call" and frame.f_code in by_code:
+            by_code[frame.f_code]()
 
-    monkeypatch.setattr(ends, "__exit__", ends_and_looks)
+    sys.setprofile(profile)
+    try:
+        yield
+    finally:
+        sys.setprofile(None)
+
+
+@pytest.mark.parametrize("runner", ["local", "dask"])
+def test_leases_outlive_the_extraction_of_their_films(lake: Lake, music: str, runner: str) -> None:
+    ended: list[str] = []
+    close = PoolExtractor.__exit__ if runner == "local" else DaskTaskRunner.__exit__
+    actions = {close: lambda: ended.append("extraction"), LeaseKeeper.__exit__: lambda: ended.append("leases")}
     Path(lake.root, "mels").write_text("a file where a folder belongs")
-    with pytest.raises(LakeError):
+    with on_call(actions), pytest.raises(LakeError):
         collect_soundtracks(lake=lake.root, music=[music], runner=runner, workers=1)
-    assert release_staged == [False]
+    assert ended == ["extraction", "leases"]
+
+
+def test_the_first_error_is_raised_when_the_end_of_the_run_cannot_be_recorded_either(lake: Lake, music: str) -> None:
+    def break_the_lake() -> None:
+        Path(lake.root, "flow_runs").rename(Path(lake.root, "away"))
+        for folder in ("flow_runs", "mels"):
+            Path(lake.root, folder).write_text("a file where a folder belongs")
+
+    with on_call({plan: break_the_lake}), pytest.raises(LakeError, match="mels"):
+        collect_soundtracks(lake=lake.root, music=[music], workers=1)
 
 
 def test_a_crash_while_batches_overlap_loses_nothing_and_does_nothing_twice(lake: Lake, music: str) -> None:
@@ -128,8 +159,10 @@ def test_a_crash_while_batches_overlap_loses_nothing_and_does_nothing_twice(lake
         assert len(items := connection.execute(ended).fetchall()) == len(set(items)) == 19
 
 
-@pytest.mark.parametrize("runner", ["workers", "processes"])
-def test_ctrl_c_ends_the_command_in_order_and_it_goes_on_from_there(lake, music, runner, tmp_path) -> None:
+@pytest.mark.parametrize("runner", ["local", "dask"])
+def test_ctrl_c_ends_the_command_in_order_and_the_next_run_continues(
+    lake: Lake, music: str, runner: str, tmp_path: Path
+) -> None:
     for recording in tmp_path.glob("*.wav"):
         wave = 0.3 * np.sin(np.arange(90 * 8_000) * (0.05 + int(recording.stem) / 100))
         soundfile.write(str(recording), wave, 8_000)
@@ -147,11 +180,12 @@ def test_ctrl_c_ends_the_command_in_order_and_it_goes_on_from_there(lake, music,
     while not lake.list("mels") and time.monotonic() < until:
         time.sleep(0.02)
     os.killpg(stopped.pid, signal.SIGINT)  # as a terminal does: to every process there
-    _, said = stopped.communicate(timeout=60)
-    assert stopped.returncode == 130, said
-    assert "the same command continues from there" in said
-    assert "Connection refused" not in said
+    _, output = stopped.communicate(timeout=60)
+    assert stopped.returncode == 130, output
+    assert "the same command continues from there" in output
+    assert "Connection refused" not in output
     assert not lake.list("claims")
+    assert [run["state"] for run in tables.latest(lake, FLOW_RUNS).to_pylist()] == ["cancelled"]
     done = collect_soundtracks(lake=lake.root, music=[music], workers=2)
     assert done["recovered"] + done["films"] > 0
     assert len(lake.list("mels")) == 20
@@ -163,14 +197,16 @@ def test_a_lake_keeps_to_one_encoding_and_says_so_before_any_work(lake: Lake, mu
     first = collect_soundtracks(lake=lake.root, music=[music], encoding="float16", limit=1)
     again = collect_soundtracks(lake=lake.root, music=[music], limit=1)
     assert first["films"] == again["films"] == 1
-    found = [parse_settings(shard, pq.read_schema(Path(lake.root, shard)).metadata) for shard in lake.list("mels")]
-    assert [settings.encoding for settings in found] == ["float16", "float16"]
+    stored = [parse_settings(shard, pq.read_schema(Path(lake.root, shard)).metadata) for shard in lake.list("mels")]
+    assert [settings.encoding for settings in stored] == ["float16", "float16"]
     with pytest.raises(InputError, match="are float16, so they cannot become uint8"):
         collect_soundtracks(lake=lake.root, music=[music], encoding="uint8")
 
 
 @pytest.mark.parametrize(("short_tracks", "films"), [("refuse", 0), ("pad", 1)])
-def test_a_short_track_is_refused_or_padded_as_asked(lake, tmp_path, short_tracks, films) -> None:
+def test_a_short_track_is_refused_or_padded_as_the_option_says(
+    lake: Lake, tmp_path: Path, short_tracks: str, films: int
+) -> None:
     soundfile.write(str(tmp_path / "sting.wav"), 0.3 * np.sin(np.arange(4 * 8_000) / 20), 8_000)
     (tmp_path / "one.csv").write_text("film,path\nenwiki-1,sting.wav\n")
     done = collect_soundtracks(lake=lake.root, music=[str(tmp_path / "one.csv")], short_tracks=short_tracks, workers=1)
@@ -183,7 +219,7 @@ def test_the_address_of_a_scheduler_needs_its_runner(lake: Lake, music: str) -> 
 
 
 def test_a_missing_extra_is_one_sentence(lake: Lake, music: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "find_spec", lambda _name: None)
+    monkeypatch.setitem(sys.modules, "prefect_dask", None)
     with pytest.raises(InputError, match=r"pip install 'needledrop\[dask\]'"):
         collect_soundtracks(lake=lake.root, music=[music], runner="dask")
 

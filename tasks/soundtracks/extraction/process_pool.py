@@ -1,63 +1,61 @@
-"""Worker processes for extraction, watched from outside.
+"""A pool of worker processes for extraction, supervised from outside.
 
-FFmpeg is C code over hostile input: it may loop, eat memory or crash. So each worker is a process of
-its own with a memory limit, says which recording it is about to open, and is killed when that takes
-too long. Workers are started by name (`python -m tasks.soundtracks.worker`), not by
-`multiprocessing`: that would import the parent's main module, all of Prefect, into each of them,
-and could not give them an environment of their own, where numerical libraries use one thread.
+FFmpeg is C code over hostile input: it may loop, exhaust memory or crash. So each worker is a process with a memory
+limit, which reports the recording that it is about to decode and is killed when that takes too long. Workers are
+started by name (`python -m tasks.soundtracks.extraction.worker`), not by `multiprocessing`: that would import the
+parent's main module, all of Prefect, into each of them, and could not set their environment, where numerical libraries
+are told to use one thread.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections import deque
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe, wait
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from storage.errors import ItemError, LakeError, Retry
 from storage.lake.lake import Lake
 from storage.mels.settings import MelSettings
+from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult, WorkerError
 
-if TYPE_CHECKING:
-    from types import TracebackType
-
-    from tasks.soundtracks.extraction.film import FilmJob, FilmResult
-
-KILL_SECONDS = 58.0
-"""A recording's CPU time before its worker is killed: eight seconds after it should have given up."""
+KILL_CPU_SECONDS = 58.0
+"""CPU time for one recording before its worker is killed: eight seconds more than the decoder allows itself."""
 KILL_WALL_SECONDS = 310.0
-"""Its wall time, for one that waits and does not work; work on a crowded machine takes longer than its CPU time."""
+"""Wall time for one recording, against a decoder that waits; on a busy machine work takes longer than its CPU time."""
+CRASH_SIGNALS = frozenset({signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV, signal.SIGSYS})
+"""How a process ends of its own defect. Other signals come from outside, such as the kernel's out-of-memory killer."""
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
-"""One worker a core: a library that starts its own threads would only make them queue."""
+"""There is one worker per core: a library that starts its own threads would only make them queue."""
 KEEP_FREED_MEMORY = dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(1 << 28))
-"""The same megabyte buffers come and go with every segment. By default glibc returns each to the
-system, which must then clear its pages anew: a tenth of the whole CPU time. Other libcs ignore this."""
+"""The same buffers of a megabyte are freed and allocated again with every segment. By default glibc returns each to
+the system, which must then clear its pages again: a tenth of the whole CPU time. Other C libraries ignore this."""
 WORKER_ENVIRONMENT = {**ONE_THREAD, **KEEP_FREED_MEMORY}
-
-
-MOST_BYTES_AHEAD = 1 << 16 if sys.platform == "linux" else 0
-"""A film that is handed to a worker at work lies in the pipe between; a larger one would not fit, and wait for the
-worker, which may be waiting to hand over its own. Pipes hold 200 KiB on Linux, and as little as 8 elsewhere."""
+MOST_QUEUED_BYTES = 1 << 16 if sys.platform == "linux" else 0
+"""A film queued behind another waits in the pipe to its worker. A larger message would not fit: sending it would block
+on a worker that may itself be blocked on sending. Pipes hold 200 KiB on Linux, as little as 8 elsewhere."""
 
 
 @dataclass(frozen=True)
 class WorkerDied:
-    """A worker ended in the middle of a film, during `track_id` if it had begun one.
+    """A worker process ended in the middle of `job`, while decoding `track_id` unless that is empty.
 
-    `not_begun` are films that lay ready for it.
+    `queued` are films that were sent to the same worker and not begun.
     """
 
     job: FilmJob
     track_id: str
     error: ItemError
-    not_begun: tuple[FilmJob, ...]
+    queued: tuple[FilmJob, ...]
 
 
 @dataclass
@@ -65,153 +63,184 @@ class _Worker:
     process: subprocess.Popen[bytes]
     connection: Connection[Any, Any]
     jobs: deque[FilmJob] = field(default_factory=deque)
-    """The film at work, and those that lie ready."""
+    """The film in work, then those queued."""
     track_id: str = ""
-    since: float = field(default_factory=time.monotonic)
-    cpu_before: float = 0.0
+    started_at: float = field(default_factory=time.monotonic)
+    cpu_at_start: float = 0.0
 
-    def begin(self, track_id: str) -> None:
-        """Count the time of one recording from now on."""
-        self.track_id, self.since, self.cpu_before = track_id, time.monotonic(), self._cpu_seconds()
+    def start_clock(self, track_id: str) -> None:
+        """Count CPU and wall time from now on, for one recording or, with an empty id, for none."""
+        self.track_id, self.started_at, self.cpu_at_start = track_id, time.monotonic(), _cpu_seconds(self.process.pid)
 
     @property
     def is_overdue(self) -> bool:
-        """Whether its recording has taken more time than any may."""
-        worked = self._cpu_seconds() - self.cpu_before
-        return bool(self.track_id) and (worked > KILL_SECONDS or time.monotonic() - self.since > KILL_WALL_SECONDS)
-
-    def _cpu_seconds(self) -> float:
-        """The CPU time that the process has used; where the system does not tell, the clock stands for it."""
-        try:
-            user, system = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
-        except OSError:
-            return time.monotonic()
-        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
-
-
-_resting: list[_Worker] = []
-"""Workers without work, for the next batch of this process: starting one costs a second of CPU time.
-They leave by themselves after a while, and at once when this process ends."""
-
-
-class Workers:
-    """A fixed number of worker processes; one that dies is replaced when work is given next."""
-
-    def __init__(self, count: int, lake: Lake, settings: MelSettings, run_id: str) -> None:
-        self._common = (lake, settings, run_id)
-        self.count = count
-        self._workers: list[_Worker] = []
-
-    def __enter__(self) -> Workers:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Let idle workers rest, and end those that an error left at work."""
-        for worker in self._workers:
-            if not worker.jobs:
-                _resting.append(worker)
-            else:
-                worker.process.kill()
-                worker.process.wait()
-                worker.connection.close()
+        """Whether the recording being decoded has taken more time than any may."""
+        cpu_seconds = _cpu_seconds(self.process.pid) - self.cpu_at_start
+        wall_seconds = time.monotonic() - self.started_at
+        return bool(self.track_id) and (cpu_seconds > KILL_CPU_SECONDS or wall_seconds > KILL_WALL_SECONDS)
 
     @property
-    def busy(self) -> bool:
+    def is_alive(self) -> bool:
+        """Whether the process still runs."""
+        return self.process.poll() is None
+
+    def kill(self) -> None:
+        """End the process and close the connection to it."""
+        self.process.kill()
+        self.process.wait()
+        self.connection.close()
+
+
+def _cpu_seconds(pid: int) -> float:
+    """Return the CPU time that a process has used; the wall clock where the system has no /proc."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return time.monotonic()
+    fields = stat.rpartition(")")[2].split()  # from field 3 of proc(5) on; the command before it may contain spaces
+    user_ticks, system_ticks = int(fields[14 - 3]), int(fields[15 - 3])
+    return (user_ticks + system_ticks) / os.sysconf("SC_CLK_TCK")
+
+
+_idle_workers: list[_Worker] = []
+"""Workers of closed pools, for the next pool of this process (Dask opens one per task run): starting one costs a second
+of CPU time. They end by themselves after a while, and at once when this process ends."""
+
+
+class ProcessPool:
+    """At most `size` worker processes; one that dies is replaced when the next film is submitted."""
+
+    def __init__(self, size: int, lake: Lake, settings: MelSettings, run_id: str) -> None:
+        self.size = size
+        self._common = (lake, settings, run_id)
+        self._workers: list[_Worker] = []
+
+    def close(self) -> None:
+        """Keep idle workers for the next pool, and kill those that are still at work."""
+        for worker in self._workers:
+            if worker.jobs:
+                worker.kill()
+            else:
+                _idle_workers.append(worker)
+        self._workers.clear()
+
+    @property
+    def is_busy(self) -> bool:
         """Whether any worker has a film."""
         return any(worker.jobs for worker in self._workers)
 
-    def give(self, job: FilmJob, *, ahead: bool) -> bool:
-        """Hand a film to an idle worker, starting one if need be; with `ahead` also to one at work, to begin next.
+    def submit(self, job: FilmJob, *, queue: bool) -> bool:
+        """Send a film to an idle worker, starting one if need be; with `queue` also behind the film of a busy one.
 
-        False when there is no such worker.
+        Return False when no worker can take it.
         """
-        self._forget_those_who_left()
-        worker = next((worker for worker in self._workers if not worker.jobs), None)
-        if worker is None and len(self._workers) < self.count:
-            worker = self._hire()
+        self._reap_idle()
         message = ForkingPickler.dumps((*self._common, job))
-        if worker is None and ahead and len(message) <= MOST_BYTES_AHEAD:
+        worker = self._acquire()
+        if worker is None and queue and len(message) <= MOST_QUEUED_BYTES:
             worker = next((worker for worker in self._workers if len(worker.jobs) == 1), None)
         if worker is None:
             return False
         if not worker.jobs:
-            worker.begin("")
+            worker.start_clock("")
         worker.jobs.append(job)
-        with suppress(ConnectionError):  # it died; `wait` hears of it and the film is given to another
+        with suppress(ConnectionError):  # it died: `wait` reports that, and the film is submitted again
             worker.connection.send_bytes(message)
         return True
 
-    def _forget_those_who_left(self) -> None:
-        """Workers that had no film for so long that they ended: a film given to one would count as tried."""
+    def _reap_idle(self) -> None:
+        """Forget workers that ended after waiting too long for work: a film sent to one would count as an attempt."""
         for worker in list(self._workers):
-            if not worker.jobs and worker.process.poll() is not None:
+            if not worker.jobs and not worker.is_alive:
                 worker.connection.close()
                 self._workers.remove(worker)
 
-    def _hire(self) -> _Worker:
-        """A worker that rests from an earlier batch, or a new one."""
-        worker = None
-        while worker is None:
-            try:
-                rested = _resting.pop()
-            except IndexError:  # asked for, not looked at before: a Dask worker runs several batches in one process
-                break
-            if rested.process.poll() is None:
-                worker = rested
-            else:
-                rested.connection.close()
-        worker = worker or self._start()
+    def _acquire(self) -> _Worker | None:
+        """Return an idle worker of this pool, of a closed one, or a new one; None when all are busy."""
+        for worker in self._workers:
+            if not worker.jobs:
+                return worker
+        if len(self._workers) >= self.size:
+            return None
+        worker = _reuse_worker() or _start_worker()
         self._workers.append(worker)
         return worker
 
-    def _start(self) -> _Worker:
-        ours, theirs = Pipe()
-        environment = {**os.environ, **WORKER_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        # -P: a folder `tasks` in the current directory is not this package.
-        command = [sys.executable, "-P", "-m", "tasks.soundtracks.extraction.worker", str(theirs.fileno())]
-        process = subprocess.Popen(  # noqa: S603
-            command, env=environment, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
-        )
-        theirs.close()
-        return _Worker(process, ours)
-
     def wait(self) -> FilmResult | WorkerDied:
-        """The next film that ends, well or not. Raises `LakeError` when a worker reports one."""
-        while True:
-            working = {worker.connection: worker for worker in self._workers if worker.jobs}
-            for connection in wait(list(working), timeout=1.0):
-                ended = self._hear(working[connection])  # type: ignore[index]
-                if ended is not None:
-                    return ended
-            for worker in working.values():
-                if worker.is_overdue:
-                    limits = f"{KILL_SECONDS:.0f} s of work, or {KILL_WALL_SECONDS:.0f} s by the clock"
-                    return self._bury(worker, "timeout", f"its decoding did not end in {limits}")
+        """Return the next film that ends, well or not.
 
-    def _hear(self, worker: _Worker) -> FilmResult | WorkerDied | None:
-        """One message: the recording begun (a string), a finished film, or an error of the lake."""
+        Raises `LakeError` when a worker reports one, and RuntimeError, with the worker's traceback as a note, when
+        it reports a defect.
+        """
+        while True:
+            for worker in self._readable():
+                event = self._receive(worker)
+                if event is not None:
+                    return event
+            for worker in self._workers:
+                if worker.jobs and worker.is_overdue:
+                    limits = f"{KILL_CPU_SECONDS:.0f} s of CPU time, or {KILL_WALL_SECONDS:.0f} s in all"
+                    # The machine may have been busy, so it may be tried again.
+                    return self._remove(worker, "timeout", f"decoding it did not end within {limits}", Retry.LATER)
+
+    def _readable(self) -> Iterator[_Worker]:
+        """Yield the busy workers that sent something or ended, after waiting for at most a second."""
+        busy = [worker for worker in self._workers if worker.jobs]
+        ready = wait([worker.connection for worker in busy], timeout=1.0)
+        return (worker for worker in busy if worker.connection in ready)
+
+    def _receive(self, worker: _Worker) -> FilmResult | WorkerDied | None:
+        """Read one message: a recording whose decoding begins or (empty) ended, a finished film, or an error."""
         try:
             message = worker.connection.recv()
         except (EOFError, ConnectionError):
-            code = worker.process.wait()
-            return self._bury(worker, "decoder_crashed", f"decoding it ended the worker (exit status {code})")
+            return self._crashed(worker)
         if isinstance(message, str):
-            worker.begin(message)
+            worker.start_clock(message)
             return None
         worker.jobs.popleft()
-        worker.begin("")
+        worker.start_clock("")
         if isinstance(message, LakeError):
             raise message
+        if isinstance(message, WorkerError):
+            error = RuntimeError(f"Extracting {message.film_id} failed in a worker process: {message.message}")
+            error.add_note(message.traceback)
+            raise error
         return message  # type: ignore[no-any-return]
 
-    def _bury(self, worker: _Worker, reason: str, why: str) -> WorkerDied:
-        retry = Retry.LATER if reason == "timeout" else Retry.NEVER  # the machine may have been busy
-        worker.process.kill()
-        worker.process.wait()
-        worker.connection.close()
+    def _crashed(self, worker: _Worker) -> WorkerDied:
+        status = worker.process.wait()
+        # Only a crash of the decoder itself is the recording's permanent failure.
+        retry = Retry.NEVER if -status in CRASH_SIGNALS else Retry.LATER
+        return self._remove(worker, "decoder_crashed", f"decoding it ended its worker (exit status {status})", retry)
+
+    def _remove(self, worker: _Worker, reason: str, cause: str, retry: Retry) -> WorkerDied:
+        worker.kill()
         self._workers.remove(worker)
-        error = ItemError(reason, f"Given up on {worker.track_id}: {why}", retry)
-        job, *not_begun = worker.jobs
-        return WorkerDied(job, worker.track_id, error, tuple(not_begun))
+        job, *queued = worker.jobs
+        error = ItemError(reason, f"Gave up on {worker.track_id}: {cause}", retry)
+        return WorkerDied(job, worker.track_id, error, tuple(queued))
+
+
+def _reuse_worker() -> _Worker | None:
+    """Return a living worker of a closed pool, if there is one."""
+    while True:
+        try:
+            worker = _idle_workers.pop()
+        except IndexError:  # not asked for its length before: threads of a Dask worker share the list
+            return None
+        if worker.is_alive:
+            return worker
+        worker.connection.close()
+
+
+def _start_worker() -> _Worker:
+    ours, theirs = Pipe()
+    environment = {**os.environ, **WORKER_ENVIRONMENT, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    # -P: a folder `tasks` in the current directory is not this package.
+    command = [sys.executable, "-P", "-m", "tasks.soundtracks.extraction.worker", str(theirs.fileno())]
+    process = subprocess.Popen(  # noqa: S603
+        command, env=environment, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+    )
+    theirs.close()
+    return _Worker(process, ours)

@@ -1,1 +1,12 @@
-"""What one collection run does."""
+"""One collection run, from its settings to what is committed.
+
+settings      check what the user chose
+context       open the sources; what all steps of a run share
+reconcile     which films are done; restore rows after a crash
+plan          which films to collect, and which finished ones to reopen
+collect       gather a film's recordings, and commit a film
+pipeline      overlap gathering, extraction and commits, batch by batch
+backfill      add recordings to finished films
+availability  check what is still available
+takedown      delete what must not be kept
+"""

@@ -1,16 +1,15 @@
-"""Whether collected recordings are still there: videos are made private, accounts end, hosts go away.
+"""Check whether collected recordings are still available: videos are made private, accounts end, hosts vanish.
 
-A recording that came from the network is asked for again from time to time, without its media and through the
-same door as everything else: consent, takedowns, breakers, daily budgets and waits hold here too. What is gone
-is marked dead in `outcomes` and nowhere else: its mels stay, and so does every version that holds it, since what
-was published must stay what it was. Nothing but a clear answer marks a recording, or three doubtful ones on
-three days; a dead one is asked for again as well, and may come back.
+A recording from the network is looked up again from time to time, without its media and through the same throttle as
+everything else: consent, takedowns, breakers, daily budgets and waits hold here too. One that is no longer available
+is marked dead in `outcomes` and nowhere else: its mels stay, and so does every data-set version that holds it. Only a
+clear answer marks a recording, or three doubtful ones on three days; a dead one is checked as well and may come back.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlparse
@@ -23,27 +22,26 @@ from storage.records.outcomes import RETRY_LATER_AFTER, Outcome, Stage, Status
 from storage.records.takedown_list import read_takedowns
 from storage.tables import tables
 from storage.tables.schemas import OUTCOMES, TRACKS
-from tasks.soundtracks.runs.collect import Report
-from tasks.soundtracks.runs.context import Supply
-from tasks.soundtracks.sources.url_list import UrlSource
-from tasks.soundtracks.sources.youtube import YouTubeSource
+from tasks.soundtracks.runs.collect import RunReport
+from tasks.soundtracks.runs.context import RunContext
+from tasks.soundtracks.sources.base import NetworkedSource
 
-GONE = frozenset({"age", "copyright", "drm", "geo", "http_gone", "members", "paid", "private", "removed"})
+CLEAR_REASONS = frozenset({"age", "copyright", "drm", "geo", "http_gone", "members", "paid", "private", "removed"})
 """Answers about the recording itself, after which nobody can collect it again from here."""
-DOUBTFUL = frozenset(
+DOUBTFUL_REASONS = frozenset(
     {"http_403", "http_4xx", "http_auth", "needs_login", "restricted", "unavailable", "unreachable", "unsupported"}
 )
-"""Answers that a block or a bad day gives too."""
+"""Answers that a block or a temporary fault gives too."""
 DOUBTS_UNTIL_DEAD = 3
 """Consecutive doubtful answers, each at least `RETRY_LATER_AFTER` after the one before, that mean a dead recording."""
 HOST_REASONS = frozenset({"dns", "tls"})
-"""Pauses that, for an address which a person listed, mean its host and not this machine's network."""
-ANSWERS_A_COMMIT = 20
+"""Pauses that, where each recording may have a host, concern that host and not this machine's network."""
+ANSWERS_PER_COMMIT = 20
 
 
 @dataclass(frozen=True)
 class DueTrack:
-    """A recording whose time to be asked for has come. `dead_because` is (reason, message) if it is marked."""
+    """A recording due for an availability check. `dead_because` is (reason, message) if it is marked dead."""
 
     track_id: str
     media_id: str
@@ -53,121 +51,131 @@ class DueTrack:
 
     @property
     def host(self) -> str:
-        """Where it lies."""
+        """The host of its address."""
         return urlparse(self.url).hostname or ""
 
 
 @dataclass(frozen=True)
-class Rechecker:
-    """Asks the sources of a run about what was collected from them."""
+class AvailabilityChecker:
+    """Looks up what was collected from the networked sources of a run."""
 
-    supply: Supply
-    run_id: str
-    on_progress: Callable[[str, int, int], None] = lambda *_told: None
+    context: RunContext
 
-    def recheck(self) -> Report:
-        """Ask for what is due, the longest unasked first; a source that pauses leaves the others to go on."""
-        report = Report()
-        settings, lake = self.supply.settings, self.supply.lake
-        for source in self.supply.sources:
-            if not isinstance(source, YouTubeSource | UrlSource):
-                continue
-            room = settings.most_rechecks - report.counts["tracks_checked"]
+    def check(self) -> RunReport:
+        """Check the tracks that are due, the longest unchecked first; a pause of one source spares the others."""
+        report = RunReport()
+        settings, lake = self.context.settings, self.context.lake
+        for source in self.context.networked:
+            left = settings.most_rechecks - report.counts["tracks_checked"]
             with leased(lake, f"recheck-{source.name}") as lease:
-                if lease is None or room <= 0:
+                if lease is None or left <= 0:
                     continue
-                due = due_tracks(lake, source.name, settings.recheck_days, room)
+                due = due_tracks(lake, source.name, settings.recheck_days, left)
                 try:
-                    self._recheck(source, due, report)
+                    self._check_all(source, due, report)
                 except SourcePaused as pause:
                     report.paused = report.paused or pause
         return report
 
-    def _recheck(self, source: YouTubeSource | UrlSource, due: list[DueTrack], report: Report) -> None:
+    def _check_all(self, source: NetworkedSource, due: list[DueTrack], report: RunReport) -> None:
         answers: list[Outcome] = []
-        told: set[str] = set()
+        unchecked = {track.track_id: track for track in due}
         try:
             for track in due:
-                if track.track_id in told:
-                    continue
-                for one, outcome in self._ask(source, track, [one for one in due if one.track_id not in told]):
-                    told.add(one.track_id)
+                if track.track_id not in unchecked:
+                    continue  # answered together with another track of its host
+                for answered, outcome in self._check(source, track, list(unchecked.values())):
+                    del unchecked[answered.track_id]
                     answers.append(outcome)
-                    report.counts["tracks_checked"] += 1
-                    report.counts["tracks_dead"] += outcome.status is Status.FAILED and one.dead_because is None
-                    report.counts["tracks_back"] += outcome.status is Status.OK and one.dead_because is not None
-                self.on_progress("Asking whether tracks are still there", len(told), len(due))
-                if len(answers) >= ANSWERS_A_COMMIT:
-                    outcomes.record(self.supply.lake, answers, self.run_id)
+                    _count(report, answered, outcome)
+                self.context.progress("Checking availability", len(due) - len(unchecked), len(due))
+                if len(answers) >= ANSWERS_PER_COMMIT:
+                    outcomes.record(self.context.lake, answers, self.context.run_id)
                     answers.clear()
         finally:
-            outcomes.record(self.supply.lake, answers, self.run_id)
+            outcomes.record(self.context.lake, answers, self.context.run_id)
 
-    def _ask(
-        self, source: YouTubeSource | UrlSource, track: DueTrack, due: list[DueTrack]
+    def _check(
+        self, source: NetworkedSource, track: DueTrack, unchecked: list[DueTrack]
     ) -> Iterator[tuple[DueTrack, Outcome]]:
-        """One lookup, and what it says: of this recording, or of everything that is due from its host."""
-        source.downloader.throttle.enter()  # a pause from before says nothing about this recording
-        began, days = time.monotonic(), self.supply.settings.recheck_days
+        """Look up one track; yield what the answer means for it, or for every unchecked track of its host."""
+        source.downloader.throttle.enter()  # an earlier pause says nothing about this recording
+        started, days = time.monotonic(), self.context.settings.recheck_days
         try:
             source.downloader.probe(track.media_id, track.url)
         except ItemError as error:
-            yield track, answered(track, error, days)
+            yield track, outcome_of(track, error, days)
         except SourcePaused as pause:
-            if isinstance(source, UrlSource) and pause.reason in HOST_REASONS:
-                away = ItemError("unreachable", f"{track.host} cannot be reached ({pause.reason})")
-                yield from ((one, answered(one, away, days)) for one in due if one.host == track.host)
+            if source.has_many_hosts and pause.reason in HOST_REASONS:
+                unreachable = ItemError("unreachable", f"{track.host} cannot be reached ({pause.reason})")
+                for other in unchecked:
+                    if other.host == track.host:
+                        yield other, outcome_of(other, unreachable, days)
             raise
         else:
-            yield track, answered(track, None, days, time.monotonic() - began)
+            yield track, outcome_of(track, None, days, time.monotonic() - started)
 
 
-def answered(track: DueTrack, error: ItemError | None, days: int, seconds: float | None = None) -> Outcome:
-    """What an answer means: there, dead, or not told; and when to ask again."""
+def _count(report: RunReport, track: DueTrack, outcome: Outcome) -> None:
+    was_dead = track.dead_because is not None
+    report.counts["tracks_checked"] += 1
+    if outcome.status is Status.FAILED and not was_dead:
+        report.counts["tracks_dead"] += 1
+    if outcome.status is Status.OK and was_dead:
+        report.counts["tracks_back"] += 1
+
+
+def outcome_of(track: DueTrack, error: ItemError | None, days: int, seconds: float | None = None) -> Outcome:
+    """Return what an answer means (available, dead or unknown) and, as `retry_at`, when to check again."""
     now = datetime.now(UTC)
-    in_time, soon = now + timedelta(days=days), now + RETRY_LATER_AFTER
+    next_check = now + timedelta(days=days)
     if error is None:
-        return Outcome(Stage.AVAILABILITY, track.track_id, Status.OK, "ok", Retry.LATER, in_time, seconds=seconds)
-    status, reason, message, retry_at = Status.FAILED, error.reason, str(error), in_time
-    if error.reason not in GONE:
-        if track.dead_because is not None:  # nothing says that it is back
+        return Outcome(Stage.AVAILABILITY, track.track_id, Status.OK, "ok", Retry.LATER, next_check, seconds=seconds)
+    status, reason, message = Status.FAILED, error.reason, str(error)
+    if error.reason not in CLEAR_REASONS:
+        if track.dead_because is not None:  # nothing shows that it is back
             reason, message = track.dead_because
-        elif error.reason not in DOUBTFUL or track.doubts + 1 < DOUBTS_UNTIL_DEAD:
-            status, retry_at = Status.SKIPPED, soon
-    return Outcome(Stage.AVAILABILITY, track.track_id, status, reason, Retry.LATER, retry_at, message)
+        elif error.reason not in DOUBTFUL_REASONS or track.doubts + 1 < DOUBTS_UNTIL_DEAD:
+            status, next_check = Status.SKIPPED, now + RETRY_LATER_AFTER
+    return Outcome(Stage.AVAILABILITY, track.track_id, status, reason, Retry.LATER, next_check, message)
 
 
 def due_tracks(lake: Lake, source: str, days: int, limit: int, now: datetime | None = None) -> list[DueTrack]:
-    """The collected recordings of a source that are to be asked for now, the longest unasked first.
+    """Return the collected recordings of a source that are due for a check, the longest unchecked first.
 
-    One that was never asked for counts from the day it was collected. What was taken down is never among them.
+    One that was never checked counts from the day it was collected. What was taken down is never due.
     """
     query = f"""
-        WITH said AS (
+        WITH checks AS (
             SELECT item AS track_id, status, reason, message, retry_at, recorded_at,
-                {tables.ROW_ORDER} AS place
+                {tables.ROW_ORDER} AS position
             FROM {tables.rows_sql(lake, OUTCOMES)} WHERE stage = '{Stage.AVAILABILITY}'
-        ), places AS (
-            SELECT track_id, max(place) AS place, max(place) FILTER (status <> 'skipped') AS told
-            FROM said GROUP BY track_id
-        ), doubts AS (
-            SELECT track_id, count(*) AS doubts FROM said JOIN places USING (track_id)
-            WHERE list_contains($doubtful, reason) AND (told IS NULL OR said.place > told) GROUP BY track_id
+        ), newest AS (
+            SELECT track_id, max(position) AS check_position,
+                max(position) FILTER (status <> 'skipped') AS verdict_position
+            FROM checks GROUP BY track_id
+        ), doubtful AS (
+            SELECT track_id, count(*) AS doubts FROM checks JOIN newest USING (track_id)
+            WHERE list_contains($doubtful_reasons, reason)
+                AND (verdict_position IS NULL OR position > verdict_position)
+            GROUP BY track_id
         ), collected AS (
             SELECT track_id, any_value(media_id) AS media_id, any_value(url) AS url, max(recorded_at) AS collected_at
             FROM {tables.latest_sql(lake, TRACKS)} WHERE segments > 0 AND source = $source
                 AND NOT list_has_any($takedowns, [film_id, track_id, 'channel:' || channel_id])
             GROUP BY track_id
         )
-        SELECT track_id, media_id, url, CASE WHEN status = 'failed' THEN {{'reason': reason, 'message': message}} END,
-            coalesce(doubts, 0)
-        FROM collected LEFT JOIN places USING (track_id) LEFT JOIN said USING (track_id, place)
-        LEFT JOIN doubts USING (track_id)
+        SELECT collected.track_id, media_id, url,
+            CASE WHEN status = 'failed' THEN {{'reason': reason, 'message': message}} END AS dead_because,
+            coalesce(doubts, 0) AS doubts
+        FROM collected LEFT JOIN newest USING (track_id)
+        LEFT JOIN checks ON checks.track_id = collected.track_id AND position = check_position
+        LEFT JOIN doubtful ON doubtful.track_id = collected.track_id
         WHERE coalesce(least(retry_at, recorded_at + to_days($days)), collected_at + to_days($days)) <= $now
-        ORDER BY coalesce(recorded_at, collected_at), track_id LIMIT $limit
+        ORDER BY coalesce(recorded_at, collected_at), collected.track_id LIMIT $limit
     """
-    given = {
-        "doubtful": sorted(DOUBTFUL),
+    parameters = {
+        "doubtful_reasons": sorted(DOUBTFUL_REASONS),
         "source": source,
         "takedowns": sorted(read_takedowns(lake)),
         "days": days,
@@ -175,7 +183,7 @@ def due_tracks(lake: Lake, source: str, days: int, limit: int, now: datetime | N
         "limit": limit,
     }
     with tables.connect(lake) as connection:
-        rows = connection.execute(query, given).fetchall()
+        rows = connection.execute(query, parameters).fetchall()
     return [
         DueTrack(track_id, media_id, url, (dead["reason"], dead["message"]) if dead else None, doubts)
         for track_id, media_id, url, dead, doubts in rows

@@ -1,7 +1,7 @@
-"""Adding to films that are done: what a person said yes to, and what is tried again by reason.
+"""Add recordings to films that are done: what a reviewer approved, and what is tried again by reason.
 
-The new recordings are turned into mels beside the lake and appended to the film's shard, which takes its
-place whole: rows that were there keep their numbers, and a crash leaves the old shard or the new one.
+The new recordings are extracted into a temporary lake and appended to the film's shard, which is replaced as a whole:
+the rows that were there keep their numbers, and a crash leaves the old shard or the new one.
 """
 
 from __future__ import annotations
@@ -17,103 +17,134 @@ from storage.lake.lake import Lake
 from storage.mels.rewrite import add_tracks, read_mels
 from storage.mels.writer import read_tracks
 from storage.records import outcomes
-from storage.records.outcomes import Outcome, Stage, from_error, ok
+from storage.records.outcomes import Outcome, Stage, Status, from_error, ok
 from storage.tables import tables
 from storage.tables.schemas import TRACKS
 from tasks.soundtracks.download.staging import release_staged
-from tasks.soundtracks.extraction.film import FilmJob, FilmResult, Recording, extract_film
+from tasks.soundtracks.extraction.film import extract_film
+from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult, Recording
 from tasks.soundtracks.matching.rule import RULE_VERSION
 from tasks.soundtracks.matching.selection import TRACKS_PER_FILM
 from tasks.soundtracks.models import Candidate, Decision, Film, Judged, Verdict, track_row
-from tasks.soundtracks.runs.collect import Report
-from tasks.soundtracks.runs.context import Supply
-from tasks.soundtracks.runs.plan import Reopened
+from tasks.soundtracks.runs.collect import RunReport
+from tasks.soundtracks.runs.context import RunContext
+from tasks.soundtracks.runs.plan import FilmToReopen
+from tasks.soundtracks.runs.reconcile import without_run
+from tasks.soundtracks.sources.base import Source
 
-_FROM_ROW = """
-source media_id url title artist album uploader channel_id release_year duration_seconds licence query position
-"""
+_CANDIDATE_COLUMNS = (
+    "source",
+    "media_id",
+    "url",
+    "title",
+    "artist",
+    "album",
+    "uploader",
+    "channel_id",
+    "release_year",
+    "duration_seconds",
+    "licence",
+    "query",
+    "position",
+)
 
 
 @dataclass(frozen=True)
 class Reopener:
-    """Does films again that have a shard, for the items that are asked for."""
+    """Fetches, extracts and appends the requested recordings of films that have a shard."""
 
-    supply: Supply
-    run_id: str
+    context: RunContext
 
-    def reopen(self, films: Sequence[Reopened]) -> Report:
-        """Fetch, extract and append what is wanted of each film, up to its nine."""
-        report = Report()
-        for wanted in films:
-            with leased(self.supply.lake, wanted.film.film_id) as lease:
+    def reopen(self, films: Sequence[FilmToReopen]) -> RunReport:
+        """Add what is requested of each film, up to the most tracks that a film may have."""
+        report = RunReport()
+        for request in films:
+            with leased(self.context.lake, request.film.film_id) as lease:
                 if lease is None:
                     report.counts["films_of_other_workers"] += 1
                     continue
                 try:
-                    self._reopen(wanted, report)
+                    self._reopen(request, report)
                 except SourcePaused as pause:
                     report.paused = pause
                     break
         return report
 
-    def _reopen(self, wanted: Reopened, report: Report) -> None:
-        lake, film = self.supply.lake, wanted.film
-        present = {row["track_id"]: row for row in read_tracks(lake, wanted.shard) if row.get("segments")}
-        room = TRACKS_PER_FILM - len(present)
-        recordings: list[Recording] = []
-        added: list[dict[str, Any]] = []
-        ended: list[Outcome] = []
-        for row in wanted.rows:
-            if row["track_id"] in present:  # a crash fell between the shard and its rows
-                known = {name: value for name, value in present[row["track_id"]].items() if name != "run_id"}
-                tables.append(lake, TRACKS, [known], self.run_id)
-                ended.append(ok(Stage.TRACK, f"{film.film_id}/{row['track_id']}"))
-            elif len(recordings) < room and (fetched := self._fetch(film, row, ended)) is not None:
-                recordings.append(fetched[0])
-                added.append(track_row(fetched[1], RULE_VERSION))
-        if recordings:
-            job = FilmJob(film.film_id, film.year or 0, tuple(recordings), tuple(added))
-            result = self._extend(film, wanted.shard, job)
-            ended += [outcome for outcome in result.outcomes if outcome.stage is Stage.TRACK]
-        outcomes.record(lake, ended, self.run_id)
-        release_staged(lake, film.film_id, keep_audio=self.supply.settings.keep_audio)
+    def _reopen(self, request: FilmToReopen, report: RunReport) -> None:
+        lake, film = self.context.lake, request.film
+        present = {row["track_id"]: row for row in read_tracks(lake, request.shard) if row.get("segments")}
+        track_outcomes = self._restore_rows(request, present)
+        missing = [row for row in request.rows if row["track_id"] not in present]
+        job, failures = self._fetch_all(film, missing, TRACKS_PER_FILM - len(present))
+        track_outcomes += failures
+        if job.recordings:
+            result = self._extend_shard(request.shard, job)
+            track_outcomes += [outcome for outcome in result.outcomes if outcome.stage is Stage.TRACK]
+        outcomes.record(lake, track_outcomes, self.context.run_id)
+        release_staged(lake, film.film_id, keep_audio=self.context.settings.keep_audio)
         report.counts["films_reopened"] += 1
-        report.counts["tracks"] += sum(outcome.reason == "ok" for outcome in ended)
+        report.counts["tracks"] += len([one for one in track_outcomes if one.status is Status.OK])
 
-    def _fetch(self, film: Film, row: dict[str, Any], ended: list[Outcome]) -> tuple[Recording, Judged] | None:
-        """One recording that the lake knows by its row, from the source that offered it."""
-        candidate = Candidate(**{name: row[name] for name in _FROM_ROW.split()})
+    def _restore_rows(self, request: FilmToReopen, present: dict[str, dict[str, Any]]) -> list[Outcome]:
+        """Write again the rows that a crash kept from the tables after their shard was replaced."""
+        restored = [present[row["track_id"]] for row in request.rows if row["track_id"] in present]
+        tables.append(self.context.lake, TRACKS, [without_run(row) for row in restored], self.context.run_id)
+        return [ok(Stage.TRACK, f"{request.film.film_id}/{row['track_id']}") for row in restored]
+
+    def _fetch_all(self, film: Film, rows: Sequence[dict[str, Any]], most: int) -> tuple[FilmJob, list[Outcome]]:
+        """Fetch at most `most` of these rows' recordings; return them as a job, and the outcomes of failures."""
+        recordings: list[Recording] = []
+        new_rows: list[dict[str, Any]] = []
+        failures: list[Outcome] = []
+        for row in rows:
+            if len(recordings) >= most:
+                break
+            try:
+                fetched = self._fetch(film, row)
+            except ItemError as error:
+                failures.append(from_error(Stage.TRACK, f"{film.film_id}/{row['track_id']}", error))
+                continue
+            if fetched is not None:
+                recordings.append(fetched[0])
+                new_rows.append(track_row(fetched[1], RULE_VERSION))
+        return FilmJob(film.film_id, film.year or 0, tuple(recordings), tuple(new_rows)), failures
+
+    def _fetch(self, film: Film, row: dict[str, Any]) -> tuple[Recording, Judged] | None:
+        """Fetch a recording by its row; None when it is not to be taken or its source is not part of this run."""
+        candidate = Candidate(**{name: row[name] for name in _CANDIDATE_COLUMNS})
         verdict = Verdict(Decision.TAKEN, "approved", row["score"], dict(row["score_parts"] or {}))
-        judged = self.supply.matcher.apply_overrides(Judged(film.film_id, candidate, verdict))
-        source = next((one for one in self.supply.sources if one.name == candidate.source), None)
-        known = {one.item: one.candidate for each in self.supply.assigned for one in each.by_film.get(film.film_id, ())}
+        judged = self.context.matcher.apply_overrides(Judged(film.film_id, candidate, verdict))
+        source = self._source_of(candidate)
         if source is None or judged.verdict.decision is not Decision.TAKEN:
             return None
-        if judged.item in known:  # a local file's path is not kept in the lake
-            judged = Judged(film.film_id, known[judged.item], judged.verdict)
+        listed = self._listed_candidate(judged)
+        if listed is not None:
+            judged = Judged(film.film_id, listed, judged.verdict)
         elif candidate.source == "music_folder":
-            return None
-        try:
-            fetched = source.fetch(judged, film)
-        except ItemError as error:
-            ended.append(from_error(Stage.TRACK, judged.item, error))
-            return None
+            return None  # the path of a local file is not kept in the lake
+        fetched = source.fetch(judged, film)
         return (fetched.recording, fetched.judged) if fetched.recording is not None else None
 
-    def _extend(self, film: Film, shard: str, job: FilmJob) -> FilmResult:
-        """Make the new recordings' mels in a lake of their own, and append them to the film's shard."""
-        lake = self.supply.lake
+    def _source_of(self, candidate: Candidate) -> Source | None:
+        return next((source for source in self.context.sources if source.name == candidate.source), None)
+
+    def _listed_candidate(self, judged: Judged) -> Candidate | None:
+        """Return the same recording as a source of this run lists it for the film, if one does."""
+        listed = (one for source in self.context.assigned for one in source.by_film.get(judged.film_id, ()))
+        return next((one.candidate for one in listed if one.item == judged.item), None)
+
+    def _extend_shard(self, shard: str, job: FilmJob) -> FilmResult:
+        """Extract the new recordings in a temporary lake, and append them to the film's shard."""
+        lake = self.context.lake
         with tempfile.TemporaryDirectory(prefix="needledrop-") as folder:
-            beside = Lake(folder)
-            result = extract_film(beside, job, self.supply.settings.mels, self.run_id)
+            temporary = Lake(folder)
+            result = extract_film(temporary, job, self.context.settings.mels, self.context.run_id)
             if result.shard is None:
                 return result
-            _settings, added = read_mels(beside, result.shard)
+            _settings, added = read_mels(temporary, result.shard)
             new = {row["track_id"]: {**row, "shard": shard} for row in result.rows}
-            kept = [row for row in read_tracks(lake, shard) if row["track_id"] not in new]
-            first_rows = add_tracks(lake, shard, added, [*kept, *new.values()])
-        for track_id, row in new.items():
-            row.pop("run_id", None)
-            row["first_row"] = first_rows.get(track_id)
-        tables.append(lake, TRACKS, list(new.values()), self.run_id)
+            unchanged = [row for row in read_tracks(lake, shard) if row["track_id"] not in new]
+            first_rows = add_tracks(lake, shard, added, [*unchanged, *new.values()])
+        rows = [{**without_run(row), "first_row": first_rows.get(track_id)} for track_id, row in new.items()]
+        tables.append(lake, TRACKS, rows, self.context.run_id)
         return result

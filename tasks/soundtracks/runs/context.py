@@ -1,4 +1,4 @@
-"""The sources of one run, opened in the order that a person configured."""
+"""Open the sources that the settings name, and hold what all steps of one run share."""
 
 from __future__ import annotations
 
@@ -22,26 +22,34 @@ from tasks.soundtracks.download.ytdlp import Pace, YtDlpClient
 from tasks.soundtracks.matching.film_index import read_film_index
 from tasks.soundtracks.matching.matcher import Matcher
 from tasks.soundtracks.runs.settings import SoundtrackSettings
-from tasks.soundtracks.sources.base import PreassignedSource, Source
+from tasks.soundtracks.sources.base import NetworkedSource, PreassignedSource, Source
 from tasks.soundtracks.sources.music_folder import MusicSource, read_music
 from tasks.soundtracks.sources.url_list import UrlSource, open_listed, read_url_lists
 from tasks.soundtracks.sources.youtube import YouTubeSource
 
 Progress = Callable[[str, int, int], None]
+"""Called with what is being done, how much of it is done, and how much there is (0 where that is not known)."""
+
+
+def no_progress(_description: str, _completed: int, _total: int) -> None:
+    """Show nothing."""
 
 
 @dataclass
-class Supply:
-    """A run's sources, and what they share."""
+class RunContext:
+    """One run: its lake and settings, the open sources, and what all of its steps share."""
 
     lake: Lake
     settings: SoundtrackSettings
+    run_id: str
     matcher: Matcher
+    progress: Progress = no_progress
     sources: list[Source] = field(default_factory=list)
+    """In the configured order; a film's music comes from the first that has any."""
     throttles: list[SourceThrottle] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     paused: SourcePaused | None = None
-    """Set when a source had to stop before any film was begun."""
+    """Set when a source paused before any film was begun."""
 
     @property
     def assigned(self) -> list[PreassignedSource]:
@@ -49,75 +57,83 @@ class Supply:
         return [source for source in self.sources if isinstance(source, PreassignedSource)]
 
     @property
+    def networked(self) -> list[NetworkedSource]:
+        """The sources whose recordings may vanish."""
+        return [source for source in self.sources if isinstance(source, NetworkedSource)]
+
+    @property
     def requests(self) -> int:
-        """Requests made so far in this run."""
+        """Requests made to the network so far in this run."""
         return sum(throttle.requests for throttle in self.throttles)
 
 
 @contextmanager
-def open_supply(lake: Lake, settings: SoundtrackSettings, run_id: str, progress: Progress) -> Iterator[Supply]:
-    """Open the configured sources; connections are let go and unused budget is given back at the end.
+def open_context(
+    lake: Lake, settings: SoundtrackSettings, run_id: str, progress: Progress = no_progress
+) -> Iterator[RunContext]:
+    """Open the configured sources; on leaving, close connections and give back reserved requests.
 
     Raises `InputError` when this machine lacks what a source needs.
     """
-    supply = Supply(lake, settings, read_matcher(lake))
+    context = RunContext(lake, settings, run_id, read_matcher(lake), progress)
+    is_configured = {"music": bool(settings.music), "urls": bool(settings.urls), "youtube": settings.youtube}
     with ExitStack() as stack:
-        makers = {
-            "music": lambda: _open_music(supply, progress),
-            "urls": lambda: _open_urls(supply, stack, run_id),
-            "youtube": lambda: _open_youtube(supply, stack, run_id),
+        openers: dict[str, Callable[[], Source]] = {
+            "music": lambda: _open_music(context),
+            "urls": lambda: _open_urls(context, stack),
+            "youtube": lambda: _open_youtube(context, stack),
         }
-        wanted = {"music": bool(settings.music), "urls": bool(settings.urls), "youtube": settings.youtube}
-        for name in settings.order:
-            if wanted.pop(name, False):
-                supply.sources.append(makers[name]())
-        yield supply
+        for name in dict.fromkeys(settings.order):
+            if is_configured[name]:
+                context.sources.append(openers[name]())
+        yield context
 
 
 def read_matcher(lake: Lake) -> Matcher:
-    """Judging with what the lake knows now."""
+    """Read all that matching needs from the lake: films, reviews, takedowns and which film has which recording."""
     owners: dict[str, str] = {}
     with tables.connect(lake, tables.SMALL_MEMORY_LIMIT) as connection:
-        kept = f"FROM {tables.latest_sql(lake, TRACKS)} WHERE segments > 0 ORDER BY film_id, track_id"
-        for batch in connection.sql(f"SELECT track_id, film_id {kept}").to_arrow_reader():
-            films = map(intern, batch["film_id"].to_pylist())  # a film's name once, however many tracks it has
+        stored = f"FROM {tables.latest_sql(lake, TRACKS)} WHERE segments > 0 ORDER BY film_id, track_id"
+        for batch in connection.sql(f"SELECT track_id, film_id {stored}").to_arrow_reader():
+            films = map(intern, batch["film_id"].to_pylist())  # one string per film, however many tracks it has
             owners.update(zip(batch["track_id"].to_pylist(), films, strict=True))
     return Matcher(read_film_index(lake), read_reviews(lake), read_takedowns(lake), owners)
 
 
-def _open_music(supply: Supply, progress: Progress) -> Source:
-    candidates = read_music(list(supply.settings.music), lambda count: progress("Reading tags", count, 0))
-    return MusicSource(candidates, supply.matcher)
+def _open_music(context: RunContext) -> Source:
+    candidates = read_music(list(context.settings.music), lambda count: context.progress("Reading tags", count, 0))
+    return MusicSource(candidates, context.matcher)
 
 
-def _open_urls(supply: Supply, stack: ExitStack, run_id: str) -> Source:
-    downloader = _remote(supply, stack, "url_list", run_id)
-    listed = read_url_lists(supply.settings.urls)
+def _open_urls(context: RunContext, stack: ExitStack) -> Source:
+    downloader = _open_downloader(context, stack, "url_list")
+    listed = read_url_lists(context.settings.urls)
     try:
         candidates, failed = open_listed(listed, downloader)
     except SourcePaused as pause:
-        supply.paused, candidates, failed = pause, [], []
+        context.paused, candidates, failed = pause, [], []
     outcomes = [from_error(Stage.TRACK, item, error) for item, error in failed]
-    record_new(supply.lake, outcomes, run_id)
-    cc_only = supply.settings.creative_commons_only
-    return UrlSource(candidates, supply.matcher, downloader, creative_commons_only=cc_only)
+    record_new(context.lake, outcomes, context.run_id)
+    cc_only = context.settings.creative_commons_only
+    return UrlSource(candidates, context.matcher, downloader, creative_commons_only=cc_only)
 
 
-def _open_youtube(supply: Supply, stack: ExitStack, run_id: str) -> Source:
-    downloader = _remote(supply, stack, "youtube", run_id)
-    return YouTubeSource(downloader, supply.matcher, creative_commons_only=supply.settings.creative_commons_only)
+def _open_youtube(context: RunContext, stack: ExitStack) -> Source:
+    downloader = _open_downloader(context, stack, "youtube")
+    cc_only = context.settings.creative_commons_only
+    return YouTubeSource(downloader, context.matcher, creative_commons_only=cc_only)
 
 
-def _remote(supply: Supply, stack: ExitStack, source: str, run_id: str) -> Downloader:
-    """A door and a client for one source."""
-    settings = supply.settings
+def _open_downloader(context: RunContext, stack: ExitStack, source: str) -> Downloader:
+    """Open the throttled client of one source."""
+    settings = context.settings
     readiness = check_readiness()
-    if readiness.warning and readiness.warning not in supply.warnings:
-        supply.warnings.append(readiness.warning)
+    if readiness.warning and readiness.warning not in context.warnings:
+        context.warnings.append(readiness.warning)
     limits = {"requests": settings.daily_requests, "downloads": settings.daily_downloads}
-    throttle = SourceThrottle(supply.lake, source, run_id, readiness.yt_dlp_version, limits)
-    supply.throttles.append(throttle)
+    throttle = SourceThrottle(context.lake, source, context.run_id, readiness.yt_dlp_version, limits)
+    context.throttles.append(throttle)
     stack.callback(throttle.close)
-    client = YtDlpClient(Path(supply.lake.cache_folder), Pace(settings.pace), throttle.count_request)
+    client = YtDlpClient(Path(context.lake.cache_folder), Pace(settings.pace), throttle.count_request)
     stack.callback(client.close)
     return Downloader(throttle, client)

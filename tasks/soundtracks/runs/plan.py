@@ -1,8 +1,8 @@
-"""Which films need music now, worked out from the lake alone.
+"""Plan a run: which films to collect and which finished ones to reopen, worked out from the lake alone.
 
-A film is done when its shard exists, whatever was recorded: one whose damaged shard a person deleted is
-made again. Of the others, those are planned for which a source has something that was not tried before, or
-that may be searched for again; whoever has nothing is recorded once, with the reason, and not again.
+A film is done when its shard exists, whatever was recorded: one whose damaged shard the user deleted is collected
+again. Of the others, those are planned for which a source has something that was not tried before, or that may be
+searched for again. A film for which there is nothing is recorded once, with the reason.
 """
 
 from __future__ import annotations
@@ -23,14 +23,13 @@ from tasks.soundtracks.download.staging import clean_staging
 from tasks.soundtracks.matching.rule import RULE_VERSION
 from tasks.soundtracks.matching.selection import with_decision
 from tasks.soundtracks.models import Decision, Film, Judged, track_row
-from tasks.soundtracks.runs.context import Supply
+from tasks.soundtracks.runs.context import RunContext
 from tasks.soundtracks.runs.reconcile import done_films
-from tasks.soundtracks.sources.base import PreassignedSource
 
 
 @dataclass(frozen=True)
-class Reopened:
-    """A film that has a shard, and the `tracks` rows of what is to be added to it."""
+class FilmToReopen:
+    """A film that has a shard, and the `tracks` rows of the recordings to add to it."""
 
     film: Film
     shard: str
@@ -39,82 +38,126 @@ class Reopened:
 
 @dataclass(frozen=True)
 class Plan:
-    """The films to work on, oldest first; track items that are not to be tried; attempts made before."""
+    """The films to collect, oldest first; track items not to be tried; earlier attempts by (stage, item)."""
 
     films: list[Film]
-    settled_tracks: frozenset[str]
+    tracks_not_due: frozenset[str]
     attempts: dict[tuple[str, str], int]
-    reopened: list[Reopened] = field(default_factory=list)
-    """Films that are done, to which a person's yes or a retry adds."""
+    reopened: list[FilmToReopen] = field(default_factory=list)
+    """Finished films to which a reviewer's yes or a retry adds recordings."""
 
 
-def plan(lake: Lake, supply: Supply, run_id: str) -> Plan:
-    """Plan a run with these sources.
+@dataclass(frozen=True)
+class _History:
+    """What earlier runs recorded, as far as it matters for what is not done."""
 
-    What needs no work is recorded here if that says something new: recordings that no film wants, films for
+    done: Mapping[str, str]
+    """film_id -> shard."""
+    retried: frozenset[str]
+    """Items of either stage whose failure the user asks to try again."""
+    films_not_due: frozenset[str]
+    tracks_not_due: frozenset[str]
+
+
+def plan(context: RunContext) -> Plan:
+    """Plan a run with the sources of `context`, and tidy up what crashed runs left behind.
+
+    Outcomes of what needs no work are recorded here where they are new: recordings that match no film, films for
     which there is nothing, and recordings that came after their film was done.
     """
-    matcher, assigned, searching = supply.matcher, supply.assigned, supply.settings.youtube
-    retry_reasons = supply.settings.retry_reasons
-    again = _failed_items(lake, retry_reasons)
+    lake = context.lake
     done = done_films(lake)
     forget_leases(lake, done)
-    clean_staging(lake, done, keep_audio=supply.settings.keep_audio)
-    lost = _lost_items(lake, done)
-    tracks_settled = frozenset(not_due(lake, Stage.TRACK, done_films=done)) - again - lost
-    films_settled = not_due(lake, Stage.SOUNDTRACK, done_films=done) - again - lost
-    approved = {film_id for (film_id, _track), is_match in matcher.reviews.items() if is_match}
-    wanted_again = {item.split("/")[0] for item in again}
-    films, quiet = [], []
+    clean_staging(lake, done, keep_audio=context.settings.keep_audio)
+    history = _read_history(lake, done, context.settings.retry_reasons)
+    films, skipped = _choose_films(context, history)
+    _record_unplanned(context, {film.film_id for film in films}, done, skipped)
+    counted = {key: n for key, n in attempts(lake, [Stage.TRACK], done).items() if key[1] not in history.retried}
+    return Plan(films, history.tracks_not_due, counted, _choose_reopened(context, history))
+
+
+def _read_history(lake: Lake, done: Mapping[str, str], retry_reasons: Collection[str]) -> _History:
+    retried = _failed_items(lake, retry_reasons)
+    untried = retried | _items_of_deleted_shards(lake, done)
+    return _History(
+        done,
+        retried,
+        frozenset(not_due(lake, Stage.SOUNDTRACK, done_films=done)) - untried,
+        frozenset(not_due(lake, Stage.TRACK, done_films=done)) - untried,
+    )
+
+
+def _choose_films(context: RunContext, history: _History) -> tuple[list[Film], list[Outcome]]:
+    """Return the films to collect, oldest first, and the outcomes of films for which there is nothing to do."""
+    matcher, is_searching = context.matcher, context.settings.youtube
+    approved_films = {film_id for (film_id, _track_id), is_match in matcher.reviews.items() if is_match}
+    retried_films = {item.split("/")[0] for item in history.retried}
+    films, skipped = [], []
     for film in matcher.film_index.films.values():
-        if film.film_id in done or (retry_reasons and film.film_id not in wanted_again):
+        if film.film_id in history.done or (context.settings.retry_reasons and film.film_id not in retried_films):
             continue
         if film.film_id in matcher.takedowns:
-            quiet.append(_taken_down(film))
+            skipped.append(_taken_down(film))
             continue
-        judged = [one for source in assigned for one in source.by_film.get(film.film_id, ())]
-        taken = [one for one in judged if one.verdict.decision is Decision.TAKEN]
-        is_due = film.film_id not in films_settled or film.film_id in approved | wanted_again
-        if any(one.item not in tracks_settled for one in taken) or (searching and is_due):
+        candidates = [judged for source in context.assigned for judged in source.by_film.get(film.film_id, ())]
+        taken = [judged for judged in candidates if judged.verdict.decision is Decision.TAKEN]
+        may_search = film.film_id not in history.films_not_due or film.film_id in approved_films | retried_films
+        if any(judged.item not in history.tracks_not_due for judged in taken) or (is_searching and may_search):
             films.append(film)
-        elif not taken and not searching:
-            quiet.append(without_music(film, judged))
-    _record_resting(lake, assigned, {film.film_id for film in films}, done, quiet, run_id)
-    counted = {key: n for key, n in attempts(lake, [Stage.TRACK], done).items() if key[1] not in again}
-    ordered = sorted(films, key=lambda film: (film.year or 0, film.film_id))
-    return Plan(ordered, tracks_settled, counted, _reopened(lake, supply, done, again))
+        elif not taken and not is_searching:
+            skipped.append(nothing_taken(film.film_id, candidates))
+    return sorted(films, key=lambda film: (film.year or 0, film.film_id)), skipped
 
 
-def _reopened(lake: Lake, supply: Supply, done: Mapping[str, str], again: frozenset[str]) -> list[Reopened]:
-    """Done films of which something is wanted that their shard lacks."""
-    matcher = supply.matcher
-    approved = {f"{film_id}/{track_id}" for (film_id, track_id), yes in matcher.reviews.items() if yes}
-    if not approved and not again:
+def nothing_taken(film_id: str, candidates: Iterable[Judged]) -> Outcome:
+    """Return the outcome of a film of whose candidates none was taken: it awaits a review, or nothing matched."""
+    if any(judged.verdict.decision is Decision.REVIEW for judged in candidates):
+        message = "Its candidates are doubtful; say yes or no with needledrop review"
+        error = ItemError("awaiting_review", message, Retry.LATER)
+    else:
+        error = ItemError("no_match", "No source has music that matches; add some or wait for more", Retry.LATER)
+    return from_error(Stage.SOUNDTRACK, film_id, error, Status.SKIPPED)
+
+
+def _taken_down(film: Film) -> Outcome:
+    error = ItemError("taken_down", "The film is on the takedown list")
+    return from_error(Stage.SOUNDTRACK, film.film_id, error, Status.SKIPPED)
+
+
+def _choose_reopened(context: RunContext, history: _History) -> list[FilmToReopen]:
+    """Return the done films whose shards lack a recording that was approved or is to be retried."""
+    lake, matcher = context.lake, context.matcher
+    approved = {f"{film_id}/{track_id}" for (film_id, track_id), is_match in matcher.reviews.items() if is_match}
+    if not approved and not history.retried:
         return []
-    # What a person said yes to and then failed for good stays so.
-    failed = not_due(lake, Stage.TRACK, among=approved) - again
-    items = again if supply.settings.retry_reasons else again | (approved - failed)
-    wanted: dict[str, list[dict[str, Any]]] = {}
-    for row in _rows_of(lake, items):
-        if not row["segments"] and row["film_id"] in done and row["film_id"] in matcher.film_index.films:
-            wanted.setdefault(row["film_id"], []).append(row)
-    return [Reopened(matcher.film_index.films[f], done[f], tuple(rows)) for f, rows in sorted(wanted.items())]
+    items = history.retried
+    if not context.settings.retry_reasons:
+        items = items | (approved - not_due(lake, Stage.TRACK, among=approved))
+    missing: dict[str, list[dict[str, Any]]] = {}
+    for row in _track_rows(lake, items):
+        film_id = row["film_id"]
+        if not row["segments"] and film_id in history.done and film_id in matcher.film_index.films:
+            missing.setdefault(film_id, []).append(row)
+    return [
+        FilmToReopen(matcher.film_index.films[film_id], history.done[film_id], tuple(rows))
+        for film_id, rows in sorted(missing.items())
+    ]
 
 
-def _rows_of(lake: Lake, items: Iterable[str]) -> list[dict[str, Any]]:
-    """The newest `tracks` rows of some FILM_ID/TRACK_ID items, ordered by film and track."""
+def _track_rows(lake: Lake, items: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the newest `tracks` rows of some FILM_ID/TRACK_ID items, ordered by film and track."""
     pairs = [item.split("/", 1) for item in sorted(items) if "/" in item]
     keys = pa.table({name: pa.array([pair[n] for pair in pairs], pa.string()) for n, name in enumerate(TRACKS.key)})
     with tables.connect(lake) as connection:
-        connection.register("wanted", keys)
-        newest = tables.latest_sql(lake, TRACKS, "(film_id, track_id) IN (FROM wanted)")
-        found = connection.sql(f"FROM {newest} ORDER BY film_id, track_id")
-        rows: list[dict[str, Any]] = found.to_arrow_table().to_pylist()
+        connection.register("requested", keys)
+        newest = tables.latest_sql(lake, TRACKS, "(film_id, track_id) IN (FROM requested)")
+        result = connection.sql(f"FROM {newest} ORDER BY film_id, track_id")
+        rows: list[dict[str, Any]] = result.to_arrow_table().to_pylist()
     return rows
 
 
 def _failed_items(lake: Lake, reasons: Collection[str]) -> frozenset[str]:
-    """The items whose newest outcome has one of these reasons."""
+    """Return the items whose newest outcome has one of these reasons."""
     if not reasons:
         return frozenset()
     with tables.connect(lake) as connection:
@@ -123,8 +166,8 @@ def _failed_items(lake: Lake, reasons: Collection[str]) -> frozenset[str]:
         return frozenset(item for (item,) in connection.execute(query, [sorted(reasons)]).fetchall())
 
 
-def _lost_items(lake: Lake, done: Collection[str]) -> frozenset[str]:
-    """Films and recordings that ended well but have no shard any more."""
+def _items_of_deleted_shards(lake: Lake, done: Collection[str]) -> frozenset[str]:
+    """Return films and recordings whose newest outcome is ok, and whose shard does not exist any more."""
     with tables.connect(lake, tables.SMALL_MEMORY_LIMIT) as connection:
         connection.register("done", pa.table({"film_id": pa.array(sorted(done), pa.string())}))
         keys = "stage IN ('track', 'soundtrack') AND split_part(item, '/', 1) NOT IN (FROM done)"
@@ -132,54 +175,40 @@ def _lost_items(lake: Lake, done: Collection[str]) -> frozenset[str]:
         return frozenset(item for (item,) in connection.execute(query).fetchall())
 
 
-def without_music(film: Film, judged: Iterable[Judged]) -> Outcome:
-    """Why nothing was taken for a film."""
-    if any(one.verdict.decision is Decision.REVIEW for one in judged):
-        error = ItemError("awaiting_review", "A person must say yes or no: run needledrop review", Retry.LATER)
-    else:
-        error = ItemError("no_match", "No source has music that matches; add some or wait for more", Retry.LATER)
-    return from_error(Stage.SOUNDTRACK, film.film_id, error, Status.SKIPPED)
-
-
-def _taken_down(film: Film) -> Outcome:
-    error = ItemError("taken_down", "Somebody asked to leave this film out")
-    return from_error(Stage.SOUNDTRACK, film.film_id, error, Status.SKIPPED)
-
-
-def _record_resting(
-    lake: Lake,
-    assigned: Sequence[PreassignedSource],
-    working: Collection[str],
-    done: Collection[str],
-    quiet: Sequence[Outcome],
-    run_id: str,
+def _record_unplanned(
+    context: RunContext, planned: Collection[str], done: Collection[str], skipped: Sequence[Outcome]
 ) -> None:
-    """Outcomes and rows for what is not worked on now, as far as they say something new."""
+    """Write outcomes and rows for recordings and films that are not worked on, where they say something new."""
     unmatched = [
         from_error(Stage.TRACK, candidate.track_id, error, Status.SKIPPED)
-        for source in assigned
+        for source in context.assigned
         for candidate, error in source.unmatched
     ]
-    record_new(lake, [*quiet, *unmatched], run_id)
+    record_new(context.lake, [*skipped, *unmatched], context.run_id)
+    unplanned = [
+        judged
+        for source in context.assigned
+        for film_id in sorted(source.by_film)
+        for judged in source.by_film[film_id]
+        if film_id not in planned
+    ]
+    stored_rows = {
+        (row["film_id"], row["track_id"]): row
+        for row in _track_rows(context.lake, (judged.item for judged in unplanned))
+    }
     rows = []
-    every = [one for source in assigned for film_id in sorted(source.by_film) for one in source.by_film[film_id]]
-    resting = [judged for judged in every if judged.film_id not in working]
-    known = {(r["film_id"], r["track_id"]): r for r in _rows_of(lake, (judged.item for judged in resting))}
-    for judged in resting:
-        row = known.get((judged.film_id, judged.candidate.track_id))
-        if row is not None and not _says_more(judged, row, judged.film_id in done):
-            continue
-        is_late = judged.verdict.decision is Decision.TAKEN and judged.film_id in done
-        rows.append(
-            track_row(
-                with_decision(judged, Decision.REJECTED, "film_already_done") if is_late else judged, RULE_VERSION
-            )
-        )
-    tables.append(lake, TRACKS, rows, run_id)
+    for judged in unplanned:
+        is_done = judged.film_id in done
+        stored = stored_rows.get((judged.film_id, judged.candidate.track_id))
+        if stored is None or _is_new_verdict(judged, stored, is_done):
+            is_late = is_done and judged.verdict.decision is Decision.TAKEN
+            shown = with_decision(judged, Decision.REJECTED, "film_already_done") if is_late else judged
+            rows.append(track_row(shown, RULE_VERSION))
+    tables.append(context.lake, TRACKS, rows, context.run_id)
 
 
-def _says_more(judged: Judged, row: dict[str, object], is_done: bool) -> bool:
-    """Whether the verdict changed since the row was written; a done film's rows stand, and so does a failed attempt."""
-    if is_done or row["segments"] or judged.verdict.decision is Decision.TAKEN:
+def _is_new_verdict(judged: Judged, stored_row: dict[str, object], is_done: bool) -> bool:
+    """Return whether the verdict differs from the stored row, which stays for a done film and a failed attempt."""
+    if is_done or stored_row["segments"] or judged.verdict.decision is Decision.TAKEN:
         return False
-    return row["reason"] != judged.verdict.reason
+    return stored_row["reason"] != judged.verdict.reason

@@ -1,7 +1,7 @@
-"""What the lake says is done, and what a crash left half said.
+"""Reconcile the tables with the shards: which films are done, and rows that a crash kept from being written.
 
-A film's shard is its commit. Rows and outcomes are written just after it; when a crash fell between, the
-shard still carries them, and the next run writes them down.
+A film's shard is its commit. Its rows and outcomes are written just after it; when a crash came between, the shard
+still carries them, and the next run writes them to the tables.
 """
 
 from __future__ import annotations
@@ -21,44 +21,50 @@ from storage.tables.schemas import OUTCOMES, TRACKS
 
 
 def done_films(lake: Lake) -> dict[str, str]:
-    """film_id -> shard of every film whose music is committed."""
+    """Return film_id -> shard of every film whose music is committed."""
     return {film_id_of(shard): shard for shard in list_shards(lake)}
 
 
 def recover(lake: Lake, run_id: str) -> int:
-    """Write the rows and outcomes of films whose shard stands and whose rows or outcome do not; returns how many.
+    """Write the rows and outcomes of films whose shard exists and whose rows or outcome do not; return how many.
 
-    A crash just after the shard leaves it so, and so does a damaged part of a table that a person deleted.
+    A crash just after the shard leaves it so, and so does a damaged part of a table that the user deleted.
     """
     done = done_films(lake)
+    # A living worker that has a film leased is about to write its rows itself.
+    film_ids = [film_id for film_id in _incomplete_films(lake, done) if not is_leased(lake, film_id)]
+    for film_id in film_ids:
+        rows = read_tracks(lake, done[film_id])
+        tables.append(lake, TRACKS, [without_run(row) for row in rows], run_id)
+        track_outcomes = [outcome for row in rows if (outcome := _outcome_of_row(row))]
+        audio_seconds = sum(row.get("decoded_seconds") or 0.0 for row in rows)
+        film_outcome = ok(Stage.SOUNDTRACK, film_id, audio_seconds=audio_seconds)
+        outcomes.record(lake, [*track_outcomes, film_outcome], run_id)
+    return len(film_ids)
+
+
+def _incomplete_films(lake: Lake, done: dict[str, str]) -> list[str]:
+    """Return the done films that lack their outcome or all rows of recordings in a shard."""
     with tables.connect(lake, tables.SMALL_MEMORY_LIMIT) as connection:
         connection.register("done", pa.table({"film_id": pa.array(sorted(done), pa.string())}))
-        searches = tables.latest_sql(lake, OUTCOMES, "stage = 'soundtrack'")
+        newest_outcomes = tables.latest_sql(lake, OUTCOMES, "stage = 'soundtrack'")
         query = (
-            f"FROM done EXCEPT (SELECT item FROM {searches} WHERE status = 'ok' "
+            f"FROM done EXCEPT (SELECT item FROM {newest_outcomes} WHERE status = 'ok' "
             f"INTERSECT SELECT film_id FROM {tables.latest_sql(lake, TRACKS)} WHERE shard IS NOT NULL) ORDER BY film_id"
         )
-        lost = [film_id for (film_id,) in connection.execute(query).fetchall()]
-    # A living worker that holds a film is about to write them itself.
-    lost = [film_id for film_id in lost if not is_leased(lake, film_id)]
-    for film_id in lost:
-        shard = done[film_id]
-        rows = read_tracks(lake, shard)
-        tables.append(lake, TRACKS, [_writable(row) for row in rows], run_id)
-        ended = [outcome for row in rows if (outcome := _recovered(row))]
-        audio_seconds = sum(row.get("decoded_seconds") or 0.0 for row in rows)
-        outcomes.record(lake, [*ended, ok(Stage.SOUNDTRACK, film_id, audio_seconds=audio_seconds)], run_id)
-    return len(lost)
+        return [film_id for (film_id,) in connection.execute(query).fetchall()]
 
 
-def _recovered(row: dict[str, Any]) -> Outcome | None:
+def _outcome_of_row(row: dict[str, Any]) -> Outcome | None:
+    """Return the outcome of a recording by its row in a shard; None for one that was never tried."""
     item = f"{row['film_id']}/{row['track_id']}"
     if row.get("segments"):
         return ok(Stage.TRACK, item, audio_seconds=row.get("decoded_seconds"))
     if row.get("reason") in REASONS[Stage.TRACK]:
-        return Outcome(Stage.TRACK, item, Status.FAILED, row["reason"], message="Known from the film's shard")
+        return Outcome(Stage.TRACK, item, Status.FAILED, row["reason"], message="Recovered from the film's shard")
     return None
 
 
-def _writable(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if key != "run_id"}
+def without_run(row: dict[str, Any]) -> dict[str, Any]:
+    """Return a row of a shard without the run that made it, to be written by the present run."""
+    return {name: value for name, value in row.items() if name != "run_id"}

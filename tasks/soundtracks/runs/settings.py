@@ -1,4 +1,4 @@
-"""What a person chooses for a run of soundtracks, checked before anything is asked for."""
+"""Check what the user chose for a run of soundtracks, before anything is fetched or written."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ class SoundtrackSettings(SoundtrackOptions):
 
     @property
     def is_networked(self) -> bool:
-        """Whether anything is asked of the network."""
+        """Whether any of the music comes from the network."""
         return self.youtube or bool(self.urls)
 
     @property
     def rechecks(self) -> bool:
-        """Whether what was collected is asked for again: not in a run that a person narrowed to something else."""
+        """Whether the run checks what is still available: not when the user narrowed it to something else."""
         return self.is_networked and self.recheck_days > 0 and not self.films and not self.retry_reasons
 
     @property
     def mels(self) -> MelSettings:
-        """How samples become mels in this run."""
+        """The parameters of this run's mel shards."""
         return MelSettings(self.encoding or MelSettings.encoding, self.short_tracks)
 
     def check(self) -> None:
-        """Raise `InputError` for what a person must mend before a run can start."""
+        """Raise `InputError` for what the user must correct before a run can start."""
         if not self.music and not self.is_networked:
             raise InputError(
-                "Nothing says where music comes from; give --music FOLDER, --music LIST.csv, --urls LIST or --youtube"
+                "No source of music is given; give --music FOLDER, --music LIST.csv, --urls LIST or --youtube"
             )
         if self.is_networked and not self.i_have_the_right_to_collect:
             raise InputError(
                 "Collecting audio from the network needs your statement that you may: "
-                "--i-have-the-right-to-collect (i_have_the_right_to_collect = true), which is kept with the run"
+                "--i-have-the-right-to-collect (i_have_the_right_to_collect = true), which is stored with the run"
             )
         unknown = set(self.retry_reasons) - REASONS[Stage.TRACK] - REASONS[Stage.SOUNDTRACK]
         if unknown:
@@ -63,28 +63,29 @@ class SoundtrackSettings(SoundtrackOptions):
             raise InputError("The runner dask is an extra that is not installed; run pip install 'needledrop[dask]'")
 
     def in_encoding_of(self, lake: Lake) -> SoundtrackSettings:
-        """The same with the encoding of the lake's shards, if it has any.
+        """Return these settings with the encoding of the lake's shards, if it has any.
 
-        Segments of two encodings cannot stand in one batch. Raises `InputError` when another is asked for.
+        A training batch copies segments of many shards, so all have one type. Raises `InputError` when the settings
+        ask for another one.
         """
-        found = lake_encoding(lake)
-        if found and self.encoding and found != self.encoding:
+        existing = lake_encoding(lake)
+        if existing and self.encoding and existing != self.encoding:
             raise InputError(
-                f"The mels in {lake.root} are {found}, so they cannot become {self.encoding}; "
+                f"The mels in {lake.root} are {existing}, so they cannot become {self.encoding}; "
                 f"leave --encoding out, or collect into another lake"
             )
-        return replace(self, encoding=found or self.encoding or MelSettings.encoding)
+        return replace(self, encoding=existing or self.encoding or MelSettings.encoding)
 
     def chosen(self, films: Sequence[Film], film_index: FilmIndex) -> list[Film]:
-        """Of the planned films, those that a person wants in this run. Raises `InputError` for an unknown one."""
-        wanted: set[str] = set()
+        """Return those of the planned films that the settings select. Raises `InputError` for an unknown name."""
+        selected: set[str] = set()
         for name in self.films:
-            found = film_index.find(name)
-            if not found:
+            matches = film_index.find(name)
+            if not matches:
                 raise InputError(f"No film in the lake is {name!r}; give a title, a page id, an address or a film id")
-            wanted |= {film.film_id for film in found}
-        return [film for film in films if not wanted or film.film_id in wanted][: self.limit]
+            selected |= {film.film_id for film in matches}
+        return [film for film in films if not selected or film.film_id in selected][: self.limit]
 
     def as_parameters(self) -> dict[str, Any]:
-        """What is kept with the run, the person's statement among it."""
+        """Return what is stored with the run, the user's statement of consent included."""
         return asdict(self)

@@ -1,7 +1,7 @@
-"""Taking down: what was kept of a film, a recording or a channel goes, and stays gone.
+"""Take down a film, a recording or a channel: list it as taken down, and delete what was collected of it.
 
-A recording's rows in its film's shard are blanked in place, so that the other rows keep their numbers and
-data-set versions stay readable; a film's shard is deleted whole. Kept audio and staged downloads go too.
+A recording's rows in its film's shard are blanked in place, so that the other rows keep their numbers and data-set
+versions stay readable; a film's shard is deleted. Kept audio and staged downloads are deleted too.
 """
 
 from __future__ import annotations
@@ -23,18 +23,19 @@ from tasks.soundtracks.runs.reconcile import done_films
 
 
 @dataclass(frozen=True)
-class Purged:
+class Removed:
     """How much was removed."""
 
     films: int = 0
     tracks: int = 0
 
 
-def take_down(lake: Lake, item: str, because: str, run_id: str) -> Purged:
-    """Put an item on the takedown list and remove what was kept of it.
+def take_down(lake: Lake, item: str, because: str, run_id: str) -> Removed:
+    """Put an item on the takedown list and delete what was collected of it.
 
     The item is a film_id ("enwiki-123"), a track_id ("youtube:abc") or a channel ("channel:UC…"). The list
-    comes first: if this is interrupted, nothing new is collected, and the same call finishes the purge.
+    comes first: if this is interrupted, nothing new is collected, and the same call finishes the deletion.
+    Raises `InputError` for anything else.
     """
     is_film = item in set(tables.latest(lake, FILMS, ["film_id"])["film_id"].to_pylist())
     if not is_film and ":" not in item:
@@ -52,8 +53,8 @@ def take_down(lake: Lake, item: str, because: str, run_id: str) -> Purged:
     for row in rows:
         _remove_audio(lake, row)
     _record(lake, item, is_film, rows, because, run_id)
-    held = [row for row in rows if row["segments"]]
-    return Purged(len({row["film_id"] for row in held}), len(held))
+    collected = [row for row in rows if row["segments"]]
+    return Removed(len({row["film_id"] for row in collected}), len(collected))
 
 
 def _concerns(row: dict[str, Any], item: str) -> bool:
@@ -68,21 +69,21 @@ def _remove_audio(lake: Lake, row: dict[str, Any]) -> None:
 
 
 def _record(lake: Lake, item: str, is_film: bool, rows: list[dict[str, Any]], because: str, run_id: str) -> None:
-    """The newest row of each recording says that it is gone, without what was heard of it."""
-    gone = {"decision": "rejected", "reason": "taken_down", "segments": None, "first_row": None, "fingerprint": None}
-    tables.append(lake, TRACKS, [{**_writable(row), **gone} for row in rows], run_id)
-    error = ItemError("taken_down", because or "Somebody asked for it")
-    ended = [
+    """Write a newest row for each recording without anything computed from its audio, and its outcome."""
+    removed = {"decision": "rejected", "reason": "taken_down", "segments": None, "first_row": None, "fingerprint": None}
+    tables.append(lake, TRACKS, [{**_writable(row), **removed} for row in rows], run_id)
+    error = ItemError("taken_down", because or "On the takedown list")
+    new_outcomes = [
         from_error(Stage.TRACK, f"{row['film_id']}/{row['track_id']}", error, Status.SKIPPED)
         for row in rows
         if row["segments"]
     ]
     if is_film:
-        ended.append(from_error(Stage.SOUNDTRACK, item, error, Status.SKIPPED))
-    outcomes.record(lake, ended, run_id)
+        new_outcomes.append(from_error(Stage.SOUNDTRACK, item, error, Status.SKIPPED))
+    outcomes.record(lake, new_outcomes, run_id)
 
 
 def _writable(row: dict[str, Any]) -> dict[str, Any]:
     maps = ("score_parts", "tool_versions")
-    kept = {key: value for key, value in row.items() if key not in ("run_id", "recorded_at")}
-    return {**kept, **{name: dict(kept[name] or {}) for name in maps}}
+    values = {key: value for key, value in row.items() if key not in ("run_id", "recorded_at")}
+    return {**values, **{name: dict(values[name] or {}) for name in maps}}

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from storage.errors import ItemError, Retry
-from tasks.soundtracks.extraction.film import Recording
+from tasks.soundtracks.download.downloader import Downloader
+from tasks.soundtracks.extraction.jobs import Recording
 from tasks.soundtracks.matching.matcher import Matcher
 from tasks.soundtracks.matching.selection import judge_for_all_films, most_promising
 from tasks.soundtracks.models import Candidate, Film, Judged
@@ -35,6 +36,15 @@ class Source(Protocol):
 
     def fetch(self, judged: Judged, film: Film) -> Fetched:
         """Return a candidate's audio as a local file. Raises `SourcePaused` or `ItemError`."""
+
+
+@runtime_checkable
+class NetworkedSource(Source, Protocol):
+    """A source on the network, whose recordings may vanish."""
+
+    downloader: Downloader
+    has_many_hosts: bool
+    """Whether each recording may have a host: then one that cannot be reached says nothing about the others."""
 
 
 class PreassignedSource:

@@ -19,7 +19,7 @@ import av
 from av.error import FFmpegError
 
 from storage.errors import InputError
-from tasks.soundtracks.extraction.film import Recording
+from tasks.soundtracks.extraction.jobs import Recording
 from tasks.soundtracks.models import Candidate, Film, Judged
 from tasks.soundtracks.sources.base import Fetched, PreassignedSource
 

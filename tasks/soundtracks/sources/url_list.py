@@ -19,7 +19,7 @@ from yt_dlp.utils import unsmuggle_url
 from storage.errors import InputError, ItemError
 from tasks.soundtracks.download.downloader import Downloader
 from tasks.soundtracks.download.ytdlp import FilteredOut
-from tasks.soundtracks.extraction.film import Recording
+from tasks.soundtracks.extraction.jobs import Recording
 from tasks.soundtracks.matching.matcher import Matcher
 from tasks.soundtracks.matching.selection import with_decision
 from tasks.soundtracks.models import Candidate, Decision, Film, Judged
@@ -111,6 +111,7 @@ class UrlSource(PreassignedSource):
     """Listed recordings, downloaded by yt-dlp's generic extractor."""
 
     name = NAME
+    has_many_hosts = True
 
     def __init__(
         self,

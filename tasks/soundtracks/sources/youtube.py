@@ -14,7 +14,7 @@ from urllib.parse import quote_plus
 
 from tasks.soundtracks.download.downloader import Downloader
 from tasks.soundtracks.download.ytdlp import FilteredOut
-from tasks.soundtracks.extraction.film import Recording
+from tasks.soundtracks.extraction.jobs import Recording
 from tasks.soundtracks.matching.matcher import Matcher
 from tasks.soundtracks.matching.scoring import is_delivered
 from tasks.soundtracks.matching.selection import TRACKS_PER_FILM, with_decision
@@ -40,6 +40,7 @@ class YouTubeSource:
     """The videos of YouTube as a source."""
 
     name = NAME
+    has_many_hosts = False
 
     def __init__(self, downloader: Downloader, matcher: Matcher, *, creative_commons_only: bool = False) -> None:
         self.downloader = downloader

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.integration
 ADDRESSES = ["one.mp3", "two.m4a", "status-429/three.webm", "four.opus"]
 
 
-@pytest.mark.parametrize("runner", ["workers", "processes", "dask"])
+@pytest.mark.parametrize("runner", ["local", "dask"])
 def test_what_came_before_the_pause_stays_and_nothing_is_asked_after_it(
     lake: Lake, server: Any, tmp_path: Any, runner: str, prefect_server: None
 ) -> None:

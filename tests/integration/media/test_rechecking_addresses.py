@@ -16,9 +16,9 @@ from storage.tables.schemas import OUTCOMES, TRACKS
 from tasks.soundtracks.download.downloader import Downloader
 from tasks.soundtracks.download.throttle import SourceThrottle
 from tasks.soundtracks.download.ytdlp import Pace, YtDlpClient
-from tasks.soundtracks.runs.availability import Rechecker
-from tasks.soundtracks.runs.collect import Report
-from tasks.soundtracks.runs.context import Supply, read_matcher
+from tasks.soundtracks.runs.availability import AvailabilityChecker
+from tasks.soundtracks.runs.collect import RunReport
+from tasks.soundtracks.runs.context import RunContext, read_matcher
 from tasks.soundtracks.runs.settings import SoundtrackSettings
 from tasks.soundtracks.sources.url_list import UrlSource, media_id
 
@@ -51,9 +51,9 @@ def collected(lake: Lake, *urls: str) -> None:
     tables.append(lake, TRACKS, rows, "test")
 
 
-def recheck(lake: Lake, source: UrlSource) -> Report:
+def recheck(lake: Lake, source: UrlSource) -> RunReport:
     settings = SoundtrackSettings(urls=("list.txt",), i_have_the_right_to_collect=True)
-    return Rechecker(Supply(lake, settings, read_matcher(lake), [source]), "test").recheck()
+    return AvailabilityChecker(RunContext(lake, settings, "test", read_matcher(lake), sources=[source])).check()
 
 
 def said(lake: Lake, url: str) -> tuple[str, str] | None:

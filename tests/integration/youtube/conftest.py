@@ -8,6 +8,7 @@ import os
 import sys
 import zlib
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ import pytest
 from storage.lake.lake import Lake
 from storage.tables import tables
 from storage.tables.schemas import FILMS
+from tasks.soundtracks.runs.collect import RunReport
+from tasks.soundtracks.runs.settings import SoundtrackSettings
 
 PLUGIN_FOLDER = Path(__file__).parent / "plugin"
 TRACK_SECONDS = 31
@@ -159,39 +162,11 @@ def add_films() -> Any:
 
 
 @pytest.fixture
-def collect(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A function that runs the whole collection of soundtracks once, as the flow does, without Prefect.
+def collect(lake: Lake, run_collection: Callable[[Lake, SoundtrackSettings], RunReport]) -> Callable[..., RunReport]:
+    """A function that does one run over YouTube, by default into `lake`, with these settings."""
 
-    Mels are made in this process: starting workers for every film of these tests would cost most of their time.
-    """
-    from tasks.soundtracks.extraction.film import extract_film
-    from tasks.soundtracks.runs import collect as collecting
-
-    def in_this_process(lake: Lake, jobs: Any, settings: Any, run_id: str, **_how: Any) -> list[Any]:
-        return [extract_film(lake, job, settings, run_id) for job in jobs]
-
-    monkeypatch.setattr(collecting, "extract_films", in_this_process)
-    from tasks.soundtracks.runs.backfill import Reopener
-    from tasks.soundtracks.runs.collect import Collector, Report
-    from tasks.soundtracks.runs.context import open_supply
-    from tasks.soundtracks.runs.plan import plan
-    from tasks.soundtracks.runs.reconcile import recover
-    from tasks.soundtracks.runs.settings import SoundtrackSettings
-
-    def run(into: Lake = lake, **chosen: Any) -> Report:
-        settings = SoundtrackSettings(
-            **{"youtube": True, "i_have_the_right_to_collect": True, "pace": 0.0, "workers": 1, **chosen}
-        )
-        settings.check()
-        recover(into, "test")
-        with open_supply(into, settings, "test", lambda *_told: None) as supply:
-            planned = plan(into, supply, "test")
-            report = Collector(supply, planned, "test").collect(
-                settings.chosen(planned.films, supply.matcher.film_index)
-            )
-            report.paused = report.paused or supply.paused
-            if planned.reopened and report.paused is None:
-                report.counts += Reopener(supply, "test").reopen(planned.reopened).counts
-            return report
+    def run(into: Lake = lake, **options: Any) -> RunReport:
+        defaults = {"youtube": True, "i_have_the_right_to_collect": True, "pace": 0.0, "workers": 1}
+        return run_collection(into, SoundtrackSettings(**{**defaults, **options}))
 
     return run

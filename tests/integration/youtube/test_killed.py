@@ -21,52 +21,49 @@ from tasks.soundtracks.runs.reconcile import done_films
 pytestmark = pytest.mark.integration
 FILMS = [("Night Ferry (2015 film)", 2015), ("Slow Water", 2016)]
 VARIES = {"run_id", "recorded_at", "seconds"}
+DOWNLOADER = "tasks.soundtracks.download.downloader"
 STEPS = {
-    "before the second download": ("remote.Remote.download", "before", 2),
-    "before a download is verified": ("remote.verify_audio", "before", 2),
-    "before a download's note": ("remote._write_note", "before", 2),
-    "before the shard": ("collecting.extract_films", "before", 1),
-    "between shard and rows": ("collecting.extract_films", "after", 1),
-    "between rows and outcomes": ("collecting.outcomes.record", "before", 1),
-    "before the audio goes": ("collecting.let_go", "before", 1),
-    "before the lease is released": ("leases.LeaseKeeper.release", "before", 1),
+    "before the second download": (f"{DOWNLOADER}:Downloader.download", 2),
+    "before a download is verified": ("tasks.soundtracks.download.integrity:verify_audio", 2),
+    "before a download's note": (f"{DOWNLOADER}:_write_note", 2),
+    "before the shard": ("tasks.soundtracks.extraction.scheduler:PoolExtractor.extract", 1),
+    "between shard and rows": ("tasks.soundtracks.runs.collect:Collector.commit", 1),
+    "between rows and outcomes": ("storage.records.outcomes:record", 1),
+    "before the audio is deleted": (f"{DOWNLOADER}:release_staged", 1),
+    "before the lease is released": ("storage.coordination.leases:Lease.release", 1),
 }
-ALWAYS = ("before the second download", "between shard and rows", "before the audio goes")
+"""The function, and which of its calls is the last thing that the process does."""
+ALWAYS = ("before the second download", "between shard and rows", "before the audio is deleted")
 """Each step costs a process; `NEEDLEDROP_LONG=1` runs them all, a commit's tests the three that differ most."""
 
 DRIVER = """
-import os, signal, sys
-from storage.coordination import leases
-from tasks.soundtracks.runs import collect as collecting; from tasks.soundtracks.download import downloader as remote
-from tasks.soundtracks.runs.plan import plan
-from tasks.soundtracks.runs.reconcile import recover
-from tasks.soundtracks.runs.settings import SoundtrackSettings
-from tasks.soundtracks.runs.context import open_supply
+import importlib, operator, os, signal, sys
 from storage.tables.tables import open_tables
+from tasks.soundtracks.runs.collect import Collector
+from tasks.soundtracks.runs.context import open_context
+from tasks.soundtracks.runs.plan import plan
+from tasks.soundtracks.runs.settings import SoundtrackSettings
+from tasks.soundtracks.tasks import open_pipeline
 
-root, name, when, count = sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4])
-*path, last = name.split(".")
-holder = {"leases": leases, "remote": remote, "collecting": collecting}[path[0]]
-for part in path[1:]:
-    holder = getattr(holder, part)
-real, calls = getattr(holder, last), [0]
+root, function, last_call = sys.argv[1], sys.argv[2], int(sys.argv[3])
+module, _, name = function.partition(":")
+code = operator.attrgetter(name)(importlib.import_module(module)).__code__
+calls = 0
 
-def deadly(*arguments, **named):
-    calls[0] += 1
-    if when == "before" and calls[0] == count:
-        os.kill(os.getpid(), signal.SIGKILL)
-    result = real(*arguments, **named)
-    if calls[0] == count:
-        os.kill(os.getpid(), signal.SIGKILL)
-    return result
+def die_at_the_call(frame, event, argument):
+    global calls
+    if event == "call" and frame.f_code is code:
+        calls += 1
+        if calls == last_call:
+            os.kill(os.getpid(), signal.SIGKILL)
 
-setattr(holder, last, deadly)
 lake = open_tables(root)
 settings = SoundtrackSettings(youtube=True, i_have_the_right_to_collect=True, pace=0.0, workers=1)
-recover(lake, "killed")
-with open_supply(lake, settings, "killed", lambda *_told: None) as supply:
-    planned = plan(lake, supply, "killed")
-    collecting.Collector(supply, planned, "killed").collect(planned.films)
+sys.setprofile(die_at_the_call)
+with open_context(lake, settings, "killed") as context:
+    planned = plan(context)
+    with open_pipeline(Collector(context, planned), len(planned.films)) as pipeline:
+        pipeline.collect(planned.films, drain=True)
 """
 
 
@@ -83,23 +80,36 @@ def mels(lake: Lake) -> dict[str, str]:
     }
 
 
+def run_until_killed(lake: Lake, world: Any, function: str, last_call: int) -> None:
+    environment = {**os.environ, **world.environment()}
+    environment["PYTHONPATH"] += os.pathsep + str(Path(__file__).parents[3])
+    command = [sys.executable, "-c", DRIVER, lake.root, function, str(last_call)]
+    assert subprocess.run(command, env=environment, check=False).returncode == -signal.SIGKILL, rows(lake, OUTCOMES)
+
+
+def test_a_film_is_committed_before_the_next_is_fetched(lake: Lake, world: Any, add_films: Any) -> None:
+    for title, year in FILMS:
+        world.add_film(title.split(" (")[0], year, 1)
+    world.save()
+    add_films(lake, FILMS)
+    run_until_killed(lake, world, f"{DOWNLOADER}:Downloader.download", 2)
+    assert {row["item"]: row["reason"] for row in rows(lake, OUTCOMES)}["enwiki-1"] == "ok"
+    assert [row["segments"] for row in rows(lake, TRACKS)] == [3]
+    assert not list(Path(lake.cache_folder, "staging").rglob("*.webm"))
+
+
 @pytest.mark.parametrize("step", STEPS if os.environ.get("NEEDLEDROP_LONG") == "1" else ALWAYS)
-def test_a_killed_run_is_gone_on_with(
+def test_a_killed_run_is_continued(
     step: str, lake: Lake, world: Any, add_films: Any, collect: Any, tmp_path: Path
 ) -> None:
     by_film = {f"enwiki-{n}": world.add_film(title.split(" (")[0], year, 2) for n, (title, year) in enumerate(FILMS, 1)}
     world.save()
     add_films(lake, FILMS)
-    name, when, count = STEPS[step]
-    environment = {**os.environ, **world.environment()}
-    environment["PYTHONPATH"] += os.pathsep + str(Path(__file__).parents[3])
-    command = [sys.executable, "-c", DRIVER, lake.root, name, when, str(count)]
-    assert subprocess.run(command, env=environment, check=False).returncode == -signal.SIGKILL, rows(lake, OUTCOMES)
-
-    committed, asked_before = done_films(lake), len(world.requests)
+    run_until_killed(lake, world, *STEPS[step])
+    committed, request_count = done_films(lake), len(world.requests)
     collect()
-    asked_after = {request["video"] for request in world.requests[asked_before:]}
-    assert not asked_after & {video for film_id in committed for video in by_film[film_id]}
+    requested = {request["video"] for request in world.requests[request_count:]}
+    assert not requested & {video for film_id in committed for video in by_film[film_id]}
     assert world.media_requests().total() <= 4 + (step == "before a download's note")
     assert not lake.list("claims")
     assert not list(Path(lake.cache_folder, "staging").rglob("*.webm"))

@@ -15,9 +15,9 @@ from storage.records.outcomes import Outcome, Stage, Status, record
 from storage.tables import tables
 from storage.tables.schemas import OUTCOMES, TRACKS
 from storage.views.lake_views import define_lake_views
-from tasks.soundtracks.runs.availability import Rechecker, due_tracks
-from tasks.soundtracks.runs.collect import Report
-from tasks.soundtracks.runs.context import open_supply
+from tasks.soundtracks.runs.availability import AvailabilityChecker, due_tracks
+from tasks.soundtracks.runs.collect import RunReport
+from tasks.soundtracks.runs.context import open_context
 from tasks.soundtracks.runs.settings import SoundtrackSettings
 from tasks.soundtracks.runs.takedown import take_down
 
@@ -47,11 +47,11 @@ def age(lake: Lake, table: Any, days: int) -> None:
         lake.write_table(rows, part)
 
 
-def recheck(lake: Lake, **chosen: Any) -> Report:
+def recheck(lake: Lake, **chosen: Any) -> RunReport:
     settings = SoundtrackSettings(**{"youtube": True, "i_have_the_right_to_collect": True, "pace": 0.0, **chosen})
     settings.check()
-    with open_supply(lake, settings, "test", lambda *_told: None) as supply:
-        return Rechecker(supply, "test").recheck()
+    with open_context(lake, settings, "test") as context:
+        return AvailabilityChecker(context).check()
 
 
 def said(lake: Lake) -> dict[str, tuple[str, str]]:

@@ -95,7 +95,7 @@ def test_a_spent_budget_pauses_with_status_4_and_the_limits_stand_with_the_run(
     [
         (NETWORK, "--reason"),
         (["--reason", "privat", *NETWORK], "No failure is called privat"),
-        (["--reason", "private"], "Nothing says where music comes from"),
+        (["--reason", "private"], "No source of music is given"),
         (["--reason", "private", "--youtube"], "--i-have-the-right-to-collect"),
     ],
 )

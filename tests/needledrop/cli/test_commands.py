@@ -30,7 +30,7 @@ BAD_INPUT = {
     "films --years 1492 --contact me@example.org": "--years: Input should be greater than or equal to 1870",
     "films --years 2022": "--contact",
     "films --film @absent.txt": "There is no file",
-    "soundtracks": "Nothing says where music comes from",
+    "soundtracks": "No source of music is given",
     "soundtracks --music absent.csv": "absent.csv",
     "soundtracks --music FILE --workers 65": "less than or equal to 64",
     "soundtracks --music FILE --dask-address tcp://x:1": "--runner dask",

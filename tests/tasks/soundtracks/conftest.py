@@ -52,3 +52,23 @@ def music() -> Callable[..., np.ndarray]:
         return (mixes + 0.003 * rng.standard_normal((channels, len(t)))).astype(np.float32)
 
     return make
+
+
+@pytest.fixture
+def write_clip(tmp_path: Path) -> Callable[..., Path]:
+    """A function that writes a tone with tags as Opus, by default of twelve seconds, and returns its path."""
+
+    def write(path: Path, seconds: float = 12.0, hertz: float = 220.0, **tags: str) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        wave = (0.1 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * 48_000)) / 48_000)).astype(np.float32)
+        with av.open(str(path), "w", format="ogg") as container:
+            stream = container.add_stream("libopus", rate=48_000, layout="mono")
+            container.metadata.update(tags)
+            for start in range(0, len(wave), 48_000):
+                frame = av.AudioFrame.from_ndarray(wave[None, start : start + 48_000], format="flt", layout="mono")
+                frame.sample_rate, frame.pts = 48_000, start
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode(None))
+        return path
+
+    return write

@@ -1,0 +1,91 @@
+"""Extract films as Prefect task runs on Dask: a cluster started here, or a scheduler that runs already.
+
+A task run costs about 0.1 s of CPU time and a cluster takes seconds to start, which vanishes in big batches; in return
+the batches may go to many machines. Films are still gathered in the flow's process, since a source is asked at one
+rate. Only plain data travels: the lake's root, recordings as paths and settings; back come rows and outcomes, never
+arrays.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from prefect import Task
+from prefect.futures import PrefectFuture
+from prefect.task_runners import TaskRunner
+
+from storage.errors import InputError
+from tasks.interrupts import children_block_sigint
+from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult
+
+FILMS_PER_TASK_RUN = 16
+"""Half a minute of one core, at nine recordings of three minutes per film."""
+TASK_RUNS_PER_WORKER = 2
+"""One in work and one that waits, so that no worker is idle while the flow gathers and commits."""
+
+
+class DaskExtractor:
+    """Extracts films as task runs of `task`; results come batch by batch, in the order of submission."""
+
+    def __init__(
+        self,
+        runner: TaskRunner[Any],
+        task: Task[..., list[FilmResult]],
+        parameters: Mapping[str, Any],
+        *,
+        most_submitted: int,
+    ) -> None:
+        self._runner = runner
+        self._task = task
+        self._parameters = parameters
+        self._most_submitted = most_submitted
+        self._submitted: deque[PrefectFuture[list[FilmResult]]] = deque()
+
+    def extract(self, jobs: Sequence[FilmJob], *, drain: bool) -> Iterator[FilmResult]:
+        """Submit these films; yield results until few enough task runs are left, with `drain` until none is.
+
+        Raises `LakeError` when a shard cannot be written.
+        """
+        for start in range(0, len(jobs), FILMS_PER_TASK_RUN):
+            parameters = {**self._parameters, "jobs": list(jobs[start : start + FILMS_PER_TASK_RUN])}
+            # A process of the cluster that dies of Ctrl-C would leave its task run, and the flow, waiting for ever.
+            with children_block_sigint():
+                self._submitted.append(self._runner.submit(self._task, parameters))
+        while len(self._submitted) > (0 if drain else self._most_submitted):
+            yield from self._submitted.popleft().result()
+
+
+@contextmanager
+def open_dask(
+    task: Task[..., list[FilmResult]], parameters: Mapping[str, Any], *, workers: int, address: str | None
+) -> Iterator[DaskExtractor]:
+    """Open an extractor over the Dask scheduler at `address`, or over a cluster of `workers` processes started here.
+
+    `task` is called with `parameters` and a list of `jobs`. Raises `InputError` when no scheduler answers.
+    """
+    from prefect_dask.task_runners import DaskTaskRunner  # noqa: PLC0415  # an extra
+
+    cluster = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None}
+    dask = DaskTaskRunner(address=address, cluster_kwargs=None if address else cluster)
+    with _unchanged_environment(), dask as runner:
+        try:
+            runner.client  # noqa: B018  # connects, and would otherwise do so at the first batch
+        except (OSError, ValueError) as error:
+            message = f"No Dask scheduler answers at {address} ({error}); start it or correct the address"
+            raise InputError(message) from error
+        yield DaskExtractor(runner, task, parameters, most_submitted=TASK_RUNS_PER_WORKER * workers)
+
+
+@contextmanager
+def _unchanged_environment() -> Iterator[None]:
+    """Restore the environment: Dask sets one thread for its workers in this process too, where training may follow."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

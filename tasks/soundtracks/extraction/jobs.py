@@ -1,0 +1,52 @@
+"""Plain data that travels to and from a process or machine that extracts mels: a film's recordings, and its result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from storage.errors import ItemError
+from storage.records.outcomes import Outcome
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One audio file of a film; `expected_seconds` is the length that its source states, never its own header."""
+
+    track_id: str
+    path: str
+    expected_seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class FilmJob:
+    """A film's recordings and its `tracks` rows (all candidates, taken or not), before their audio is known.
+
+    `abandoned` maps the track_id of each recording that ended a worker process to the error recorded for it.
+    """
+
+    film_id: str
+    year: int
+    recordings: tuple[Recording, ...]
+    rows: tuple[dict[str, Any], ...]
+    abandoned: Mapping[str, ItemError] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FilmResult:
+    """A film after extraction: its shard (None when no recording was usable), completed rows and outcomes."""
+
+    film_id: str
+    shard: str | None
+    rows: list[dict[str, Any]]
+    outcomes: list[Outcome]
+
+
+@dataclass(frozen=True)
+class WorkerError:
+    """An exception in a worker process that is no recording's failure: its text, and its traceback as text."""
+
+    film_id: str
+    message: str
+    traceback: str

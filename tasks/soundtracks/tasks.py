@@ -1,0 +1,92 @@
+"""The Prefect tasks of collecting soundtracks, and how films are divided among task runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+from prefect.utilities.annotations import quote
+
+from storage.coordination.leases import LeaseKeeper
+from storage.lake.lake import Lake
+from storage.mels.settings import MelSettings
+from tasks.soundtracks.extraction.dask import open_dask
+from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult
+from tasks.soundtracks.extraction.scheduler import PoolExtractor, extract_films
+from tasks.soundtracks.models import Film
+from tasks.soundtracks.runs.availability import AvailabilityChecker
+from tasks.soundtracks.runs.backfill import Reopener
+from tasks.soundtracks.runs.collect import Collector, RunReport
+from tasks.soundtracks.runs.context import RunContext
+from tasks.soundtracks.runs.pipeline import BatchPipeline, Extractor
+from tasks.soundtracks.runs.plan import FilmToReopen
+
+LOCAL_FILMS_PER_TASK_RUN = 64
+"""About half a minute of two cores: the start of the workers hardly counts, and little is repeated after a crash."""
+NETWORKED_FILMS_PER_TASK_RUN = 8
+"""Politely fetching a film takes minutes; each is committed by itself."""
+
+
+def collect_films(collector: Collector, films: Sequence[Film]) -> RunReport:
+    """Collect films in task runs, until the last or until a source pauses."""
+    settings = collector.context.settings
+    size = NETWORKED_FILMS_PER_TASK_RUN if settings.is_networked else LOCAL_FILMS_PER_TASK_RUN
+    report = RunReport()
+    with open_pipeline(collector, len(films)) as pipeline:
+        for start in range(0, len(films), size):
+            batch, is_last = films[start : start + size], start + size >= len(films)
+            if settings.runner == "local":
+                report.add(collect_batch(quote(pipeline), quote(batch), drain=is_last))  # type: ignore[call-overload]
+            else:  # the task runs are those of extraction
+                report.add(pipeline.collect(batch, drain=is_last))
+            if report.paused:
+                break
+    return report
+
+
+@contextmanager
+def open_pipeline(collector: Collector, film_count: int) -> Iterator[BatchPipeline]:
+    """Open the pipeline with the runner of the settings; leases outlive the extraction of their films.
+
+    Raises `InputError` when a Dask scheduler does not answer.
+    """
+    with LeaseKeeper(collector.lake) as leases, _open_extractor(collector.context) as extractor:
+        yield BatchPipeline(collector, extractor, leases, film_count)
+
+
+@contextmanager
+def _open_extractor(context: RunContext) -> Iterator[Extractor]:
+    settings = context.settings
+    if settings.runner == "local":
+        with PoolExtractor(context.lake, settings.mels, context.run_id, workers=settings.workers) as pool:
+            yield pool
+        return
+    parameters = {"lake": context.lake, "settings": settings.mels, "run_id": context.run_id}
+    with open_dask(extract_batch, parameters, workers=settings.workers, address=settings.dask_address) as dask:
+        yield dask
+
+
+@task(name="collect-batch", cache_policy=NO_CACHE, persist_result=False)
+def collect_batch(pipeline: BatchPipeline, films: Sequence[Film], *, drain: bool) -> RunReport:
+    """Gather, extract and commit films, but without `drain` those for which the next batch need not wait."""
+    return pipeline.collect(films, drain=drain)
+
+
+@task(name="extract-batch", cache_policy=NO_CACHE, persist_result=False)
+def extract_batch(lake: Lake, jobs: Sequence[FilmJob], settings: MelSettings, run_id: str) -> list[FilmResult]:
+    """Turn films into shards, on a machine of Dask's choice; even there a worker process decodes, which may crash."""
+    return extract_films(lake, jobs, settings, run_id, workers=1)
+
+
+@task(name="reopen-films", cache_policy=NO_CACHE, persist_result=False)
+def reopen_films(reopener: Reopener, films: Sequence[FilmToReopen]) -> RunReport:
+    """Add to films that are done what a reviewer approved or what is tried again."""
+    return reopener.reopen(films)
+
+
+@task(name="recheck-tracks", cache_policy=NO_CACHE, persist_result=False)
+def recheck_tracks(checker: AvailabilityChecker) -> RunReport:
+    """Check whether what was collected from the network is still available."""
+    return checker.check()
