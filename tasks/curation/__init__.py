@@ -1,6 +1,6 @@
 """Make a version of the data set: which films, tracks and tags are in it, and why the others are not.
 
-curate      the whole: select, name, write, make current
+curate      select films and tracks, name, write and publish the version
 settings    the rules that a user may set
 candidates  the newest rows of the lake
 exclusions  the rules that exclude films and tracks
@@ -10,4 +10,5 @@ splits      the chronological split
 manifest    counts and checksums
 card        the README of a version
 charts      its charts
+tasks       the Prefect task and the artifacts
 """

@@ -62,7 +62,7 @@ def collect_from_wiki(lake: Lake, client: Wikipedia, plan: FetchPlan, run_id: st
 
 
 def parse_stale_pages(lake: Lake, run_id: str, report: Bars) -> Counter[str]:
-    """Parse pages again that an older parser parsed, or whose film a crash kept from being committed."""
+    """Parse pages again that an older parser parsed, or whose film was not committed before a crash."""
     counts: Counter[str] = Counter()
     for pages in stale_pages(lake, PAGES_PER_BATCH):
         parse_and_commit_films(lake, pages, run_id)

@@ -105,7 +105,7 @@ def read_image(
     if missing.from_wiki:
         raise ItemError("no_image", f"The wiki shows no {missing.image}, which the article names")
     if folder is None:
-        raise ItemError("no_folder", f"{missing.image} was not looked for; give its folder with --images")
+        raise ItemError("no_folder", f"No folder was given that may have {missing.image}; give one with --images")
     return folder.read(missing.image)
 
 

@@ -1,7 +1,7 @@
 """Find the alternative titles that an article's first sentence gives: original titles, titles in other countries.
 
-As in '''Life Is Beautiful''' ({{langx|it|La vita è bella}}) and '''Mad Max 2''' (also known as '''The Road
-Warrior'''). They are used to find albums that are sold under such a title, and for nothing else.
+As in '''Life Is Beautiful''' ({{langx|it|La vita è bella}}) and '''The Departed''' (also known as '''Infernal''').
+They are used to find albums that are sold under such a title, and for nothing else.
 """
 
 from __future__ import annotations

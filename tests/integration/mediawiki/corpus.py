@@ -62,7 +62,7 @@ FILMS = [
     film("Café Aurore", 2021, "Café Aurore.jpg", "==Plot summary==\nRosa sells the {{Lang|fr|café}} to buy it back."),
     film("What Is Owed?", 2021, "", "== Synopsis ==\nA debt passes from hand to hand until nobody knows whose it is."),
     film("Salt & Ember", 2021, "Not there.jpg", "==Plot==\n<!-- short -->\nTwo cooks share one stove, then one flat."),
-    film("Glass Orchard", 2021, "Glass Orchard.png", "==Plot==\nThe trees ring when it snows; a deaf girl tunes them."),
+    film("Glass Orchard", 2021, "Glass Orchard.png", "==Plot==\nThe trees ring when it snows; a mute girl tunes them."),
     film("Wide Water", 2021, "Wide Water.jpg", "==Plot==\nA ferry crosses a lake for forty years without arriving."),
     film("Quiet Static", 2021, "", "== Cast ==\n* Asha as the operator"),
     film("Moving House", 2021, "Reel.jpg", "==Plot==\nA house is carried off on a lorry with its family inside."),

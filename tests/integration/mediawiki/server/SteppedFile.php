@@ -1,6 +1,6 @@
 <?php
-/* Wikimedia hands out thumbnails at standard widths only: the address in an answer is of the next one, the width beside it
- * the one that was asked for; a file that is no wider than its step is handed out as it is. MediaWiki 1.44 does so itself. */
+/* Wikimedia serves thumbnails at standard widths only: the address in a response is of the next larger one, while the width
+ * in the response is the requested one; a file that is no wider is served as it is. MediaWiki 1.44 does the same. */
 class SteppedFile extends LocalFile {
 	private const STEPS = [ 20, 40, 60, 120, 250, 330, 500, 960, 1280, 1920, 3840 ];
 

@@ -72,10 +72,10 @@ def test_a_second_run_commits_nothing(lake: Lake, write_export: Write, page_of: 
 
 def test_only_a_newer_revision_is_parsed_again(lake: Lake, write_export: Write, page_of: PageOf) -> None:
     _collect(lake, write_export("Ash", "Oak"))
-    text = "{{Infobox film}}\n==Plot==\nThe story was told in another way.\n[[Category:2020 films]]"
+    text = "{{Infobox film}}\n==Plot==\nThe story ends in another way.\n[[Category:2020 films]]"
     newer, older = page_of(1, "Ash", text, revision=99), page_of(2, "Oak", text, revision=5)
     assert _collect(lake, write_export(pages=[newer, older], name="b.xml")) == {"ok": 1, "unchanged": 1}
-    assert tables.latest(lake, FILMS).to_pylist()[0]["plot"] == ["The story was told in another way."]
+    assert tables.latest(lake, FILMS).to_pylist()[0]["plot"] == ["The story ends in another way."]
 
 
 def test_a_film_that_became_a_redirect_is_marked_as_deleted(lake: Lake, write_export: Write, page_of: PageOf) -> None:

@@ -1,4 +1,4 @@
-"""What is parsed from an article besides its plot: whether it is about a film, tags, year, image."""
+"""What is parsed from an article other than its plot: whether it is about a film, tags, year, image."""
 
 from __future__ import annotations
 
