@@ -34,6 +34,7 @@ lint: $(VENV)/.installed-dev  ## format, lint, types, import contracts and words
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy examples/*.py
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/codespell
 

@@ -1,4 +1,4 @@
-"""Draw the ten compositions of posters, from a doorway close by to a wide road.
+"""Draw the ten compositions of posters, from a doorway close by to a wide landscape.
 
 Each draws between a poster's sky and its lettering, on a canvas of `width` x `height` pixels, with the
 ink and accent of the look; positions vary a little from film to film.
@@ -117,7 +117,7 @@ def tumble(draw: Draw, look: Look, rng: random.Random, width: int, height: int) 
 
 
 def speed(draw: Draw, look: Look, rng: random.Random, width: int, height: int) -> None:
-    """Draw a road to a burning horizon, streaks of light, a car coming."""
+    """Draw a highway to a burning horizon, streaks of light, a car coming."""
     x, y = width * rng.uniform(0.3, 0.7), height * 0.45
     glow(draw, x, y, width * 0.17, look.accent)
     for _ in range(46):
