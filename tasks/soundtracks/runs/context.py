@@ -57,6 +57,11 @@ class RunContext:
         return [source for source in self.sources if isinstance(source, PreassignedSource)]
 
     @property
+    def is_searching(self) -> bool:
+        """Whether a source is to be searched for each film, because its recordings are not known beforehand."""
+        return len(self.assigned) < len(self.sources)
+
+    @property
     def networked(self) -> list[NetworkedSource]:
         """The sources whose recordings may vanish."""
         return [source for source in self.sources if isinstance(source, NetworkedSource)]

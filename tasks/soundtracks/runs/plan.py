@@ -89,7 +89,7 @@ def _read_history(lake: Lake, done: Mapping[str, str], retry_reasons: Collection
 
 def _choose_films(context: RunContext, history: _History) -> tuple[list[Film], list[Outcome]]:
     """Return the films to collect, oldest first, and the outcomes of films for which there is nothing to do."""
-    matcher, is_searching = context.matcher, context.settings.youtube
+    matcher, is_searching = context.matcher, context.is_searching
     approved_films = {film_id for (film_id, _track_id), is_match in matcher.reviews.items() if is_match}
     retried_films = {item.split("/")[0] for item in history.retried}
     films, skipped = [], []
