@@ -1,6 +1,6 @@
-"""Kill -9 at random moments, run again to the end: the same lake as if nothing had happened.
+"""Kill runs at random moments and run again until one finishes: the same lake as if nothing had happened.
 
-`NEEDLEDROP_CRASHES` sets how often it dies; `make chaos` runs the long form. Every few kills begin a new lake:
+`NEEDLEDROP_CRASHES` sets how often a run is killed; `make chaos` runs the long form. Every few kills begin a new lake:
 what was committed stays, so a lake that died more often would be finished, and its later kills would hit nothing.
 """
 
@@ -22,7 +22,7 @@ from storage.tables import tables
 from storage.tables.schemas import FILMS, OUTCOMES, TRACKS
 
 CRASHES = int(os.environ.get("NEEDLEDROP_CRASHES", "3"))
-KILLS_A_LAKE = 4
+KILLS_PER_LAKE = 4
 VARIES = {"run_id", "recorded_at", "seconds"}
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(120 + 60 * CRASHES)]
@@ -79,7 +79,7 @@ def calm(
     return root, time.monotonic() - started
 
 
-@pytest.fixture(scope="module", params=range(-(-CRASHES // KILLS_A_LAKE)))
+@pytest.fixture(scope="module", params=range(-(-CRASHES // KILLS_PER_LAKE)))
 def lakes(
     request: pytest.FixtureRequest,
     calm: tuple[str, float],
@@ -90,7 +90,7 @@ def lakes(
     """The undisturbed lake, and one whose every run but the last was killed."""
     stormy = str(tmp_path_factory.mktemp("stormy") / "lake")
     moments = random.Random(int(os.environ.get("NEEDLEDROP_SEED", "7")) + request.param)
-    for _ in range(min(KILLS_A_LAKE, CRASHES - request.param * KILLS_A_LAKE)):
+    for _ in range(min(KILLS_PER_LAKE, CRASHES - request.param * KILLS_PER_LAKE)):
         _run_until_killed([*command, stormy], environment, moments.uniform(0.2, 1.0) * calm[1])
     subprocess.run([*command, stormy], env=environment, check=True, stdout=subprocess.DEVNULL)
     return calm[0], stormy

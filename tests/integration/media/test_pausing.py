@@ -1,4 +1,4 @@
-"""A server that asks for a pause in the middle of a run ends it as paused, whoever decodes the audio."""
+"""A server that asks for a pause in the middle of a run ends it as paused, with every runner."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ADDRESSES = ["one.mp3", "two.m4a", "status-429/three.webm", "four.opus"]
 
 
 @pytest.mark.parametrize("runner", ["local", "dask"])
-def test_what_came_before_the_pause_stays_and_nothing_is_asked_after_it(
+def test_films_before_the_pause_are_committed_and_nothing_is_requested_after_it(
     lake: Lake, server: Any, tmp_path: Any, runner: str, prefect_server: None
 ) -> None:
     if runner == "dask":
@@ -45,6 +45,6 @@ def test_what_came_before_the_pause_stays_and_nothing_is_asked_after_it(
     assert (state.result()["films"], len(lake.list("mels"))) == (2, 2)
     assert not lake.list("claims")
     assert not any("four" in path for _method, path, _range in server.log)
-    asked = len(server.log)
+    request_count = len(server.log)
     assert run().name == "Paused"
-    assert len(server.log) == asked
+    assert len(server.log) == request_count

@@ -1,4 +1,4 @@
-"""Listed addresses asked for again, from a loopback server: there, gone, too busy to say, of a host that is no more."""
+"""Availability checks of listed addresses on a loopback server: available, deleted, busy, or on an unreachable host."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def recheck(lake: Lake, source: UrlSource) -> RunReport:
     return AvailabilityChecker(RunContext(lake, settings, "test", read_matcher(lake), sources=[source])).check()
 
 
-def said(lake: Lake, url: str) -> tuple[str, str] | None:
+def status_of(lake: Lake, url: str) -> tuple[str, str] | None:
     rows = tables.latest(lake, OUTCOMES).to_pylist()
     return next(((r["status"], r["reason"]) for r in rows if r["item"] == f"url_list:{media_id(url)}"), None)
 
@@ -72,14 +72,14 @@ ANSWERS = {
 
 
 @pytest.mark.parametrize("path", ANSWERS)
-def test_an_address_is_there_or_gone_or_nobody_knows(lake: Lake, source: UrlSource, server: Any, path: str) -> None:
+def test_an_address_is_available_or_dead_or_unknown(lake: Lake, source: UrlSource, server: Any, path: str) -> None:
     collected(lake, f"{server.url}/{path}")
     recheck(lake, source)
-    assert said(lake, f"{server.url}/{path}") == ANSWERS[path]
+    assert status_of(lake, f"{server.url}/{path}") == ANSWERS[path]
     assert not list(Path(lake.cache_folder).rglob("*.mp3"))
 
 
-def test_a_second_run_asks_for_nothing(lake: Lake, source: UrlSource, server: Any) -> None:
+def test_a_second_run_requests_nothing(lake: Lake, source: UrlSource, server: Any) -> None:
     collected(lake, f"{server.url}/one.mp3", f"{server.url}/status-404/one.mp3")
     assert recheck(lake, source).counts["tracks_dead"] == 1
     before = len(server.log)
@@ -93,16 +93,16 @@ def test_too_many_requests_pause_and_mark_nothing(lake: Lake, source: UrlSource,
     report = recheck(lake, source)
     assert report.paused is not None
     assert report.paused.reason == "rate_limit"
-    assert (said(lake, busy), said(lake, after)) == (None, None)
+    assert (status_of(lake, busy), status_of(lake, after)) == (None, None)
 
 
-def test_a_host_that_is_no_more_is_asked_once_for_all_its_tracks(lake: Lake, source: UrlSource, server: Any) -> None:
-    gone = [f"http://no-such-host.invalid/{name}.mp3" for name in ("one", "two")]
-    collected(lake, gone[0], f"{server.url}/one.mp3", gone[1])
+def test_an_unreachable_host_is_contacted_once_for_all_its_tracks(lake: Lake, source: UrlSource, server: Any) -> None:
+    urls = [f"http://no-such-host.invalid/{name}.mp3" for name in ("one", "two")]
+    collected(lake, urls[0], f"{server.url}/one.mp3", urls[1])
     report = recheck(lake, source)
     assert report.paused is not None
-    assert [said(lake, url) for url in gone] == [("skipped", "unreachable")] * 2
-    assert said(lake, f"{server.url}/one.mp3") is None
+    assert [status_of(lake, url) for url in urls] == [("skipped", "unreachable")] * 2
+    assert status_of(lake, f"{server.url}/one.mp3") is None
 
 
 def test_an_address_in_doubt_for_the_third_time_is_dead(lake: Lake, source: UrlSource, server: Any) -> None:
@@ -112,4 +112,4 @@ def test_an_address_in_doubt_for_the_third_time_is_dead(lake: Lake, source: UrlS
     for _day in range(2):
         record(lake, [doubt], "test")
     recheck(lake, source)
-    assert said(lake, url) == ("failed", "http_403")
+    assert status_of(lake, url) == ("failed", "http_403")

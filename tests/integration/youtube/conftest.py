@@ -33,7 +33,7 @@ DELIVERED = (
 
 @dataclass
 class World:
-    """What the fake edge knows, and how to change it; `save` makes it so."""
+    """What the fake edge serves; `save` writes it where the edge reads it."""
 
     folder: Path
     videos: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -90,11 +90,11 @@ class World:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     def media_requests(self) -> Counter[str]:
-        """Media requests a video."""
+        """Media requests per video."""
         return Counter(one["video"] for one in self.requests if one["path"] == "/videoplayback")
 
     def environment(self) -> dict[str, str]:
-        """What a process needs to live in this world."""
+        """The environment of a process whose yt-dlp reaches the fake edge."""
         path = os.pathsep.join(filter(None, [str(PLUGIN_FOLDER), os.environ.get("PYTHONPATH", "")]))
         return {
             "FAKE_EDGE_WORLD": str(self.file),
@@ -107,7 +107,7 @@ class World:
 
 
 def _code(title: str, year: int) -> str:
-    """Nine digits that stand for a film."""
+    """Nine digits that identify a film."""
     return f"{zlib.crc32(f'{title} {year}'.encode()) % 10**9:09d}"
 
 
@@ -142,7 +142,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
 
 @pytest.fixture
 def lake(tmp_path: Path, world: World) -> Lake:
-    """A lake without films, whose downloads are staged beside the world."""
+    """A lake without films, whose downloads are staged next to the world."""
     return tables.open_tables(str(tmp_path / "lake"))
 
 

@@ -1,4 +1,4 @@
-"""Films collected through the real yt-dlp from a fake edge: what is taken, what is asked for, what is kept."""
+"""Films collected through the real yt-dlp from a fake edge: what is taken, requested and stored."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def taken(lake: Lake) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (row["film_id"], row["first_row"]))
 
 
-def test_nine_tracks_of_the_album_are_kept_with_where_they_came_from(
+def test_nine_tracks_of_the_album_are_stored_with_their_provenance(
     lake: Lake, world: Any, add_films: Any, collect: Any
 ) -> None:
     ids = world.add_film("Night Ferry", 2015, 11)
@@ -49,7 +49,7 @@ def test_nine_tracks_of_the_album_are_kept_with_where_they_came_from(
     assert not list(Path(lake.cache_folder, "staging").rglob("*.webm"))
 
 
-def test_a_second_run_asks_for_nothing(lake: Lake, world: Any, add_films: Any, collect: Any) -> None:
+def test_a_second_run_requests_nothing(lake: Lake, world: Any, add_films: Any, collect: Any) -> None:
     world.add_film("Night Ferry", 2015, 3)
     world.save()
     add_films(lake, [NIGHT])
@@ -111,7 +111,7 @@ def test_a_film_waits_for_a_track_that_may_still_come(lake: Lake, world: Any, ad
     assert world.media_requests()[ids[0]] == 1
 
 
-def test_what_fails_in_three_runs_is_given_up_and_retried_by_reason(
+def test_what_fails_in_three_runs_is_abandoned_and_retried_by_reason(
     lake: Lake, world: Any, add_films: Any, collect: Any
 ) -> None:
     ids = world.add_film("Night Ferry", 2015, 1)
@@ -224,7 +224,7 @@ def test_five_different_videos_without_formats_mean_an_outdated_extractor(
     assert not breaker.is_open("a newer one")
 
 
-def test_the_days_downloads_are_shared_by_all_runs(lake: Lake, world: Any, add_films: Any, collect: Any) -> None:
+def test_the_daily_downloads_are_shared_by_all_runs(lake: Lake, world: Any, add_films: Any, collect: Any) -> None:
     world.add_film("Night Ferry", 2015, 4)
     world.save()
     add_films(lake, [NIGHT])
@@ -234,7 +234,7 @@ def test_the_days_downloads_are_shared_by_all_runs(lake: Lake, world: Any, add_f
     assert collect(daily_downloads=4).counts["tracks"] == 4
 
 
-def test_the_days_requests_are_never_exceeded(lake: Lake, world: Any, add_films: Any, collect: Any) -> None:
+def test_the_daily_requests_are_never_exceeded(lake: Lake, world: Any, add_films: Any, collect: Any) -> None:
     world.add_film("Night Ferry", 2015, 4)
     world.save()
     add_films(lake, [NIGHT])
@@ -243,7 +243,7 @@ def test_the_days_requests_are_never_exceeded(lake: Lake, world: Any, add_films:
     assert len(world.requests) <= 12
 
 
-def test_what_was_taken_down_is_never_asked_for(lake: Lake, world: Any, add_films: Any, collect: Any) -> None:
+def test_what_was_taken_down_is_never_requested(lake: Lake, world: Any, add_films: Any, collect: Any) -> None:
     ids = world.add_film("Night Ferry", 2015, 3)
     world.save()
     add_films(lake, [NIGHT])
@@ -253,7 +253,7 @@ def test_what_was_taken_down_is_never_asked_for(lake: Lake, world: Any, add_film
     assert ids[1] not in {request["video"] for request in world.requests}
 
 
-def test_a_takedown_purges_the_mels_and_leaves_the_others_in_place(
+def test_a_takedown_blanks_the_mels_and_leaves_the_others_in_place(
     lake: Lake, world: Any, add_films: Any, collect: Any
 ) -> None:
     from storage.mels.rewrite import read_mels
@@ -272,7 +272,7 @@ def test_a_takedown_purges_the_mels_and_leaves_the_others_in_place(
     }
 
 
-def test_a_persons_yes_and_no_go_before_the_rule(lake: Lake, world: Any, add_films: Any, collect: Any) -> None:
+def test_a_reviewers_yes_and_no_override_the_rule(lake: Lake, world: Any, add_films: Any, collect: Any) -> None:
     doubtful = world.add_video("doubtful001", "Slow Water", channel="Ann - Topic")
     sure = world.add_video("suresuresu1", "Slow Water Soundtrack - End", channel="Ann - Topic")
     world.searches.append(("Slow Water", [doubtful, sure]))
@@ -296,7 +296,7 @@ def test_a_film_of_another_worker_is_left_to_it(lake: Lake, world: Any, add_film
     assert collect().counts["films"] == 1
 
 
-def test_downloads_are_kept_in_the_lake_if_that_is_asked(lake: Lake, world: Any, add_films: Any, collect: Any) -> None:
+def test_downloads_are_kept_in_the_lake_with_the_option(lake: Lake, world: Any, add_films: Any, collect: Any) -> None:
     ids = world.add_film("Night Ferry", 2015, 1)
     world.save()
     add_films(lake, [NIGHT])
@@ -304,7 +304,7 @@ def test_downloads_are_kept_in_the_lake_if_that_is_asked(lake: Lake, world: Any,
     assert lake.list("audio") == [f"audio/enwiki-1/{ids[0]}.251.webm"]
 
 
-def test_a_yes_adds_to_a_film_that_is_done(lake: Lake, world: Any, add_films: Any, collect: Any) -> None:
+def test_a_reviewers_yes_adds_to_a_film_that_is_done(lake: Lake, world: Any, add_films: Any, collect: Any) -> None:
     doubtful = world.add_video("doubtful001", "Slow Water", channel="Ann - Topic")
     sure = world.add_video("suresuresu1", "Slow Water Soundtrack - End", channel="Ann - Topic")
     world.searches.append(("Slow Water", [doubtful, sure]))
@@ -320,7 +320,7 @@ def test_a_yes_adds_to_a_film_that_is_done(lake: Lake, world: Any, add_films: An
     assert (len(world.requests), world.media_requests()[sure]) == (before, 1)
 
 
-def test_what_was_given_up_is_added_to_a_done_film_by_retry(
+def test_what_failed_for_good_is_added_to_a_done_film_by_retry(
     lake: Lake, world: Any, add_films: Any, collect: Any
 ) -> None:
     ids = world.add_film("Night Ferry", 2015, 2)

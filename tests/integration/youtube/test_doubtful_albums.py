@@ -1,4 +1,4 @@
-"""A label's album that may be the film's: its tracks are shown to a person, and nothing is fetched before a yes."""
+"""A label's album that may be the film's: its tracks await a review, and nothing is fetched before a yes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def decisions(lake: Lake) -> dict[tuple[str, str], tuple[str, str]]:
     return {(row["film_id"], row["media_id"]): (row["decision"], row["reason"]) for row in rows}
 
 
-def test_an_album_of_two_films_of_one_title_waits_for_a_person(
+def test_an_album_that_fits_two_films_of_one_title_awaits_a_review(
     lake: Lake, world: Any, add_films: Any, collect: Any
 ) -> None:
     ids = world.add_film("Night Ferry", 2015, 12)
@@ -36,7 +36,7 @@ def test_an_album_of_two_films_of_one_title_waits_for_a_person(
     assert decisions(lake)[newer, ids[0]] == ("taken", "approved")
 
 
-def test_an_album_that_numbers_its_film_as_an_episode_waits_for_a_person(
+def test_an_album_that_numbers_its_film_as_an_episode_awaits_a_review(
     lake: Lake, world: Any, add_films: Any, collect: Any
 ) -> None:
     ids = world.add_film("Night Ferry", 2015, 2)

@@ -1,4 +1,4 @@
-"""The switch for Creative Commons holds for what is asked for now and for what lies here from before."""
+"""The option for Creative Commons applies to new requests and to what an earlier run downloaded."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ pytestmark = pytest.mark.integration
 SLOW = ("Slow Water", 2016)
 
 
-def kept(lake: Lake) -> list[tuple[str, str]]:
+def stored(lake: Lake) -> list[tuple[str, str]]:
     """The recordings whose mels are committed, each with its licence."""
     rows = tables.latest(lake, TRACKS).to_pylist()
     return [(row["media_id"], row["licence"]) for row in rows if row["segments"]]
 
 
-def test_only_creative_commons_if_that_is_asked(lake: Lake, world: Any, add_films: Any, collect: Any) -> None:
+def test_with_the_option_only_creative_commons_is_taken(lake: Lake, world: Any, add_films: Any, collect: Any) -> None:
     licence = "Creative Commons Attribution license (reuse allowed)"
     free = world.add_video("freefree001", "Slow Water Soundtrack - One", channel="Ann - Topic", license=licence)
     other = world.add_video("otherother1", "Slow Water Soundtrack - Two", channel="Ann - Topic")
@@ -28,11 +28,11 @@ def test_only_creative_commons_if_that_is_asked(lake: Lake, world: Any, add_film
     world.save()
     add_films(lake, [SLOW])
     collect(creative_commons_only=True)
-    assert kept(lake) == [(free, licence)]
+    assert stored(lake) == [(free, licence)]
     assert other not in world.media_requests()
 
 
-def test_what_an_earlier_run_left_staged_is_judged_by_todays_switches(
+def test_what_an_earlier_run_left_staged_is_judged_by_the_present_options(
     lake: Lake, world: Any, add_films: Any, collect: Any
 ) -> None:
     one = world.add_video("oneoneone01", "Slow Water Soundtrack - One", channel="Ann - Topic")
@@ -44,4 +44,4 @@ def test_what_an_earlier_run_left_staged_is_judged_by_todays_switches(
     collect()
     assert world.media_requests()[one] == 1
     collect(creative_commons_only=True, retry_reasons=("incomplete", "http_403"))
-    assert kept(lake) == []
+    assert stored(lake) == []

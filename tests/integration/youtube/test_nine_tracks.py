@@ -1,4 +1,4 @@
-"""At most nine recordings a film: what failed gives its place to the next, and what is beyond is never asked for."""
+"""At most nine recordings per film: the next replaces one that failed, and the rest are never requested."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def rows(lake: Lake) -> dict[str, tuple[int | None, str]]:
     return {row["media_id"]: (row["segments"], row["reason"]) for row in tables.latest(lake, TRACKS).to_pylist()}
 
 
-def test_what_is_beyond_nine_has_a_row_and_is_never_asked_for(
+def test_recordings_beyond_nine_have_a_row_and_are_never_requested(
     lake: Lake, world: Any, add_films: Any, collect: Any
 ) -> None:
     ids = world.add_film("Night Ferry", 2015, 12)
@@ -31,7 +31,7 @@ def test_what_is_beyond_nine_has_a_row_and_is_never_asked_for(
     assert not {request["video"] for request in world.requests} & set(ids[9:])
 
 
-def test_what_failed_or_proved_something_else_gives_its_place_to_the_next(
+def test_the_next_recording_replaces_one_that_failed_or_is_no_soundtrack(
     lake: Lake, world: Any, add_films: Any, collect: Any
 ) -> None:
     ids = world.add_film("Night Ferry", 2015, 12)
@@ -40,7 +40,7 @@ def test_what_failed_or_proved_something_else_gives_its_place_to_the_next(
     world.save()
     add_films(lake, [NIGHT])
     collect()
-    kept = [media_id for media_id, (segments, _reason) in rows(lake).items() if segments]
-    assert kept == [one for one in ids if one not in (ids[2], ids[6])][:9]
+    stored = [media_id for media_id, (segments, _reason) in rows(lake).items() if segments]
+    assert stored == [one for one in ids if one not in (ids[2], ids[6])][:9]
     assert (rows(lake)[ids[2]], rows(lake)[ids[6]]) == ((None, "private"), (None, "live"))
     assert rows(lake)[ids[11]] == (None, "enough_tracks")

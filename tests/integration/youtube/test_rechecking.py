@@ -1,4 +1,4 @@
-"""Collected videos asked for again through the real yt-dlp: what is there, what is dead, what nobody knows yet."""
+"""Availability checks of collected videos through the real yt-dlp: available, dead, or not known yet."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def ids(lake: Lake, world: Any, add_films: Any, collect: Any) -> list[str]:
 
 
 def age(lake: Lake, table: Any, days: int) -> None:
-    """Let every row of a table be so many days older, where it lies."""
+    """Make every row of a table so many days older."""
     for part in tables.parts(lake, table):
         rows = pq.read_table(lake.uri(part), partitioning=None)
         for number, column in enumerate(rows.schema):
@@ -47,15 +47,15 @@ def age(lake: Lake, table: Any, days: int) -> None:
         lake.write_table(rows, part)
 
 
-def recheck(lake: Lake, **chosen: Any) -> RunReport:
-    settings = SoundtrackSettings(**{"youtube": True, "i_have_the_right_to_collect": True, "pace": 0.0, **chosen})
+def recheck(lake: Lake, **options: Any) -> RunReport:
+    settings = SoundtrackSettings(**{"youtube": True, "i_have_the_right_to_collect": True, "pace": 0.0, **options})
     settings.check()
     with open_context(lake, settings, "test") as context:
         return AvailabilityChecker(context).check()
 
 
-def said(lake: Lake) -> dict[str, tuple[str, str]]:
-    """What is known of each recording, by its media id: status and reason."""
+def statuses(lake: Lake) -> dict[str, tuple[str, str]]:
+    """Status and reason of each recording's newest check, by its media id."""
     rows = [row for row in tables.latest(lake, OUTCOMES).to_pylist() if row["stage"] == Stage.AVAILABILITY]
     return {row["item"].split(":")[1]: (row["status"], row["reason"]) for row in rows}
 
@@ -71,9 +71,9 @@ def close(world: Any, video: str, status: str, reason: str) -> None:
     world.save()
 
 
-def test_what_is_still_there_is_ok_and_no_media_is_asked_for(lake: Lake, world: Any, ids: list[str]) -> None:
+def test_an_available_video_is_ok_and_no_media_is_requested(lake: Lake, world: Any, ids: list[str]) -> None:
     assert recheck(lake).counts["tracks_checked"] == 3
-    assert said(lake) == dict.fromkeys(ids, ("ok", "ok"))
+    assert statuses(lake) == dict.fromkeys(ids, ("ok", "ok"))
     assert {request["video"] for request in world.requests if request["video"]} == set(ids)
     assert not world.media_requests()
 
@@ -96,14 +96,14 @@ def test_a_video_that_was_closed_is_dead_and_its_mels_stay(lake: Lake, world: An
     assert lake.list("mels")
 
 
-def test_an_ended_account_is_dead(lake: Lake, world: Any, ids: list[str]) -> None:
+def test_the_video_of_a_terminated_account_is_dead(lake: Lake, world: Any, ids: list[str]) -> None:
     ended = "This video is no longer available because the YouTube account associated with it has been terminated."
     close(world, ids[0], "ERROR", ended)
     recheck(lake)
-    assert said(lake)[ids[0]] == ("failed", "removed")
+    assert statuses(lake)[ids[0]] == ("failed", "removed")
 
 
-def test_a_second_run_asks_nothing_before_its_time(lake: Lake, world: Any, ids: list[str]) -> None:
+def test_a_second_run_requests_nothing_before_the_next_check_is_due(lake: Lake, world: Any, ids: list[str]) -> None:
     close(world, ids[1], *CLOSED["private"])
     recheck(lake)
     before = len(world.requests)
@@ -121,7 +121,7 @@ def test_too_many_requests_pause_and_mark_nothing(lake: Lake, world: Any, ids: l
     report = recheck(lake)
     assert report.paused is not None
     assert report.paused.reason == "rate_limit"
-    assert said(lake) == {ids[0]: ("ok", "ok")}
+    assert statuses(lake) == {ids[0]: ("ok", "ok")}
     before = len(world.requests)
     assert recheck(lake).paused is not None
     assert len(world.requests) == before
@@ -131,28 +131,28 @@ def test_a_bot_check_pauses_and_marks_nothing(lake: Lake, world: Any, ids: list[
     close(world, ids[0], "LOGIN_REQUIRED", "Sign in to confirm you’re not a bot")
     report = recheck(lake)
     assert report.paused is not None
-    assert (report.paused.reason, said(lake)) == ("bot", {})
+    assert (report.paused.reason, statuses(lake)) == ("bot", {})
 
 
 @pytest.mark.parametrize("fault", [{"status": 400}, {"status": 404}, {"status": 500}, {"kind": "reset"}])
-def test_a_bad_moment_marks_nothing_and_is_asked_about_tomorrow(
+def test_a_temporary_fault_marks_nothing_and_is_checked_again_tomorrow(
     lake: Lake, world: Any, ids: list[str], fault: dict[str, Any]
 ) -> None:
     world.faults.append({"path": "/player", "video": ids[0], **fault})
     world.save()
     for _day in range(4):
         recheck(lake)
-        assert said(lake)[ids[0]][0] == "skipped"
+        assert statuses(lake)[ids[0]][0] == "skipped"
         age(lake, OUTCOMES, 1)
     assert not dead(lake)
     world.faults.clear()
     world.save()
     recheck(lake)
-    assert said(lake)[ids[0]] == ("ok", "ok")
+    assert statuses(lake)[ids[0]] == ("ok", "ok")
 
 
 def test_unavailable_is_dead_on_the_third_day_only(lake: Lake, world: Any, ids: list[str]) -> None:
-    del world.videos[ids[2]]  # "Video unavailable": what a block says too
+    del world.videos[ids[2]]  # "Video unavailable": the answer to a blocked client too
     world.save()
     for day in range(3):
         assert not dead(lake)
@@ -162,7 +162,7 @@ def test_unavailable_is_dead_on_the_third_day_only(lake: Lake, world: Any, ids: 
     assert dead(lake) == {f"youtube:{ids[2]}": "unavailable"}
 
 
-def test_a_good_answer_between_doubtful_ones_starts_the_count_anew(lake: Lake, ids: list[str]) -> None:
+def test_a_good_answer_between_doubtful_ones_restarts_the_count(lake: Lake, ids: list[str]) -> None:
     answers = [(Status.SKIPPED, "unavailable")] * 2 + [(Status.OK, "ok")] + [(Status.SKIPPED, "unavailable")] * 2
     for status, reason in answers:
         record(lake, [Outcome(Stage.AVAILABILITY, f"youtube:{ids[0]}", status, reason)], "test")
@@ -170,9 +170,7 @@ def test_a_good_answer_between_doubtful_ones_starts_the_count_anew(lake: Lake, i
     assert track.doubts == 2
 
 
-def test_a_dead_track_stays_dead_in_doubt_and_comes_back_when_it_is_there(
-    lake: Lake, world: Any, ids: list[str]
-) -> None:
+def test_a_dead_track_stays_dead_in_doubt_and_comes_back_when_available(lake: Lake, world: Any, ids: list[str]) -> None:
     close(world, ids[1], *CLOSED["private"])
     recheck(lake)
     age(lake, OUTCOMES, 90)
@@ -187,25 +185,25 @@ def test_a_dead_track_stays_dead_in_doubt_and_comes_back_when_it_is_there(
     assert not dead(lake)
 
 
-def test_only_so_many_are_asked_for_in_a_run_and_the_longest_unasked_first(
+def test_a_run_checks_at_most_so_many_tracks_the_longest_unchecked_first(
     lake: Lake, world: Any, ids: list[str]
 ) -> None:
     recheck(lake, most_rechecks=2)
-    assert set(said(lake)) == set(ids[:2])
+    assert set(statuses(lake)) == set(ids[:2])
     age(lake, OUTCOMES, 90)
     recheck(lake, most_rechecks=1)
-    assert set(said(lake)) == set(ids)
+    assert set(statuses(lake)) == set(ids)
 
 
-def test_the_days_requests_hold_here_too(lake: Lake, world: Any, ids: list[str]) -> None:
+def test_the_daily_budget_of_requests_holds_for_checks_too(lake: Lake, world: Any, ids: list[str]) -> None:
     report = recheck(lake, daily_requests=1)
     assert report.paused is not None
     assert report.paused.reason == "daily_budget"
-    assert said(lake) == {}
+    assert statuses(lake) == {}
 
 
-def test_what_was_taken_down_is_not_asked_for(lake: Lake, world: Any, ids: list[str]) -> None:
-    take_down(lake, f"youtube:{ids[1]}", "asked by the label", "test")
+def test_what_was_taken_down_is_not_checked(lake: Lake, world: Any, ids: list[str]) -> None:
+    take_down(lake, f"youtube:{ids[1]}", "requested by the label", "test")
     assert {track.media_id for track in due_tracks(lake, "youtube", 90, 10, datetime.now(UTC) + timedelta(200))} == {
         ids[0],
         ids[2],
@@ -223,15 +221,15 @@ def test_a_dead_track_changes_no_plan(lake: Lake, world: Any, ids: list[str], co
     assert len(world.requests) == before
 
 
-def test_the_flow_asks_after_collecting_and_counts_what_is_dead(
+def test_the_flow_checks_after_collecting_and_counts_dead_tracks(
     lake: Lake, world: Any, ids: list[str], prefect_server: None
 ) -> None:
     from flows.collect_soundtracks import collect_soundtracks
 
     close(world, ids[1], *CLOSED["private"])
-    asked = {"lake": lake.root, "youtube": True, "i_have_the_right_to_collect": True, "pace": 0.0}
-    assert "tracks_checked" not in collect_soundtracks(**asked, recheck_days=0)
-    summary = collect_soundtracks(**asked)
+    parameters = {"lake": lake.root, "youtube": True, "i_have_the_right_to_collect": True, "pace": 0.0}
+    assert "tracks_checked" not in collect_soundtracks(**parameters, recheck_days=0)
+    summary = collect_soundtracks(**parameters)
     assert (summary["tracks_checked"], summary["tracks_dead"]) == (3, 1)
     with tables.connect(lake) as connection:
         define_lake_views(connection, lake, temporary=True)

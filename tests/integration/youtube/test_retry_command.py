@@ -1,4 +1,4 @@
-"""`needledrop retry` as it is typed: it does what was asked for and nothing else, with every switch that it offers."""
+"""`needledrop retry` as it is typed: it retries the given reasons and nothing else, with every option that it has."""
 
 from __future__ import annotations
 
@@ -48,50 +48,50 @@ def opened(lake: Lake, world: Any, add_films: Any, collect: Any) -> list[str]:
     return ids
 
 
-def kept(lake: Lake) -> list[str]:
+def stored(lake: Lake) -> list[str]:
     return [row["media_id"] for row in tables.latest(lake, TRACKS).to_pylist() if row["segments"]]
 
 
-def test_only_what_failed_for_the_given_reason_is_asked_for(
+def test_only_what_failed_for_the_given_reason_is_requested(
     lake: Lake, world: Any, opened: list[str], retry: Retry
 ) -> None:
     assert retry("--reason", "private", *NETWORK) == 0
-    assert kept(lake) == opened
+    assert stored(lake) == opened
     assert {request["video"] for request in world.requests if request["video"]} == {opened[1]}
 
 
-def test_a_reason_that_nothing_failed_for_asks_for_nothing(
+def test_a_reason_that_nothing_failed_for_requests_nothing(
     lake: Lake, world: Any, opened: list[str], retry: Retry
 ) -> None:
     assert retry("--reason", "geo", *NETWORK) == 0
-    assert (kept(lake), world.requests) == (opened[:1], [])
+    assert (stored(lake), world.requests) == (opened[:1], [])
 
 
-def test_downloads_are_kept_if_that_is_asked(lake: Lake, opened: list[str], retry: Retry) -> None:
+def test_downloads_are_kept_with_the_option(lake: Lake, opened: list[str], retry: Retry) -> None:
     assert retry("--reason", "private", "--keep-audio", *NETWORK) == 0
     assert lake.list("audio") == [f"audio/enwiki-1/{opened[1]}.251.webm"]
 
 
-def test_without_a_creative_commons_licence_nothing_is_taken_if_that_is_asked(
+def test_without_a_creative_commons_licence_nothing_is_taken_with_the_option(
     lake: Lake, world: Any, opened: list[str], retry: Retry
 ) -> None:
     assert retry("--reason", "private", "--creative-commons-only", *NETWORK) == 0
-    assert kept(lake) == opened[:1]
+    assert stored(lake) == opened[:1]
     assert not world.media_requests()
 
 
 @pytest.mark.parametrize("budget", ["--daily-requests", "--daily-downloads"])
-def test_a_spent_budget_pauses_with_status_4_and_the_limits_stand_with_the_run(
+def test_a_spent_budget_pauses_with_status_4_and_the_limits_are_recorded(
     lake: Lake, opened: list[str], retry: Retry, budget: str
 ) -> None:
     assert retry("--reason", "private", budget, "1", *NETWORK) == 4
-    [kept_run] = tables.latest(lake, FLOW_RUNS).to_pylist()
-    assert json.loads(kept_run["parameters"])[budget[2:].replace("-", "_")] == 1
-    assert (kept_run["state"], kept(lake)) == ("paused", opened[:1])
+    [recorded_run] = tables.latest(lake, FLOW_RUNS).to_pylist()
+    assert json.loads(recorded_run["parameters"])[budget[2:].replace("-", "_")] == 1
+    assert (recorded_run["state"], stored(lake)) == ("paused", opened[:1])
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "message"),
     [
         (NETWORK, "--reason"),
         (["--reason", "privat", *NETWORK], "No failure is called privat"),
@@ -99,8 +99,8 @@ def test_a_spent_budget_pauses_with_status_4_and_the_limits_stand_with_the_run(
         (["--reason", "private", "--youtube"], "--i-have-the-right-to-collect"),
     ],
 )
-def test_bad_input_is_one_sentence_and_status_2(retry: Retry, capfd: Any, arguments: list[str], says: str) -> None:
+def test_bad_input_is_one_message_and_status_2(retry: Retry, capfd: Any, arguments: list[str], message: str) -> None:
     assert retry(*arguments) == 2
-    said = " ".join(capfd.readouterr().err.split())
-    assert says in said
-    assert "Traceback" not in said
+    output = " ".join(capfd.readouterr().err.split())
+    assert message in output
+    assert "Traceback" not in output
