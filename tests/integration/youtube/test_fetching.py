@@ -1,4 +1,4 @@
-"""The real yt-dlp over the fake edge: what comes back whole, what does not, and what that is called."""
+"""The real yt-dlp against a fake YouTube: downloads are complete, and every failure has its reason."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from tasks.soundtracks.download import ytdlp as fetching
 from tasks.soundtracks.download.integrity import verify_audio
 from tasks.soundtracks.download.ytdlp import CallFailed, FilteredOut, Pace, YtDlpClient
 
@@ -18,14 +17,14 @@ pytestmark = pytest.mark.integration
 WATCH = "https://www.youtube.com/watch?v="
 LONG = os.environ.get("NEEDLEDROP_LONG") == "1"
 VIDEOS = 300 if LONG else 40
-"""Three hundred take minutes; `NEEDLEDROP_LONG=1` runs them, forty show a leak of more than 100 kB a video too."""
+"""Three hundred take minutes and run with `NEEDLEDROP_LONG=1`; forty also show a leak of more than 100 kB per video."""
 
 
 @pytest.fixture
 def client(tmp_path: Path, world: Any) -> Iterator[YtDlpClient]:
-    made = YtDlpClient(tmp_path / "cache", Pace(0.0), longest_download_seconds=1.0)
-    yield made
-    made.close()
+    ytdlp_client = YtDlpClient(tmp_path / "cache", Pace(0.0), max_download_seconds=1.0)
+    yield ytdlp_client
+    ytdlp_client.close()
 
 
 @pytest.fixture
@@ -35,50 +34,52 @@ def video(world: Any) -> str:
     return ids[0]
 
 
-def everything(_info: dict[str, Any]) -> None:
+def accept_all(_info: dict[str, Any]) -> None:
     return None
 
 
 def failure(client: YtDlpClient, video: str, folder: Path) -> tuple[str, str]:
     with pytest.raises(CallFailed) as caught:
-        info, path = client.download(WATCH + video, folder, everything)
+        info, path = client.download(WATCH + video, folder, accept_all)
         verify_audio(path, info.get("duration"))
     return caught.value.failure.reason, str(caught.value.failure.action)
 
 
-def test_a_video_is_downloaded_whole_and_keeps_its_facts(
+def test_video_is_downloaded_completely_with_its_metadata(
     client: YtDlpClient, world: Any, video: str, tmp_path: Path
 ) -> None:
-    info, path = client.download(WATCH + video, tmp_path / "staging", everything)
+    info, path = client.download(WATCH + video, tmp_path / "staging", accept_all)
     assert path.read_bytes() == Path(world.videos[video]["audio"]).read_bytes()
     assert path.name == f"{video}.251.webm"
     assert (info["album"], info["track"]) == ("Night Ferry (Original Motion Picture Soundtrack)", "Cue 1")
     assert verify_audio(path, info["duration"]) == pytest.approx(31, abs=0.1)
 
 
-def test_a_cut_is_resumed_where_it_was(client: YtDlpClient, world: Any, video: str, tmp_path: Path) -> None:
+def test_interrupted_download_is_resumed_where_it_ended(
+    client: YtDlpClient, world: Any, video: str, tmp_path: Path
+) -> None:
     world.faults.append({"path": "/videoplayback", "kind": "cut", "after_bytes": 20_000, "times": 2})
     world.save()
-    _info, path = client.download(WATCH + video, tmp_path / "staging", everything)
+    _info, path = client.download(WATCH + video, tmp_path / "staging", accept_all)
     assert path.read_bytes() == Path(world.videos[video]["audio"]).read_bytes()
     ranges = [request["range"] for request in world.requests if request["path"] == "/videoplayback"]
     assert len(ranges) == 3
     assert ranges[1].startswith("bytes=") and not ranges[1].startswith("bytes=0-")
 
 
-def test_another_process_goes_on_with_what_lies_there(
+def test_partial_download_of_another_process_is_resumed(
     client: YtDlpClient, world: Any, video: str, tmp_path: Path
 ) -> None:
     data = Path(world.videos[video]["audio"]).read_bytes()
     staging = tmp_path / "staging"
     staging.mkdir()
     (staging / f"{video}.251.webm.part").write_bytes(data[:30_000])
-    _info, path = client.download(WATCH + video, staging, everything)
+    _info, path = client.download(WATCH + video, staging, accept_all)
     assert path.read_bytes() == data
     assert [r["range"] for r in world.requests if r["path"] == "/videoplayback"][-1].startswith("bytes=30000-")
 
 
-def test_what_is_not_wanted_costs_no_media_request(client: YtDlpClient, world: Any, video: str, tmp_path: Path) -> None:
+def test_rejected_video_is_not_downloaded(client: YtDlpClient, world: Any, video: str, tmp_path: Path) -> None:
     with pytest.raises(FilteredOut) as caught:
         client.download(WATCH + video, tmp_path / "staging", lambda info: "no_match")
     assert (caught.value.reason, caught.value.info["id"]) == ("no_match", video)
@@ -98,22 +99,20 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_fault_of_the_media_has_its_name(
-    client: YtDlpClient, world: Any, video: str, tmp_path: Path, name: str
-) -> None:
+def test_media_fault_is_classified(client: YtDlpClient, world: Any, video: str, tmp_path: Path, name: str) -> None:
     fault, expected = FAULTS[name]
     world.faults.append({"path": "/videoplayback", **fault})
     world.save()
     assert failure(client, video, tmp_path / "staging") == expected
 
 
-NOT_HERE = "The uploader has not made this video available in your country"
-CLAIMED = "This video contains content from X, who has blocked it on copyright grounds"
-REFUSALS = {
+BLOCKED_IN_COUNTRY = "The uploader has not made this video available in your country"
+BLOCKED_BY_COPYRIGHT = "This video contains content from X, who has blocked it on copyright grounds"
+PLAYER_ERRORS = {
     "private": ("LOGIN_REQUIRED", "Private video", None, "never"),
     "removed": ("ERROR", "Video unavailable", "This video has been removed by the uploader", "never"),
-    "geo": ("UNPLAYABLE", "Video unavailable", NOT_HERE, "never"),
-    "copyright": ("ERROR", "Video unavailable", CLAIMED, "never"),
+    "geo": ("UNPLAYABLE", "Video unavailable", BLOCKED_IN_COUNTRY, "never"),
+    "copyright": ("ERROR", "Video unavailable", BLOCKED_BY_COPYRIGHT, "never"),
     "age": (
         "LOGIN_REQUIRED",
         "Sign in to confirm your age",
@@ -129,12 +128,12 @@ REFUSALS = {
 }
 
 
-@pytest.mark.parametrize("reason", REFUSALS)
-def test_a_refusal_of_the_player_has_its_name(
+@pytest.mark.parametrize("reason", PLAYER_ERRORS)
+def test_error_of_the_player_is_classified(
     client: YtDlpClient, world: Any, video: str, tmp_path: Path, reason: str
 ) -> None:
-    status, said, more, action = REFUSALS[reason]
-    world.videos[video] |= {"status": status, "reason": said, "subreason": more}
+    status, message, details, action = PLAYER_ERRORS[reason]
+    world.videos[video] |= {"status": status, "reason": message, "subreason": details}
     world.save()
     assert failure(client, video, tmp_path / "staging") == (reason, action)
 
@@ -149,18 +148,18 @@ def test_a_refusal_of_the_player_has_its_name(
         ({"path": "/player", "status": 404}, "youtube_4xx"),
     ],
 )
-def test_a_status_that_yt_dlp_swallows_is_still_seen(
+def test_status_that_yt_dlp_does_not_raise_is_classified(
     client: YtDlpClient, world: Any, video: str, tmp_path: Path, fault: dict[str, Any], expected: str
 ) -> None:
     world.faults.append(fault)
     world.save()
     with pytest.raises(CallFailed) as caught:
-        client.download(WATCH + video, tmp_path / "staging", everything)
+        client.download(WATCH + video, tmp_path / "staging", accept_all)
     assert caught.value.failure.reason == expected
     assert caught.value.failure.retry_after_seconds == (90.0 if expected == "rate_limit" else None)
 
 
-def test_a_page_without_formats_is_the_extractors_failure(
+def test_page_without_formats_is_an_extractor_failure(
     client: YtDlpClient, world: Any, video: str, tmp_path: Path
 ) -> None:
     world.videos[video]["no_formats"] = True
@@ -169,7 +168,7 @@ def test_a_page_without_formats_is_the_extractors_failure(
 
 
 @pytest.mark.parametrize("content", [b"<html>Please accept cookies</html>" * 400, b"\x89PNG\r\n\x1a\n" + b"0" * 9000])
-def test_something_else_served_as_audio_is_noticed(
+def test_page_or_image_served_as_audio_is_bad_audio(
     client: YtDlpClient, world: Any, video: str, tmp_path: Path, content: bytes
 ) -> None:
     (tmp_path / "wrong.webm").write_bytes(content)
@@ -179,9 +178,7 @@ def test_something_else_served_as_audio_is_noticed(
 
 
 @pytest.mark.parametrize("share", [0.5, 0.9])
-def test_half_a_file_that_calls_itself_whole_is_noticed(
-    client: YtDlpClient, world: Any, video: str, tmp_path: Path, share: float
-) -> None:
+def test_truncated_file_is_bad_audio(client: YtDlpClient, world: Any, video: str, tmp_path: Path, share: float) -> None:
     data = Path(world.videos[video]["audio"]).read_bytes()
     (tmp_path / "half.webm").write_bytes(data[: int(len(data) * share)])
     world.videos[video]["audio"] = str(tmp_path / "half.webm")
@@ -189,18 +186,13 @@ def test_half_a_file_that_calls_itself_whole_is_noticed(
     assert failure(client, video, tmp_path / "staging") == ("bad_audio", "soon")
 
 
-def test_a_file_beyond_the_limit_is_not_fetched(
-    world: Any, video: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fetching, "LARGEST_BYTES", 10_000)
-    small = YtDlpClient(tmp_path / "cache", Pace(0.0))
-    assert failure(small, video, tmp_path / "staging") == ("too_large", "never")
-    small.close()
+def test_file_beyond_the_size_limit_is_not_downloaded(world: Any, video: str, tmp_path: Path) -> None:
+    client = YtDlpClient(tmp_path / "cache", Pace(0.0), max_bytes=10_000)
+    assert failure(client, video, tmp_path / "staging") == ("too_large", "never")
+    client.close()
 
 
-def test_a_live_video_is_refused_by_what_its_page_says(
-    client: YtDlpClient, world: Any, video: str, tmp_path: Path
-) -> None:
+def test_live_video_is_rejected_by_its_page(client: YtDlpClient, world: Any, video: str, tmp_path: Path) -> None:
     world.videos[video]["live"] = "is_live"
     world.save()
     with pytest.raises(FilteredOut) as caught:
@@ -213,19 +205,19 @@ def resident_bytes() -> int:
 
 
 @pytest.mark.timeout(1200)
-def test_many_videos_in_one_process_keep_its_memory_flat(client: YtDlpClient, world: Any, tmp_path: Path) -> None:
+def test_memory_stays_constant_over_many_videos(client: YtDlpClient, world: Any, tmp_path: Path) -> None:
     ids = [world.add_video(f"{n:011d}", f"Cue {n}", channel="Ann - Topic", tone=0) for n in range(VIDEOS)]
     for video_id in random.Random(1).sample(ids, VIDEOS // 5):
         world.videos[video_id] |= {"status": "LOGIN_REQUIRED", "reason": "Private video"}
     world.save()
-    seen, done = [], 0
+    memory_bytes, downloaded = [], 0
     for video_id in ids:
         try:
-            client.download(WATCH + video_id, tmp_path / "staging" / video_id, everything)
-            done += 1
+            client.download(WATCH + video_id, tmp_path / "staging" / video_id, accept_all)
+            downloaded += 1
         except CallFailed as error:
             assert error.failure.reason == "private"
-        seen.append(resident_bytes())
-    assert done == VIDEOS - VIDEOS // 5
-    growth = seen[-1] - seen[VIDEOS // 4]
+        memory_bytes.append(resident_bytes())
+    assert downloaded == VIDEOS - VIDEOS // 5
+    growth = memory_bytes[-1] - memory_bytes[VIDEOS // 4]
     assert growth < 100 * 1024 * VIDEOS * 3 // 4
