@@ -23,7 +23,7 @@ from tasks.soundtracks.extraction.jobs import Recording
 from tasks.soundtracks.models import Candidate, Film, Judged
 from tasks.soundtracks.sources.base import Fetched, PreassignedSource
 
-SOURCE = "music_folder"
+NAME = "music_folder"
 # fmt: off
 AUDIO_SUFFIXES = frozenset(
     {
@@ -128,7 +128,7 @@ def _read_file(path: Path, shown_path: str) -> Candidate:
     except _TAG_ERRORS:
         tags = Tags()
     return Candidate(
-        source=SOURCE,
+        source=NAME,
         media_id=content_id(path),
         url=shown_path,
         title=tags.title or path.stem,
@@ -176,7 +176,7 @@ def read_tags(path: Path) -> Tags:
 class MusicSource(PreassignedSource):
     """The user's own recordings, which are read in place."""
 
-    name = SOURCE
+    name = NAME
 
     def fetch(self, judged: Judged, film: Film) -> Fetched:
         """Return the file itself. Its header's length is not trusted: extraction counts the samples."""

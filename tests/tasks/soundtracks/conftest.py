@@ -1,4 +1,4 @@
-"""Recordings generated with PyAV's encoders, and the folder of real ones."""
+"""Synthetic recordings from PyAV's encoders, and the folder of real ones."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def real_audio(test_data: Callable[[str], Path]) -> Path:
 
 @pytest.fixture
 def write_audio(tmp_path: Path) -> Callable[..., str]:
-    """Encodes float samples of shape (channels, n) and returns the file's path."""
+    """Return a function that encodes float samples of shape (channels, n) and returns the file's path."""
 
     def write(
         name: str, samples: np.ndarray, rate: int = 22_050, codec: str = "pcm_f32le", layout: str = "mono"
@@ -39,7 +39,7 @@ def write_audio(tmp_path: Path) -> Callable[..., str]:
 
 @pytest.fixture
 def music() -> Callable[..., np.ndarray]:
-    """Chords, a beat and hiss: float32 of shape (channels, seconds * rate), the channels unlike each other."""
+    """Return a function that makes chords, a beat and hiss: float32 of shape (channels, seconds * rate)."""
 
     def make(seconds: float, rate: int = 22_050, channels: int = 1, seed: int = 0) -> np.ndarray:
         rng = np.random.default_rng(seed)
@@ -56,7 +56,7 @@ def music() -> Callable[..., np.ndarray]:
 
 @pytest.fixture
 def write_clip(tmp_path: Path) -> Callable[..., Path]:
-    """A function that writes a tone with tags as Opus, by default of twelve seconds, and returns its path."""
+    """Return a function that writes a tone with tags as Opus, by default of twelve seconds, and returns its path."""
 
     def write(path: Path, seconds: float = 12.0, hertz: float = 220.0, **tags: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)

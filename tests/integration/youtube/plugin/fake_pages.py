@@ -142,7 +142,7 @@ def playlist(playlist_id: str, title: str, videos: list[tuple[str, Video]]) -> d
 
 
 def data_page(data: dict[str, Any]) -> str:
-    """A page whose data stands in it as JSON."""
+    """Return a page that contains its data as JSON."""
     return f"<html><script>var ytInitialData = {json.dumps(data)};</script></html>"
 
 

@@ -34,7 +34,7 @@ def _read(path: str, changed: int) -> dict[str, Any]:
 
 
 def world() -> dict[str, Any]:
-    """The world as its file stands now."""
+    """Return the current content of the world's file."""
     path = os.environ["FAKE_EDGE_WORLD"]
     return _read(path, Path(path).stat().st_mtime_ns)
 
