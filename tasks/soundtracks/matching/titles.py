@@ -26,11 +26,15 @@ _DIGIT_AS_LETTER = re.compile(r"(?<=[a-z])[013457](?=[a-z])")
 _LETTER = dict(zip("013457", "oieasv", strict=True))
 _ORDINAL = re.compile(r"\d+(?:st|nd|rd|th)")
 ARTICLES = frozenset({"the", "a", "an"})
-_NUMBERS = "one two three four five six seven eight nine ten eleven twelve thirteen"
-_ROMAN = "ii iii iv v vi vii viii ix x xi xii xiii"
+# fmt: off
+_NUMBERS = (
+    "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
+)
+_ROMAN = ("ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii", "xiii")
+# fmt: on
 _SAME_WORD = {
-    **{word: str(number) for number, word in enumerate(_NUMBERS.split(), 1)},
-    **{word: str(number) for number, word in enumerate(_ROMAN.split(), 2)},
+    **{word: str(number) for number, word in enumerate(_NUMBERS, 1)},
+    **{word: str(number) for number, word in enumerate(_ROMAN, 2)},
     "vol": "volume",
     "pt": "part",
     "ch": "chapter",
