@@ -27,7 +27,7 @@ from training.data.splits import load_split, newest_version
 from training.loop.checkpoint import LoopState
 from training.loop.device import Machine, open_machine
 from training.loop.train import EpochReport, Loop, LoopInputs
-from training.model.factory import build_model
+from training.model.retrievers import build_model
 
 
 def main() -> None:

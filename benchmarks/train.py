@@ -36,7 +36,7 @@ from training.data.splits import load_split, newest_version
 from training.data.text import pad_tokens, query_text, tag_words
 from training.loop.device import Machine, open_machine
 from training.loop.train import Loop, LoopInputs
-from training.model.factory import build_model
+from training.model.retrievers import build_model
 
 Samples = npt.NDArray[np.float32]
 SAMPLE_RATE_HZ, SEGMENT_SAMPLES = 22_050, 218_736

@@ -29,7 +29,7 @@ from training.evaluation.ranking import rank_tracks
 from training.loop.checkpoint import CONFIG, FOLDER, check_same_job, load_config, load_model, read_state, save_config
 from training.loop.device import Machine
 from training.loop.train import EpochReport, LoopInputs, train
-from training.model.factory import Built, build_model
+from training.model.retrievers import Built, build_model
 
 OnProgress = Callable[[str, int, int], None]
 """Progress callback (description, completed, total)."""

@@ -19,8 +19,7 @@ from pathlib import Path
 from needledrop.demo.films import Film, invent_films
 from needledrop.demo.music.tracks import Track, make_track, plan_tracks
 from needledrop.demo.posters.poster import save_poster
-from needledrop.demo.wiki.distractors import WITHOUT_POSTER, article, distractor_pages, plotless_films
-from needledrop.demo.wiki.export import write_export
+from needledrop.demo.wiki.export import WITHOUT_POSTER, article, distractor_pages, plotless_films, write_export
 from storage.errors import InputError
 
 OnProgress = Callable[[str, int, int], None]

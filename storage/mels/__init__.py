@@ -2,9 +2,8 @@
 
 layout      paths, columns, and the byte offset of each row
 settings    the parameters in a shard's metadata, the encoding of a lake, stored values to decibels
-writer      write a shard; read the `tracks` rows that it carries
+writer      write a shard; read the `tracks` rows that it carries; rewrite it: blank a recording (takedown), append some
 reader      gather segments from many memory-mapped shards
-rewrite     blank a recording (takedown), append recordings to a film
 checksums   SHA-256 of footer and pages, kept inside the file
 verify      find damage in a shard and disagreement with the `tracks` table
 """

@@ -1,7 +1,6 @@
 """Measured results in `needledrop.duckdb`.
 
-database            open, lock, create and migrate the DuckDB file; refresh its views
-schema              its tables, and the migrations from older versions
+database            open and lock the DuckDB file; its tables and migrations; refresh its views
 leaderboard_views   the SQL views over ranks: metrics, leaderboard, chance, ceiling, the paper's table, slices
 records             write runs, epochs, ranks, confidence intervals and comparisons
 """

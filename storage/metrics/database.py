@@ -1,4 +1,4 @@
-"""The DuckDB file of a lake: its path, how it is opened, locked and migrated, and how its views are refreshed.
+"""The DuckDB file of a lake: its tables and migrations, how it is opened and locked, and how its views are refreshed.
 
 DuckDB lets one process write or many read. So every write opens the file, writes, and closes it within
 milliseconds, and a process that finds it locked waits a moment and retries.
@@ -7,6 +7,9 @@ The file is `needledrop.duckdb` in the lake's root. DuckDB writes only to a disk
 store it is in the cache folder of the machine that trains (`.cache/metrics/…`, see `NEEDLEDROP_CACHE`).
 Each finished run uploads a copy to the lake's root, from which a machine with an empty cache starts; the runs
 of one such lake must therefore be measured on one machine at a time.
+
+Only what was measured is stored: runs, epochs, ranks, and the confidence computed from them. Every metric is a view over
+the ranks (`storage/metrics/leaderboard_views.py`), so each number can be traced.
 """
 
 from __future__ import annotations
@@ -27,7 +30,6 @@ from storage.lake.atomic import create_file, temporary_file, write_error
 from storage.lake.lake import INBOX, METRICS, Lake
 from storage.lake.object_store import fetch
 from storage.metrics.leaderboard_views import VIEWS
-from storage.metrics.schema import MIGRATIONS
 from storage.tables.tables import lake_errors
 from storage.views.lake_views import define_lake_views, define_mel_view
 
@@ -169,3 +171,79 @@ def _migrate(connection: duckdb.DuckDBPyConnection, lake: Lake, path: Path) -> N
         [len(MIGRATIONS), _VIEWS_HASH],
     )
     connection.commit()
+
+
+VERSION_1 = """
+CREATE TABLE runs (
+    run_id VARCHAR PRIMARY KEY,
+    system VARCHAR NOT NULL,           -- All, Im, Plo, …, or the name of a control
+    preset VARCHAR NOT NULL,
+    seed INTEGER NOT NULL,
+    dataset_version VARCHAR NOT NULL,
+    source VARCHAR NOT NULL,           -- trained, control
+    state VARCHAR NOT NULL,            -- running, completed, failed
+    message VARCHAR,
+    config_json VARCHAR NOT NULL,
+    code_version VARCHAR,
+    model_folder VARCHAR,
+    started_at TIMESTAMPTZ,
+    finished_at TIMESTAMPTZ
+);
+CREATE TABLE epochs (
+    run_id VARCHAR NOT NULL,
+    epoch INTEGER NOT NULL,
+    train_loss DOUBLE,
+    valid_loss DOUBLE,
+    learning_rate DOUBLE,
+    seconds DOUBLE,
+    items BIGINT,
+    items_per_second DOUBLE,
+    data_wait_share DOUBLE,            -- of the epoch's wall time, 0 … 1
+    mfu DOUBLE,                        -- model FLOPs used, as a share of the device's peak
+    peak_memory_bytes BIGINT,
+    recorded_at TIMESTAMPTZ NOT NULL DEFAULT now(),
+    PRIMARY KEY (run_id, epoch)
+);
+CREATE TABLE ranks (
+    run_id VARCHAR NOT NULL,
+    film_id VARCHAR NOT NULL,
+    track_id VARCHAR NOT NULL,
+    policy VARCHAR NOT NULL,           -- how a track was embedded: segments8, segments1
+    rank_lo INTEGER NOT NULL,          -- 1 + tracks that score higher
+    rank_hi INTEGER NOT NULL,          -- tracks that score higher or the same
+    score FLOAT,
+    candidates INTEGER NOT NULL
+);
+"""
+
+VERSION_2 = """
+CREATE TABLE intervals (
+    dataset_version VARCHAR NOT NULL,
+    policy VARCHAR NOT NULL,
+    preset VARCHAR NOT NULL,
+    system VARCHAR NOT NULL,
+    metric VARCHAR NOT NULL,           -- a column of the view metrics
+    value DOUBLE NOT NULL,             -- over all seeds together
+    low DOUBLE NOT NULL,
+    high DOUBLE NOT NULL,              -- low … high: 95 % by bootstrap over films
+    draws INTEGER NOT NULL
+);
+CREATE TABLE comparisons (
+    dataset_version VARCHAR NOT NULL,
+    policy VARCHAR NOT NULL,
+    preset VARCHAR NOT NULL,
+    system VARCHAR NOT NULL,
+    against_preset VARCHAR NOT NULL,
+    against VARCHAR NOT NULL,
+    metric VARCHAR NOT NULL,
+    difference DOUBLE NOT NULL,        -- system minus against, on the same films
+    low DOUBLE NOT NULL,
+    high DOUBLE NOT NULL,
+    p DOUBLE NOT NULL,                 -- swapping the two systems' results film by film
+    p_holm DOUBLE NOT NULL,            -- the same, adjusted for the number of comparisons (Holm)
+    draws INTEGER NOT NULL
+);
+"""
+
+MIGRATIONS: tuple[str, ...] = (VERSION_1, VERSION_2)
+"""`MIGRATIONS[n]` takes a database of schema version n to n + 1. Never edited once released: only appended to."""

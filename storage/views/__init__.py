@@ -1,7 +1,7 @@
 """SQL views over the lake's Parquet, and what is read through them.
 
-lake_views     define the views over tables, data-set versions and mel shards
-status_views   the SELECTs of progress, failures, waiting, missing, run_counts, refreshes, …
+lake_views     define the views over tables, data-set versions and mel shards, and those of the lake's status:
+               progress, failures, waiting, missing, run_counts, refreshes, …
 status         everything that `needledrop status` shows, read at once
 run_changes    what a run changed, and its counts next to those of the run before
 """

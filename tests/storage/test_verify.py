@@ -12,7 +12,7 @@ from storage.datasets import versions as datasets
 from storage.errors import LakeError
 from storage.lake.lake import Lake
 from storage.mels.layout import shard_path
-from storage.mels.rewrite import blank_track
+from storage.mels.writer import blank_track
 from storage.metrics.database import FILE, connect_metrics
 from storage.metrics.records import record_ranks
 from storage.tables import tables

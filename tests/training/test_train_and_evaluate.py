@@ -15,7 +15,7 @@ from storage.metrics.database import connect_metrics
 from storage.tables.tables import open_tables
 from training.data.splits import newest_version
 from training.experiments import load_data
-from training.model.retriever import Retriever
+from training.model.retrievers import Retriever
 
 
 def test_every_system_and_seed_is_trained_once_and_repeated_only_on_request(

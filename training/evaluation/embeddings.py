@@ -16,7 +16,7 @@ from training.data.batches import CENTRE, FilmInputs, gather_mels
 from training.data.splits import Split
 from training.evaluation.embedding_files import Embeddings
 from training.loop.device import Machine, halve_until_it_fits
-from training.model.factory import Model
+from training.model.retrievers import Model
 
 FILMS_AT_ONCE = 32
 SEGMENTS_AT_ONCE = 64

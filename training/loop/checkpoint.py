@@ -26,7 +26,7 @@ from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
 from training.config import SYSTEMS, Job, settings_from_json
 from training.loop.optimiser import EarlyStopping
-from training.model.factory import Built, rebuild_model
+from training.model.retrievers import Built, rebuild_model
 
 FOLDER = "models"
 CONFIG, TOKENIZER, BEST, LAST = "config.json", "tokenizer.json", "best.safetensors", "last.safetensors"

@@ -22,8 +22,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from training.data.batches import Batch, Tracks, split_batch
 from training.loop.device import Machine
-from training.model.factory import Model
-from training.model.retriever import Encoded
+from training.model.retrievers import Encoded, Model
 
 Encode = Callable[[Any], Tensor]
 

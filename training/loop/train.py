@@ -28,8 +28,8 @@ from training.loop.device import Machine, explain_out_of_memory, training_flops
 from training.loop.gradient_cache import backward_in_micro_batches, encode_in_micro_batches
 from training.loop.interrupts import defer_signals
 from training.loop.optimiser import build_optimiser, learning_rate_at, set_learning_rate
-from training.model.factory import Model
 from training.model.losses import batch_loss
+from training.model.retrievers import Model
 
 SAVE_SECONDS = 600.0
 """Longest time between two checkpoints within an epoch: the work that a kill can lose."""

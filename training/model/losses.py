@@ -15,8 +15,7 @@ from torch import Tensor
 
 from training.config import Settings
 from training.data.batches import Batch
-from training.model.factory import Model
-from training.model.retriever import Encoded, Retriever
+from training.model.retrievers import Encoded, Model, Retriever
 
 LARGEST_SCALE = 100.0
 """As in CLIP: beyond it the softmax is a step function and gradients vanish."""

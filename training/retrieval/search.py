@@ -28,7 +28,7 @@ from training.evaluation.embeddings import embed_films, embed_tracks
 from training.evaluation.ranking import top_tracks
 from training.loop.checkpoint import FOLDER, load_model
 from training.loop.device import Machine
-from training.model.factory import Built
+from training.model.retrievers import Built
 
 ALL_TRACKS_FILE = "all-tracks.parquet"
 """In the model folder: the tracks of all three splits, embedded by the first search in all tracks."""

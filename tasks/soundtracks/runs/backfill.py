@@ -14,8 +14,7 @@ from typing import Any
 from storage.coordination.leases import leased
 from storage.errors import ItemError, SourcePaused
 from storage.lake.lake import Lake
-from storage.mels.rewrite import add_tracks, read_mels
-from storage.mels.writer import read_tracks
+from storage.mels.writer import add_tracks, read_mels, read_tracks
 from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage, Status, from_error, ok
 from storage.tables import tables

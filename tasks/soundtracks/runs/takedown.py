@@ -12,7 +12,7 @@ from typing import Any
 
 from storage.errors import InputError, ItemError
 from storage.lake.lake import Lake
-from storage.mels.rewrite import blank_track
+from storage.mels.writer import blank_track
 from storage.records import outcomes
 from storage.records.outcomes import Stage, Status, from_error
 from storage.records.takedown_list import record_takedown

@@ -13,9 +13,8 @@ from storage.datasets import versions as datasets
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake, open_lake
 from storage.mels.reader import MelReader
-from storage.mels.rewrite import blank_track
 from storage.mels.settings import MelSettings
-from storage.mels.writer import TrackMels, read_tracks, write_shard
+from storage.mels.writer import TrackMels, blank_track, read_tracks, write_shard
 from storage.records import outcomes
 from storage.records.outcomes import Stage
 from storage.tables import parts, tables

@@ -256,7 +256,7 @@ def test_what_was_taken_down_is_never_requested(lake: Lake, world: Any, add_film
 def test_a_takedown_blanks_the_mels_and_leaves_the_others_in_place(
     lake: Lake, world: Any, add_films: Any, collect: Any
 ) -> None:
-    from storage.mels.rewrite import read_mels
+    from storage.mels.writer import read_mels
 
     ids = world.add_film("Night Ferry", 2015, 3)
     world.save()

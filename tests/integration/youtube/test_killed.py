@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from storage.lake.lake import Lake
-from storage.mels.rewrite import read_mels
+from storage.mels.writer import read_mels
 from storage.tables import tables
 from storage.tables.schemas import OUTCOMES, TRACKS, Table
 from tasks.soundtracks.runs.reconcile import done_films

@@ -21,8 +21,7 @@ from needledrop.demo.music.perform import perform
 from needledrop.demo.music.score import compose
 from needledrop.demo.music.tracks import DEFECTS, M4A, MP3, OGG, OPUS, make_track, plan_tracks
 from needledrop.demo.posters.poster import draw_poster, save_poster
-from needledrop.demo.wiki.distractors import PLOTLESS, article, distractor_pages, plotless_films
-from needledrop.demo.wiki.export import write_export
+from needledrop.demo.wiki.export import PLOTLESS, article, distractor_pages, plotless_films, write_export
 from needledrop.demo.words.loader import TITLES
 from storage.errors import InputError
 

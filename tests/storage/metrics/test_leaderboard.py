@@ -15,9 +15,8 @@ import pytest
 
 from storage.errors import LakeError
 from storage.lake.lake import Lake
-from storage.metrics.database import connect_metrics, metrics_path
+from storage.metrics.database import MIGRATIONS, connect_metrics, metrics_path
 from storage.metrics.records import RANKS_SCHEMA, Epoch, Run, record_epoch, record_ranks, record_run
-from storage.metrics.schema import MIGRATIONS
 from storage.tables.tables import open_tables
 
 # The number of test tracks of each of the 207 films in the release that the paper's Table 1 was made with.

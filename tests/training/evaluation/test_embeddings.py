@@ -20,7 +20,7 @@ from training.evaluation.embeddings import embed_films, embed_tracks, track_owne
 from training.experiments import Data, is_done, load_data, next_repetition, plan_jobs, run_experiment
 from training.loop.checkpoint import load_model
 from training.loop.device import Machine
-from training.model.factory import Model, build_model
+from training.model.retrievers import Model, build_model
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from training.config import SYSTEMS, Settings
 from training.data.batches import FilmInputs, TrainingBatches
 from training.experiments import Data
 from training.loop.device import training_flops
-from training.model.factory import build_model
+from training.model.retrievers import build_model
 
 
 def test_counting_operations_leaves_a_compiled_model_compiled(shared: tuple[Lake, Data], quick: Settings) -> None:

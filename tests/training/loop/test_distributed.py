@@ -16,8 +16,8 @@ from training.data.batches import FilmInputs, TrainingBatches
 from training.experiments import Data
 from training.loop.checkpoint import FOLDER, LAST, read_state, save_config
 from training.loop.device import Machine
-from training.model.factory import build_model
 from training.model.losses import batch_loss
+from training.model.retrievers import build_model
 
 PROGRAM = """
 import sys

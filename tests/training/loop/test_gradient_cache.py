@@ -14,9 +14,8 @@ from training.experiments import Data
 from training.loop.device import Machine
 from training.loop.gradient_cache import backward_in_micro_batches, encode_in_micro_batches
 from training.loop.train import LoopInputs, validation_loss
-from training.model.factory import Model, build_model
 from training.model.losses import batch_loss
-from training.model.retriever import Encoded
+from training.model.retrievers import Encoded, Model, build_model
 
 Prepared = Callable[..., tuple[LoopInputs, Batch]]
 

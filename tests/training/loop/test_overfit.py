@@ -22,7 +22,7 @@ from training.evaluation.ranking import rank_tracks
 from training.loop.checkpoint import save_config
 from training.loop.device import Machine
 from training.loop.train import EpochReport, LoopInputs, train
-from training.model.factory import build_model
+from training.model.retrievers import build_model
 
 FILMS = 32
 CHOSEN = SYSTEMS if os.environ.get("NEEDLEDROP_OVERFIT") == "all" else ("All", "AVCA-tuned")

@@ -34,7 +34,7 @@ from training.loop.checkpoint import (
 )
 from training.loop.device import Machine, explain_out_of_memory
 from training.loop.train import EpochReport, LoopInputs, OnStep, train
-from training.model.factory import build_model
+from training.model.retrievers import build_model
 
 Start = Callable[..., tuple[LoopState, list[EpochReport]]]
 """Trains a run and returns its state and the reports of its epochs."""

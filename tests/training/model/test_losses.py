@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from training.model.losses import LARGEST_SCALE, avca_triplets, info_nce, same_film
-from training.model.retriever import INITIAL_LOG_SCALE
+from training.model.retrievers import INITIAL_LOG_SCALE
 
 SCALE = torch.tensor(INITIAL_LOG_SCALE)
 

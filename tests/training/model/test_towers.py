@@ -31,8 +31,7 @@ from storage.errors import InputError
 from storage.mels.settings import MelSettings
 from storage.mels.settings import decibels as stored_decibels
 from training.config import PRESETS, ImageSettings, TextSettings
-from training.model.audio_tower import AudioTower, decibels
-from training.model.text_image_towers import image_tower, pretrained_tokenizer, resampled_kernel, text_tower
+from training.model.towers import AudioTower, decibels, image_tower, pretrained_tokenizer, resampled_kernel, text_tower
 
 
 def test_the_tower_computes_the_same_decibels_as_storage() -> None:

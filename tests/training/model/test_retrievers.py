@@ -12,9 +12,8 @@ from training.config import PRESETS, SYSTEMS, Settings, System
 from training.data.batches import Batch, FilmInputs, TrainingBatches
 from training.experiments import Data
 from training.loop.device import Machine
-from training.model.factory import Built, build_model
 from training.model.losses import batch_loss
-from training.model.retriever import INITIAL_LOG_SCALE, Encoded
+from training.model.retrievers import INITIAL_LOG_SCALE, Built, Encoded, build_model
 
 
 def _first_batch(data: Data, settings: Settings, system: System, built: Built, seed: int = 0) -> Batch:
