@@ -8,7 +8,7 @@ store it is in the cache folder of the machine that trains (`.cache/metrics/…`
 Each finished run uploads a copy to the lake's root, from which a machine with an empty cache starts; the runs
 of one such lake must therefore be measured on one machine at a time.
 
-Only what was measured is stored: runs, epochs, ranks, and the confidence computed from them. Every metric is a view over
+Only measurements are stored: runs, epochs, ranks, and the confidence computed from them. Every metric is a view over
 the ranks (`storage/metrics/leaderboard_views.py`), so each number can be traced.
 """
 

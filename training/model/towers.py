@@ -1,4 +1,4 @@
-"""The towers: text (BERT) and image (ViT), pretrained or built from configuration, and audio (a CNN with a transformer).
+"""The towers: text (BERT) and image (ViT), pretrained or from configuration, and audio (a CNN with a transformer).
 
 Pretrained weights come from a folder or from the Hugging Face hub. A ViT of another patch size or depth is adapted by
 resampling its weights. The audio tower (Won et al. 2021 as adapted by Doh et al. 2022) has residual convolutions that
