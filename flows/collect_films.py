@@ -19,9 +19,9 @@ from storage.records.flow_runs import record_flow_run
 from storage.tables.tables import open_tables
 from tasks.films.images.thumbnails import ImageFolder
 from tasks.films.tasks import collect_from_export, collect_from_wiki, make_missing_thumbnails, parse_stale_pages
+from tasks.films.wiki.changes import FLOW, FetchPlan, plan_fetch
 from tasks.films.wiki.client import Wikipedia
 from tasks.films.wiki.concurrency import wiki_slot
-from tasks.films.wiki.plan import FLOW, FetchPlan, plan_fetch
 from tasks.progress import bars
 
 

@@ -24,12 +24,11 @@ from tasks.films.commit import (
     stale_pages,
 )
 from tasks.films.dump.new_pages import PAGES_PER_BATCH, ExportBatch, export_size_bytes, new_pages
-from tasks.films.images.collect import MissingImage, commit_images, missing_images, read_image
-from tasks.films.images.thumbnails import ImageFolder
+from tasks.films.images.thumbnails import ImageFolder, MissingImage, commit_images, missing_images, read_image
 from tasks.films.models import Page, film_id
 from tasks.films.wiki.articles import Site, fetch_articles
+from tasks.films.wiki.changes import FetchPlan
 from tasks.films.wiki.client import Wikipedia
-from tasks.films.wiki.plan import FetchPlan
 from tasks.progress import Bars
 
 IMAGES_PER_BATCH = 100

@@ -1,5 +1,4 @@
 """Film images.
 
-collect     which images are missing; read and commit a batch
-thumbnails  decode and scale an image; the folder of images for an export
+thumbnails  which films lack an image; read, decode and scale it; commit a batch
 """

@@ -6,6 +6,6 @@ alternative_titles  albums under another name than the title of the film's page
 scoring             the text of a candidate and the five parts of its score
 rule                the verdict for one film: guards, then the score; RULE_VERSION
 film_index          all films of the lake by the words of their titles
-selection           one film per recording; the order in which a film's candidates are fetched
-matcher             rule and selection with reviews, takedowns and the owners of recordings applied
+matcher             the rule over all films, with reviews, takedowns and owners of recordings applied: one film per
+                    recording, and the order in which a film's candidates are fetched
 """

@@ -1,17 +1,20 @@
 """Judge a candidate for one film with the state of the lake: other films, reviews, takedowns, owners of recordings.
 
-The same for all sources. A recording stays with the film that already has it.
+The same for all sources. A recording stays with the film that already has it; otherwise its film is decided over all
+films at once, so the result does not depend on the order in which films are processed. Candidates that are not selected
+keep their rows, with the reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from tasks.soundtracks.matching.film_index import FilmIndex
 from tasks.soundtracks.matching.rule import judge
-from tasks.soundtracks.matching.selection import apply_review, judge_for_all_films, with_decision
-from tasks.soundtracks.models import Candidate, Decision, Film, Judged
+from tasks.soundtracks.matching.titles import words_of
+from tasks.soundtracks.models import Candidate, Decision, Film, Judged, Verdict
 
 
 @dataclass(frozen=True)
@@ -47,3 +50,107 @@ class Matcher:
     def is_taken_down(self, candidate: Candidate) -> bool:
         """Return whether there is a takedown of this recording or its channel."""
         return bool({candidate.track_id, f"channel:{candidate.channel_id}"} & self.takedowns)
+
+
+TRACKS_PER_FILM = 9
+"""The limit per film: the paper's mean, so that no film dominates training."""
+SAME_LENGTH_SECONDS = 2.0
+_RANK = {Decision.TAKEN: 2, Decision.REVIEW: 1, Decision.REJECTED: 0}
+
+
+def judge_for_all_films(candidate: Candidate, film_index: FilmIndex) -> list[Judged]:
+    """Judge a candidate for every film that it names; at most one of the verdicts is "taken"."""
+    films = film_index.named_in(candidate)
+    judged = [
+        Judged(film.film_id, candidate, judge(candidate, film, [f for f in films if f is not film])) for film in films
+    ]
+    return resolve_between_films(judged)
+
+
+def resolve_between_films(judged: Sequence[Judged]) -> list[Judged]:
+    """Give a recording to one film: the one with the highest score. A tie is left for review."""
+    taken = [j for j in judged if j.verdict.decision is Decision.TAKEN]
+    if len(taken) < 2:
+        return list(judged)
+    best = max(j.verdict.score or 0.0 for j in taken)
+    winners = [j for j in taken if (j.verdict.score or 0.0) == best]
+    resolved = []
+    for one in judged:
+        if one not in taken:
+            resolved.append(one)
+        elif one not in winners:
+            resolved.append(with_decision(one, Decision.REJECTED, "belongs_to_another_film"))
+        else:
+            resolved.append(one if len(winners) == 1 else with_decision(one, Decision.REVIEW, "tie_between_films"))
+    return resolved
+
+
+def most_promising(judged: Iterable[Judged]) -> list[Judged]:
+    """Return the verdicts on one recording that get a row: all taken or left for review, else the best rejected one."""
+    ordered = sorted(judged, key=lambda j: (-_RANK[j.verdict.decision], -(j.verdict.score or 0.0), j.film_id))
+    accepted = [j for j in ordered if j.verdict.decision is not Decision.REJECTED]
+    return accepted or ordered[:1]
+
+
+def order_candidates(judged: Iterable[Judged]) -> list[Judged]:
+    """Return a film's candidates in the order of download: taken ones first, by album position or else by score.
+
+    A second recording of the same title and length is rejected as a duplicate.
+    """
+    candidates = list(judged)
+    taken = [j for j in candidates if j.verdict.decision is Decision.TAKEN]
+    album = _main_album(taken)
+
+    def key(one: Judged) -> tuple[bool, bool, float, int, str]:
+        in_album = one.candidate.album == album
+        position = one.candidate.position if one.candidate.position is not None else 1 << 30
+        by_score = 0.0 if in_album else -(one.verdict.score or 1.0)
+        return (
+            one.verdict.reason not in ("listed", "approved"),
+            not in_album,
+            by_score,
+            position,
+            one.candidate.media_id,
+        )
+
+    chosen: list[Judged] = []
+    others = [j for j in candidates if j.verdict.decision is not Decision.TAKEN]
+    for one in sorted(taken, key=key):
+        if one.verdict.reason == "matched" and any(_same_recording(one.candidate, c.candidate) for c in chosen):
+            others.append(with_decision(one, Decision.REJECTED, "duplicate"))
+        else:
+            chosen.append(one)
+    return chosen + others
+
+
+def with_decision(judged: Judged, decision: Decision, reason: str) -> Judged:
+    """Return the same candidate and score with another decision."""
+    verdict = judged.verdict
+    return replace(judged, verdict=Verdict(decision, reason, verdict.score, verdict.parts))
+
+
+def apply_review(judged: Judged, reviews: Mapping[tuple[str, str], bool]) -> Judged:
+    """Replace the rule's decision by the user's review of this pair, if there is one."""
+    is_approved = reviews.get((judged.film_id, judged.candidate.track_id))
+    if is_approved is None:
+        return judged
+    if is_approved:
+        return with_decision(judged, Decision.TAKEN, "approved")
+    return with_decision(judged, Decision.REJECTED, "refused")
+
+
+def _main_album(taken: Sequence[Judged]) -> str | None:
+    """Return the album of more than half of the taken candidates, or None."""
+    counts = Counter(j.candidate.album for j in taken if j.candidate.album)
+    album, count = counts.most_common(1)[0] if counts else (None, 0)
+    return album if count * 2 > len(taken) else None
+
+
+def _same_recording(one: Candidate, other: Candidate) -> bool:
+    if one.media_id == other.media_id:
+        return True
+    if words_of(one.title).words != words_of(other.title).words:
+        return False
+    if one.duration_seconds is None or other.duration_seconds is None:
+        return True
+    return abs(one.duration_seconds - other.duration_seconds) <= SAME_LENGTH_SECONDS

@@ -22,8 +22,8 @@ from storage.tables.schemas import TRACKS
 from tasks.soundtracks.download.staging import release_staged
 from tasks.soundtracks.extraction.film import extract_film
 from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult, Recording
+from tasks.soundtracks.matching.matcher import TRACKS_PER_FILM
 from tasks.soundtracks.matching.rule import RULE_VERSION
-from tasks.soundtracks.matching.selection import TRACKS_PER_FILM
 from tasks.soundtracks.models import Candidate, Decision, Film, Judged, Verdict, track_row
 from tasks.soundtracks.runs.collect import RunReport
 from tasks.soundtracks.runs.context import RunContext

@@ -22,8 +22,8 @@ from storage.tables import tables
 from storage.tables.schemas import TRACKS
 from tasks.soundtracks.download.staging import release_staged
 from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult, Recording
+from tasks.soundtracks.matching.matcher import TRACKS_PER_FILM, order_candidates, with_decision
 from tasks.soundtracks.matching.rule import RULE_VERSION
-from tasks.soundtracks.matching.selection import TRACKS_PER_FILM, order_candidates, with_decision
 from tasks.soundtracks.models import Decision, Film, Judged, track_row
 from tasks.soundtracks.runs.context import RunContext
 from tasks.soundtracks.runs.plan import Plan, nothing_taken

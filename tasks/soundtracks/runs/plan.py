@@ -20,8 +20,8 @@ from storage.records.outcomes import Outcome, Stage, Status, attempts, from_erro
 from storage.tables import tables
 from storage.tables.schemas import OUTCOMES, TRACKS
 from tasks.soundtracks.download.staging import clean_staging
+from tasks.soundtracks.matching.matcher import with_decision
 from tasks.soundtracks.matching.rule import RULE_VERSION
-from tasks.soundtracks.matching.selection import with_decision
 from tasks.soundtracks.models import Decision, Film, Judged, track_row
 from tasks.soundtracks.runs.context import RunContext
 from tasks.soundtracks.runs.reconcile import done_films

@@ -13,8 +13,7 @@ from typing import Protocol, runtime_checkable
 from storage.errors import ItemError, Retry
 from tasks.soundtracks.download.downloader import Downloader
 from tasks.soundtracks.extraction.jobs import Recording
-from tasks.soundtracks.matching.matcher import Matcher
-from tasks.soundtracks.matching.selection import judge_for_all_films, most_promising
+from tasks.soundtracks.matching.matcher import Matcher, judge_for_all_films, most_promising
 from tasks.soundtracks.models import Candidate, Film, Judged
 
 

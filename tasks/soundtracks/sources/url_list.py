@@ -20,8 +20,7 @@ from storage.errors import InputError, ItemError
 from tasks.soundtracks.download.downloader import Downloader
 from tasks.soundtracks.download.ytdlp import FilteredOut
 from tasks.soundtracks.extraction.jobs import Recording
-from tasks.soundtracks.matching.matcher import Matcher
-from tasks.soundtracks.matching.selection import with_decision
+from tasks.soundtracks.matching.matcher import Matcher, with_decision
 from tasks.soundtracks.models import Candidate, Decision, Film, Judged
 from tasks.soundtracks.sources.base import Fetched, PreassignedSource
 from tasks.soundtracks.sources.metadata import from_info, is_creative_commons

@@ -17,8 +17,7 @@ from storage.tables import tables
 from storage.tables.schemas import FILMS, OUTCOMES, PAGES, THUMBNAILS
 from tasks.films.commit import commit_films, stale_pages
 from tasks.films.dump.new_pages import new_pages
-from tasks.films.images.collect import missing_images
-from tasks.films.images.thumbnails import ImageFolder
+from tasks.films.images.thumbnails import ImageFolder, missing_images
 from tasks.films.tasks import commit_export_batch, read_and_commit_images
 
 Write = Callable[..., Path]
