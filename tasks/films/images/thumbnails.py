@@ -1,4 +1,4 @@
-"""Make and commit thumbnails of films that lack one: decode an image and scale it to a shorter side of 224 pixels, as JPEG.
+"""Make thumbnails of films that lack one: decode an image and scale it to a shorter side of 224 pixels, as JPEG.
 
 Images are untrusted input: bytes and pixels are limited before anything is decoded, and every exception of
 Pillow (six kinds were seen on broken files, most of them no OSError) becomes an `ItemError` with a reason.
