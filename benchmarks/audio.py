@@ -1,4 +1,4 @@
-"""From a file to a committed shard: CPU time beside bare decoding and beside librosa.
+"""From a file to a committed shard: CPU time compared with bare decoding and with librosa.
 
     python benchmarks/audio.py                       # three minutes of made-up music, about a minute
     python benchmarks/audio.py --music FOLDER        # your own webm, m4a, mp3 and ogg files

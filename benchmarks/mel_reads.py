@@ -1,4 +1,4 @@
-"""Random segments into a training batch: from our shards, warm and cold, beside other stores and decoding.
+"""Random segments into a training batch: from our shards, warm and cold, compared with other stores and decoding.
 
     python benchmarks/mel_reads.py                   # 4,096 made-up segments, half a gigabyte of disk
     python benchmarks/mel_reads.py --folder /data/x  # on the disk that will hold the shards
@@ -138,7 +138,7 @@ def _warm(readers: dict[str, Reader], rows: np.ndarray, rounds: int) -> dict[str
 
 
 def _decoding(folder: Path) -> float:
-    """Segments a second when the whole three-minute file is decoded anew for each, as the paper's loader does."""
+    """Return segments per second when the whole three-minute file is decoded again for each, as the paper's loader does."""
     path, rate = folder / "music.mp3", 44_100
     samples = 0.1 * np.random.default_rng(0).standard_normal((2, 180 * rate)).astype(np.float32)
     with av.open(str(path), "w") as container:

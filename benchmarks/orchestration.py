@@ -1,4 +1,4 @@
-"""What running films through Prefect costs beside the work itself: the share of time in which workers do no film.
+"""The cost of running films through Prefect, next to the work: the share of time in which workers have no film.
 
     python -m benchmarks.orchestration                # 24 films, under a minute after its recordings are made
     python -m benchmarks.orchestration --films 200    # the size that is promised; 10 GB of scratch and four minutes

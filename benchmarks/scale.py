@@ -120,7 +120,7 @@ def _tracks(ids: list[str], years: list[int], counts: Any, random: Any) -> dict[
 
 
 def _append(lake: Lake, table: Table, columns: dict[str, Any]) -> None:
-    """One part from columns; a single value stands for every row."""
+    """One part from columns; a single value is used for every row."""
     rows = max(len(v) for v in columns.values() if not isinstance(v, str | int | float))
     filled = {name: [v] * rows if isinstance(v, str | int | float) else v for name, v in columns.items()}
     filled["recorded_at"] = [datetime.now(UTC)] * rows

@@ -1,9 +1,9 @@
-"""Training items a second of `small`, beside the same model fed as the released loop feeds it.
+"""Training items per second of `small`, compared with the same model fed as the released loop feeds it.
 
 The released loader decodes a track's whole file for every item, cuts a random 9.92 s out of it, and leaves
 the mel-spectrogram to the model; it tokenises and decodes the picture again each time. Here the same songs
 are in shards. Both sides train the same `small` model with the same batch on the same machine, so what
-differs is the road of the data. Also shown: what one rank's step costs without any data.
+differs is the data pipeline. Also shown: what one rank's step costs without any data.
 
     python benchmarks/train.py --lake demo-lake            (some minutes; writes nothing outside a temporary folder)
 """

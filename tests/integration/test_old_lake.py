@@ -20,7 +20,7 @@ import pytest
 
 ARCHIVE = Path(__file__).parents[1] / "fixtures" / "lake-c495504.tar.xz"
 MATERIAL = ("--export", "export.xml", "--images", "images", "--music", "music", "--music", "library.csv")
-"""What the lake was collected from; it lies beside the lake in the archive."""
+"""What the lake was collected from; it is next to the lake in the archive."""
 MORE = ("--export", "more/export.xml", "--images", "more/images", "--music", "more/music", "--music", "late.csv")
 """The same films and one more, its album, and the recording for a film that a killed process was working on."""
 TRAINED = ("--train-until", "2014", "--system", "Ta", "--epochs", "1")

@@ -4,7 +4,7 @@ FFmpeg is C code over hostile input: it may loop, exhaust memory or crash. So ea
 limit, which reports the recording that it is about to decode and is killed when that takes too long. Workers are
 started by name (`python -m tasks.soundtracks.extraction.worker`), not by `multiprocessing`: that would import the
 parent's main module, all of Prefect, into each of them, and could not set their environment, where numerical libraries
-are told to use one thread.
+are limited to one thread.
 """
 
 from __future__ import annotations
