@@ -138,7 +138,7 @@ def _warm(readers: dict[str, Reader], rows: np.ndarray, rounds: int) -> dict[str
 
 
 def _decoding(folder: Path) -> float:
-    """Return segments per second when the whole three-minute file is decoded again for each, as the paper's loader does."""
+    """Return segments per second if the three-minute file is decoded for each, as the paper's loader does."""
     path, rate = folder / "music.mp3", 44_100
     samples = 0.1 * np.random.default_rng(0).standard_normal((2, 180 * rate)).astype(np.float32)
     with av.open(str(path), "w") as container:

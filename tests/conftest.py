@@ -1,4 +1,4 @@
-"""Shared fixtures: one Prefect server, and one finished refresh of the whole pipeline over a small corpus.
+"""Shared fixtures: one Prefect server, and one finished refresh of the whole pipeline over a small corpus."""
 
 from __future__ import annotations
 
