@@ -2,7 +2,7 @@
 
 import dataclasses
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -40,9 +40,9 @@ def write_version(lake: Lake) -> Callable[..., str]:
     return lambda **given: _write_version(lake, **given)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_into() -> Callable[..., str]:
-    """The same, into a lake of the test's own."""
+    """Return a function that writes a version into a given lake and returns its name."""
     return _write_version
 
 
@@ -64,10 +64,10 @@ def quick() -> Settings:
     )
 
 
-@pytest.fixture
-def machine() -> Machine:
+@pytest.fixture(scope="session")
+def machine() -> Iterator[Machine]:
     with open_machine() as machine:
-        return machine
+        yield machine
 
 
 def _write_version(

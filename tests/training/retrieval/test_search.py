@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,21 +18,28 @@ from storage.metrics.database import refresh_views
 from storage.records.takedown_list import record_takedown
 from storage.tables import tables
 from storage.tables.schemas import TRACKS
-from storage.tables.tables import open_existing
+from storage.tables.tables import open_existing, open_tables
 from training.config import SYSTEMS, chosen_settings
 from training.experiments import load_data, plan_jobs, run_experiment
 from training.loop.device import Machine
 from training.retrieval.search import FilmQuery, choose_run, search
 
 
-@pytest.fixture
-def trained(lake: Lake, write_version: Callable[..., str], machine: Machine) -> Lake:
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory: pytest.TempPathFactory, write_into: Callable[..., str], machine: Machine) -> Lake:
     """A lake with the systems All and Plo, trained for an epoch, which is enough to search with them."""
-    data = load_data(lake, write_version())
+    lake = open_tables(str(tmp_path_factory.mktemp("trained") / "lake"))
+    data = load_data(lake, write_into(lake))
     settings = chosen_settings("small", epochs=1)
     for job in plan_jobs(data.version, [SYSTEMS["All"], SYSTEMS["Plo"]], settings, [0]):
         run_experiment(lake, data, job, machine)
     return lake
+
+
+@pytest.fixture
+def trained(trained_once: Lake, tmp_path: Path) -> Lake:
+    """A copy of the trained lake, which the test may change."""
+    return Lake(str(shutil.copytree(trained_once.root, tmp_path / "trained")))
 
 
 def png() -> bytes:
