@@ -1,4 +1,4 @@
-"""Shared fixtures: one Prefect server, and one finished refresh of the whole pipeline over a small corpus."""
+"""Fixtures of several packages (a Prefect server, a refreshed lake, a measured version), and the order of the tests."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler.protocol import Scheduling
+
     from storage.lake.lake import Lake
     from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult
     from tasks.soundtracks.runs.collect import RunReport
@@ -23,6 +26,9 @@ pytest_plugins = ["tests.lakes"]
 
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Every core has a process already: more threads in each would wait for one another. Subprocesses inherit this.
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +78,7 @@ def refreshed_lake(refreshed: Refreshed) -> str:
 
 @pytest.fixture(scope="session")
 def repository() -> Path:
-    """The folder of the checkout."""
+    """Return the folder of the checkout."""
     return Path(__file__).parents[1]
 
 
@@ -194,16 +200,75 @@ def _record_measured_run(
         record_ranks(lake, run.run_id, rank_tracks(films, embedded, held_out.owners).to_arrow(policy))
 
 
-EXPENSIVE_FIXTURES = ("refreshed", "running_wiki", "bucket")
-"""Fixtures that take long to set up: all tests of one of them run in the same process."""
+SHARED_SETUPS = {
+    "refreshed": (
+        "tests/flows/test_refresh.py",
+        "tests/flows/test_measuring.py",
+        "tests/needledrop/cli/test_datasets.py",
+        "tests/test_docs.py",
+    ),
+    "running_wiki": ("tests/integration/mediawiki/",),
+    "bucket": ("tests/integration/s3/",),
+}
+"""Fixtures that take long to set up, with the files of their tests, all of which run in the same process."""
+
+SLOWEST_FIRST = (
+    *SHARED_SETUPS["refreshed"],
+    "tests/integration/test_old_lake.py",
+    *SHARED_SETUPS["running_wiki"],
+    "tests/integration/test_crash.py",
+    "tests/flows/test_collect_soundtracks.py",
+    "tests/test_packaging.py",
+    "tests/training/loop/",
+    "tests/training/test_train_and_evaluate.py",
+    "tests/tasks/soundtracks/extraction/",
+    "tests/integration/",
+    "tests/training/",
+)
+"""Files and folders whose tests take long: one that started last would leave the other processes idle."""
+
+
+def _group(nodeid: str) -> str:
+    """Return the name of the group whose tests run in one process: an expensive fixture, or else the test's file."""
+    return next(
+        (name for name, files in SHARED_SETUPS.items() if nodeid.startswith(files)), nodeid.split("::", maxsplit=1)[0]
+    )
+
+
+def _start(nodeid: str) -> int:
+    """Return the rank of a test by when its file should start."""
+    return next((i for i, path in enumerate(SLOWEST_FIRST) if nodeid.startswith(path)), len(SLOWEST_FIRST))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Distribute tests over processes by file, but all tests of one expensive fixture together (`--dist loadgroup`)."""
+    """Start the slowest files first where tests run in several processes."""
     for item in items:
-        fixtures = getattr(item, "fixturenames", ())
-        group = next((name for name in EXPENSIVE_FIXTURES if name in fixtures), item.nodeid.split("::")[0])
-        item.add_marker(pytest.mark.xdist_group(group))
+        for name in set(SHARED_SETUPS).intersection(getattr(item, "fixturenames", ())):
+            if _group(item.nodeid) != name:
+                raise pytest.UsageError(
+                    f"{item.nodeid} uses {name}: add its file to SHARED_SETUPS in tests/conftest.py"
+                )
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        items.sort(key=lambda item: _start(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
+    """Distribute whole groups over processes, in the order of collection (`--dist loadgroup`).
+
+    xdist's own scheduler for `loadgroup` reads the groups from the ids of tests, which pytest 9.2 does not let it
+    change: it would distribute each test by itself.
+    """
+    from xdist.scheduler.loadscope import LoadScopeScheduling
+
+    class GroupScheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _group(nodeid)
+
+    if config.getoption("dist") != "loadgroup":
+        return None
+    config.option.loadscopereorder = False  # xdist would start the groups with the most tests first
+    return GroupScheduling(config, log)
 
 
 @pytest.fixture

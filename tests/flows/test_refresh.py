@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 from pathlib import Path
@@ -21,6 +22,8 @@ from storage.tables import tables
 from storage.tables.schemas import FILMS, FLOW_RUNS, TRACKS, Table
 from storage.verify import verify
 from storage.views.lake_views import define_lake_views
+from training.data.splits import newest_version
+from training.experiments import load_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +44,14 @@ def test_every_test_track_is_ranked(refreshed_lake: str) -> None:
         ).fetchone()
     assert ranked == test_tracks
     assert ranked and ranked[0] > 10
+
+
+def test_no_film_and_no_recording_is_in_two_splits(refreshed_lake: str) -> None:
+    lake = tables.open_tables(refreshed_lake)
+    data = load_data(lake, newest_version(lake))
+    ids = [(set(split.film_ids), set(split.track_ids)) for split in (data.train, data.valid, data.test)]
+    for (films, tracks), (other_films, other_tracks) in itertools.combinations(ids, 2):
+        assert films.isdisjoint(other_films) and tracks.isdisjoint(other_tracks)
 
 
 def test_a_second_run_changes_no_file(refreshed: Refreshed, refreshed_lake: str) -> None:

@@ -1,7 +1,6 @@
 """The flow over systems and seeds: finished runs are skipped, and a failed run does not stop the others."""
 
 import gc
-import itertools
 import logging
 from collections.abc import Callable
 
@@ -12,9 +11,6 @@ from flows.train_and_evaluate import train_and_evaluate
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics
-from storage.tables.tables import open_tables
-from training.data.splits import newest_version
-from training.experiments import load_data
 from training.model.retrievers import Retriever
 
 
@@ -84,11 +80,3 @@ def test_the_first_error_is_raised_where_every_system_fails(
     version = write_version(films=3, change=lambda row: row.update(thumbnail=b"no image"))
     with pytest.raises(InputError, match="is not an image"):
         train_and_evaluate(lake=lake.root, dataset=version, systems=["Im", "ImTa"], epochs=1)
-
-
-def test_no_film_and_no_recording_is_in_two_splits(refreshed_lake: str) -> None:
-    lake = open_tables(refreshed_lake)
-    data = load_data(lake, newest_version(lake))
-    ids = [(set(split.film_ids), set(split.track_ids)) for split in (data.train, data.valid, data.test)]
-    for (films, tracks), (other_films, other_tracks) in itertools.combinations(ids, 2):
-        assert films.isdisjoint(other_films) and tracks.isdisjoint(other_tracks)
