@@ -7,6 +7,7 @@ folder too. If that fails, one line on stderr states why and the exit status is 
 
 from __future__ import annotations
 
+import fcntl
 import re
 import shutil
 import subprocess
@@ -111,7 +112,11 @@ def write_php(folder: Path, version: str) -> None:
 
 if __name__ == "__main__":
     try:
-        main(Path(sys.argv[1]).absolute())
+        target = Path(sys.argv[1]).absolute()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with target.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two test runs of one checkout unpack into the same folder
+            main(target)
     except CannotFetchError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(1)
