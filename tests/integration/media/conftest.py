@@ -25,6 +25,8 @@ CODECS = {"webm": "libopus", "opus": "libopus", "m4a": "aac", "mp3": "libmp3lame
 FORMATS = {"opus": "ogg", "m4a": "ipod", "aac": "adts"}
 SECONDS = 24
 HTML = b"<html><title>Sorry</title>Please accept cookies</html>" * 200
+RETRY_AFTER = {"429": {"Retry-After": "120"}, "503": {"Retry-After": "7"}}
+"""Two minutes: longer than it takes to start a Dask cluster on a busy machine."""
 
 
 class MediaServer(ThreadingHTTPServer):
@@ -86,7 +88,7 @@ class _Handler(BaseHTTPRequestHandler):
         if times and self.server.gets[path] > int(times):
             self._file("", path.rpartition("/")[2], path)
         else:
-            self._body(b"no", "text/plain", int(code), {"Retry-After": "7"} if code in ("429", "503") else {})
+            self._body(b"no", "text/plain", int(code), RETRY_AFTER.get(code, {}))
 
     def _file(self, fault: str, name: str, path: str) -> None:
         data = (self.server.folder / name).read_bytes()
