@@ -1,4 +1,4 @@
-# Everything a person does here, by name. `make help` lists it. Python 3.11+ and make are all it needs.
+# Everything a contributor does here, by name. `make help` lists it. Python 3.11+ and make are all it needs.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin

@@ -12,7 +12,7 @@ from typing import Any
 from prefect import flow
 from prefect.runtime import flow_run
 
-from flows.checks import check
+from flows.parameter_checks import check
 from flows.parameters import CollectFilmsParameters, takes
 from storage.lake.lake import Lake
 from storage.records.flow_runs import record_flow_run

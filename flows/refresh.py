@@ -16,10 +16,10 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from flows.checks import check
 from flows.collect_films import collect_films
 from flows.collect_soundtracks import collect_soundtracks
 from flows.curate_dataset import curate_dataset
+from flows.parameter_checks import check
 from flows.parameters import (
     CollectFilmsParameters,
     CollectSoundtracksParameters,

@@ -5,5 +5,5 @@ tables         append-only Parquet tables
 records        outcomes, reviews, the takedown list, flow runs
 coordination   leases, circuit breakers, daily budgets
 mels           mel shards; datasets: versions of the data set; metrics: runs and ranks; views: SQL over all of it
-errors         the error tree; verify: find damage; retention: delete versions that nothing needs
+errors         the error tree; verify: find damage; version_deletion: delete versions that nothing needs
 """

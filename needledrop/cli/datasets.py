@@ -54,11 +54,11 @@ def list_command(lake: LakeRoot = "lake") -> None:
 
     [bold]Example[/]: needledrop datasets list
     """
-    from storage import retention
+    from storage import version_deletion
     from storage.datasets import versions as datasets
 
     opened = open_existing(lake)
-    needed = retention.referenced(opened)
+    needed = version_deletion.referenced(opened)
     table = Table("version", "films", "tracks", "segments", "hours", "tags", "years", "needed by", box=None)
     for version in datasets.names(opened):
         manifest = datasets.read_manifest(opened, version)
@@ -110,11 +110,11 @@ def delete_command(
 
     [bold]Example[/]: needledrop datasets delete
     """
-    from storage import retention
+    from storage import version_deletion
     from storage.datasets import versions as datasets
 
     opened = open_existing(lake)
-    needed = retention.referenced(opened)
+    needed = version_deletion.referenced(opened)
     chosen = versions or [name for name in datasets.names(opened) if name not in needed]
     for version in chosen:
         datasets.read_manifest(opened, version)
@@ -126,7 +126,7 @@ def delete_command(
     if not yes:
         typer.confirm(f"Delete {', '.join(chosen)} for good?", abort=True)
     for version in chosen:
-        retention.delete(opened, version)
+        version_deletion.delete(opened, version)
     Console().print(f"Deleted {', '.join(chosen)}.")
 
 

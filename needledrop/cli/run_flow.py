@@ -26,7 +26,7 @@ def run_flow(entrypoint: str, parameters: OptionGroup, *, verbose: bool) -> Any:
 
     Raises `InputError` before a server is started where the parameters cannot work.
     """
-    from flows.checks import check
+    from flows.parameter_checks import check
 
     check(parameters)
     module, _, name = entrypoint.partition(":")
