@@ -76,7 +76,7 @@ def _options() -> argparse.Namespace:
 
 
 def _write_music(folder: Path, films: int, seconds: int) -> Path:
-    """A music list of nine recordings a film, each with a tag of its own."""
+    """A music list of nine recordings per film, each with its own tag."""
     sources = [(path.suffix, path.read_bytes()) for path in made_up_files(folder, seconds)]
     with (folder / "music.csv").open("w", newline="") as file:
         writer = csv.writer(file)

@@ -3,5 +3,5 @@
 collect_films, collect_soundtracks, curate_dataset, train_and_evaluate   one stage each
 refresh          all stages in order;   refresh_summary  the record and the artifacts of a refresh
 parameters       the parameters of each flow, from `tasks.options`
-checks           parameters that cannot work, found before anything starts
+parameter_checks parameters that cannot work, found before anything starts
 """

@@ -1,6 +1,6 @@
 """The flow that finds each film's music, fetches it where needed, and commits its mels.
 
-Every run works out which films have no music yet and does only those, a batch at a time. What was committed is never
+Every run works out which films have no music yet and does only those, one batch at a time. What was committed is never
 fetched again; a source that pauses ends the run as "Paused", not failed.
 """
 
@@ -27,7 +27,7 @@ from tasks.soundtracks.runs.context import RunContext, open_context
 from tasks.soundtracks.runs.plan import plan
 from tasks.soundtracks.runs.reconcile import recover
 from tasks.soundtracks.runs.settings import SoundtrackSettings
-from tasks.soundtracks.tasks import collect_films, recheck_tracks, reopen_films
+from tasks.soundtracks.tasks import collect_in_batches, recheck_tracks, reopen_films
 
 NAME = "collect-soundtracks"
 
@@ -73,7 +73,7 @@ def _collect(context: RunContext) -> dict[str, Any]:
     planned = plan(context)
     films = context.settings.chosen(planned.films, context.matcher.film_index)
     if films and not report.paused:
-        report.add(collect_films(Collector(context, planned), films))
+        report.add(collect_in_batches(Collector(context, planned), films))
     if planned.reopened and not report.paused:
         report.add(reopen_films(quote(Reopener(context)), quote(planned.reopened)))  # type: ignore[call-overload]
     if context.settings.rechecks and not report.paused:

@@ -94,7 +94,10 @@ def _headlines(summary: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _counts(changes: Mapping[str, int], kind: str, *names: str) -> str:
-    counts = [f"{changes[f'{kind}_{name}']:,} {name}" for name in names if changes.get(f"{kind}_{name}")]
+    shown = {"gone": "deleted"}
+    counts = [
+        f"{changes[f'{kind}_{name}']:,} {shown.get(name, name)}" for name in names if changes.get(f"{kind}_{name}")
+    ]
     return ", ".join(counts) or "nothing changed"
 
 
@@ -109,7 +112,7 @@ def _version(dataset: Mapping[str, Any], changes: Mapping[str, int]) -> str:
 
 def _training(training: Mapping[str, Any]) -> str:
     if not training:
-        return "not asked for"
+        return "not requested"
     if not training["trained"] and not training["failed"]:
         return f"nothing to do; runs of this version: {training['already_done']} done"
     failed = f", {training['failed']} failed" if training["failed"] else ""

@@ -3,7 +3,6 @@
 films        articles and images from a wiki or an export
 soundtracks  recordings from music folders, URLs and YouTube, as mel-spectrograms
 curation     which films, tracks and tags are in a version of the data set
-libraries    a user's own music
 options      every option of the flows and commands, defined once
 backoff      Retry-After and exponential backoff
 progress     progress bars

@@ -96,7 +96,7 @@ class MusicOptions(OptionGroup):
         Doc("Lists of addresses of recordings, pages or RSS feeds: one per line, or a CSV (film,url,…)."),
     ] = ()
     youtube: Annotated[bool, Doc("Look for each film's soundtrack album on YouTube, then search for tracks.")] = False
-    order: Annotated[tuple[Source, ...], Doc("Which source is asked first, second and third.")] = (
+    order: Annotated[tuple[Source, ...], Doc("The order in which sources are tried.")] = (
         "music",
         "urls",
         "youtube",
@@ -123,9 +123,7 @@ class NetworkOptions(OptionGroup):
     recheck_days: Annotated[
         int, Ge(0), Doc("Check after this many days whether a collected track is still available; 0: never.")
     ] = 90
-    most_rechecks: Annotated[
-        int, Ge(1), Doc("Availability checks per run, at most; two hundred take about an hour.")
-    ] = 200
+    most_rechecks: Annotated[int, Ge(1), Doc("Availability checks per run, at most; 200 take about an hour.")] = 200
     pace: Annotated[
         float, Ge(0), Le(10), Doc("Factor on every wait between requests; below 1 only for servers of your own.")
     ] = 1.0
@@ -141,7 +139,7 @@ class ExtractionOptions(OptionGroup):
     runner: Annotated[
         Literal["local", "dask"],
         Doc(
-            "Where they run: local (a pool of processes on this machine) or dask (also on other machines; "
+            "Where audio is decoded: local (a pool of processes on this machine) or dask (also on other machines; "
             "pip install 'needledrop[dask]')."
         ),
     ] = "local"

@@ -203,7 +203,6 @@ def _record_measured_run(
 SHARED_SETUPS = {
     "refreshed": (
         "tests/flows/test_refresh.py",
-        "tests/flows/test_measuring.py",
         "tests/needledrop/cli/test_datasets.py",
         "tests/test_docs.py",
     ),

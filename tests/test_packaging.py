@@ -168,7 +168,7 @@ def test_the_installed_pipeline_runs_where_folders_have_names_of_its_packages(ne
     for name in PACKAGES:
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").touch()
-    sources = ["--films", "films.xml", "--music", "music.csv", "--no-thumbnails"]
+    sources = ["--export", "films.xml", "--music", "music.csv", "--no-require-thumbnail"]
     _run(tmp_path, needledrop, "refresh", *sources, "--train", "never")
     assert len(list(tmp_path.glob("lake/datasets/*/manifest.json"))) == 1
 

@@ -1,7 +1,7 @@
 """`needledrop bootstrap`: create what the deployments expect on a Prefect server.
 
 A work pool, a global concurrency limit per source, and an automation that marks runs whose process died as
-crashed (after `kill -9` a run would otherwise stay RUNNING for ever).
+crashed (after `kill -9` a run would otherwise stay RUNNING forever).
 """
 
 from __future__ import annotations

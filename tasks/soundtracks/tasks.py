@@ -29,7 +29,7 @@ NETWORKED_FILMS_PER_TASK_RUN = 8
 """Politely fetching a film takes minutes; each is committed by itself."""
 
 
-def collect_films(collector: Collector, films: Sequence[Film]) -> RunReport:
+def collect_in_batches(collector: Collector, films: Sequence[Film]) -> RunReport:
     """Collect films in task runs, until the last or until a source pauses."""
     settings = collector.context.settings
     size = NETWORKED_FILMS_PER_TASK_RUN if settings.is_networked else LOCAL_FILMS_PER_TASK_RUN
