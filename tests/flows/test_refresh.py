@@ -113,7 +113,7 @@ def test_a_summary_names_changes_and_failures(refreshed: Refreshed, tmp_path: Pa
     report = _artifact("refresh-summary")
     assert f"- **Tracks**: {done['changes']['tracks_new']} new" in report
     assert f"- **Version**: {done['dataset']['version']} is new (" in report
-    assert "- **Training**: not asked for" in report
+    assert "- **Training**: not requested" in report
     assert "## Not done, by stage and reason" in report
     assert [row["state"] for row in _refreshes(parameters["lake"])] == ["completed", "failed"]
 
