@@ -100,7 +100,7 @@ def test_prefect_refuses_values_out_of_bounds(flow: Flow[..., Any], parameters: 
         flow.validate_parameters(parameters)
 
 
-def test_null_stands_for_the_default_of_a_list() -> None:
+def test_null_means_the_default_of_a_list() -> None:
     values = collect_films.validate_parameters({"years": None, "films": None})
     assert (values["years"], values["films"]) == (None, None)
     assert "null" in {kind.get("type") for kind in collect_films.parameters.properties["years"]["anyOf"]}

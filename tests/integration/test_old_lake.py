@@ -131,16 +131,16 @@ def grown(needledrop: Commands, trained: Step) -> Step:
     return Step(printed, trained.after, needledrop.state())
 
 
-def test_the_status_says_where_the_lake_stands(needledrop: Commands, made: dict[str, set[str]]) -> None:
+def test_the_status_of_the_lake_is_shown(needledrop: Commands, made: dict[str, set[str]]) -> None:
     printed = needledrop("status")
     assert all(said in printed for said in ("no_plot", *made["current"]))
 
 
-def test_every_file_is_whole(needledrop: Commands, made: dict[str, set[str]]) -> None:
-    assert "are whole" in needledrop("verify", "--deep")
+def test_every_file_is_intact(needledrop: Commands, made: dict[str, set[str]]) -> None:
+    assert "are intact" in needledrop("verify", "--deep")
 
 
-def test_every_view_answers_and_those_of_that_time_have_rows(needledrop: Commands, made: dict[str, set[str]]) -> None:
+def test_every_view_answers_and_the_old_ones_have_rows(needledrop: Commands, made: dict[str, set[str]]) -> None:
     # As text, so that every column of a row is read; in one query, because each makes all views first.
     each = (
         f"SELECT '{name}', count(*), max(length(one::VARCHAR)) FROM (SELECT one FROM \"{name}\" AS one LIMIT 5)"
@@ -150,12 +150,12 @@ def test_every_view_answers_and_those_of_that_time_have_rows(needledrop: Command
     assert {name for name, rows, _letters in answered if rows != "0"} >= VIEWS
 
 
-def test_what_failed_keeps_its_reason(made: dict[str, set[str]]) -> None:
+def test_failed_items_keep_their_reason(made: dict[str, set[str]]) -> None:
     assert made["reasons"] >= {"no_plot", "no_year", "redirect", "not_a_film", "missing", "not_an_image"}
     assert made["reasons"] >= {"no_match", "no_film", "unknown_film", "not_audio", "too_short", "http_gone"}
 
 
-def test_what_was_decided_is_still_known(made: dict[str, set[str]]) -> None:
+def test_reviews_and_takedowns_are_kept(made: dict[str, set[str]]) -> None:
     assert made["reviews"] == {"true Heard in the end credits."}
     assert made["takedowns"] == {"true Asked by its owner."}
     assert made["breakers"] == {"url_list rate_limit"}
@@ -176,13 +176,13 @@ def test_the_finished_run_is_recognised(same: Step) -> None:
     assert [run.split()[1] for run in same.after["measured"]] == ["Ta"]
 
 
-def test_another_system_stands_beside_the_old_run(trained: Step) -> None:
+def test_another_system_is_listed_next_to_the_old_run(trained: Step) -> None:
     assert trained.after["leaderboard"] == {"Ta", "ImPlo"}
     assert trained.after["measured"] > trained.before["measured"]
     assert trained.after["versions"] == trained.before["versions"]
 
 
-def test_one_more_film_adds_only_itself_and_what_a_killed_process_left(grown: Step) -> None:
+def test_one_more_film_adds_only_itself_and_what_a_killed_process_did_not_finish(grown: Step) -> None:
     assert grown.after["films"] - grown.before["films"] == NEW_FILMS
     assert len(grown.after["shards"] - grown.before["shards"]) == len(NEW_FILMS)
     assert {pair.split("/")[0] for pair in grown.after["tracks"] ^ grown.before["tracks"]} == NEW_FILMS

@@ -51,7 +51,7 @@ def reason(downloader: Downloader, url: str) -> str:
 @pytest.mark.parametrize(
     "path", ["one.mp3", "two.m4a", "three.webm", "four.opus", "octet/three.webm", "norange/one.mp3", "page.html"]
 )
-def test_whatever_holds_audio_is_fetched_whole(downloader: Downloader, server: Any, path: str) -> None:
+def test_whatever_holds_audio_is_fetched_completely(downloader: Downloader, server: Any, path: str) -> None:
     info, file = downloader.download("enwiki-1", "media", f"{server.url}/{path}", everything)
     name = "one.mp3" if path == "page.html" else path.rpartition("/")[2]
     assert file.read_bytes() == (server.folder / name).read_bytes()
@@ -65,7 +65,7 @@ def test_a_finished_download_is_not_asked_for_again(downloader: Downloader, serv
     assert len(server.log) == before
 
 
-def test_a_body_that_breaks_off_is_gone_on_with(downloader: Downloader, server: Any) -> None:
+def test_a_body_that_breaks_off_is_resumed(downloader: Downloader, server: Any) -> None:
     _info, file = downloader.download("enwiki-1", "media", f"{server.url}/cut/three.webm", everything)
     assert file.read_bytes() == (server.folder / "three.webm").read_bytes()
     ranges = [byte_range for _method, _path, byte_range in server.log if byte_range]
