@@ -1,7 +1,7 @@
 """A lake of made-up films for the benchmarks of training: shapes and sizes as real ones have, content drawn at random.
 
-What a step costs does not hang on what is in the data, so nothing need be collected first. Run alone, it says how
-long such a lake takes to write:
+The cost of a step does not depend on the content of the data, so nothing has to be collected first. Run alone, it
+prints how long such a lake takes to write:
 
     python -m benchmarks.made_up
 """

@@ -136,7 +136,7 @@ def _year(tags: list[str]) -> int:
 
 
 NOTHING_NEW = SoundtrackSettings()
-"""A run in which every film is done: what is left is finding that out."""
+"""A run in which every film is done; its whole cost is to find that out."""
 STEPS = {
     "plan": lambda lake: [
         recover(lake, "scale"),
@@ -149,7 +149,7 @@ STEPS = {
 
 
 def measure(root: Path, step: str) -> dict[str, Any]:
-    """Run one step in a process of its own: seconds, bytes of memory at its peak, and what it said."""
+    """Run one step in a process of its own: seconds, peak memory in bytes, and its result."""
     done = subprocess.run(
         [sys.executable, __file__, "--folder", str(root), "--step", step],
         check=True, capture_output=True, text=True,

@@ -42,7 +42,7 @@ Samples = npt.NDArray[np.float32]
 SAMPLE_RATE_HZ, SEGMENT_SAMPLES = 22_050, 218_736
 ROUNDS = 3
 SONG_SECONDS, SONGS = 180, 4
-"""The released data holds whole songs; four of three minutes stand for them, read in turn."""
+"""The released data holds whole songs; four of three minutes, read in turn, represent them."""
 
 
 def main() -> None:

@@ -30,17 +30,17 @@ from training.loop.device import Machine, open_machine
 @takes(TrainAndEvaluateParameters)
 def train_and_evaluate(parameters: TrainAndEvaluateParameters) -> Any:
     """Train systems on a data-set version, evaluate each on the held-out years, and record runs, epochs and ranks."""
-    store = open_tables(parameters.lake)
-    version = parameters.dataset or newest_version(store)
+    lake = open_tables(parameters.lake)
+    version = parameters.dataset or newest_version(lake)
     settings = chosen_settings(parameters.preset, epochs=parameters.epochs, **parameters.part(TuningOptions))
     jobs = plan_jobs(version, chosen_systems(list(parameters.systems)), settings, range(parameters.seeds))
     if parameters.again:
-        jobs = [next_repetition(store, job) for job in jobs]
-    unfinished = [job for job in jobs if not is_done(store, job.run_id)]
+        jobs = [next_repetition(lake, job) for job in jobs]
+    unfinished = [job for job in jobs if not is_done(lake, job.run_id)]
     with open_machine() as machine, bars() as progress:
-        errors = _run_jobs(store, unfinished, parameters.compiled, machine, progress)
-        if machine.is_first and (len(errors) < len(unfinished) or lacks_confidence(store, version)):
-            _compare(store, version, machine)
+        errors = _run_jobs(lake, unfinished, parameters.compiled, machine, progress)
+        if machine.is_first and (len(errors) < len(unfinished) or lacks_confidence(lake, version)):
+            _compare(lake, version, machine)
     counts = {
         "version": version,
         "trained": len(unfinished) - len(errors),

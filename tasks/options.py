@@ -57,7 +57,8 @@ class LimitOptions(OptionGroup):
     panel: ClassVar[str | None] = "Films"
 
     limit: Annotated[
-        Annotated[int, Ge(1)] | None, Doc("Process at most this many new films per run, for a first try.")
+        Annotated[int, Ge(1)] | None,
+        Doc("Process at most this many new films, and the music of this many films, per run: for a first try."),
     ] = None
 
 

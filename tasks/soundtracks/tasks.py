@@ -70,23 +70,23 @@ def _open_extractor(context: RunContext) -> Iterator[Extractor]:
 
 @task(name="collect-batch", cache_policy=NO_CACHE, persist_result=False)
 def collect_batch(pipeline: BatchPipeline, films: Sequence[Film], *, drain: bool) -> RunReport:
-    """Gather, extract and commit films, but without `drain` those for which the next batch need not wait."""
+    """Collect, extract and commit films; without `drain`, those still being extracted end with a later batch."""
     return pipeline.collect(films, drain=drain)
 
 
 @task(name="extract-batch", cache_policy=NO_CACHE, persist_result=False)
 def extract_batch(lake: Lake, jobs: Sequence[FilmJob], settings: MelSettings, run_id: str) -> list[FilmResult]:
-    """Turn films into shards, on a machine of Dask's choice; even there a worker process decodes, which may crash."""
+    """Turn films into shards on a machine that Dask chooses; there, too, a worker process decodes and may crash."""
     return extract_films(lake, jobs, settings, run_id, workers=1)
 
 
 @task(name="reopen-films", cache_policy=NO_CACHE, persist_result=False)
 def reopen_films(reopener: Reopener, films: Sequence[FilmToReopen]) -> RunReport:
-    """Add to films that are done what a reviewer approved or what is tried again."""
+    """Add approved or retried recordings to finished films."""
     return reopener.reopen(films)
 
 
 @task(name="recheck-tracks", cache_policy=NO_CACHE, persist_result=False)
 def recheck_tracks(checker: AvailabilityChecker) -> RunReport:
-    """Check whether what was collected from the network is still available."""
+    """Check whether tracks from the network are still available."""
     return checker.check()

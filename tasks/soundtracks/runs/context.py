@@ -28,7 +28,7 @@ from tasks.soundtracks.sources.url_list import UrlSource, open_listed, read_url_
 from tasks.soundtracks.sources.youtube import YouTubeSource
 
 Progress = Callable[[str, int, int], None]
-"""Called with what is being done, how much of it is done, and how much there is (0 where that is not known)."""
+"""Progress callback (description, completed, total); total is 0 if it is not known."""
 
 
 def no_progress(_description: str, _completed: int, _total: int) -> None:

@@ -72,7 +72,7 @@ class BatchPipeline:
             self._show_progress(1)
             self._commit_complete(report)
         self._show_progress(len(batch.gathered) - len(jobs))
-        self._commit_complete(report)  # a batch without a single recording waits for nothing
+        self._commit_complete(report)  # a batch without any recording is complete at once
 
     def _commit_complete(self, report: RunReport) -> None:
         for entry in list(self._open):
