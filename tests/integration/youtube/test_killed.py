@@ -29,7 +29,7 @@ STEPS = {
     "before the shard": ("tasks.soundtracks.extraction.scheduler:PoolExtractor.extract", 1),
     "between shard and rows": ("tasks.soundtracks.runs.collect:Collector.commit", 1),
     "between rows and outcomes": ("storage.records.outcomes:record", 1),
-    "before the audio is deleted": (f"{DOWNLOADER}:release_staged", 1),
+    "before the audio is deleted": ("tasks.soundtracks.download.staging:release_staged", 1),
     "before the lease is released": ("storage.coordination.leases:Lease.release", 1),
 }
 """The function, and which of its calls is the last thing that the process does."""

@@ -163,7 +163,7 @@ def test_float16_mels_give_almost_the_embeddings_of_uint8_mels(
 
 def test_shards_of_two_encodings_in_one_version_are_an_error(lake: Lake, write_version: Callable[..., str]) -> None:
     version = write_version(films=2, change=lambda row: row.update(encoding=("uint8", "float16")[row["number"]]))
-    with pytest.raises(LakeError, match=r"was written with encoding='float16'; ask for the same, or delete it"):
+    with pytest.raises(LakeError, match=r"was written with encoding='float16'; use the same settings, or delete it"):
         load_data(lake, version)
 
 
