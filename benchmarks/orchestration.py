@@ -4,7 +4,7 @@
     python -m benchmarks.orchestration --films 200    # the size that is promised; 10 GB of scratch and four minutes
 
 A real lake and the real flow `collect-soundtracks` over films with nine recordings of three minutes each (webm, m4a,
-mp3 in turn). Every recording is a file of its own: copies differ in their tags, so that no two are taken for one.
+mp3 in turn). Every recording is a separate file: copies differ in their tags, so that no two are taken for one.
 "Work" is the time of each film inside its worker, as `outcomes` records it, shard included. All else is orchestration,
 as a share of what the workers could have worked between the end of planning and the last commit. Wall time is measured,
 so other load on the machine is counted as work where it slows work, and as orchestration where it slows that.

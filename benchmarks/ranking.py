@@ -6,7 +6,7 @@ The released method is reimplemented here, step by step as its evaluation script
 similarity matrix becomes a Python list and a tensor again, is sorted in full, and each own track is looked for by
 walking the sorted list; every track's path is split again for every film to find out whose it is. Its matrix of
 tracks by tracks (19.7 GB) and its rewriting of a JSON file after each film are left out, in its favour. It is
-timed on some films spread over the data and multiplied; ours is run in full, in a process of its own for the
+timed on some films spread over the data and multiplied; ours is run in full, in a separate process for the
 memory. CPU seconds count all threads; on a machine that does other work they are the ones to trust.
 """
 

@@ -2,7 +2,7 @@
 
 Writes the metadata of 7,771 films, 70,215 tracks and 1.26 million segments (or 20 times as many) into a lake
 of their own, with plots, pictures and fingerprints of real sizes but without mels, and measures each step in
-a process of its own: wall and CPU seconds, and peak memory. The growth is checked when several sizes are asked for.
+a separate process: wall and CPU seconds, and peak memory. The growth is checked when several sizes are asked for.
 
     python benchmarks/scale.py [--folder bench-out/scale] [--tags released_tags.json] [--times 1 20]
 """
@@ -149,7 +149,7 @@ STEPS = {
 
 
 def measure(root: Path, step: str) -> dict[str, Any]:
-    """Run one step in a process of its own: seconds, peak memory in bytes, and its result."""
+    """Run one step in a separate process: seconds, peak memory in bytes, and its result."""
     done = subprocess.run(
         [sys.executable, __file__, "--folder", str(root), "--step", step],
         check=True, capture_output=True, text=True,
