@@ -9,5 +9,5 @@ films        collect films;                           soundtracks  collect music
 review       accept or reject doubtful matches;       takedown     never collect an item again
 datasets     curate, list, compare, delete, export;   train        train and measure systems
 search       find music for a film;                   report       one HTML page of results
-inspect/     sql, status, verify;                     tables/      the tables that refresh and train print
+inspect/     sql, status, verify
 """

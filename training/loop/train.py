@@ -9,11 +9,13 @@ and the position in the epoch. So a run that was killed resumes to the same bits
 from __future__ import annotations
 
 import contextlib
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +28,6 @@ from training.data.splits import Split
 from training.loop.checkpoint import LoopState, load_last, read_state, save_best, save_last
 from training.loop.device import Machine, explain_out_of_memory, training_flops
 from training.loop.gradient_cache import backward_in_micro_batches, encode_in_micro_batches
-from training.loop.interrupts import defer_signals
 from training.loop.optimiser import build_optimiser, learning_rate_at, set_learning_rate
 from training.model.losses import batch_loss
 from training.model.retrievers import Model
@@ -228,3 +229,34 @@ def _flops_per_item(model: Model, machine: Machine, batches: TrainingBatches, si
     trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
     share = trained / sum(weight.numel() for weight in model.parameters())
     return training_flops(model, machine.move(batches.make(0, 0)), size, share) / batches.share
+
+
+@contextlib.contextmanager
+def defer_signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM in the list, and deliver the first on exit; a second one takes effect at once.
+
+    Python delivers signals to the main thread only: in another thread the list stays empty.
+    """
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    handlers: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    # A job that a script started in the background ignores SIGINT, and continues to ignore it.
+    previous = {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
+
+    def collect(number: int, _frame: Any) -> None:
+        if received:
+            signal.signal(number, previous[number])
+            signal.raise_signal(number)
+        received.append(number)
+
+    for number in previous:
+        signal.signal(number, collect)
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    if received:
+        signal.raise_signal(received[0])

@@ -24,7 +24,7 @@ VARIES = {"run_id", "recorded_at", "seconds"}
 DOWNLOADER = "tasks.soundtracks.download.downloader"
 STEPS = {
     "before the second download": (f"{DOWNLOADER}:Downloader.download", 2),
-    "before a download is verified": ("tasks.soundtracks.download.integrity:verify_audio", 2),
+    "before a download is verified": ("tasks.soundtracks.download.downloader:verify_audio", 2),
     "before a download's note": (f"{DOWNLOADER}:_write_note", 2),
     "before the shard": ("tasks.soundtracks.extraction.scheduler:PoolExtractor.extract", 1),
     "between shard and rows": ("tasks.soundtracks.runs.collect:Collector.commit", 1),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from needledrop.cli.tables.training_table import leaderboard_rows, training_table
+from needledrop.cli.train import leaderboard_rows, training_table
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics
 
