@@ -2,6 +2,7 @@
 
 collect_films, collect_soundtracks, curate_dataset, train_and_evaluate   one stage each
 refresh          all stages in order;   refresh_summary  the record and the artifacts of a refresh
+new_versions     the event of a new version, and the deployment that trains it
 parameters       the parameters of each flow, from `tasks.options`
 parameter_checks parameters that cannot work, found before anything starts
 """

@@ -21,8 +21,8 @@ from tasks.films.images.thumbnails import ImageFolder
 from tasks.films.tasks import collect_from_export, collect_from_wiki, make_missing_thumbnails, parse_stale_pages
 from tasks.films.wiki.changes import FLOW, FetchPlan, plan_fetch
 from tasks.films.wiki.client import Wikipedia
-from tasks.films.wiki.concurrency import wiki_slot
 from tasks.progress import bars
+from tasks.source_slots import source_slot
 
 
 @flow(name=FLOW, flow_run_name="collect-films-into-{lake}")
@@ -42,9 +42,9 @@ def collect_films(parameters: CollectFilmsParameters) -> dict[str, Any]:
     with (
         closing(Wikipedia(parameters.wiki, parameters.contact, requests_per_minute=rate)) as client,
         bars() as report,
-        wiki_slot(),
+        source_slot("wikipedia"),
     ):
-        plan = plan_fetch(lake, client, parameters.years, parameters.films, parameters.limit)
+        plan = plan_fetch(lake, client, parameters.release_years(), parameters.films, parameters.limit)
         counts = collect_from_wiki(lake, client, plan, run_id, report)
         counts.update(parse_stale_pages(lake, run_id, report))
         counts.update(make_missing_thumbnails(lake, folder, client, plan.site.file_hosts, run_id, report))
@@ -58,7 +58,7 @@ def _record(
 ) -> None:
     """Record what was requested, and the wiki's time, from which the next run looks for changes."""
     requested = {
-        "years": list(parameters.years),
+        "years": list(parameters.release_years()),
         "films": list(parameters.films),
         "wiki": parameters.wiki,
         "limit": parameters.limit,

@@ -6,6 +6,7 @@ fetched again; a source that pauses ends the run as "Paused", not failed.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from prefect import flow, get_run_logger
@@ -15,7 +16,7 @@ from prefect.states import Completed
 from prefect.utilities.annotations import quote
 
 from flows.parameters import CollectSoundtracksParameters, takes
-from storage.errors import LakeError
+from storage.errors import LakeError, SourcePaused
 from storage.lake.lake import Lake
 from storage.records.flow_runs import record_flow_run
 from storage.tables.tables import open_tables
@@ -28,6 +29,7 @@ from tasks.soundtracks.runs.plan import plan
 from tasks.soundtracks.runs.reconcile import recover
 from tasks.soundtracks.runs.settings import SoundtrackSettings
 from tasks.soundtracks.tasks import collect_in_batches, recheck_tracks, reopen_films
+from tasks.source_slots import source_slot
 
 NAME = "collect-soundtracks"
 
@@ -51,10 +53,12 @@ def _collect_and_record(lake: Lake, settings: SoundtrackSettings, run_id: str) -
     parameters = settings.as_parameters()
     record_flow_run(lake, run_id, NAME, "running", parameters)
     try:
-        with bars() as progress, open_context(lake, settings, run_id, progress) as context:
+        with bars() as progress, _slot(settings), open_context(lake, settings, run_id, progress) as context:
             for warning in context.warnings:
                 get_run_logger().warning(warning)
             summary = _collect(context)
+    except SourcePaused as pause:  # before any film was begun: another run has the slot
+        summary = {"films": 0, "tracks": 0, "paused": str(pause)}
     except BaseException as error:
         state = "failed" if isinstance(error, Exception) else "cancelled"  # by Ctrl-C or by Prefect
         try:
@@ -64,6 +68,11 @@ def _collect_and_record(lake: Lake, settings: SoundtrackSettings, run_id: str) -
         raise
     record_flow_run(lake, run_id, NAME, "paused" if "paused" in summary else "completed", parameters, summary)
     return summary
+
+
+def _slot(settings: SoundtrackSettings) -> AbstractContextManager[None]:
+    """Return the slot of YouTube where it is a source: two runs at once would ask for twice its pace."""
+    return source_slot("youtube") if settings.youtube else nullcontext()
 
 
 def _collect(context: RunContext) -> dict[str, Any]:

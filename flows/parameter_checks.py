@@ -40,9 +40,12 @@ def check(parameters: OptionGroup) -> None:
 
 def check_films(parameters: CollectFilmsParameters) -> None:
     """Raise `InputError` unless there is one readable source of films: an export, or a wiki with a contact."""
-    if bool(parameters.export) == bool(parameters.years or parameters.films):
+    if parameters.years and parameters.recent_years:
+        raise InputError("Give years that are named (--years) or the newest ones (--recent-years), not both")
+    if bool(parameters.export) == bool(parameters.years or parameters.recent_years or parameters.films):
         raise InputError(
-            "Say where films come from: either an export (--export), or years or films of a wiki (--years, --film)"
+            "Say where films come from: either an export (--export), or years or films of a wiki "
+            "(--years, --recent-years, --film)"
         )
     if parameters.export:
         existing_export(parameters.export)
@@ -52,10 +55,10 @@ def check_films(parameters: CollectFilmsParameters) -> None:
 
 def check_refresh(parameters: RefreshParameters) -> None:
     """Raise `InputError` for what would end any stage of a refresh."""
-    if parameters.export or parameters.years:
+    if parameters.export or parameters.years or parameters.recent_years:
         check(CollectFilmsParameters(**parameters.part(CollectFilmsParameters)))
     if parameters.music or parameters.urls or parameters.youtube:
         check(CollectSoundtracksParameters(**parameters.part(CollectSoundtracksParameters)))
     check(CurateDatasetParameters(**parameters.part(CurateDatasetParameters)))
-    if parameters.train != "never":
+    if parameters.train in ("when_new", "always"):
         check(TrainAndEvaluateParameters(**parameters.part(TrainAndEvaluateParameters)))

@@ -76,8 +76,11 @@ class RefreshParameters(
     panel: ClassVar[str | None] = "Training"
 
     train: Annotated[
-        Literal["when_new", "always", "never"],
-        Doc("When to train: when_new (a version that has no run yet), always or never."),
+        Literal["when_new", "always", "never", "deployment"],
+        Doc(
+            "When to train: when_new (a version that has no run yet), always or never, in this run; or deployment: "
+            "have the server's train-and-evaluate/on-new-version train every version that has no run yet."
+        ),
     ] = "when_new"
 
 

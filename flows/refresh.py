@@ -13,12 +13,13 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.runtime import flow_run
+from prefect.runtime import deployment, flow_run
 from prefect.states import Completed
 
 from flows.collect_films import collect_films
 from flows.collect_soundtracks import collect_soundtracks
 from flows.curate_dataset import curate_dataset
+from flows.new_versions import announce_version, check_training_deployment, start_missing_trainings
 from flows.parameter_checks import check
 from flows.parameters import (
     CollectFilmsParameters,
@@ -43,23 +44,49 @@ from storage.tables.tables import open_tables
 def refresh(parameters: RefreshParameters) -> dict[str, Any] | State[dict[str, Any]]:
     """Collect what is new, make a data-set version if its content differs, and train as `train` says."""
     check(parameters)
+    if parameters.train == "deployment":
+        check_training_deployment()
     lake = open_tables(parameters.lake)
     with _only_refresh_of(lake), recorded(lake, str(flow_run.id), asdict(parameters)) as summary:
-        if parameters.export or parameters.years:
+        if parameters.export or parameters.years or parameters.recent_years:
             summary["films"] = collect_films(**parameters.part(CollectFilmsParameters))
         if parameters.music or parameters.urls or parameters.youtube:
             summary["soundtracks"] = collect_soundtracks(**parameters.part(CollectSoundtracksParameters))
-        before = datasets.current(lake)
-        dataset = {**curate_dataset(**parameters.part(CurateDatasetParameters)), "before": before}
-        summary["dataset"] = dataset
-        if dataset["new"] and before:
-            summary["version_changes"] = _version_changes(lake, before, dataset["version"])
-        if parameters.train != "never":
-            options = {**parameters.part(TrainAndEvaluateParameters), "again": parameters.train == "always"}
-            summary["training"] = train_and_evaluate(**options, dataset=dataset["version"])
+        _curate_and_train(lake, parameters, summary)
+    nothing_yet = summary.get("nothing_yet")
     paused = summary.get("soundtracks", {}).get("paused")
     # What is in the lake is curated and measured even when a source asked for a pause; the state still says so.
-    return Completed(name="Paused", message=paused, data=summary) if paused else summary
+    if paused:
+        return Completed(name="Paused", message=". ".join(filter(None, (paused, nothing_yet))), data=summary)
+    return Completed(name="NothingYet", message=nothing_yet, data=summary) if nothing_yet else summary
+
+
+def _curate_and_train(lake: Lake, parameters: RefreshParameters, summary: dict[str, Any]) -> None:
+    """Make a version, train as `train` says, and announce a new version; or add to the summary what is missing."""
+    before = datasets.current(lake)
+    dataset = {**curate_dataset(**parameters.part(CurateDatasetParameters)), "before": before}
+    if "nothing_yet" in dataset:
+        summary["nothing_yet"] = _what_to_do(parameters, dataset["nothing_yet"])
+        return
+    summary["dataset"] = dataset
+    version, is_new = dataset["version"], dataset["new"]
+    if is_new and before:
+        summary["version_changes"] = _version_changes(lake, before, version)
+    if parameters.train == "deployment":
+        summary["started"] = {"trainings": start_missing_trainings(lake, version if is_new else None)}
+    elif parameters.train != "never":
+        options = {**parameters.part(TrainAndEvaluateParameters), "again": parameters.train == "always"}
+        summary["training"] = train_and_evaluate(**options, dataset=version)
+    if is_new:  # after the training of this run, so that whoever answers finds it done
+        announce_version(lake, version)
+
+
+def _what_to_do(parameters: RefreshParameters, message: str) -> str:
+    """Return what is missing for a first version, and which deployment brings it where this run is of one."""
+    has_music = parameters.music or parameters.urls or parameters.youtube
+    source = "" if has_music else " No source of music is given (music, urls or youtube)."
+    way = " Run refresh/backfill once, with those years and a source of music." if deployment.id else ""
+    return f"{message.rstrip('.')}.{source}{way}"
 
 
 @contextmanager

@@ -86,6 +86,8 @@ def _headlines(summary: Mapping[str, Any]) -> Iterator[str]:
     yield f"**Tracks**: {_counts(changes, 'tracks', 'new', 'removed', 'dead', 'back')}"
     if dataset:
         yield f"**Version**: {_version(dataset, summary.get('version_changes') or {})}"
+    if summary.get("nothing_yet"):
+        yield f"**Nothing yet**: {summary['nothing_yet']}"
     yield f"**Training**: {_training(training)}"
     if summary.get("soundtracks", {}).get("paused"):
         yield f"**Paused**: {summary['soundtracks']['paused']}"

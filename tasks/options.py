@@ -9,6 +9,7 @@ soundtracks and curation are groups with methods. A group's `panel` is its headi
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from annotated_types import Ge, Gt, Le
@@ -73,13 +74,28 @@ class FilmOptions(OptionGroup):
     ] = None
     images: Annotated[str | None, Doc("Folder with the images that the export's articles name.")] = None
     years: Annotated[tuple[Year, ...], Doc("Release years whose films are collected from the wiki.")] = ()
+    recent_years: Annotated[
+        Annotated[int, Ge(1), Le(200)] | None,
+        Doc("Collect the films of the newest N release years, this one included, instead of years that are named."),
+    ] = None
     wiki: Annotated[str, Doc("Address of the wiki's api.php.")] = "https://en.wikipedia.org/w/api.php"
     contact: Annotated[
-        str | None, Doc("Your mail address or page, sent to the wiki in the User-Agent; its API requires one.")
+        str | None,
+        Doc(
+            "Your mail address or page, sent to the wiki in the User-Agent; its API requires one. "
+            "Default: NEEDLEDROP_CONTACT."
+        ),
     ] = None
     requests_per_minute: Annotated[
         float, Gt(0), Doc("Request rate to the wiki; Wikimedia allows 200 for a client that names a contact.")
     ] = 150
+
+    def release_years(self, today: int | None = None) -> tuple[int, ...]:
+        """Return the release years to collect: the named ones, or the newest `recent_years` up to the year `today`."""
+        if not self.recent_years:
+            return self.years
+        newest = today or datetime.now(UTC).year
+        return tuple(range(newest - self.recent_years + 1, newest + 1))
 
 
 @dataclass(frozen=True, kw_only=True)

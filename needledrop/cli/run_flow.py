@@ -16,7 +16,7 @@ from typing import Any
 
 from rich.console import Console
 
-from storage.errors import NeedledropError
+from storage.errors import InputError, NeedledropError
 from tasks.interrupts import children_block_sigint
 from tasks.options import OptionGroup
 
@@ -24,7 +24,8 @@ from tasks.options import OptionGroup
 def run_flow(entrypoint: str, parameters: OptionGroup, *, verbose: bool) -> Any:
     """Check the parameters of a flow ("flows.refresh:refresh"), call it and return its result.
 
-    Raises `InputError` before a server is started where the parameters cannot work.
+    Raises `InputError` before a server is started where the parameters cannot work, and where the run could not make
+    a first version of the data set: on a schedule that completes as `NothingYet`, but here the user waits for one.
     """
     from flows.parameter_checks import check
 
@@ -32,7 +33,10 @@ def run_flow(entrypoint: str, parameters: OptionGroup, *, verbose: bool) -> Any:
     module, _, name = entrypoint.partition(":")
     with prefect_for_commands(verbose=verbose):
         flow = getattr(import_module(module), name)
-        return flow(**vars(parameters))
+        result = flow(**vars(parameters))
+    if isinstance(result, dict) and "nothing_yet" in result:
+        raise InputError(result["nothing_yet"])
+    return result
 
 
 @contextmanager

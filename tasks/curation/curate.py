@@ -52,7 +52,7 @@ def curate(lake: Lake, settings: CurationSettings, run_id: str, *, charts: bool 
     """Write the version that these settings give for the lake, unless it exists; make it the current one.
 
     Without `charts` its card has tables only.
-    Raises `InputError` if a split would be empty, and `LakeError` while another process writes the same version.
+    Raises `NoVersionError` if a split would be empty, and `LakeError` while another process writes the same version.
     """
     tables.sweep_spills()
     datasets.sweep_unfinished(lake)

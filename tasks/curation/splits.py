@@ -13,6 +13,10 @@ from tasks.curation.settings import CurationSettings
 SPLITS = ("train", "valid", "test")
 
 
+class NoVersionError(InputError):
+    """No version can be made from the films of the lake: a split would be empty."""
+
+
 def split_sql(settings: CurationSettings) -> str:
     """Return the split of a film as an SQL expression over its `year`."""
     return (
@@ -22,14 +26,14 @@ def split_sql(settings: CurationSettings) -> str:
 
 
 def check_splits(connection: duckdb.DuckDBPyConnection, settings: CurationSettings) -> None:
-    """Raise `InputError` if a split is empty, naming it, the years of the films and the parameter to change."""
+    """Raise `NoVersionError` if a split is empty, naming it, the years of the films and the parameter to change."""
     [(films,)] = connection.execute("SELECT count(*) FROM films").fetchall()
     if not films:
-        raise InputError(f"No film can be in a version: {_why_empty(connection)}")
+        raise NoVersionError(f"No film can be in a version: {_why_empty(connection)}")
     present = {split for (split,) in connection.execute(f"SELECT DISTINCT {split_sql(settings)} FROM films").fetchall()}
     for split in SPLITS:
         if split not in present:
-            raise InputError(
+            raise NoVersionError(
                 f"The {split} split is empty: the {films} films of this version are of {_list_years(connection)}, "
                 f"and {_how_to_fill(split, settings)}"
             )

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from prefect import task
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.cache_policies import NO_CACHE
 
+from storage.datasets import versions as datasets
 from storage.datasets.diff import Change, counted
 from storage.lake.lake import Lake
 from tasks.curation.curate import Curation, curate
+from tasks.curation.missing import what_is_missing
 from tasks.curation.settings import CurationSettings
+from tasks.curation.splits import NoVersionError
 
 CHANGES_SHOWN = 200
 """Rows of the artifact that lists changes: Prefect's database stores every one of them."""
 
 
+@dataclass(frozen=True)
+class NothingYet:
+    """No version of a lake can be made so far: what it lacks, as a message."""
+
+    message: str
+
+
 @task(cache_policy=NO_CACHE, persist_result=False)
-def make_version(lake: Lake, settings: CurationSettings, run_id: str, *, charts: bool) -> Curation:
-    """Curate in a single task: DuckDB uses all cores by itself."""
-    return curate(lake, settings, run_id, charts=charts)
+def make_version(lake: Lake, settings: CurationSettings, run_id: str, *, charts: bool) -> Curation | NothingYet:
+    """Curate in a single task: DuckDB uses all cores by itself. A lake that has no version yet may lack something."""
+    try:
+        return curate(lake, settings, run_id, charts=charts)
+    except NoVersionError as error:
+        if datasets.current(lake):
+            raise  # films or recordings were lost, or the rules changed: someone has to look
+        missing = ", ".join(what_is_missing(lake, settings))
+        return NothingYet(f"No version can be made yet: {missing}. {error}" if missing else str(error))
 
 
 def publish_changes(curation: Curation, changes: list[Change]) -> None:

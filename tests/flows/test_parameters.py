@@ -106,6 +106,12 @@ def test_null_means_the_default_of_a_list() -> None:
     assert "null" in {kind.get("type") for kind in collect_films.parameters.properties["years"]["anyOf"]}
 
 
+@pytest.mark.parametrize(("recent", "years"), [(1, (2027,)), (2, (2026, 2027)), (None, (2014, 2015))])
+def test_recent_years_end_with_the_present_one(recent: int | None, years: tuple[int, ...]) -> None:
+    parameters = CollectFilmsParameters(years=() if recent else (2014, 2015), recent_years=recent)
+    assert parameters.release_years(today=2027) == years
+
+
 def test_the_presets_are_those_of_the_experiment() -> None:
     preset = next(p for p in parameters_of(TrainingOptions) if p.name == "preset")
     assert set(get_args(get_args(preset.annotation)[0])) == set(PRESETS)

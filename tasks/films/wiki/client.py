@@ -8,6 +8,7 @@ refusal is not retried. Where the wiki asks for a long wait, `SourcePaused` ends
 from __future__ import annotations
 
 import logging
+import os
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -65,13 +66,14 @@ class _TransientError(Exception):
 def user_agent(contact: str | None) -> str:
     """Return the User-Agent of every request, which names the operator as Wikimedia's policy demands.
 
+    Without a `contact` it is read from NEEDLEDROP_CONTACT, so a worker needs only its environment.
     Raises `InputError` without a mail address or web page to write to.
     """
-    text = (contact or "").strip()
+    text = (contact or os.environ.get("NEEDLEDROP_CONTACT", "")).strip()
     if not _CONTACT.search(text):
         raise InputError(
             "The wiki wants to know whom to write to; give your mail address or page with --contact"
-            " or in NEEDLEDROP_CONTACT"
+            " or in NEEDLEDROP_CONTACT (in a deployment: the parameter contact, or the worker's environment)"
         )
     if not text.isascii() or not text.isprintable() or any(character in "()" for character in text):
         raise InputError(f"The contact {text!r} cannot be sent in a header; give a plain mail address or web page")

@@ -15,7 +15,8 @@ def test_the_user_agent_names_the_operator(contact: str) -> None:
 
 
 @pytest.mark.parametrize("contact", [None, "", "  ", "me", "me@example.org\r\nX: y", "mé@example.org", "a@b.cd (x"])
-def test_a_contact_that_is_no_address_is_refused(contact: str | None) -> None:
+def test_a_contact_that_is_no_address_is_refused(contact: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NEEDLEDROP_CONTACT", raising=False)
     with pytest.raises(InputError, match="contact"):
         user_agent(contact)
 
@@ -33,3 +34,9 @@ def test_the_parts_of_a_result_are_merged_by_page_id() -> None:
         {"batchcomplete": True},
     ]
     assert merge_pages(parts) == {1: {"pageid": 1, "title": "A", "categories": [1, 2], "revisions": [3]}}
+
+
+@pytest.mark.parametrize("contact", [None, ""])
+def test_an_empty_contact_is_read_from_the_environment(contact: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEEDLEDROP_CONTACT", "worker@example.org")
+    assert "(worker@example.org)" in user_agent(contact)
