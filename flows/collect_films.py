@@ -1,69 +1,113 @@
 """The flow `collect-films`: pages from an export or a wiki, the films parsed from them, and their thumbnails.
 
 A run does only what the lake lacks: a page whose revision is stored is not fetched again, and a newer parser
-parses the stored wikitext.
+parses the stored wikitext. A wiki that asks for a pause ends the run as "Paused", not failed.
 """
 
 from __future__ import annotations
 
 from contextlib import closing
+from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
 from prefect import flow
+from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
+from prefect.states import Completed
 
 from flows.parameter_checks import check
 from flows.parameters import CollectFilmsParameters, takes
+from flows.run_record import check_failures, recorded, run_name
+from storage.coordination.breakers import Pause, note_success, open_breaker, read_breaker
+from storage.errors import SourcePaused
 from storage.lake.lake import Lake
-from storage.records.flow_runs import record_flow_run
 from storage.tables.tables import open_tables
 from tasks.films.images.thumbnails import ImageFolder
 from tasks.films.tasks import collect_from_export, collect_from_wiki, make_missing_thumbnails, parse_stale_pages
 from tasks.films.wiki.changes import FLOW, FetchPlan, plan_fetch
 from tasks.films.wiki.client import Wikipedia
-from tasks.progress import bars
+from tasks.progress import ReportProgress, shown_progress
+from tasks.run_report import RunReport
 from tasks.source_slots import source_slot
 
 
-@flow(name=FLOW, flow_run_name="collect-films-into-{lake}")
+@flow(name=FLOW, flow_run_name=run_name, timeout_seconds=3 * 24 * 3600)
 @takes(CollectFilmsParameters)
-def collect_films(parameters: CollectFilmsParameters) -> dict[str, Any]:
+def collect_films(parameters: CollectFilmsParameters) -> dict[str, Any] | State[dict[str, Any]]:
     """Collect films that are new or changed: from an export, or from a wiki by year or by name."""
     check(parameters)
-    folder = ImageFolder(parameters.images) if parameters.images else None
     lake, run_id = open_tables(parameters.lake), str(flow_run.id)
-    if parameters.export:
-        with bars() as report:
-            counts = collect_from_export(lake, parameters.export, parameters.limit, run_id, report)
-            counts.update(parse_stale_pages(lake, run_id, report))
-            counts.update(make_missing_thumbnails(lake, folder, None, frozenset(), run_id, report))
-        return dict(counts)
-    rate = parameters.requests_per_minute
-    with (
-        closing(Wikipedia(parameters.wiki, parameters.contact, requests_per_minute=rate)) as client,
-        bars() as report,
-        source_slot("wikipedia"),
-    ):
-        plan = plan_fetch(lake, client, parameters.release_years(), parameters.films, parameters.limit)
-        counts = collect_from_wiki(lake, client, plan, run_id, report)
-        counts.update(parse_stale_pages(lake, run_id, report))
-        counts.update(make_missing_thumbnails(lake, folder, client, plan.site.file_hosts, run_id, report))
-    summary = {**counts, "api_calls": client.calls}
-    _record(lake, run_id, parameters, plan, summary)
-    return summary
+    with recorded(lake, FLOW, run_id, _requested(parameters)) as record, shown_progress(lake) as progress:
+        if parameters.export:
+            summary = _from_export(lake, parameters, run_id, progress).summary()
+            record.update(summary)
+        else:
+            report = RunReport()
+            record.update(_from_wiki(lake, parameters, run_id, progress, report))
+            summary = report.summary()
+        if "paused" not in summary:
+            check_failures(lake, run_id, parameters.max_failed_share)
+    return Completed(name="Paused", message=summary["paused"], data=summary) if "paused" in summary else summary
 
 
-def _record(
-    lake: Lake, run_id: str, parameters: CollectFilmsParameters, plan: FetchPlan, summary: dict[str, Any]
-) -> None:
-    """Record what was requested, and the wiki's time, from which the next run looks for changes."""
-    requested = {
+def _requested(parameters: CollectFilmsParameters) -> dict[str, Any]:
+    return {
+        "export": parameters.export,
         "years": list(parameters.release_years()),
         "films": list(parameters.films),
         "wiki": parameters.wiki,
         "limit": parameters.limit,
     }
-    result = {**summary, "wiki": plan.site.wiki}
-    if plan.is_complete:  # otherwise a changed page beyond the limit would never be fetched
-        result["wiki_time"] = plan.site.time.isoformat()
-    record_flow_run(lake, run_id, FLOW, "completed", requested, result)
+
+
+def _from_export(lake: Lake, parameters: CollectFilmsParameters, run_id: str, progress: ReportProgress) -> RunReport:
+    folder = ImageFolder(parameters.images) if parameters.images else None
+    report = RunReport(collect_from_export(lake, str(parameters.export), parameters.limit, run_id, progress))
+    report.counts.update(parse_stale_pages(lake, run_id, progress))
+    report.add(make_missing_thumbnails(lake, folder, None, frozenset(), run_id, progress))
+    return report
+
+
+def _from_wiki(
+    lake: Lake, parameters: CollectFilmsParameters, run_id: str, progress: ReportProgress, report: RunReport
+) -> dict[str, Any]:
+    """Collect into the report until a pause; return what is recorded: also the wiki's time, where the next run begins.
+
+    A pause that the wiki asked for is kept in the lake, so that no run calls it before it ends.
+    """
+    folder = ImageFolder(parameters.images) if parameters.images else None
+    source, plan = urlsplit(parameters.wiki).netloc, None
+    client = Wikipedia(parameters.wiki, parameters.contact, requests_per_minute=parameters.requests_per_minute)
+    with closing(client):
+        try:
+            if (breaker := read_breaker(lake, source)).is_open(""):
+                raise breaker.error
+            with source_slot("wikipedia"):
+                plan = plan_fetch(lake, client, parameters.release_years(), parameters.films, parameters.limit)
+                report.add(collect_from_wiki(lake, client, plan, run_id, progress))
+                report.counts.update(parse_stale_pages(lake, run_id, progress))
+                if not report.paused:
+                    hosts = plan.site.file_hosts
+                    report.add(make_missing_thumbnails(lake, folder, client, hosts, run_id, progress))
+        except SourcePaused as pause:
+            report.paused = pause
+    report.counts["api_calls"] = client.calls
+    _keep_pause(lake, source, report.paused, run_id)
+    return {**report.summary(), **_wiki_time(plan, report)}
+
+
+def _keep_pause(lake: Lake, source: str, pause: SourcePaused | None, run_id: str) -> None:
+    if pause is None:
+        note_success(lake, source, run_id)
+    elif pause.reason == "asked_to_wait":
+        wait = pause.until - datetime.now(UTC)
+        open_breaker(lake, source, Pause(pause.reason, str(pause), wait, wait, wait), "", run_id)
+
+
+def _wiki_time(plan: FetchPlan | None, report: RunReport) -> dict[str, Any]:
+    """Return the wiki, and its time if nothing was cut short: otherwise a changed page would never be fetched."""
+    if plan is None:
+        return {}
+    is_complete = plan.is_complete and report.paused is None
+    return {"wiki": plan.site.wiki} | ({"wiki_time": plan.site.time.isoformat()} if is_complete else {})

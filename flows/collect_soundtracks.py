@@ -9,21 +9,22 @@ from __future__ import annotations
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from prefect import flow, get_run_logger
+from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed
 from prefect.utilities.annotations import quote
 
 from flows.parameters import CollectSoundtracksParameters, takes
-from storage.errors import LakeError, SourcePaused
+from flows.run_record import check_failures, recorded, run_name
+from storage.errors import SourcePaused
 from storage.lake.lake import Lake
-from storage.records.flow_runs import record_flow_run
 from storage.tables.tables import open_tables
-from tasks.progress import bars
+from tasks.progress import ReportProgress, run_logger, shown_progress
+from tasks.run_report import RunReport
 from tasks.soundtracks.runs.availability import AvailabilityChecker
 from tasks.soundtracks.runs.backfill import Reopener
-from tasks.soundtracks.runs.collect import Collector, RunReport
+from tasks.soundtracks.runs.collect import Collector
 from tasks.soundtracks.runs.context import RunContext, open_context
 from tasks.soundtracks.runs.plan import plan
 from tasks.soundtracks.runs.reconcile import recover
@@ -34,40 +35,31 @@ from tasks.source_slots import source_slot
 NAME = "collect-soundtracks"
 
 
-@flow(name=NAME, flow_run_name="collect-soundtracks-into-{lake}")
+@flow(name=NAME, flow_run_name=run_name, timeout_seconds=3 * 24 * 3600)
 @takes(CollectSoundtracksParameters)
 def collect_soundtracks(parameters: CollectSoundtracksParameters) -> dict[str, Any] | State[dict[str, Any]]:
     """Collect the music of films that have none yet, from the first source that has any."""
     settings = SoundtrackSettings(**parameters.part(SoundtrackSettings))
     settings.check()
-    lake = open_tables(parameters.lake)
+    lake, run_id = open_tables(parameters.lake), str(flow_run.id)
     settings = settings.in_encoding_of(lake)
-    summary = _collect_and_record(lake, settings, str(flow_run.id))
-    if "paused" in summary:
-        return Completed(name="Paused", message=summary["paused"], data=summary)
-    return summary
+    with recorded(lake, NAME, run_id, settings.as_parameters()) as summary, shown_progress(lake) as progress:
+        summary.update(_collect_from_sources(lake, settings, run_id, progress))
+        if "paused" not in summary:
+            check_failures(lake, run_id, parameters.max_failed_share)
+    return Completed(name="Paused", message=summary["paused"], data=summary) if "paused" in summary else summary
 
 
-def _collect_and_record(lake: Lake, settings: SoundtrackSettings, run_id: str) -> dict[str, Any]:
-    """Collect, and record how the run ended: completed, paused, failed or cancelled."""
-    parameters = settings.as_parameters()
-    record_flow_run(lake, run_id, NAME, "running", parameters)
+def _collect_from_sources(
+    lake: Lake, settings: SoundtrackSettings, run_id: str, progress: ReportProgress
+) -> dict[str, Any]:
     try:
-        with bars() as progress, _slot(settings), open_context(lake, settings, run_id, progress) as context:
+        with _slot(settings), open_context(lake, settings, run_id, progress) as context:
             for warning in context.warnings:
-                get_run_logger().warning(warning)
-            summary = _collect(context)
+                run_logger().warning(warning)
+            return _collect(context)
     except SourcePaused as pause:  # before any film was begun: another run has the slot
-        summary = {"films": 0, "tracks": 0, "paused": str(pause)}
-    except BaseException as error:
-        state = "failed" if isinstance(error, Exception) else "cancelled"  # by Ctrl-C or by Prefect
-        try:
-            record_flow_run(lake, run_id, NAME, state, parameters)
-        except LakeError as second:
-            error.add_note(f"The end of this run is not recorded: {second}")
-        raise
-    record_flow_run(lake, run_id, NAME, "paused" if "paused" in summary else "completed", parameters, summary)
-    return summary
+        return {"films": 0, "tracks": 0, "paused": str(pause)}
 
 
 def _slot(settings: SoundtrackSettings) -> AbstractContextManager[None]:
@@ -87,7 +79,5 @@ def _collect(context: RunContext) -> dict[str, Any]:
         report.add(reopen_films(quote(Reopener(context)), quote(planned.reopened)))  # type: ignore[call-overload]
     if context.settings.rechecks and not report.paused:
         report.add(recheck_tracks(quote(AvailabilityChecker(context))))  # type: ignore[call-overload]
-    summary: dict[str, Any] = {**report.counts, "films_to_do": len(films)}
-    if context.settings.is_networked:
-        summary["requests"] = context.requests
-    return {**summary, "paused": str(report.paused)} if report.paused else summary
+    requests = {"requests": context.requests} if context.settings.is_networked else {}
+    return report.summary(films_to_do=len(films), **requests)

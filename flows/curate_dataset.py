@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from prefect import flow
@@ -11,29 +12,40 @@ from prefect.states import Completed
 
 from flows.new_versions import announce_version
 from flows.parameters import CurateDatasetParameters, takes
+from flows.run_record import recorded, run_name
 from storage.datasets.diff import compare
 from storage.tables.tables import open_tables
+from tasks.curation.curate import Curation
 from tasks.curation.settings import CurationSettings
 from tasks.curation.tasks import NothingYet, make_version, publish_changes
 
+NAME = "curate-dataset"
 COUNTS = ("films", "tracks", "segments", "hours", "tags")
 
 
-@flow(name="curate-dataset", flow_run_name="curate-dataset-of-{lake}")
+@flow(name=NAME, flow_run_name=run_name, timeout_seconds=24 * 3600)
 @takes(CurateDatasetParameters)
 def curate_dataset(parameters: CurateDatasetParameters) -> dict[str, Any] | State[dict[str, Any]]:
     """Make a version of the data set if its content differs from every existing version.
 
     While a lake has no version and lacks something for its first one, a run completes as `NothingYet` and says what.
     """
-    lake = open_tables(parameters.lake)
+    lake, run_id = open_tables(parameters.lake), str(flow_run.id)
     settings = CurationSettings(**parameters.part(CurationSettings))
-    curation = make_version(lake, settings, str(flow_run.id), charts=parameters.charts)
+    with recorded(lake, NAME, run_id, asdict(parameters)) as summary:
+        curation = make_version(lake, settings, run_id, charts=parameters.charts)
+        summary.update(_summary(curation))
     if isinstance(curation, NothingYet):
-        return Completed(name="NothingYet", message=curation.message, data={"nothing_yet": curation.message})
+        return Completed(name="NothingYet", message=curation.message, data=summary)
     if curation.is_new and not flow_run.parent_flow_run_id:  # a refresh announces it after its own training
         announce_version(lake, curation.version)
     if curation.previous:
         publish_changes(curation, compare(lake, curation.previous, curation.version))
+    return summary
+
+
+def _summary(curation: Curation | NothingYet) -> dict[str, Any]:
+    if isinstance(curation, NothingYet):
+        return {"nothing_yet": curation.message}
     counts = {name: curation.manifest["counts"][name] for name in COUNTS}
     return {"version": curation.version, "new": curation.is_new, **counts}

@@ -22,6 +22,7 @@ from tasks.options import (
     CardOptions,
     DatasetOptions,
     ExtractionOptions,
+    FailureOptions,
     FilmOptions,
     LakeOptions,
     LimitOptions,
@@ -40,12 +41,12 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True, kw_only=True)
-class CollectFilmsParameters(LakeOptions, FilmOptions, SelectionOptions, LimitOptions):
+class CollectFilmsParameters(LakeOptions, FilmOptions, SelectionOptions, LimitOptions, FailureOptions):
     """The parameters of `collect-films`."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class CollectSoundtracksParameters(LakeOptions, SoundtrackOptions):
+class CollectSoundtracksParameters(LakeOptions, SoundtrackOptions, FailureOptions):
     """The parameters of `collect-soundtracks`."""
 
 
@@ -67,6 +68,7 @@ class RefreshParameters(
     MusicOptions,
     NetworkOptions,
     ExtractionOptions,
+    FailureOptions,
     DatasetOptions,
     CardOptions,
     TrainingOptions,

@@ -29,7 +29,9 @@ from flows.parameters import (
     TrainAndEvaluateParameters,
     takes,
 )
-from flows.refresh_summary import NAME, recorded
+from flows.refresh_summary import NAME, recorded_refresh
+from flows.retries import retried
+from flows.run_record import run_name
 from flows.train_and_evaluate import train_and_evaluate
 from storage.coordination.leases import leased
 from storage.datasets import versions as datasets
@@ -39,7 +41,7 @@ from storage.lake.lake import Lake
 from storage.tables.tables import open_tables
 
 
-@flow(name=NAME, flow_run_name="refresh-of-{lake}")
+@flow(name=NAME, flow_run_name=run_name, timeout_seconds=7 * 24 * 3600)
 @takes(RefreshParameters)
 def refresh(parameters: RefreshParameters) -> dict[str, Any] | State[dict[str, Any]]:
     """Collect what is new, make a data-set version if its content differs, and train as `train` says."""
@@ -47,36 +49,44 @@ def refresh(parameters: RefreshParameters) -> dict[str, Any] | State[dict[str, A
     if parameters.train == "deployment":
         check_training_deployment()
     lake = open_tables(parameters.lake)
-    with _only_refresh_of(lake), recorded(lake, str(flow_run.id), asdict(parameters)) as summary:
-        if parameters.export or parameters.years or parameters.recent_years:
-            summary["films"] = collect_films(**parameters.part(CollectFilmsParameters))
-        if parameters.music or parameters.urls or parameters.youtube:
-            summary["soundtracks"] = collect_soundtracks(**parameters.part(CollectSoundtracksParameters))
-        _curate_and_train(lake, parameters, summary)
-    nothing_yet = summary.get("nothing_yet")
-    paused = summary.get("soundtracks", {}).get("paused")
+    with _only_refresh_of(lake), recorded_refresh(lake, str(flow_run.id), asdict(parameters)) as summary:
+        retried(lambda: _run_stages(lake, parameters, summary))
+    nothing_yet, paused = summary.get("nothing_yet"), summary.get("paused")
     # What is in the lake is curated and measured even when a source asked for a pause; the state still says so.
     if paused:
         return Completed(name="Paused", message=". ".join(filter(None, (paused, nothing_yet))), data=summary)
     return Completed(name="NothingYet", message=nothing_yet, data=summary) if nothing_yet else summary
 
 
-def _curate_and_train(lake: Lake, parameters: RefreshParameters, summary: dict[str, Any]) -> None:
+def _run_stages(lake: Lake, parameters: RefreshParameters, summary: dict[str, Any]) -> None:
+    """Run the stages that the parameters name, one after another; each waits for the one before, as the graph shows."""
+    before: list[Any] = []
+    if parameters.export or parameters.years or parameters.recent_years:
+        summary["films"] = collect_films(**parameters.part(CollectFilmsParameters))
+        before = [summary["films"]]
+    if parameters.music or parameters.urls or parameters.youtube:
+        options = parameters.part(CollectSoundtracksParameters)
+        summary["soundtracks"] = collect_soundtracks(**options, wait_for=before)
+        before = [summary["soundtracks"]]
+    _curate_and_train(lake, parameters, summary, before)
+
+
+def _curate_and_train(lake: Lake, parameters: RefreshParameters, summary: dict[str, Any], before: list[Any]) -> None:
     """Make a version, train as `train` says, and announce a new version; or add to the summary what is missing."""
-    before = datasets.current(lake)
-    dataset = {**curate_dataset(**parameters.part(CurateDatasetParameters)), "before": before}
-    if "nothing_yet" in dataset:
-        summary["nothing_yet"] = _what_to_do(parameters, dataset["nothing_yet"])
+    previous = datasets.current(lake)
+    curated = curate_dataset(**parameters.part(CurateDatasetParameters), wait_for=before)
+    if "nothing_yet" in curated:
+        summary["nothing_yet"] = _what_to_do(parameters, curated["nothing_yet"])
         return
-    summary["dataset"] = dataset
-    version, is_new = dataset["version"], dataset["new"]
-    if is_new and before:
-        summary["version_changes"] = _version_changes(lake, before, version)
+    summary["dataset"] = {**curated, "before": previous}
+    version, is_new = curated["version"], curated["new"]
+    if is_new and previous:
+        summary["version_changes"] = _version_changes(lake, previous, version)
     if parameters.train == "deployment":
         summary["started"] = {"trainings": start_missing_trainings(lake, version if is_new else None)}
     elif parameters.train != "never":
         options = {**parameters.part(TrainAndEvaluateParameters), "again": parameters.train == "always"}
-        summary["training"] = train_and_evaluate(**options, dataset=version)
+        summary["training"] = train_and_evaluate(**options, dataset=version, wait_for=[curated])
     if is_new:  # after the training of this run, so that whoever answers finds it done
         announce_version(lake, version)
 

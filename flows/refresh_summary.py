@@ -11,14 +11,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-import httpx
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
-from prefect.exceptions import PrefectException
 
-from storage.errors import LakeError
+from flows.run_record import noted_on, recorded
 from storage.lake.lake import Lake
-from storage.records.flow_runs import record_flow_run
 from storage.views.run_changes import changes_since, not_done_since, run_counts
+from tasks.progress import artifact_key
 
 NAME = "refresh"
 RunCount = Mapping[str, Any]
@@ -26,34 +24,36 @@ RunCount = Mapping[str, Any]
 
 
 @contextmanager
-def recorded(lake: Lake, run_id: str, parameters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def recorded_refresh(lake: Lake, run_id: str, parameters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield a summary to fill with the results of the stages; record it and publish its artifacts at the end.
 
-    The state is completed, paused, failed or, after Ctrl-C or SIGTERM, cancelled. What goes wrong while an error
-    is recorded is noted on that error and does not replace it.
+    What goes wrong while an error is recorded is noted on that error and does not replace it.
     """
-    began = datetime.now(UTC)
-    summary: dict[str, Any] = {}
     try:
-        yield summary
+        with recorded(lake, NAME, run_id, parameters) as summary, _changes_counted(lake, summary):
+            yield summary
     except BaseException as error:
-        summary["error"] = str(error) or type(error).__name__
-        with _noted_on(error):
-            _count_changes(lake, summary, began)
-        with _noted_on(error):
-            _record(lake, run_id, "failed" if isinstance(error, Exception) else "cancelled", parameters, summary)
+        with noted_on(error):
+            _publish(lake, run_id, summary)
         raise
-    _count_changes(lake, summary, began)
-    paused = summary.get("soundtracks", {}).get("paused")
-    _record(lake, run_id, "paused" if paused else "completed", parameters, summary)
+    _publish(lake, run_id, summary)
 
 
 @contextmanager
-def _noted_on(error: BaseException) -> Iterator[None]:
+def _changes_counted(lake: Lake, summary: dict[str, Any]) -> Iterator[None]:
+    """Add to the summary what the lake gained and lost in the block, and whether a source paused."""
+    began = datetime.now(UTC)
     try:
         yield
-    except (LakeError, PrefectException, httpx.HTTPError) as second:
-        error.add_note(f"The record of this run is incomplete: {second}")
+    except BaseException as error:
+        summary["error"] = str(error) or type(error).__name__
+        with noted_on(error):
+            _count_changes(lake, summary, began)
+        raise
+    _count_changes(lake, summary, began)
+    pauses = [summary[stage]["paused"] for stage in ("films", "soundtracks") if summary.get(stage, {}).get("paused")]
+    if pauses:
+        summary["paused"] = ". ".join(pauses)
 
 
 def _count_changes(lake: Lake, summary: dict[str, Any], began: datetime) -> None:
@@ -61,11 +61,12 @@ def _count_changes(lake: Lake, summary: dict[str, Any], began: datetime) -> None
     summary["not_done"] = not_done_since(lake, began)
 
 
-def _record(lake: Lake, run_id: str, state: str, parameters: Mapping[str, Any], summary: Mapping[str, Any]) -> None:
-    record_flow_run(lake, run_id, NAME, state, parameters, summary)
+def _publish(lake: Lake, run_id: str, summary: Mapping[str, Any]) -> None:
     title, counts = f"Refresh of {lake.root}", run_counts(lake, run_id)
-    create_markdown_artifact(key="refresh-summary", markdown=as_markdown(lake.root, summary, counts), description=title)
-    create_table_artifact(key="refresh-difference", table=counts, description=f"{title}, next to the run before")
+    text = as_markdown(lake.root, summary, counts)
+    create_markdown_artifact(key=artifact_key(lake, "refresh-summary"), markdown=text, description=title)
+    key, description = artifact_key(lake, "refresh-difference"), f"{title}, next to the run before"
+    create_table_artifact(key=key, table=counts, description=description)
 
 
 def as_markdown(root: str, summary: Mapping[str, Any], counts: Sequence[RunCount]) -> str:
@@ -89,8 +90,8 @@ def _headlines(summary: Mapping[str, Any]) -> Iterator[str]:
     if summary.get("nothing_yet"):
         yield f"**Nothing yet**: {summary['nothing_yet']}"
     yield f"**Training**: {_training(training)}"
-    if summary.get("soundtracks", {}).get("paused"):
-        yield f"**Paused**: {summary['soundtracks']['paused']}"
+    if summary.get("paused"):
+        yield f"**Paused**: {summary['paused']}"
     if summary.get("error"):
         yield f"**Failed**: {summary['error']}"
 

@@ -7,17 +7,24 @@ The tasks are in this file and not under `tasks/`, as they need both Prefect and
 from __future__ import annotations
 
 import traceback
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict
 from typing import Any
+from uuid import uuid4
 
-from prefect import State, flow, get_run_logger, task
+from prefect import State, flow, task
+from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from flows.parameters import TrainAndEvaluateParameters, takes
+from flows.run_record import recorded, run_name
 from storage.lake.lake import Lake
+from storage.metrics.database import connect_metrics
 from storage.tables.tables import open_tables
 from tasks.options import TuningOptions
-from tasks.progress import Bars, bars
+from tasks.progress import ReportProgress, artifact_key, run_logger, shown_progress
 from training.config import Job, chosen_settings, chosen_systems
 from training.data.splits import newest_version
 from training.evaluation.baselines import record_baselines
@@ -25,39 +32,67 @@ from training.evaluation.confidence import lacks_confidence, record_confidence
 from training.experiments import is_done, load_data, next_repetition, plan_jobs, run_experiment
 from training.loop.device import Machine, open_machine
 
+NAME = "train-and-evaluate"
+LEADERBOARD_COLUMNS = "system, preset, source, policy, seeds, tracks, r_at_1, r_at_10, r_at_10_low, r_at_10_high, medr"
 
-@flow(name="train-and-evaluate", flow_run_name="train-and-evaluate-in-{lake}")
+
+@flow(name=NAME, flow_run_name=run_name, timeout_seconds=14 * 24 * 3600)
 @takes(TrainAndEvaluateParameters)
 def train_and_evaluate(parameters: TrainAndEvaluateParameters) -> Any:
     """Train systems on a data-set version, evaluate each on the held-out years, and record runs, epochs and ranks."""
     lake = open_tables(parameters.lake)
     version = parameters.dataset or newest_version(lake)
+    with open_machine() as machine, _record_of(lake, parameters, version, machine) as summary:
+        errors = _train_missing(lake, parameters, version, machine, summary)
+    if not errors:
+        return summary
+    message = summary.get("error") or summary["message"]
+    return Failed(message=message) if "error" in summary else Completed(message=message, data=summary)
+
+
+def _record_of(
+    lake: Lake, parameters: TrainAndEvaluateParameters, version: str, machine: Machine
+) -> AbstractContextManager[dict[str, Any]]:
+    """Return the record of this run; under torchrun only the first rank has one."""
+    if not machine.is_first:
+        return nullcontext({})
+    run_id = str(flow_run.id or uuid4())
+    return recorded(lake, NAME, run_id, {**asdict(parameters), "dataset": version})
+
+
+def _train_missing(
+    lake: Lake, parameters: TrainAndEvaluateParameters, version: str, machine: Machine, summary: dict[str, Any]
+) -> dict[str, BaseException]:
+    """Run the jobs that are not finished, compare all systems and fill the summary; return the errors by run id.
+
+    Raises the first error if every job failed.
+    """
     settings = chosen_settings(parameters.preset, epochs=parameters.epochs, **parameters.part(TuningOptions))
     jobs = plan_jobs(version, chosen_systems(list(parameters.systems)), settings, range(parameters.seeds))
     if parameters.again:
         jobs = [next_repetition(lake, job) for job in jobs]
     unfinished = [job for job in jobs if not is_done(lake, job.run_id)]
-    with open_machine() as machine, bars() as progress:
+    with shown_progress(lake if machine.is_first else None) as progress:
         errors = _run_jobs(lake, unfinished, parameters.compiled, machine, progress)
-        if machine.is_first and (len(errors) < len(unfinished) or lacks_confidence(lake, version)):
-            _compare(lake, version, machine)
-    counts = {
+    if machine.is_first and (len(errors) < len(unfinished) or lacks_confidence(lake, version)):
+        _compare(lake, version, machine)
+    summary |= {
         "version": version,
         "trained": len(unfinished) - len(errors),
         "already_done": len(jobs) - len(unfinished),
         "failed": len(errors),
         "runs": [job.run_id for job in jobs if job.run_id not in errors],
     }
-    if not errors:
-        return counts
-    if len(errors) == len(jobs):
+    if errors and len(errors) == len(jobs):
         raise next(iter(errors.values()))
-    message = f"{len(errors)} of {len(jobs)} runs failed ({', '.join(errors)}); the others are evaluated"
-    return Completed(message=message, data=counts) if counts["trained"] else Failed(message=message)
+    if errors:
+        key = "message" if summary["trained"] else "error"
+        summary[key] = f"{len(errors)} of {len(jobs)} runs failed ({', '.join(errors)}); the others are evaluated"
+    return errors
 
 
 def _run_jobs(
-    lake: Lake, jobs: list[Job], compiled: bool, machine: Machine, progress: Bars
+    lake: Lake, jobs: list[Job], compiled: bool, machine: Machine, progress: ReportProgress
 ) -> dict[str, BaseException]:
     """Run the jobs one after another, as each uses the complete machine; returns the errors by run id.
 
@@ -75,7 +110,7 @@ def _run_jobs(
             error = result if isinstance(result, BaseException) else RuntimeError(str(state.message))
             _clear_frames(error)
             errors[job.run_id] = error
-            get_run_logger().error("%s failed: %s", job.run_id, error)
+            run_logger().error("%s failed: %s", job.run_id, error)
     return errors
 
 
@@ -85,6 +120,20 @@ def _compare(lake: Lake, version: str, machine: Machine) -> None:
         compare_systems.fn(lake, version)
     else:
         compare_systems(lake, version)
+        _publish_leaderboard(lake, version)
+
+
+def _publish_leaderboard(lake: Lake, version: str) -> None:
+    """Show the leaderboard of a version as an artifact of the flow run."""
+    with connect_metrics(lake) as connection:
+        cursor = connection.execute(
+            f"SELECT {LEADERBOARD_COLUMNS} FROM leaderboard WHERE dataset_version = ?", [version]
+        )
+        names = [column[0] for column in cursor.description or ()]
+        rows = [[round(cell, 2) if isinstance(cell, float) else cell for cell in row] for row in cursor.fetchall()]
+    table = [dict(zip(names, row, strict=True)) for row in rows]
+    description = f"Retrieval on the held-out films of {version} ({lake.root})"
+    create_table_artifact(key=artifact_key(lake, "leaderboard"), table=table, description=description)
 
 
 def _clear_frames(error: BaseException) -> None:
@@ -96,7 +145,7 @@ def _clear_frames(error: BaseException) -> None:
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def train_and_measure(lake: Lake, job: Job, compiled: bool, machine: Machine, progress: Bars) -> None:
+def train_and_measure(lake: Lake, job: Job, compiled: bool, machine: Machine, progress: ReportProgress) -> None:
     """Train one system with one seed and rank the test split. Never retried, as the next flow run resumes it."""
     on_progress = progress if machine.is_first else None
     run_experiment(lake, load_data(lake, job.dataset), job, machine, compiled=compiled, on_progress=on_progress)

@@ -3,7 +3,9 @@
     NeedledropError
     ├── InputError      what the user gave cannot be used          (exit status 2)
     ├── LakeError       the lake cannot be read or written         (exit status 3)
+    │   └── StoreUnreachable    an object store does not answer; it may later
     ├── SourcePaused    a source asks for a pause                  (exit status 4)
+    ├── TooManyFailed   too many items of a run failed             (exit status 5)
     └── ItemError       one film or track failed: carries the reason and when to retry
 
 An `ItemError` never ends a batch: the batch turns it into a row of `outcomes`. Every error can be pickled, so it
@@ -54,6 +56,16 @@ class LakeError(NeedledropError):
     """The lake is missing, damaged, read-only, full, or of a newer schema version."""
 
     exit_status = 3
+
+
+class StoreUnreachable(LakeError):
+    """The object store of the lake does not answer or refuses its credentials; the same run may succeed later."""
+
+
+class TooManyFailed(NeedledropError):
+    """A larger share of a run's items failed than is allowed: the cause is probably common to them."""
+
+    exit_status = 5
 
 
 class SourcePaused(NeedledropError):

@@ -99,6 +99,20 @@ class FilmOptions(OptionGroup):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FailureOptions(OptionGroup):
+    """When a run that collects counts as failed."""
+
+    panel: ClassVar[str | None] = "Run"
+
+    max_failed_share: Annotated[
+        float,
+        Ge(0),
+        Le(1),
+        Doc("Share of the items of a stage that may fail before the run ends as failed; 1 allows all."),
+    ] = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
 class MusicOptions(OptionGroup):
     """Where music comes from, and which source is asked first."""
 

@@ -1,31 +1,173 @@
-"""Show progress bars on stderr if it is a terminal, and nothing if it is not."""
+"""Show how far the stages of a run are: bars in a terminal, log lines with numbers, a progress artifact on a server.
+
+A stage is known by its description. Its first report, one every `LOG_SECONDS` and its last become log lines; a stage
+that takes longer than that also gets a progress artifact, which the page of the flow run shows.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import logging
+import re
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, cast
+from uuid import UUID
 
+import httpx
+from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.exceptions import MissingContextError, PrefectException
+from prefect.logging import get_run_logger
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-Bars = Callable[[str, int, int], None]
+from storage.lake.lake import Lake
+
+ReportProgress = Callable[[str, int, int], None]
 """Progress callback (description, completed, total); total is 0 if it is not known."""
+LOG_SECONDS = 30.0
+"""Between two log lines of one stage."""
+
+
+def no_progress(_description: str, _completed: int, _total: int) -> None:
+    """Show nothing."""
 
 
 @contextmanager
-def bars() -> Iterator[Bars]:
+def shown_progress(lake: Lake | None = None) -> Iterator[ReportProgress]:
+    """Yield a callback that shows progress: bars in a terminal and, in a flow run, log lines and artifacts.
+
+    The artifacts are named after the lake; without one there are none.
+    """
+    stages: dict[str, StageProgress] = {}
+    with _bars() as show_bar:
+
+        def report(description: str, completed: int, total: int) -> None:
+            stage = stages.setdefault(description, StageProgress(description, lake))
+            stage.report(completed, total)
+            show_bar(description, completed, total)
+
+        yield report
+    for stage in stages.values():
+        stage.end()
+
+
+@dataclass
+class StageProgress:
+    """The log lines and the artifact of one stage."""
+
+    description: str
+    lake: Lake | None = None
+    clock: Callable[[], float] = time.monotonic
+    completed: int = 0
+    total: int = 0
+    _started: float = field(init=False)
+    _logged: float | None = None
+    _has_ended: bool = False
+    _artifact: UUID | None = None
+
+    def __post_init__(self) -> None:
+        """Start the clock."""
+        self._started = self.clock()
+
+    def report(self, completed: int, total: int) -> None:
+        """Take over the numbers; log them at the first report, every `LOG_SECONDS` and when all is done."""
+        self.completed, self.total = completed, total
+        if total and completed >= total:
+            self.end()
+        elif self._logged is None:
+            self._log("%s: started, %s", self.description, self._amount())
+        elif self.clock() - self._logged >= LOG_SECONDS:
+            self._log("%s: %s, %s", self.description, self._amount(), self._remaining())
+            self._publish()
+
+    def end(self) -> None:
+        """Log the last numbers and the time that the stage took, once."""
+        if not self._has_ended:
+            self._has_ended = True
+            self._log("%s: ended, %s in %s", self.description, self._amount(), as_duration(self._seconds))
+            if self._artifact is not None:
+                self._publish()
+
+    @property
+    def _seconds(self) -> float:
+        return self.clock() - self._started
+
+    def _amount(self) -> str:
+        return f"{self.completed:,} of {self.total:,}" if self.total else f"{self.completed:,}"
+
+    def _remaining(self) -> str:
+        per_second = self.completed / max(self._seconds, 1e-9)
+        if not self.total or not self.completed:
+            return f"{per_second:,.2f} per second"
+        left = (self.total - self.completed) / per_second
+        return f"{per_second:,.2f} per second, about {as_duration(left)} left"
+
+    def _log(self, message: str, *values: Any) -> None:
+        self._logged = self.clock()
+        run_logger().info(message, *values)
+
+    def _publish(self) -> None:
+        """Create the stage's progress artifact or move it on; a server that is away must not end the work."""
+        if self.lake is None or not self.total:
+            return
+        percent = round(100.0 * self.completed / self.total, 1)
+        text = f"{self.description} ({self.lake.root}): {self._amount()}"
+        with suppress(PrefectException, httpx.HTTPError, RuntimeError):
+            if self._artifact is None:
+                key = artifact_key(self.lake, self.description)
+                self._artifact = cast(UUID, create_progress_artifact(percent, key=key, description=text))
+            else:
+                update_progress_artifact(self._artifact, percent, description=text)
+
+
+def place(items: str, done: int, size: int, total: int) -> str:
+    """Return the name of a task run by its place among all items: "films 65–128 of 800"."""
+    return f"{items} {done + 1:,}–{done + size:,} of {total:,}"
+
+
+def run_logger() -> logging.Logger | logging.LoggerAdapter[Any]:
+    """Return the logger of the flow or task run, or an ordinary one where there is none (under torchrun)."""
+    try:
+        return get_run_logger()
+    except MissingContextError:
+        return logging.getLogger("needledrop")
+
+
+def artifact_key(lake: Lake, name: str) -> str:
+    """Return the key of an artifact of one lake: lower-case letters, digits and dashes, as Prefect requires.
+
+    It ends with a digest of the lake's root, since two lakes may have one name.
+    """
+    digest = hashlib.sha256(lake.root.encode()).hexdigest()[:6]
+    words = re.findall(r"[a-z0-9]+", f"{name} {lake.name} {digest}".lower())
+    return "-".join(words)
+
+
+def as_duration(seconds: float) -> str:
+    """Return a length of time in words: 45 s, 12 min, 3 h 20 min."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02} min"
+
+
+@contextmanager
+def _bars() -> Iterator[ReportProgress]:
     """Yield a callback that shows one bar per description, or does nothing if stderr is no terminal."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield lambda description, completed, total: None
+        yield no_progress
         return
     columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        tasks = {}
+        bars = {}
 
         def report(description: str, completed: int, total: int) -> None:
-            if description not in tasks:
-                tasks[description] = progress.add_task(description, total=total or None)
-            progress.update(tasks[description], completed=completed, total=total or None)
+            if description not in bars:
+                bars[description] = progress.add_task(description, total=total or None)
+            progress.update(bars[description], completed=completed, total=total or None)
 
         yield report

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from xdist.scheduler.protocol import Scheduling
 
     from storage.lake.lake import Lake
+    from tasks.run_report import RunReport
     from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult
-    from tasks.soundtracks.runs.collect import RunReport
     from tasks.soundtracks.runs.settings import SoundtrackSettings
     from training.evaluation.baselines import HeldOut
     from training.evaluation.embedding_files import Embeddings

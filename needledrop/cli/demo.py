@@ -28,9 +28,9 @@ def demo_command(
     [bold]Example[/]: needledrop demo
     """
     from needledrop.demo.corpus import write_corpus
-    from tasks.progress import bars
+    from tasks.progress import shown_progress
 
-    with bars() as progress:
+    with shown_progress() as progress:
         written = write_corpus(corpus, on_progress=progress)
     parameters = RefreshParameters(
         lake=lake,

@@ -8,7 +8,8 @@ from rich.table import Table
 
 from flows.parameters import CollectFilmsParameters
 from needledrop.cli.options import options_of
-from needledrop.cli.run_flow import run_flow
+from needledrop.cli.run_flow import print_pause, run_flow
+from storage.errors import SourcePaused
 
 
 def register(app: typer.Typer) -> None:
@@ -19,6 +20,8 @@ def register(app: typer.Typer) -> None:
 @options_of(CollectFilmsParameters)
 def films_command(parameters: CollectFilmsParameters, verbose: bool) -> None:
     """Collect films: plot, tags, year and poster. Fetches only what is new or changed.
+
+    When the wiki asks for a pause, the run ends with exit status 4: run it again later.
 
     [bold]Examples[/]
 
@@ -31,5 +34,8 @@ def films_command(parameters: CollectFilmsParameters, verbose: bool) -> None:
     counts = run_flow("flows.collect_films:collect_films", parameters, verbose=verbose)
     table = Table("result", "pages or images", title=f"Films in {parameters.lake}", title_justify="left")
     for name, count in counts.items():
-        table.add_row(name.replace("_", " "), f"{count:,}")
+        if name != "paused":
+            table.add_row(name.replace("_", " "), f"{count:,}")
     Console().print(table)
+    if print_pause(counts):
+        raise typer.Exit(SourcePaused.exit_status)

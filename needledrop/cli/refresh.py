@@ -10,7 +10,7 @@ from rich.table import Table
 
 from flows.parameters import RefreshParameters
 from needledrop.cli.options import options_of
-from needledrop.cli.run_flow import run_flow
+from needledrop.cli.run_flow import print_pause, run_flow
 from storage.lake.lake import Lake
 from storage.metrics.leaderboard_views import RECALL_AT
 
@@ -50,6 +50,7 @@ def run_refresh(parameters: RefreshParameters, *, verbose: bool) -> None:
     """Run the flow in this process and print its summary."""
     summary = run_flow("flows.refresh:refresh", parameters, verbose=verbose)
     print_summary(parameters.lake, summary)
+    print_pause(summary)
 
 
 def print_summary(root: str, result: dict[str, Any]) -> None:
@@ -63,7 +64,8 @@ def print_summary(root: str, result: dict[str, Any]) -> None:
     console.print(_steps(result))
     with connect_metrics(lake, read_only=True) as connection:
         console.print(_left_out(connection))
-        console.print(_retrieval(connection, result["dataset"]["version"]))
+        if (retrieval := _retrieval(connection, result["dataset"]["version"])).row_count:
+            console.print(retrieval)
     _print_files(console, lake)
     for query in QUERIES:
         console.print(f'[bold]Try[/]    needledrop sql --lake {root} "{query}"', soft_wrap=True, highlight=False)
@@ -81,6 +83,8 @@ def _print_files(console: Console, lake: Lake) -> None:
 def _steps(result: dict[str, Any]) -> Table:
     table = _table("Steps of this run", "step", "result")
     for step, counts in result.items():
+        if not isinstance(counts, dict):
+            continue  # the sentence about a pause, which is printed by itself
         texts = [f"{name.replace('_', ' ')} {_as_text(value)}" for name, value in counts.items() if value]
         table.add_row(step, ", ".join(texts) or "nothing to do: everything is up to date")
     return table

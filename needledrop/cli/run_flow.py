@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 
 from storage.errors import InputError, NeedledropError
 from tasks.interrupts import children_block_sigint
@@ -39,12 +40,21 @@ def run_flow(entrypoint: str, parameters: OptionGroup, *, verbose: bool) -> Any:
     return result
 
 
+def print_pause(summary: Mapping[str, Any]) -> bool:
+    """Print the sentence about a source's pause that a run's summary may have; return whether it has one."""
+    paused = summary.get("paused")
+    if paused:
+        Console(stderr=True).print(f"[bold yellow]Paused[/]: {escape(str(paused))}", soft_wrap=True)
+    return bool(paused)
+
+
 @contextmanager
 def prefect_for_commands(*, verbose: bool = False) -> Iterator[None]:
     """Set Prefect up for a flow that is called like a function; `verbose` keeps Prefect's own log lines."""
     os.environ.setdefault("DO_NOT_TRACK", "1")
     os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")  # migrations of a new database
+    os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "8")  # 2 + 4 + … + 256 s: a server may be away for five minutes
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if verbose else "WARNING")
     os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "info" if verbose else "error")

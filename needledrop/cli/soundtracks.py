@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from flows.parameters import CollectSoundtracksParameters
 from needledrop.cli.options import options_of
-from needledrop.cli.run_flow import run_flow
+from needledrop.cli.run_flow import print_pause, run_flow
 from storage.errors import InputError, SourcePaused
 
 
@@ -51,8 +50,7 @@ def retry_command(parameters: CollectSoundtracksParameters, verbose: bool) -> No
 def _collect(parameters: CollectSoundtracksParameters, verbose: bool) -> None:
     """Run the flow, print its counts, and exit with status 4 if a source asked for a pause."""
     counts = run_flow("flows.collect_soundtracks:collect_soundtracks", parameters, verbose=verbose)
-    paused = counts.pop("paused", None)
-    Console().print(", ".join(f"{name.replace('_', ' ')} {count}" for name, count in counts.items()), soft_wrap=True)
-    if paused:
-        Console(stderr=True).print(f"[bold yellow]Paused[/]: {escape(paused)}", soft_wrap=True)
+    shown = (f"{name.replace('_', ' ')} {count}" for name, count in counts.items() if name != "paused")
+    Console().print(", ".join(shown), soft_wrap=True)
+    if print_pause(counts):
         raise typer.Exit(SourcePaused.exit_status)

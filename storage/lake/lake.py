@@ -56,6 +56,11 @@ class Lake:
         return "://" not in self.root or self.root.startswith("file://")
 
     @property
+    def name(self) -> str:
+        """Return the last part of the root: a short name for people."""
+        return self.root.rstrip("/").rsplit("/", 1)[-1] or "lake"
+
+    @property
     def filesystem(self) -> Any:
         """Return the fsspec file system behind the root (fsspec keeps one instance per process).
 

@@ -1,4 +1,4 @@
-"""Object stores: errors of their client as `LakeError`, and local copies of their objects.
+"""Object stores: errors of their client as `StoreUnreachable`, and local copies of their objects.
 
 A copy is kept under a tag that the store gives the object's content. A file of the lake is never edited, but it may
 be replaced by one of the same size: a takedown blanks a recording in its shard and every row keeps its number. The
@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from storage.errors import LakeError
+from storage.errors import StoreUnreachable
 from storage.lake.atomic import temporary_file
 
 _CONTENT_TAGS = ("ETag", "etag", "md5Hash", "content_md5")
@@ -24,11 +24,11 @@ _CHANGE_TAGS = ("LastModified", "last_modified", "updated", "mtime", "created", 
 
 @contextmanager
 def store_errors(root: str) -> Iterator[None]:
-    """Turn errors of the client into `LakeError`: the store does not answer, or there are no credentials."""
+    """Turn errors of the client into `StoreUnreachable`: the store does not answer, or there are no credentials."""
     try:
         yield
     except _client_errors() as error:
-        raise LakeError(
+        raise StoreUnreachable(
             f"The store of {root} cannot be used ({error}); check its address, the network and the credentials"
         ) from error
 

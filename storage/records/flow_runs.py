@@ -2,18 +2,25 @@
 
 The lake keeps them next to Prefect's own records: Prefect's database may be deleted, but what the user stated when
 audio was collected must be kept.
+
+A run holds the lease `run-ID` until it ends. So a run that was killed, and could not record its end, is told from one
+that is still at work, on whatever machine: its lease is free.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from storage.coordination.leases import is_leased, leased
 from storage.lake.lake import Lake
 from storage.tables import tables
 from storage.tables.schemas import FLOW_RUNS
+
+RUNNING, CRASHED = "running", "crashed"
 
 
 def record_flow_run(
@@ -24,7 +31,7 @@ def record_flow_run(
     parameters: Mapping[str, Any],
     summary: Mapping[str, Any] | None = None,
 ) -> None:
-    """Record a run's parameters, its state (running, completed, failed or paused) and its counts."""
+    """Record a run's parameters, counts and state: running, completed, paused, failed, cancelled or crashed."""
     row = {
         "flow_run_id": flow_run_id,
         "flow": flow,
@@ -34,6 +41,33 @@ def record_flow_run(
         "code_version": _code_version(),
     }
     tables.append(lake, FLOW_RUNS, [row], flow_run_id)
+
+
+@contextmanager
+def shown_alive(lake: Lake, flow_run_id: str) -> Iterator[None]:
+    """Hold the lease that shows that a run is at work."""
+    with leased(lake, _lease_of(flow_run_id)):
+        yield
+
+
+def is_alive(lake: Lake, flow_run_id: str) -> bool:
+    """Return whether the process of a run that is recorded as running still holds its lease."""
+    return is_leased(lake, _lease_of(flow_run_id))
+
+
+def record_crashes(lake: Lake) -> list[str]:
+    """Record runs as crashed whose process ended before it recorded how; return their ids."""
+    columns = ["flow_run_id", "flow", "state", "parameters"]
+    rows = tables.latest(lake, FLOW_RUNS, columns).to_pylist()
+    crashed = [row for row in rows if row["state"] == RUNNING and not is_alive(lake, row["flow_run_id"])]
+    for row in crashed:
+        summary = {"error": "The process ended before it could record how"}
+        record_flow_run(lake, row["flow_run_id"], row["flow"], CRASHED, json.loads(row["parameters"]), summary)
+    return [row["flow_run_id"] for row in crashed]
+
+
+def _lease_of(flow_run_id: str) -> str:
+    return f"run-{flow_run_id}"
 
 
 def _code_version() -> str:

@@ -13,6 +13,7 @@ from typing import Any
 from storage.coordination import budgets
 from storage.datasets import versions as datasets
 from storage.lake.lake import Lake
+from storage.records.flow_runs import CRASHED, RUNNING, is_alive
 from storage.tables import tables
 from storage.views.lake_views import define_lake_views
 
@@ -60,6 +61,10 @@ def read_status(lake: Lake) -> Status:
             rows: list[dict[str, Any]] = connection.sql(query).to_arrow_table().to_pylist()
             return rows
 
+        last_runs = select(_LAST_RUNS)
+        for run in last_runs:
+            if run["state"] == RUNNING and not is_alive(lake, run["flow_run_id"]):
+                run["state"] = CRASHED  # the next run records it
         return Status(
             progress=select("FROM progress"),
             failures=select("FROM failures"),
@@ -72,7 +77,7 @@ def read_status(lake: Lake) -> Status:
             reviews=select(_UNANSWERED_REVIEWS)[0]["n"],
             spent_today=_spent_today(lake),
             daily_limits=_daily_limits(select(_LAST_COLLECTION)),
-            last_runs=select(_LAST_RUNS),
+            last_runs=last_runs,
             version=datasets.current(lake),
             folder_bytes=_folder_bytes(lake),
             free_bytes=shutil.disk_usage(lake.uri()).free if lake.is_local else None,

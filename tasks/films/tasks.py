@@ -1,6 +1,7 @@
 """The Prefect tasks that collect films, one per batch, and the loops that submit every batch of a stage.
 
-Each task commits its batch and returns the number of items by result.
+Each task commits its batch and returns the number of items by result. A wiki that asks for a pause fails no task: the
+report says so, and the loop ends.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Sequence
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from storage.errors import ItemError, Retry
+from storage.errors import ItemError, Retry, SourcePaused
 from storage.lake.lake import Lake
 from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage, Status
@@ -29,12 +30,15 @@ from tasks.films.models import Page, film_id
 from tasks.films.wiki.articles import Site, fetch_articles
 from tasks.films.wiki.changes import FetchPlan
 from tasks.films.wiki.client import Wikipedia
-from tasks.progress import Bars
+from tasks.progress import ReportProgress, place
+from tasks.run_report import RunReport
 
 IMAGES_PER_BATCH = 100
 
 
-def collect_from_export(lake: Lake, export: str, limit: int | None, run_id: str, report: Bars) -> Counter[str]:
+def collect_from_export(
+    lake: Lake, export: str, limit: int | None, run_id: str, progress: ReportProgress
+) -> Counter[str]:
     """Commit the pages of an export that the lake lacks."""
     counts: Counter[str] = Counter()
     size = export_size_bytes(export)
@@ -43,30 +47,36 @@ def collect_from_export(lake: Lake, export: str, limit: int | None, run_id: str,
             counts.update(commit_export_batch(lake, batch, run_id))
         else:
             counts.update(batch.counts)
-        report("Reading the export", batch.position_bytes, size)
+        progress("Reading the export (bytes)", batch.position_bytes, size)
     return counts
 
 
-def collect_from_wiki(lake: Lake, client: Wikipedia, plan: FetchPlan, run_id: str, report: Bars) -> Counter[str]:
-    """Fetch and commit what the plan of a run lists."""
-    counts = Counter({"unchanged": plan.unchanged, f"looked_by_{plan.method}": 1})
+def collect_from_wiki(
+    lake: Lake, client: Wikipedia, plan: FetchPlan, run_id: str, progress: ReportProgress
+) -> RunReport:
+    """Fetch and commit what the plan of a run lists, until the last article or until the wiki pauses."""
+    report = RunReport(Counter({"unchanged": plan.unchanged, f"looked_by_{plan.method}": 1}))
     if plan.deleted or plan.categories or plan.missing:
-        counts.update(commit_changes(lake, plan, run_id))
-    fetched = 0
+        report.counts.update(commit_changes(lake, plan, run_id))
+    fetched, total = 0, len(plan.fetch)
     for page_ids in plan.batches():
-        counts.update(fetch_and_commit_articles(lake, client, plan.site, page_ids, run_id))
+        name = place("articles", fetched, len(page_ids), total)
+        task_of_batch = fetch_and_commit_articles.with_options(task_run_name=name)
+        report.add(task_of_batch(lake, client, plan.site, page_ids, run_id))
+        if report.paused:
+            break
         fetched += len(page_ids)
-        report("Fetching articles", fetched, len(plan.fetch))
-    return counts
+        progress("Fetching articles", fetched, total)
+    return report
 
 
-def parse_stale_pages(lake: Lake, run_id: str, report: Bars) -> Counter[str]:
+def parse_stale_pages(lake: Lake, run_id: str, progress: ReportProgress) -> Counter[str]:
     """Parse pages again that an older parser parsed, or whose film was not committed before a crash."""
     counts: Counter[str] = Counter()
     for pages in stale_pages(lake, PAGES_PER_BATCH):
         parse_and_commit_films(lake, pages, run_id)
         counts["read_again"] += len(pages)
-        report("Parsing stored pages again", counts["read_again"], 0)
+        progress("Parsing stored pages again", counts["read_again"], 0)
     return counts
 
 
@@ -76,16 +86,20 @@ def make_missing_thumbnails(
     client: Wikipedia | None,
     hosts: frozenset[str],
     run_id: str,
-    report: Bars,
-) -> Counter[str]:
+    progress: ReportProgress,
+) -> RunReport:
     """Make the thumbnails that the lake lacks, of images from a folder or from the wiki's file hosts."""
-    counts: Counter[str] = Counter()
+    report = RunReport()
     missing = missing_images(lake, folder, fetch=client is not None)
     for start in range(0, len(missing), IMAGES_PER_BATCH):
         batch = missing[start : start + IMAGES_PER_BATCH]
-        counts.update(read_and_commit_images(lake, batch, folder, client, hosts, run_id))
-        report("Making thumbnails", start + len(batch), len(missing))
-    return Counter({f"thumbnail_{reason}": count for reason, count in counts.items()})
+        name = place("images", start, len(batch), len(missing))
+        task_of_batch = read_and_commit_images.with_options(task_run_name=name)
+        report.add(task_of_batch(lake, batch, folder, client, hosts, run_id))
+        if report.paused:
+            break
+        progress("Making thumbnails", start + len(batch), len(missing))
+    return report
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -111,13 +125,16 @@ def commit_changes(lake: Lake, plan: FetchPlan, run_id: str) -> Counter[str]:
 @task(cache_policy=NO_CACHE, persist_result=False)
 def fetch_and_commit_articles(
     lake: Lake, client: Wikipedia, site: Site, page_ids: Sequence[int], run_id: str
-) -> Counter[str]:
+) -> RunReport:
     """Fetch, parse and commit a batch of articles; one that does not exist has an outcome."""
-    pages = list(fetch_articles(client, site, page_ids))
+    try:
+        pages = list(fetch_articles(client, site, page_ids))
+    except SourcePaused as pause:
+        return RunReport(paused=pause)
     counts = commit_pages(lake, pages, run_id)
     absent = sorted(set(page_ids) - {page.page_id for page in pages})
     counts.update(commit_outcomes(lake, [_outcome_of_absent(site.wiki, page_id) for page_id in absent], run_id))
-    return counts
+    return RunReport(counts)
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -134,9 +151,13 @@ def read_and_commit_images(
     client: Wikipedia | None,
     hosts: frozenset[str],
     run_id: str,
-) -> Counter[str]:
-    """Read the images of a batch of films and commit their thumbnails."""
-    return commit_images(lake, missing, lambda image: read_image(image, folder, client, hosts), run_id)
+) -> RunReport:
+    """Read the images of a batch of films and commit their thumbnails, also those before a pause of the wiki."""
+    try:
+        counts = commit_images(lake, missing, lambda image: read_image(image, folder, client, hosts), run_id)
+    except SourcePaused as pause:
+        return RunReport(paused=pause)
+    return RunReport(Counter({f"thumbnail_{reason}": count for reason, count in counts.items()}))
 
 
 def _outcome_of_absent(wiki: str, page_id: int) -> Outcome:

@@ -12,13 +12,15 @@ from prefect.utilities.annotations import quote
 from storage.coordination.leases import LeaseKeeper
 from storage.lake.lake import Lake
 from storage.mels.settings import MelSettings
+from tasks.progress import place
+from tasks.run_report import RunReport
 from tasks.soundtracks.extraction.dask import open_dask
 from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult
 from tasks.soundtracks.extraction.scheduler import PoolExtractor, extract_films
 from tasks.soundtracks.models import Film
 from tasks.soundtracks.runs.availability import AvailabilityChecker
 from tasks.soundtracks.runs.backfill import Reopener
-from tasks.soundtracks.runs.collect import Collector, RunReport
+from tasks.soundtracks.runs.collect import Collector
 from tasks.soundtracks.runs.context import RunContext
 from tasks.soundtracks.runs.pipeline import BatchPipeline, Extractor
 from tasks.soundtracks.runs.plan import FilmToReopen
@@ -38,7 +40,8 @@ def collect_in_batches(collector: Collector, films: Sequence[Film]) -> RunReport
         for start in range(0, len(films), size):
             batch, is_last = films[start : start + size], start + size >= len(films)
             if settings.runner == "local":
-                report.add(collect_batch(quote(pipeline), quote(batch), drain=is_last))  # type: ignore[call-overload]
+                task_of_batch = collect_batch.with_options(task_run_name=place("films", start, len(batch), len(films)))
+                report.add(task_of_batch(quote(pipeline), quote(batch), drain=is_last))  # type: ignore[call-overload]
             else:  # the task runs are those of extraction
                 report.add(pipeline.collect(batch, drain=is_last))
             if report.paused:

@@ -16,12 +16,13 @@ from needledrop.cli.main import run
 from needledrop.report.page import write_report
 from storage.coordination.leases import leased
 from storage.datasets import versions as datasets
-from storage.lake.lake import Lake
+from storage.lake.lake import Lake, lake_at
 from storage.metrics.database import connect_metrics
 from storage.tables import tables
 from storage.tables.schemas import FILMS, FLOW_RUNS, TRACKS, Table
 from storage.verify import verify
 from storage.views.lake_views import define_lake_views
+from tasks.progress import artifact_key
 from training.data.splits import newest_version
 from training.experiments import load_data
 
@@ -82,19 +83,19 @@ def _refreshes(root: str) -> list[dict[str, Any]]:
         return rows
 
 
-def _artifact(key: str) -> Any:
-    artifact: Any = Artifact.get(key)
+def _artifact(lake: str, name: str) -> Any:
+    artifact: Any = Artifact.get(artifact_key(lake_at(lake), name))
     return artifact.data
 
 
 def test_a_summary_shows_each_number_next_to_the_run_before(refreshed: Refreshed, refreshed_lake: str) -> None:
     second = refresh(**refreshed.parameters)
     assert set(second["changes"].values()) == {0}
-    report = _artifact("refresh-summary")
+    report = _artifact(refreshed_lake, "refresh-summary")
     assert "- **Films**: nothing changed\n- **Tracks**: nothing changed\n" in report
     assert f"- **Version**: {second['dataset']['version']}, unchanged" in report
     assert "- **Training**: nothing to do; runs of this version: 1 done" in report
-    rows = {row["name"]: row for row in json.loads(_artifact("refresh-difference"))}
+    rows = {row["name"]: row for row in json.loads(_artifact(refreshed_lake, "refresh-difference"))}
     first, names = refreshed.summary["changes"], ("films_new", "tracks_new")
     assert all(first[name] > 0 for name in names)
     [newest, *_others, oldest] = _refreshes(refreshed_lake)
@@ -108,9 +109,10 @@ def test_a_summary_shows_each_number_next_to_the_run_before(refreshed: Refreshed
 def test_a_summary_names_changes_and_failures(refreshed: Refreshed, tmp_path: Path, prefect_server: None) -> None:
     parameters = {**refreshed.parameters, "lake": str(tmp_path / "lake"), "train": "never"}
     refresh(**{**parameters, "music": [], "export": refreshed.parameters["export"]}, return_state=True)
-    assert "- **Nothing yet**: No version can be made yet: no recording of any film" in _artifact("refresh-summary")
+    summary_of_first = _artifact(parameters["lake"], "refresh-summary")
+    assert "- **Nothing yet**: No version can be made yet: no recording of any film" in summary_of_first
     done = refresh(**parameters)
-    report = _artifact("refresh-summary")
+    report = _artifact(parameters["lake"], "refresh-summary")
     assert f"- **Tracks**: {done['changes']['tracks_new']} new" in report
     assert f"- **Version**: {done['dataset']['version']} is new (" in report
     assert "- **Training**: not requested" in report

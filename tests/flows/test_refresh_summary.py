@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from prefect import flow
 
-from flows.refresh_summary import as_markdown, recorded
+from flows.refresh_summary import as_markdown, recorded_refresh
 from storage.lake.lake import Lake
 from storage.tables import tables
 from storage.tables.schemas import FLOW_RUNS
@@ -55,7 +55,7 @@ def test_trained_and_failed_runs_are_counted() -> None:
 
 
 def test_a_pause_and_a_failure_keep_their_messages() -> None:
-    text = summary_of(soundtracks={"paused": "youtube is paused until noon"}, error="No room is left")
+    text = summary_of(paused="youtube is paused until noon", error="No room is left")
     assert "- **Paused**: youtube is paused until noon" in text
     assert "- **Failed**: No room is left" in text
 
@@ -77,7 +77,7 @@ def end_with(error: BaseException, lake: Lake, *, breaks_the_lake: bool = False)
 
     @flow(name="ends-with-an-error")
     def failing() -> None:
-        with recorded(lake, "run", {}):
+        with recorded_refresh(lake, "run", {}):
             if breaks_the_lake:
                 shutil.rmtree(Path(lake.root, FLOW_RUNS.name), ignore_errors=True)
                 Path(lake.root, FLOW_RUNS.name).write_text("a file where a folder belongs")

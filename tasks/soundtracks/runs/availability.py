@@ -22,7 +22,7 @@ from storage.records.outcomes import RETRY_LATER_AFTER, Outcome, Stage, Status
 from storage.records.takedown_list import read_takedowns
 from storage.tables import tables
 from storage.tables.schemas import OUTCOMES, TRACKS
-from tasks.soundtracks.runs.collect import RunReport
+from tasks.run_report import RunReport
 from tasks.soundtracks.runs.context import RunContext
 from tasks.soundtracks.sources.base import NetworkedSource
 

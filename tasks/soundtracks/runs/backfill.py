@@ -19,13 +19,13 @@ from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage, Status, from_error, ok
 from storage.tables import tables
 from storage.tables.schemas import TRACKS
+from tasks.run_report import RunReport
 from tasks.soundtracks.download.staging import release_staged
 from tasks.soundtracks.extraction.film import extract_film
 from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult, Recording
 from tasks.soundtracks.matching.matcher import TRACKS_PER_FILM
 from tasks.soundtracks.matching.rule import RULE_VERSION
 from tasks.soundtracks.models import Candidate, Decision, Film, Judged, Verdict, track_row
-from tasks.soundtracks.runs.collect import RunReport
 from tasks.soundtracks.runs.context import RunContext
 from tasks.soundtracks.runs.plan import FilmToReopen
 from tasks.soundtracks.runs.reconcile import without_run

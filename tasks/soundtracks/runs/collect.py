@@ -36,19 +36,6 @@ NEVER_ABANDONED = frozenset({"youtube_4xx"})
 
 
 @dataclass
-class RunReport:
-    """What a run or a part of it did: counts for its summary, and the pause that a source asked for."""
-
-    counts: Counter[str] = field(default_factory=Counter)
-    paused: SourcePaused | None = None
-
-    def add(self, other: RunReport) -> None:
-        """Add the counts of a further part, and take over its pause."""
-        self.counts.update(other.counts)
-        self.paused = self.paused or other.paused
-
-
-@dataclass
 class GatheredFilm:
     """One film's recordings and everything that is known about its candidates."""
 

@@ -15,6 +15,7 @@ from storage.records.reviews import read_reviews
 from storage.records.takedown_list import read_takedowns
 from storage.tables import tables
 from storage.tables.schemas import TRACKS
+from tasks.progress import ReportProgress, no_progress
 from tasks.soundtracks.download.downloader import Downloader
 from tasks.soundtracks.download.preflight import check_readiness
 from tasks.soundtracks.download.throttle import SourceThrottle
@@ -27,13 +28,6 @@ from tasks.soundtracks.sources.music_folder import MusicSource, read_music
 from tasks.soundtracks.sources.url_list import UrlSource, open_listed, read_url_lists
 from tasks.soundtracks.sources.youtube import YouTubeSource
 
-Progress = Callable[[str, int, int], None]
-"""Progress callback (description, completed, total); total is 0 if it is not known."""
-
-
-def no_progress(_description: str, _completed: int, _total: int) -> None:
-    """Show nothing."""
-
 
 @dataclass
 class RunContext:
@@ -43,7 +37,7 @@ class RunContext:
     settings: SoundtrackSettings
     run_id: str
     matcher: Matcher
-    progress: Progress = no_progress
+    progress: ReportProgress = no_progress
     sources: list[Source] = field(default_factory=list)
     """In the configured order; a film's music comes from the first that has any."""
     throttles: list[SourceThrottle] = field(default_factory=list)
@@ -74,7 +68,7 @@ class RunContext:
 
 @contextmanager
 def open_context(
-    lake: Lake, settings: SoundtrackSettings, run_id: str, progress: Progress = no_progress
+    lake: Lake, settings: SoundtrackSettings, run_id: str, progress: ReportProgress = no_progress
 ) -> Iterator[RunContext]:
     """Open the configured sources; on leaving, close connections and give back reserved requests.
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from storage.coordination.leases import LeaseKeeper
+from tasks.run_report import RunReport
 from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult
 from tasks.soundtracks.models import Film
-from tasks.soundtracks.runs.collect import Batch, Collector, RunReport
+from tasks.soundtracks.runs.collect import Batch, Collector
 
 
 class Extractor(Protocol):

@@ -13,11 +13,11 @@ from storage.lake.lake import Lake
 from storage.records.outcomes import Outcome, Stage, Status, record
 from storage.tables import tables
 from storage.tables.schemas import OUTCOMES, TRACKS
+from tasks.run_report import RunReport
 from tasks.soundtracks.download.downloader import Downloader
 from tasks.soundtracks.download.throttle import SourceThrottle
 from tasks.soundtracks.download.ytdlp import Pace, YtDlpClient
 from tasks.soundtracks.runs.availability import AvailabilityChecker
-from tasks.soundtracks.runs.collect import RunReport
 from tasks.soundtracks.runs.context import RunContext, read_matcher
 from tasks.soundtracks.runs.settings import SoundtrackSettings
 from tasks.soundtracks.sources.url_list import UrlSource, media_id

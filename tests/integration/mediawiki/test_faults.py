@@ -155,3 +155,26 @@ def test_a_run_without_a_contact_sends_nothing(wiki: Wiki, collect: Collect) -> 
     with pytest.raises(InputError, match="contact"):
         collect(films=["Lantern Row"], contact=None)
     assert wiki.requests() == []
+
+
+def test_a_pause_of_the_wiki_ends_a_run_as_paused_and_no_run_calls_it_before_its_end(
+    wiki: Wiki, collect: Collect, tmp_path: Path
+) -> None:
+    wiki.misbehave(faults=[None, 429], retry_after=3600)
+    first = collect(films=["Lantern Row"])
+    assert "later" in first["paused"]
+    calls = len(wiki.api_requests())
+    assert "is paused until" in collect(films=["Lantern Row"])["paused"]
+    assert len(wiki.api_requests()) == calls
+    states = tables.latest(tables.open_tables(str(tmp_path / "lake")), FLOW_RUNS)["state"].to_pylist()
+    assert states == ["paused", "paused"]
+
+
+def test_a_pause_of_the_wiki_lets_the_rest_of_a_refresh_go_on(wiki: Wiki, prefect_server: None, tmp_path: Path) -> None:
+    from flows.refresh import refresh
+
+    wiki.misbehave(faults=[429], retry_after=3600)
+    parameters = {"lake": str(tmp_path / "lake"), "wiki": wiki.api, "contact": "tests@example.org", "train": "never"}
+    state = refresh(**parameters, years=[2021], requests_per_minute=60_000, return_state=True)
+    assert (state.name, state.is_completed()) == ("Paused", True)
+    assert "later" in state.message and "No version can be made yet" in state.message

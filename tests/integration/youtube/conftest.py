@@ -20,7 +20,7 @@ import pytest
 from storage.lake.lake import Lake
 from storage.tables import tables
 from storage.tables.schemas import FILMS
-from tasks.soundtracks.runs.collect import RunReport
+from tasks.run_report import RunReport
 from tasks.soundtracks.runs.settings import SoundtrackSettings
 
 PLUGIN_FOLDER = Path(__file__).parent / "plugin"

@@ -15,8 +15,8 @@ from storage.records.outcomes import Outcome, Stage, Status, record
 from storage.tables import tables
 from storage.tables.schemas import OUTCOMES, TRACKS
 from storage.views.lake_views import define_lake_views
+from tasks.run_report import RunReport
 from tasks.soundtracks.runs.availability import AvailabilityChecker, due_tracks
-from tasks.soundtracks.runs.collect import RunReport
 from tasks.soundtracks.runs.context import open_context
 from tasks.soundtracks.runs.settings import SoundtrackSettings
 from tasks.soundtracks.runs.takedown import take_down

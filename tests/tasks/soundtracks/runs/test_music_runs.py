@@ -15,7 +15,7 @@ from storage.records.outcomes import Stage
 from storage.tables import tables
 from storage.tables.schemas import OUTCOMES, TRACKS
 from storage.verify import verify
-from tasks.soundtracks.runs.collect import RunReport
+from tasks.run_report import RunReport
 from tasks.soundtracks.runs.settings import SoundtrackSettings
 from tasks.soundtracks.runs.takedown import take_down
 

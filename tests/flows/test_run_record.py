@@ -1,0 +1,130 @@
+"""How every flow is recorded and how it ends: names, rows of `flow_runs`, too many failures, retries."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prefect import flow
+
+from flows.retries import retried
+from flows.run_record import check_failures, recorded, run_name
+from storage.errors import InputError, ItemError, LakeError, Retry, StoreUnreachable, TooManyFailed
+from storage.lake.lake import Lake
+from storage.records import outcomes
+from storage.records.flow_runs import record_crashes, record_flow_run, shown_alive
+from storage.records.outcomes import Stage
+from storage.tables import tables
+from storage.tables.schemas import FLOW_RUNS
+from storage.views.status import read_status
+
+AT_ONCE = timedelta(0)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return tables.open_tables(str(tmp_path / "my-lake"))
+
+
+def states(lake: Lake) -> dict[str, str]:
+    rows = tables.latest(lake, FLOW_RUNS, ["flow_run_id", "state"]).to_pylist()
+    return {row["flow_run_id"]: row["state"] for row in rows}
+
+
+def record_tracks(lake: Lake, *reasons: str) -> None:
+    """Record one track per reason in the run "now"; "ok" is a success."""
+    items = [
+        outcomes.ok(Stage.TRACK, f"film/{number}")
+        if reason == "ok"
+        else outcomes.from_error(Stage.TRACK, f"film/{number}", ItemError(reason, f"why {reason}", Retry.LATER))
+        for number, reason in enumerate(reasons)
+    ]
+    outcomes.record(lake, items, "now")
+
+
+@pytest.mark.parametrize(
+    ("summary", "state"), [({}, "completed"), ({"paused": "a"}, "paused"), ({"error": "b"}, "failed")]
+)
+def test_a_run_is_recorded_from_start_to_end(lake: Lake, summary: dict[str, Any], state: str) -> None:
+    with recorded(lake, "collect-films", "now", {}) as record:
+        assert states(lake) == {"now": "running"}
+        record.update(summary)
+    assert states(lake) == {"now": state}
+
+
+def test_a_run_that_was_killed_is_recorded_as_crashed_by_the_next(lake: Lake) -> None:
+    record_flow_run(lake, "killed", "refresh", "running", {})
+    with shown_alive(lake, "at-work"):
+        record_flow_run(lake, "at-work", "collect-soundtracks", "running", {})
+        assert [run["state"] for run in read_status(lake).last_runs] == ["running", "crashed"]
+        assert record_crashes(lake) == ["killed"]
+    assert states(lake) == {"killed": "crashed", "at-work": "running"}
+
+
+def test_more_failures_than_allowed_name_the_commonest_reasons(lake: Lake) -> None:
+    record_tracks(lake, *["missing_file"] * 4, *["timeout"] * 3, "truncated", "truncated", "too_short", *["ok"] * 9)
+    with pytest.raises(TooManyFailed, match="10 of 19 items of stage track failed") as raised:
+        check_failures(lake, "now", 0.5)
+    text = str(raised.value)
+    assert text.index("4 missing_file") < text.index("3 timeout") < text.index("2 truncated")
+    assert "too_short" not in text
+
+
+@pytest.mark.parametrize(
+    ("reasons", "share"), [(["timeout"] * 5 + ["ok"] * 5, 0.5), (["timeout"] * 4, 0.5), (["timeout"] * 9, 1.0)]
+)
+def test_few_failures_and_an_allowed_share_fail_no_run(lake: Lake, reasons: list[str], share: float) -> None:
+    record_tracks(lake, *reasons)
+    check_failures(lake, "now", share)
+
+
+def test_failures_of_earlier_runs_do_not_count(lake: Lake) -> None:
+    record_tracks(lake, *["timeout"] * 9)
+    check_failures(lake, "another run", 0.1)
+
+
+def test_a_run_is_named_by_flow_lake_and_time(prefect_server: None) -> None:
+    @flow(name="refresh", flow_run_name=lambda: names.append(run_name()) or names[0])
+    def refresh(lake: str) -> None:
+        return None
+
+    names: list[str] = []
+    refresh(lake="s3://bucket/some/lake/")
+    assert names[0].startswith("refresh lake 20")
+    assert "/" not in names[0]
+
+
+@pytest.mark.parametrize("error", [httpx.ConnectError("away"), StoreUnreachable("away"), ConnectionResetError("away")])
+def test_work_is_repeated_after_an_error_of_the_infrastructure(error: Exception) -> None:
+    errors = [error, error]
+
+    def work() -> str:
+        if errors:
+            raise errors.pop()
+        return "done"
+
+    assert retried(work, AT_ONCE) == "done"
+
+
+@pytest.mark.parametrize("error", [InputError("wrong"), LakeError("full"), ValueError("a defect")])
+def test_other_errors_are_not_repeated(error: Exception) -> None:
+    calls = []
+
+    def work() -> None:
+        calls.append(1)
+        raise error
+
+    with pytest.raises(type(error)):
+        retried(work, AT_ONCE)
+    assert len(calls) == 1
+
+
+def test_the_last_error_of_the_infrastructure_is_raised() -> None:
+    def work() -> None:
+        raise StoreUnreachable("still away")
+
+    with pytest.raises(StoreUnreachable, match="still away"):
+        retried(work, AT_ONCE, retries=2)

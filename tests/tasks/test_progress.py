@@ -1,0 +1,53 @@
+"""Progress in the log: the first and the last numbers of a stage, and one line every half minute between them."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from storage.lake.lake import lake_at
+from tasks.progress import StageProgress, artifact_key, as_duration, place, shown_progress
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.INFO, logger="needledrop")
+    return caplog
+
+
+def test_a_long_stage_logs_its_start_every_half_minute_and_its_end(log: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+    stage = StageProgress("Making thumbnails", clock=lambda: now[0])
+    for completed in range(1, 101):
+        now[0] += 1.0
+        stage.report(completed, 100)
+    assert log.messages == [
+        "Making thumbnails: started, 1 of 100",
+        "Making thumbnails: 31 of 100, 1.00 per second, about 69 s left",
+        "Making thumbnails: 61 of 100, 1.00 per second, about 39 s left",
+        "Making thumbnails: 91 of 100, 1.00 per second, about 9 s left",
+        "Making thumbnails: ended, 100 of 100 in 2 min",
+    ]
+
+
+def test_a_stage_of_unknown_length_ends_with_the_run(log: pytest.LogCaptureFixture) -> None:
+    with shown_progress() as report:
+        report("Reading tags", 200, 0)
+        report("Reading tags", 300, 0)
+    assert log.messages == ["Reading tags: started, 200", "Reading tags: ended, 300 in 0 s"]
+
+
+def test_a_task_run_is_named_by_its_place() -> None:
+    assert place("films", 64, 64, 1800) == "films 65–128 of 1,800"
+
+
+def test_artifact_keys_differ_by_lake_and_have_only_allowed_letters() -> None:
+    keys = [artifact_key(lake_at(root), "Refresh summary") for root in ("s3://one/Lake_1", "s3://two/Lake_1")]
+    assert all(key.startswith("refresh-summary-lake-1-") and key.replace("-", "").isalnum() for key in keys)
+    assert keys[0] != keys[1]
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(45.2, "45 s"), (720, "12 min"), (12_000, "3 h 20 min")])
+def test_a_duration_is_given_in_words(seconds: float, text: str) -> None:
+    assert as_duration(seconds) == text
