@@ -10,7 +10,7 @@ import pytest
 
 from storage.errors import InputError, ItemError, SourcePaused
 from storage.tables import tables
-from storage.tables.schemas import FILMS, OUTCOMES
+from storage.tables.schemas import FILMS, FLOW_RUNS, OUTCOMES
 from tasks.films.wiki.articles import describe_site, fetch_articles, titles_to_ids
 from tasks.films.wiki.client import ApiError, Wikipedia
 
