@@ -11,6 +11,7 @@ import pytest
 import typer.main
 from typer.core import TyperGroup
 
+from benchmarks import cost_estimate
 from needledrop.cli.main import app
 from storage.metrics.database import connect_metrics
 from storage.tables.tables import open_tables
@@ -82,3 +83,16 @@ def test_the_architecture_lists_every_package() -> None:
     }
     top_two = {package for package in existing if not package.startswith("needledrop/") or package.count("/") == 1}
     assert {package for package in listed if package.split("/")[0] in PACKAGES} == top_two
+
+
+def test_the_costs_in_the_documentation_are_those_that_the_estimate_prints(capsys: pytest.CaptureFixture[str]) -> None:
+    cost_estimate.main([])
+    assert capsys.readouterr().out.strip() in (ROOT / "docs" / "scale.md").read_text()
+
+
+def test_twice_the_films_cost_twice_and_prices_are_inputs(capsys: pytest.CaptureFixture[str]) -> None:
+    cost_estimate.main(
+        ["--films", "1000", "2000", "--per-gpu-hour", "0", "--per-core-hour", "0", "--per-gb-month", "1"]
+    )
+    rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if "tracks |" in line or "price" in line]
+    assert [cell.strip(" |").replace(",", "") for row in rows for cell in row[1:]] == ["9035", "18071", "21", "41"]
