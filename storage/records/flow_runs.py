@@ -3,8 +3,8 @@
 The lake keeps them next to Prefect's own records: Prefect's database may be deleted, but what the user stated when
 audio was collected must be kept.
 
-A run holds the lease `run-ID` until it ends. So a run that was killed, and could not record its end, is told from one
-that is still at work, on whatever machine: its lease is free.
+A run holds the lease `run-ID` until it ends. So a run that was killed, and could not record its end, can be
+distinguished from one that is still running, on whatever machine: its lease is free.
 """
 
 from __future__ import annotations
