@@ -3,6 +3,12 @@
 collect_films, collect_soundtracks, curate_dataset, train_and_evaluate   one stage each
 refresh          all stages in order;   refresh_summary  the record and the artifacts of a refresh
 new_versions     the event of a new version, and the deployment that trains it
+run_record       name, record and end of every run;   retries          repeat what the infrastructure failed
+process_exit     no leak reports of DuckDB's bindings
 parameters       the parameters of each flow, from `tasks.options`
 parameter_checks parameters that cannot work, found before anything starts
 """
+
+from flows.process_exit import silence_leak_reports
+
+silence_leak_reports()

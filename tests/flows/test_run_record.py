@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -128,3 +130,11 @@ def test_the_last_error_of_the_infrastructure_is_raised() -> None:
 
     with pytest.raises(StoreUnreachable, match="still away"):
         retried(work, AT_ONCE, retries=2)
+
+
+def test_a_process_ends_without_the_leak_reports_of_duckdb() -> None:
+    keep_alive = "import threading, time; threading.Thread(target=lambda: time.sleep(60), daemon=True).start()"
+    code = f"import duckdb; kept = duckdb.connect(); {keep_alive}"
+    for first, is_silent in (("", False), ("import flows; ", True)):
+        ended = subprocess.run([sys.executable, "-c", first + code], capture_output=True, text=True, check=True)
+        assert ("nanobind" not in ended.stderr) == is_silent
