@@ -134,7 +134,7 @@ def test_leases_outlive_the_extraction_of_their_films(lake: Lake, music: str, ru
     Path(lake.root, "mels").write_text("a file where a folder belongs")
     with on_call(actions), pytest.raises(LakeError):
         collect_soundtracks(lake=lake.root, music=[music], runner=runner, workers=1)
-    assert ended == ["extraction", "leases"]
+    assert ended == ["extraction", "leases", "leases"]  # those of the films, then that of the run
 
 
 def test_the_first_error_is_raised_when_the_end_of_the_run_cannot_be_recorded_either(lake: Lake, music: str) -> None:
