@@ -76,7 +76,8 @@ def as_markdown(root: str, summary: Mapping[str, Any], counts: Sequence[RunCount
     lines = [f"# Refresh of {root}", "", *(f"- {line}" for line in _headlines(summary))]
     if not_done:
         by_reason = [{**row, "name": row["name"].removeprefix("not_done.")} for row in not_done]
-        lines += ["", "## Not done, by stage and reason", "", *_table(by_reason)]
+        note = "Of the items that this run tried; one that is not due yet is not tried and not counted."
+        lines += ["", "## Not done, by stage and reason", "", note, "", *_table(by_reason)]
     lines += ["", "## All other numbers that are or were not 0", "", *_table(rest)]
     return "\n".join(lines) + "\n"
 

@@ -197,7 +197,7 @@ FROM versions WINDOW by_number AS (ORDER BY number) ORDER BY number
 _RUN_COUNTS = """
 WITH runs AS (
     SELECT *, lag(flow_run_id) OVER (PARTITION BY flow ORDER BY recorded_at) AS previous
-    FROM flow_runs WHERE state <> 'running'
+    FROM flow_runs WHERE state NOT IN ('running', 'crashed')
 ), counted AS (
     SELECT flow, flow_run_id, fullkey[3:] AS name, atom::DOUBLE AS value
     FROM runs, json_tree(runs.summary) AS entry WHERE entry.type IN ('UBIGINT', 'BIGINT', 'DOUBLE')
@@ -223,7 +223,7 @@ SELECT recorded_at, state, summary->>'$.dataset.version' AS version,
     (summary->'$.changes.tracks_back')::BIGINT AS tracks_back,
     list_sum(map_values((summary->'$.not_done')::MAP(VARCHAR, BIGINT))) AS not_done,
     (summary->'$.training.trained')::BIGINT AS trained, (summary->'$.training.runs')::VARCHAR[] AS runs,
-    coalesce(summary->>'$.soundtracks.paused', summary->>'$.error') AS said, flow_run_id
+    coalesce(summary->>'$.paused', summary->>'$.soundtracks.paused', summary->>'$.error') AS said, flow_run_id
 FROM flow_runs WHERE flow = 'refresh' AND state <> 'running' ORDER BY recorded_at DESC
 """
 

@@ -125,7 +125,8 @@ def _last(status: Status, now: datetime) -> Text:
 def _estimate(status: Status, now: datetime) -> str:
     seconds = seconds_left(status, now)
     if seconds is None:
-        return "nothing is due now"
+        is_due = any(row["state"] != "later" for row in status.waiting)
+        return "work is due; how long it takes is not known yet" if is_due else "nothing is due now"
     return f"about {_duration(seconds)} of work is due, processed one after another"
 
 

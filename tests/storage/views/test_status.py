@@ -143,3 +143,17 @@ def test_the_counts_of_a_run_are_shown_next_to_those_of_the_run_before(lake: Lak
 def test_an_empty_lake_has_a_status_too(tmp_path: Path) -> None:
     status = read_status(tables.open_tables(str(tmp_path / "lake")))
     assert (status.progress, status.version, seconds_left(status)) == ([], None, None)
+
+
+def test_due_work_whose_pace_is_not_known_is_not_called_nothing(tmp_path: Path) -> None:
+    lake = tables.open_tables(str(tmp_path / "lake"))
+    tables.append(lake, FILMS, [{"film_id": "w-0", "title": "Film", "year": 2020, "plot": ["x"]}], "run")
+    subtitle = as_screen("lake", read_status(lake), datetime.now(UTC), 80).subtitle
+    assert subtitle == "work is due; how long it takes is not known yet"
+
+
+def test_a_crashed_run_is_not_the_run_before(lake: Lake) -> None:
+    record_flow_run(lake, "1", "refresh", "completed", {}, {"films": {"new": 3}})
+    record_flow_run(lake, "2", "refresh", "crashed", {}, {"error": "killed"})
+    record_flow_run(lake, "3", "refresh", "completed", {}, {"films": {"new": 5}})
+    assert [row["run_before"] for row in run_counts(lake, "3")] == [3.0]
