@@ -2,6 +2,7 @@
 
 cli      the `needledrop` command
 report   the HTML page of results
+service  deployments and automations on a Prefect server; the processes of `needledrop serve`
 demo     the invented corpus of `needledrop demo`
 """
 

@@ -216,6 +216,7 @@ SLOWEST_FIRST = (
     "tests/integration/test_old_lake.py",
     *SHARED_SETUPS["running_wiki"],
     "tests/integration/test_crash.py",
+    "tests/integration/service/",
     "tests/flows/test_collect_soundtracks.py",
     "tests/test_packaging.py",
     "tests/training/loop/",

@@ -3,7 +3,8 @@
 main         the app, and how errors become exit statuses
 options      a command's options from its flow's parameters; --lake
 run_flow     a flow in this process, with an embedded Prefect server
-bootstrap    the work pool, concurrency limits and automation on a Prefect server
+bootstrap    work pool, limits, deployments and automations on a Prefect server
+serve        a Prefect server, the deployments and workers on this machine
 demo         the pipeline on an invented corpus;      refresh      the pipeline on your own films and music
 films        collect films;                           soundtracks  collect music, and retry failures
 review       accept or reject doubtful matches;       takedown     never collect an item again

@@ -23,6 +23,7 @@ from needledrop.cli import (
     report,
     review,
     search,
+    serve,
     soundtracks,
     takedown,
     train,
@@ -52,6 +53,7 @@ COMMANDS = (
     sql,
     status,
     verify,
+    serve,
     bootstrap,
 )
 """In the order of the pipeline, as `--help` lists them."""

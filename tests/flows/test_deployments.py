@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,22 +13,50 @@ import yaml
 from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.callables import parameter_schema
 
-DEPLOYMENTS: list[dict[str, Any]] = yaml.safe_load((Path(__file__).parents[2] / "prefect.yaml").read_text())[
-    "deployments"
-]
-NAMES = [f"{d['entrypoint'].rsplit(':')[-1]}/{d['name']}" for d in DEPLOYMENTS]
+ROOT = Path(__file__).parents[2]
+DEPLOYMENTS: list[dict[str, Any]] = yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+NAMES = [f"{d['entrypoint'].rsplit('.')[-1].replace('_', '-')}/{d['name']}" for d in DEPLOYMENTS]
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=NAMES)
 def test_a_deployment_loads_with_parameters_that_its_flow_accepts(deployment: dict[str, Any]) -> None:
     flow = load_flow_from_entrypoint(deployment["entrypoint"])
     flow.validate_parameters(deployment["parameters"])
+    assert flow.name == deployment["entrypoint"].rsplit(".")[-1].replace("_", "-")
     assert all(field.get("description") for field in parameter_schema(flow).properties.values())
 
 
 @pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=NAMES)
-def test_a_deployment_never_overlaps_itself(deployment: dict[str, Any]) -> None:
-    assert deployment["concurrency_limit"] == {"limit": 1, "collision_strategy": "CANCEL_NEW"}
+def test_a_deployment_never_overlaps_itself_and_loses_no_run(deployment: dict[str, Any]) -> None:
+    assert (deployment["concurrency_limit"]["limit"], deployment["concurrency_limit"]["collision_strategy"]) == (
+        1,
+        "ENQUEUE",
+    )
+
+
+def _in_readme(deployment: dict[str, Any]) -> tuple[str, str]:
+    """Return a deployment's schedule and parameters as README.md writes them."""
+    how = "by event" if deployment["name"] == "on-new-version" else "by hand"
+    for schedule in deployment.get("schedules", []):
+        how = f"`{schedule['cron']}`, {'on' if schedule['active'] else 'off'}"
+    parameters = {**deployment["parameters"]}
+    if "years" in parameters:
+        assert parameters["years"] == list(range(parameters["years"][0], parameters["years"][-1] + 1))
+        parameters["years"] = f"{parameters['years'][0]}-{parameters['years'][-1]}"
+    texts = (f"{k}: {', '.join(v) if isinstance(v, list) else v}" for k, v in parameters.items())
+    return how, f"`{', '.join(texts)}`"
+
+
+def test_the_readme_lists_the_deployments_as_they_are() -> None:
+    rows = re.findall(r"^\| `([\w-]+/[\w-]+)` \| (.+?) \| (.+?) \|", (ROOT / "README.md").read_text(), re.M)
+    listed = {name: (schedule, parameters) for name, schedule, parameters in rows}
+    assert listed == {name: _in_readme(deployment) for name, deployment in zip(NAMES, DEPLOYMENTS, strict=True)}
+
+
+def test_the_nightly_needs_no_edit_at_new_year() -> None:
+    nightly = next(d for d in DEPLOYMENTS if d["name"] == "nightly")["parameters"]
+    assert nightly["recent_years"] == 2
+    assert "years" not in nightly
 
 
 def test_the_five_flows_keep_their_names() -> None:

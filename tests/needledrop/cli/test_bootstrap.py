@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
+from pydantic import SecretStr
 
-from needledrop.cli.bootstrap import set_up_server
+from needledrop.service.deployments import filled_in, training_pool
+from needledrop.service.set_up import set_up_server
 from storage.errors import InputError
 
 
@@ -23,3 +25,23 @@ def test_a_server_has_to_be_named() -> None:
         pytest.raises(InputError, match="set PREFECT_API_URL"),
     ):
         set_up_server()
+
+
+def test_an_address_that_apprise_does_not_know_is_refused_and_not_shown() -> None:
+    with pytest.raises(InputError, match="Apprise does not know") as raised:
+        set_up_server(notify=SecretStr("nonsense://a-token"))
+    assert "a-token" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("pools", "chosen"), [({"local"}, "local"), ({"local", "gpu"}, "gpu")])
+def test_training_runs_in_the_pool_of_the_gpu_where_there_is_one(pools: set[str], chosen: str) -> None:
+    deployments = filled_in(training_pool(pools), None)["deployments"]
+    of_training = {d["work_pool"]["name"] for d in deployments if "train_and_evaluate" in d["entrypoint"]}
+    others = {d["work_pool"]["name"] for d in deployments if "train_and_evaluate" not in d["entrypoint"]}
+    assert (of_training, others) == ({chosen}, {"local"})
+
+
+def test_one_lake_replaces_that_of_every_deployment() -> None:
+    assert {d["parameters"]["lake"] for d in filled_in("local", "s3://bucket/lake")["deployments"]} == {
+        "s3://bucket/lake"
+    }

@@ -35,6 +35,7 @@ COMMANDS: dict[type[OptionGroup], tuple[str, ...]] = {
 DIFFERENT = {
     "lake": "the demo has a lake of its own",
     "dataset": "the newest to train on, the one measured last to report",
+    "limit": "films of a run, runs of a service",
     "count": "matches to review, tracks to find",
     "yes": "a match to accept in a review, no question before versions are deleted",
 }

@@ -1,0 +1,213 @@
+"""The processes of `needledrop serve`: a Prefect server of its own and workers for every pool, until they are stopped.
+
+Children run in sessions of their own, so that Ctrl-C in the terminal reaches only this process, which ends them in
+order: no new runs, running flows cancelled (their leases are released), workers, server.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+from needledrop.service.place import address_of, answers, check_port, only_service_in
+from storage.errors import NeedledropError
+from storage.lake.lake import Lake
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+START_SECONDS = 180.0
+"""A new database is migrated first, which takes a minute on a small machine."""
+CANCEL_SECONDS = 45.0
+"""For flows to end: Prefect gives a process 30 s after it asked."""
+END_SECONDS = 15.0
+POLL_SECONDS = 0.3
+LOG_FORMATS = {
+    "PREFECT_LOGGING_FORMATTERS_STANDARD_FORMAT": "%(asctime)s %(message)s",
+    "PREFECT_LOGGING_FORMATTERS_STANDARD_FLOW_RUN_FMT": "%(asctime)s %(flow_run_name)s: %(message)s",
+    "PREFECT_LOGGING_FORMATTERS_STANDARD_TASK_RUN_FMT": "%(asctime)s %(task_run_name)s: %(message)s",
+}
+
+
+@dataclass(frozen=True)
+class Service:
+    """What is served and where: the lake, the port of the server, runs at once per pool, and Prefect's folder."""
+
+    lake: Lake
+    port: int
+    limit: int
+    home: Path
+
+    @property
+    def server_log(self) -> Path:
+        """The file that takes what the server prints."""
+        return self.home / "server.log"
+
+    def environment(self) -> dict[str, str]:
+        """Return the settings of this process, the server and the workers, where they differ from Prefect's."""
+        return {
+            "PREFECT_HOME": str(self.home),
+            "PREFECT_API_URL": f"{address_of(self.port)}/api",
+            "PREFECT_UI_STATIC_DIRECTORY": str(self.home / "ui"),  # the default is where packages are installed
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
+            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+            "DO_NOT_TRACK": "1",
+            **{name: os.environ.get(name, value) for name, value in LOG_FORMATS.items()},
+        }
+
+
+def serve(service: Service, say: Callable[[str], None]) -> None:
+    """Serve until Ctrl-C or SIGTERM. `say` gets a line at each step.
+
+    Raises `InputError` for a port or folder that is in use, and `NeedledropError` when a process ends by itself.
+    """
+    check_port(service.port)
+    with only_service_in(service.home), _sigterm_like_ctrl_c(), ExitStack() as children:
+        os.environ.update(service.environment())  # before Prefect reads its settings
+        try:
+            _run(service, say, children)
+        except KeyboardInterrupt:
+            say("Ending: running flows are cancelled, the next start goes on from what is committed")
+            _end_runs(say)
+
+
+def _run(service: Service, say: Callable[[str], None], children: ExitStack) -> None:
+    address = address_of(service.port)
+    say(f"Prefect's database is in {service.home}")
+    server = children.enter_context(_server(service))
+    _wait_for(server, address, service.server_log)
+    from needledrop.service.set_up import set_up_server
+
+    say(str(set_up_server(lake=service.lake.root)))
+    processes = {"server": server}
+    for pool in _resume_pools():
+        processes[f"worker of {pool}"] = children.enter_context(_worker(pool, service.limit))
+    say(f"{service.lake.root} is served at {address}; Ctrl-C ends it")
+    while True:
+        for name, process in processes.items():
+            if process.poll() is not None:
+                raise NeedledropError(f"The {name} ended by itself; look into {service.server_log} and start again")
+        time.sleep(POLL_SECONDS)
+
+
+@contextmanager
+def _server(service: Service) -> Iterator[subprocess.Popen[bytes]]:
+    command = ["server", "start", "--host", "127.0.0.1", "--port", str(service.port)]
+    with service.server_log.open("wb") as log, _child(command, log.fileno()) as process:
+        yield process
+
+
+def _worker(pool: str, limit: int) -> AbstractContextManager[subprocess.Popen[bytes]]:
+    return _child(["worker", "start", "--pool", pool, "--type", "process", "--limit", str(limit)], None)
+
+
+@contextmanager
+def _child(arguments: list[str], output: int | None) -> Iterator[subprocess.Popen[bytes]]:
+    """Start `prefect ARGUMENTS` as the leader of a session, and end all of that session afterwards."""
+    command = [sys.executable, "-m", "prefect", *arguments]
+    process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)  # noqa: S603
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(END_SECONDS)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            process.kill()
+        _kill_group(process.pid)
+        process.wait()
+
+
+def _kill_group(leader: int) -> None:
+    """End what a child left behind in its process group."""
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def _wait_for(server: subprocess.Popen[bytes], address: str, log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not answers(address):
+        if server.poll() is not None or time.monotonic() > deadline:
+            last = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
+            raise NeedledropError(f"The Prefect server did not start; {log} ends with:\n{last}")
+        time.sleep(POLL_SECONDS)
+
+
+def _resume_pools() -> list[str]:
+    """Resume the work pools that the last end paused; return the names of those that run processes."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        pools = [pool for pool in client.read_work_pools() if pool.type == "process"]
+        for pool in pools:
+            _set_paused(client, pool.name, is_paused=False)
+    return [pool.name for pool in pools]
+
+
+def _set_paused(client: SyncPrefectClient, pool: str, *, is_paused: bool) -> None:
+    from prefect.client.schemas.actions import WorkPoolUpdate
+
+    client.update_work_pool(pool, WorkPoolUpdate(is_paused=is_paused))
+
+
+def _end_runs(say: Callable[[str], None]) -> None:
+    """Take no new runs, cancel those of deployments that are running, and wait until they have ended."""
+    import httpx
+    from prefect.client.orchestration import get_client
+
+    deadline = time.monotonic() + CANCEL_SECONDS
+    try:
+        with get_client(sync_client=True, httpx_settings={"timeout": 5}) as client:
+            for pool in client.read_work_pools():
+                _set_paused(client, pool.name, is_paused=True)
+            while (running := _cancel_running(client)) and time.monotonic() < deadline:
+                time.sleep(POLL_SECONDS)
+    except httpx.HTTPError:
+        return  # stopped before the server was up
+    if running:
+        say(f"{running} runs did not end within {CANCEL_SECONDS:.0f} s and are killed")
+
+
+def _cancel_running(client: SyncPrefectClient) -> int:
+    """Ask the runs of deployments to end, each once; return how many have not ended."""
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+    from prefect.client.schemas.objects import StateType
+    from prefect.states import Cancelling
+
+    types = FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING, StateType.CANCELLING])
+    runs = [
+        run
+        for run in client.read_flow_runs(flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=types)))
+        if run.deployment_id
+    ]
+    for run in runs:
+        if run.state_type is not StateType.CANCELLING:
+            client.set_flow_run_state(run.id, Cancelling())
+    return len(runs)
+
+
+@contextmanager
+def _sigterm_like_ctrl_c() -> Iterator[None]:
+    """Have SIGTERM raise KeyboardInterrupt, as SIGINT does; a second signal ends the orderly end early."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,65 @@
+"""`needledrop bootstrap` on a real server: schedules fire, failures notify, new versions start their training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.integration.service.conftest import NEEDLEDROP, PREFECT, Receiver, Server, wait_until
+from tests.lakes import SmallLake
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
+TOKEN = "a-token-that-nobody-may-see"
+
+
+def test_a_schedule_fires_and_a_lake_without_films_is_nothing_yet(server: Server, worker: None) -> None:
+    every_5_s = ["--interval", "5"]
+    made = server.run(*PREFECT, "deployment", "schedule", "create", "curate-dataset/weekly", *every_5_s)
+    assert made.returncode == 0, made.stdout + made.stderr
+    run = server.wait_for_run("curate-dataset/weekly", "NothingYet")
+    assert run["auto_scheduled"]
+    assert run["state_type"] == "COMPLETED"
+    server.run(*PREFECT, "deployment", "schedule", "clear", "-y", "curate-dataset/weekly")
+
+
+def test_a_failed_run_reaches_whoever_is_notified(server: Server, worker: None, receiver: Receiver) -> None:
+    url = f"json://127.0.0.1:{receiver.port}/{TOKEN}"
+    made = server.run(*NEEDLEDROP, "bootstrap", NEEDLEDROP_NOTIFY_URL=url)
+    assert "notify-of-failures" in made.stdout
+    server.run(*PREFECT, "deployment", "run", "collect-soundtracks/daily")
+    wait_until(lambda: receiver.received, "a notification")
+    message = json.loads(receiver.received[0])
+    assert message["title"] == "collect-soundtracks/daily: Failed"
+    assert "No source of music is given" in message["message"]
+    logs = [made.stdout, made.stderr, *(path.read_text() for path in server.folder.glob("*.log"))]
+    assert not [text for text in logs if TOKEN in text]
+
+
+def test_a_new_version_starts_its_training_in_the_pool_of_the_gpu(server: Server, small_lake: SmallLake) -> None:
+    made = server.run(*NEEDLEDROP, "bootstrap", "--gpu")
+    assert "Training runs in the pool gpu" in made.stdout
+    lake = small_lake.committed().root
+    curated = server.run(*NEEDLEDROP, "curate", "--no-charts", "--lake", lake)
+    assert curated.returncode == 0, curated.stderr
+    [run] = wait_until(lambda: server.runs_of("train-and-evaluate/on-new-version"), "the run that trains")
+    [version] = [path.name for path in Path(lake, "datasets").iterdir()]
+    assert (run["parameters"]["lake"], run["parameters"]["dataset"]) == (lake, version)
+    assert (run["work_pool_name"], run["parameters"]["preset"]) == ("gpu", "small")
+
+
+def test_a_second_bootstrap_creates_nothing_twice(server: Server) -> None:
+    before = [server.ask(f"{kind}/filter") for kind in ("deployments", "automations")]
+    assert server.run(*NEEDLEDROP, "bootstrap").returncode == 0
+    after = [server.ask(f"{kind}/filter") for kind in ("deployments", "automations")]
+    assert [{row["id"] for row in rows} for rows in after] == [{row["id"] for row in rows} for rows in before]
+    assert len(after[0]) == 7
+
+
+def test_an_address_that_apprise_does_not_know_is_one_sentence_without_it(server: Server) -> None:
+    made = server.run(*NEEDLEDROP, "bootstrap", NEEDLEDROP_NOTIFY_URL=f"nonsense://{TOKEN}")
+    assert made.returncode == 2
+    assert "Apprise does not know the address" in made.stderr
+    assert TOKEN not in made.stdout + made.stderr
+    assert "Traceback" not in made.stderr
