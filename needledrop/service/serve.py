@@ -62,6 +62,7 @@ class Service:
             "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
             "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
             "DO_NOT_TRACK": "1",
+            "PYTHONSAFEPATH": "1",  # Prefect's hooks start in a folder with a storage.py, which is not ours
             **{name: os.environ.get(name, value) for name, value in LOG_FORMATS.items()},
         }
 
@@ -92,6 +93,8 @@ def _run(service: Service, say: Callable[[str], None], children: ExitStack) -> N
     processes = {"server": server}
     for pool in _resume_pools():
         processes[f"worker of {pool}"] = children.enter_context(_worker(pool, service.limit))
+    if not os.environ.get("NEEDLEDROP_CONTACT"):
+        say("NEEDLEDROP_CONTACT is not set: without it, or the parameter contact, Wikipedia is not asked for films")
     say(f"{service.lake.root} is served at {address}; Ctrl-C ends it")
     while True:
         for name, process in processes.items():

@@ -15,8 +15,8 @@ TOKEN = "a-token-that-nobody-may-see"
 
 
 def test_a_schedule_fires_and_a_lake_without_films_is_nothing_yet(server: Server, worker: None) -> None:
-    every_5_s = ["--interval", "5"]
-    made = server.run(*PREFECT, "deployment", "schedule", "create", "curate-dataset/weekly", *every_5_s)
+    every_20_s = ["--interval", "20"]
+    made = server.run(*PREFECT, "deployment", "schedule", "create", "curate-dataset/weekly", *every_20_s)
     assert made.returncode == 0, made.stdout + made.stderr
     run = server.wait_for_run("curate-dataset/weekly", "NothingYet")
     assert run["auto_scheduled"]
