@@ -21,6 +21,8 @@ from storage.lake.lake import Lake
 from storage.mels.layout import list_shards
 from storage.mels.verify import EXTRACT_AGAIN, TRACK_ROWS, Row, recorded_tracks, shard_damage, track_rows
 from storage.metrics.database import FILE, is_locked, metrics_path
+from storage.metrics.imports import wanted_files
+from storage.metrics.run_files import CONFIDENCE, RUNS
 from storage.tables import tables
 from storage.tables.parts import stored_parts
 from storage.tables.schemas import TABLES, VERSIONS, Table
@@ -33,6 +35,12 @@ class Damage:
     path: str
     what: str
     remedy: str
+
+
+_REMEDIES = {
+    RUNS: "restore it from a copy; or delete it and train the same system again, which continues or measures it",
+    CONFIDENCE: "delete it: the next `needledrop train` computes it again",
+}
 
 
 def verify(lake: Lake, *, deep: bool = False, on_file: Callable[[str], None] = lambda _: None) -> Iterator[Damage]:
@@ -58,6 +66,9 @@ def verify(lake: Lake, *, deep: bool = False, on_file: Callable[[str], None] = l
         for damage in _check_version(lake, version, recorded.get(version), pa.concat_tables(stored)):
             reported.add(damage.path)
             yield damage
+    for path in wanted_files(lake).values():
+        on_file(path)
+        yield from _check_parquet(lake, path, _REMEDIES[path.split("/", maxsplit=1)[0]], deep=deep)
     if metrics_path(lake).exists():
         on_file(FILE)
         yield from _check_metrics(metrics_path(lake), deep=deep)
@@ -69,7 +80,7 @@ def file_count(lake: Lake) -> int:
     """Return how many times `verify` will call `on_file`."""
     parts = sum(len(_parts(lake, table)) for table in TABLES.values())
     metrics = int(metrics_path(lake).exists())
-    return parts + len(list_shards(lake)) + len(_version_names(lake)) + metrics
+    return parts + len(list_shards(lake)) + len(_version_names(lake)) + len(wanted_files(lake)) + metrics
 
 
 def _parts(lake: Lake, table: Table) -> list[str]:
@@ -123,7 +134,7 @@ def _check_metrics(path: Path, *, deep: bool) -> Iterator[Damage]:
                 connection.execute(f'SELECT max(hash(read)) FROM "{name}" AS read').fetchall()
     except duckdb.Error as error:
         if not is_locked(error):
-            remedy = "restore it from a copy; or delete it and train again, which measures again"
+            remedy = "delete it: the next command makes it again from the files in runs/ and confidence/"
             yield Damage(FILE, str(error).splitlines()[0], remedy)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -17,9 +18,13 @@ from pathlib import Path
 import pyarrow as pa
 
 import training
+from storage.coordination.leases import leased
+from storage.errors import LakeError
 from storage.lake.lake import Lake
 from storage.metrics import records as metrics
 from storage.metrics.database import connect_metrics
+from storage.metrics.interrupted import STATE as INTERRUPTED
+from storage.metrics.interrupted import run_lease
 from training.config import Job, Settings, System
 from training.data.batches import FilmInputs
 from training.data.splits import Split, load_split
@@ -101,8 +106,22 @@ def run_experiment(
 ) -> None:
     """Train (or resume training) one system, then rank the test split with its best weights and record everything.
 
-    Any exception is raised after the run is recorded as failed; after SIGINT or SIGTERM it stays recorded as running.
+    Any exception is raised after the run is recorded as failed; a run that is interrupted by SIGINT or SIGTERM, or
+    killed, is recorded as interrupted, at the latest by the next command. A run that another machine has finished
+    meanwhile is left as it is. Raises `LakeError` when another process is training this run.
     """
+    with leased(lake, run_lease(job.run_id)) if machine.is_first else nullcontext("held by the first rank") as lease:
+        if lease is None:
+            raise LakeError(
+                f"Another process is training {job.run_id}; wait until it ends and run the same command again"
+            )
+        if machine.ranks > 1 or not is_done(lake, job.run_id):
+            _run_leased(lake, data, job, machine, compiled, on_progress)
+
+
+def _run_leased(
+    lake: Lake, data: Data, job: Job, machine: Machine, compiled: bool, on_progress: OnProgress | None
+) -> None:
     run = metrics.Run(
         run_id=job.run_id,
         system=job.system.name,
@@ -119,10 +138,11 @@ def run_experiment(
         _train(lake, data, job, machine, compiled, on_progress)
         if machine.is_first:
             _evaluate(lake, data, job, machine, on_progress)
-    except Exception as error:
+    except BaseException as error:
         if machine.is_first:
-            failed = replace(run, state="failed", message=str(error)[:500], finished_at=datetime.now(UTC))
-            metrics.record_run(lake, failed)
+            state = "failed" if isinstance(error, Exception) else INTERRUPTED
+            ended = replace(run, state=state, message=str(error)[:500] or None, finished_at=datetime.now(UTC))
+            metrics.record_run(lake, ended)
         raise
     if machine.is_first:
         metrics.record_run(lake, replace(run, state="completed", finished_at=datetime.now(UTC)))

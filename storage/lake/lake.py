@@ -11,7 +11,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,6 +26,7 @@ from storage.errors import InputError, LakeError
 from storage.lake.atomic import (
     TEMPORARY_PREFIX,
     commit_file,
+    create_file,
     files_below,
     sweep_temporary_files,
     sync,
@@ -111,6 +112,35 @@ class Lake:
         except FileNotFoundError as error:
             raise LakeError(f"{'/'.join(parts)} is not in the lake {self.root}; run the step that makes it") from error
 
+    def read_many(self, paths: Sequence[str]) -> dict[str, bytes]:
+        """Return the content of files by path, read at once from an object store; one that is absent is left out."""
+        names = {self.filesystem._strip_protocol(self.uri(path)): path for path in paths}
+        with store_errors(self.root):
+            found = self.filesystem.cat(list(names), on_error="return") if names else {}
+        for error in found.values():
+            if isinstance(error, Exception) and not isinstance(error, FileNotFoundError):
+                raise LakeError(f"A file of {self.root} cannot be read ({error}); check it and try again") from error
+        return {names[name]: bytes(content) for name, content in found.items() if not isinstance(content, Exception)}
+
+    def create_bytes(self, data: bytes, *parts: str) -> bool:
+        """Commit a file only if none of its name exists; returns whether this call created it.
+
+        Of several processes, on any machines, that create the same name at once, one does.
+        Raises `LakeError` when the lake cannot be written.
+        """
+        target = self.uri(*parts)
+        try:
+            if self.is_local:
+                _create_local(data, Path(target))
+            else:
+                with store_errors(self.root):
+                    self.filesystem.pipe_file(target, data, mode="create")
+        except FileExistsError:
+            return False
+        except OSError as error:
+            raise write_error(error, target) from error
+        return True
+
     def write_bytes(self, data: bytes, *parts: str) -> None:
         """Commit a file with these bytes."""
         with self.staged(*parts) as path:
@@ -176,6 +206,14 @@ class Lake:
             return  # another process has just removed it
         except OSError as error:
             raise write_error(error, self.uri(*parts)) from error
+
+
+def _create_local(data: bytes, target: Path) -> None:
+    with temporary_file(target.parent, target.name) as temporary:
+        temporary.write_bytes(data)
+        sync(temporary)
+        create_file(temporary, target)
+        sync(target.parent)
 
 
 def lake_at(root: str) -> Lake:

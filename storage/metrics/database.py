@@ -1,12 +1,12 @@
-"""The DuckDB file of a lake: its tables and migrations, how it is opened and locked, and how its views are refreshed.
+"""The DuckDB file of a lake: how it is opened and locked, brought up to date, made again, and its views refreshed.
+
+The file is `needledrop.duckdb` in the lake's root, where any DuckDB client opens it. DuckDB writes only to a disk, so
+for a lake on an object store each machine has one in its cache folder (`.cache/metrics/…`, see `NEEDLEDROP_CACHE`).
+Its tables repeat what the lake's files hold (`storage.metrics.run_files`): whoever opens it first imports the files
+that are new, so every machine sees what the others have measured, and a lost or damaged file is made again.
 
 DuckDB lets one process write or many read. So every write opens the file, writes, and closes it within
 milliseconds, and a process that finds it locked waits a moment and retries.
-
-The file is `needledrop.duckdb` in the lake's root. DuckDB writes only to a disk, so for a lake on an object
-store it is in the cache folder of the machine that trains (`.cache/metrics/…`, see `NEEDLEDROP_CACHE`).
-Each finished run uploads a copy to the lake's root, from which a machine with an empty cache starts; the runs
-of one such lake must therefore be measured on one machine at a time.
 
 Only measurements are stored: runs, epochs, ranks, and the confidence computed from them. Every metric is a view over
 the ranks (`storage/metrics/leaderboard_views.py`), so each number can be traced.
@@ -14,10 +14,10 @@ the ranks (`storage/metrics/leaderboard_views.py`), so each number can be traced
 
 from __future__ import annotations
 
-import hashlib
-import json
+import logging
 import random
 import re
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -26,40 +26,55 @@ from pathlib import Path
 import duckdb
 
 from storage.errors import LakeError
-from storage.lake.atomic import create_file, temporary_file, write_error
+from storage.lake.atomic import commit_file, create_file, temporary_file, write_error
 from storage.lake.lake import INBOX, METRICS, Lake
 from storage.lake.object_store import fetch
+from storage.metrics import old_database
+from storage.metrics.imports import import_files, is_imported, wanted_files
+from storage.metrics.interrupted import mark_interrupted
 from storage.metrics.leaderboard_views import VIEWS
+from storage.metrics.schema import SCHEMA, SCHEMA_VERSION, VIEWS_HASH
 from storage.tables.tables import lake_errors
 from storage.views.lake_views import define_lake_views, define_mel_view
 
 FILE = "needledrop.duckdb"
 LOCK_TIMEOUT_SECONDS = 60.0
 """How long to wait for another process to close the file: a thousand times a normal write."""
+RECORD_TIMEOUT_SECONDS = 2.0
+"""How long a run waits that has committed its results already: they are imported later if not now."""
 _WAIT_SECONDS = (0.02, 0.5)
-_VIEWS_HASH = hashlib.sha256(json.dumps(VIEWS).encode()).hexdigest()[:16]
+_DAMAGED = ("not a valid DuckDB", "Corrupt database file", "does not match stored checksum")
+_WRITING = threading.Lock()
+"""DuckDB lets two threads of one process write, and refuses the transaction of one when both change a row."""
+log = logging.getLogger(__name__)
+
+
+class DatabaseInUseError(LakeError):
+    """Another process keeps the DuckDB file open."""
 
 
 @contextmanager
 def connect_metrics(lake: Lake, *, read_only: bool = True) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open the lake's metrics with tables and views up to date; keep the connection open only briefly.
+    """Open the lake's metrics, up to date with its files; keep the connection open only briefly.
 
     Raises `LakeError` when another process keeps the file open for longer than a minute, or when the file was
-    written by a newer Needledrop.
+    written by a newer Needledrop. A file that turns out to be damaged is put aside, so that the next command makes
+    it again.
     """
     path = metrics_path(lake)
-    _restore(lake, path)
     with lake_errors():
-        _create(path)
-        if read_only:
-            _bring_up_to_date(lake, path)
-        connection = _open(path, read_only=read_only)
+        connection = _open_up_to_date(lake, path, read_only=read_only)
         try:
-            if not lake.is_local:
-                connection.register_filesystem(lake.filesystem)
-            if not read_only:
-                _migrate(connection, lake, path)
             yield connection
+        except duckdb.Error as error:
+            if not _is_damage(error):
+                raise
+            connection.close()
+            _put_aside(path)
+            raise LakeError(
+                f"{path} is damaged ({_first_line(error)}) and was put aside; run the same command again, which makes "
+                "it again from the lake's files"
+            ) from error
         finally:
             connection.close()
 
@@ -78,50 +93,139 @@ def metrics_path(lake: Lake) -> Path:
     return lake.cached(METRICS).joinpath(re.sub(r"[^A-Za-z0-9]+", "-", lake.root), FILE)
 
 
-def publish(lake: Lake) -> None:
-    """Upload the file to the root of a lake on an object store; a lake in a folder already has it there."""
-    if not lake.is_local:
-        lake.filesystem.put_file(str(metrics_path(lake)), lake.uri(FILE))
+def update_on_a_folder(lake: Lake) -> None:
+    """Import new files into a database that others open without Needledrop; not now if one of them has it open."""
+    if lake.is_local:
+        with lake_errors(), suppress(DatabaseInUseError):
+            _open_up_to_date(lake, metrics_path(lake), read_only=False, timeout=RECORD_TIMEOUT_SECONDS).close()
 
 
-def _restore(lake: Lake, path: Path) -> None:
-    if not lake.is_local and not path.exists() and lake.exists(FILE):
-        fetch(lake.filesystem, lake.uri(FILE), path, lake.cached(INBOX))
+def _open_up_to_date(
+    lake: Lake, path: Path, *, read_only: bool, timeout: float | None = None
+) -> duckdb.DuckDBPyConnection:
+    """Open the database after importing what is new; usually nothing is, and it is opened once."""
+    seconds = LOCK_TIMEOUT_SECONDS if timeout is None else timeout
+    try:
+        connection = _open_existing(lake, path, read_only=read_only, timeout=seconds)
+        try:
+            mark_interrupted(lake, _running(connection))
+            if _is_up_to_date(connection, lake):
+                return connection
+            if read_only:
+                connection.close()
+                connection = _open(lake, path, read_only=False, timeout=seconds)
+            _bring_up_to_date(connection, lake)
+            if read_only:
+                connection.close()
+                connection = _open(lake, path, read_only=True, timeout=seconds)
+            return connection
+        except BaseException:
+            connection.close()
+            raise
+    except duckdb.Error as error:
+        if not _is_damage(error):
+            raise
+        _put_aside(path)
+        return _open_existing(lake, path, read_only=read_only, timeout=seconds)
 
 
-def _create(path: Path) -> None:
-    """Create an empty DuckDB file atomically; DuckDB alone would leave a partial file on a full disk."""
-    if path.exists():
+def _open_existing(lake: Lake, path: Path, *, read_only: bool, timeout: float) -> duckdb.DuckDBPyConnection:
+    """Open the database in the present schema: it is made if there is none, or made again from one of another."""
+    if not path.exists():
+        _export_uploaded(lake)
+        _make(lake, path, replace=False)
+    connection = _open(lake, path, read_only=read_only, timeout=timeout)
+    version = _stored_version(connection, path)
+    if version == SCHEMA_VERSION:
+        return connection
+    connection.close()
+    with _open(lake, path, read_only=False, timeout=timeout) as old:
+        if _stored_version(old, path) != SCHEMA_VERSION:  # another process was quicker
+            if version:
+                _export_uploaded(lake)
+                old_database.export(old, lake)
+            _make(lake, path, replace=True)
+    return _open(lake, path, read_only=read_only, timeout=timeout)
+
+
+def _export_uploaded(lake: Lake) -> None:
+    """Take over the copy that an older version uploaded to an object store, and remove it."""
+    if lake.is_local or not lake.exists(FILE):
         return
+    with temporary_file(lake.cached(INBOX), FILE) as copy:
+        fetch(lake.filesystem, lake.uri(FILE), copy, lake.cached(INBOX))
+        try:
+            with _open(lake, copy, read_only=False, timeout=LOCK_TIMEOUT_SECONDS) as old:
+                if _stored_version(old, copy):
+                    old_database.export(old, lake)
+        except duckdb.Error as error:
+            raise LakeError(
+                f"{lake.uri(FILE)}, which an older version uploaded, cannot be read ({_first_line(error)}); restore "
+                "it or move it away"
+            ) from error
+    lake.remove(FILE)
+
+
+def _make(lake: Lake, path: Path, *, replace: bool) -> None:
+    """Make the database from the lake's files under a temporary name, then give it its own, complete."""
     try:
         with temporary_file(path.parent, path.name) as temporary:
-            duckdb.connect(str(temporary)).close()
+            with _open(lake, temporary, read_only=False, timeout=0) as connection:
+                connection.execute(SCHEMA)
+                connection.execute("CREATE TABLE metrics_schema (version INTEGER, views_hash VARCHAR)")
+                connection.execute("INSERT INTO metrics_schema VALUES (?, '')", [SCHEMA_VERSION])
+                _bring_up_to_date(connection, lake)
+            if replace:
+                commit_file(temporary, path)
+                return
+            _wal(path).unlink(missing_ok=True)
             with suppress(FileExistsError):  # another process was quicker
                 create_file(temporary, path)
     except OSError as error:
         raise write_error(error, str(path)) from error
 
 
-def _open(path: Path, *, read_only: bool) -> duckdb.DuckDBPyConnection:
+def _is_up_to_date(connection: duckdb.DuckDBPyConnection, lake: Lake) -> bool:
+    return _views_hash(connection) == VIEWS_HASH and is_imported(connection, wanted_files(lake))
+
+
+def _bring_up_to_date(connection: duckdb.DuckDBPyConnection, lake: Lake) -> None:
+    with _WRITING:
+        _define_views(connection, lake)
+        import_files(connection, lake)
+        if mark_interrupted(lake, _running(connection)):
+            import_files(connection, lake)
+
+
+def _define_views(connection: duckdb.DuckDBPyConnection, lake: Lake) -> None:
+    if _views_hash(connection) != VIEWS_HASH:
+        connection.begin()
+        define_lake_views(connection, lake)
+        for name, select in VIEWS.items():
+            connection.execute(f"CREATE OR REPLACE VIEW {name} AS {select}")
+        connection.execute("UPDATE metrics_schema SET views_hash = ?", [VIEWS_HASH])
+        connection.commit()
+
+
+def _open(lake: Lake, path: Path, *, read_only: bool, timeout: float) -> duckdb.DuckDBPyConnection:
     """Open the file, waiting while another process has it open; every other error is raised at once."""
-    deadline = time.monotonic() + LOCK_TIMEOUT_SECONDS
+    deadline = time.monotonic() + timeout
     while True:
         try:
             connection = duckdb.connect(str(path), read_only, {"autoinstall_known_extensions": "false"})
             connection.execute("SET TimeZone = 'UTC'")
+            if not lake.is_local:
+                connection.register_filesystem(lake.filesystem)
             return connection
         except duckdb.Error as error:
-            if "not a valid DuckDB" in str(error):
-                raise LakeError(
-                    f"{path} cannot be opened: it is not a DuckDB file, or damaged; restore it or move it away"
-                ) from error
+            if _is_damage(error):
+                raise
             if not is_locked(error):
-                reason = str(error).splitlines()[0]
                 raise LakeError(
-                    f"{path} cannot be opened ({reason}); correct that and run the same command again"
+                    f"{path} cannot be opened ({_first_line(error)}); correct that and run the same command again"
                 ) from error
             if time.monotonic() > deadline:
-                raise LakeError(
+                raise DatabaseInUseError(
                     f"Another process keeps {path} open; close it and run the same command again"
                 ) from error
         time.sleep(random.uniform(*_WAIT_SECONDS))  # noqa: S311 - jitter, not a secret
@@ -132,118 +236,46 @@ def is_locked(error: duckdb.Error) -> bool:
     return "lock on file" in str(error) or "different configuration" in str(error)
 
 
-def _bring_up_to_date(lake: Lake, path: Path) -> None:
-    """Migrate the file if needed, so that a reader finds the present tables and views."""
-    with _open(path, read_only=True) as connection:
-        if _stored_version(connection, path) == (len(MIGRATIONS), _VIEWS_HASH):
-            return
-    with _open(path, read_only=False) as connection:
-        _migrate(connection, lake, path)
+def _is_damage(error: duckdb.Error) -> bool:
+    return any(sign in str(error) for sign in _DAMAGED)
 
 
-def _stored_version(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[int, str]:
-    """Return the schema version and the hash of the views in the file; (0, "") for an empty one."""
-    tables = connection.execute("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'metrics_schema'").fetchall()
-    if tables == [(0,)]:
-        return 0, ""
-    version, views_hash = connection.execute("SELECT version, views_hash FROM metrics_schema").fetchall()[0]
-    if version > len(MIGRATIONS):
+def _put_aside(path: Path) -> None:
+    """Rename a damaged database; nothing of it is needed, but it is not ours to delete."""
+    aside = path.with_name(f"{path.name}.damaged")
+    log.warning("%s is damaged; it is now %s, and is made again from the lake's files", path, aside)
+    with suppress(FileNotFoundError):  # another process was quicker
+        path.replace(aside)
+    _wal(path).unlink(missing_ok=True)
+
+
+def _wal(path: Path) -> Path:
+    """Return the file in which DuckDB keeps what a killed writer had not yet merged."""
+    return path.with_name(f"{path.name}.wal")
+
+
+def _first_line(error: duckdb.Error) -> str:
+    return str(error).splitlines()[0]
+
+
+def _stored_version(connection: duckdb.DuckDBPyConnection, path: Path) -> int:
+    """Return the schema version of the file; 0 for an empty one."""
+    try:
+        [(version,)] = connection.execute("SELECT version FROM metrics_schema").fetchall()
+    except duckdb.CatalogException:  # no such table
+        return 0
+    if version > SCHEMA_VERSION:
         raise LakeError(
-            f"{path} has schema version {version}, newer than the {len(MIGRATIONS)} that this Needledrop reads; "
+            f"{path} has schema version {version}, newer than the {SCHEMA_VERSION} that this Needledrop reads; "
             "upgrade Needledrop"
         )
-    return int(version), str(views_hash)
+    return int(version)
 
 
-def _migrate(connection: duckdb.DuckDBPyConnection, lake: Lake, path: Path) -> None:
-    """Apply the missing migrations and redefine the views, in one transaction."""
-    version, views_hash = _stored_version(connection, path)
-    if (version, views_hash) == (len(MIGRATIONS), _VIEWS_HASH):
-        return
-    connection.begin()
-    for script in MIGRATIONS[version:]:
-        connection.execute(script)
-    define_lake_views(connection, lake)
-    for name, select in VIEWS.items():
-        connection.execute(f"CREATE OR REPLACE VIEW {name} AS {select}")
-    connection.execute(
-        "CREATE OR REPLACE TABLE metrics_schema AS SELECT ?::INTEGER AS version, ?::VARCHAR AS views_hash",
-        [len(MIGRATIONS), _VIEWS_HASH],
-    )
-    connection.commit()
+def _views_hash(connection: duckdb.DuckDBPyConnection) -> str:
+    [(views_hash,)] = connection.execute("SELECT views_hash FROM metrics_schema").fetchall()
+    return str(views_hash)
 
 
-VERSION_1 = """
-CREATE TABLE runs (
-    run_id VARCHAR PRIMARY KEY,
-    system VARCHAR NOT NULL,           -- All, Im, Plo, …, or the name of a control
-    preset VARCHAR NOT NULL,
-    seed INTEGER NOT NULL,
-    dataset_version VARCHAR NOT NULL,
-    source VARCHAR NOT NULL,           -- trained, control
-    state VARCHAR NOT NULL,            -- running, completed, failed
-    message VARCHAR,
-    config_json VARCHAR NOT NULL,
-    code_version VARCHAR,
-    model_folder VARCHAR,
-    started_at TIMESTAMPTZ,
-    finished_at TIMESTAMPTZ
-);
-CREATE TABLE epochs (
-    run_id VARCHAR NOT NULL,
-    epoch INTEGER NOT NULL,
-    train_loss DOUBLE,
-    valid_loss DOUBLE,
-    learning_rate DOUBLE,
-    seconds DOUBLE,
-    items BIGINT,
-    items_per_second DOUBLE,
-    data_wait_share DOUBLE,            -- of the epoch's wall time, 0 … 1
-    mfu DOUBLE,                        -- model FLOPs used, as a share of the device's peak
-    peak_memory_bytes BIGINT,
-    recorded_at TIMESTAMPTZ NOT NULL DEFAULT now(),
-    PRIMARY KEY (run_id, epoch)
-);
-CREATE TABLE ranks (
-    run_id VARCHAR NOT NULL,
-    film_id VARCHAR NOT NULL,
-    track_id VARCHAR NOT NULL,
-    policy VARCHAR NOT NULL,           -- how a track was embedded: segments8, segments1
-    rank_lo INTEGER NOT NULL,          -- 1 + tracks that score higher
-    rank_hi INTEGER NOT NULL,          -- tracks that score higher or the same
-    score FLOAT,
-    candidates INTEGER NOT NULL
-);
-"""
-
-VERSION_2 = """
-CREATE TABLE intervals (
-    dataset_version VARCHAR NOT NULL,
-    policy VARCHAR NOT NULL,
-    preset VARCHAR NOT NULL,
-    system VARCHAR NOT NULL,
-    metric VARCHAR NOT NULL,           -- a column of the view metrics
-    value DOUBLE NOT NULL,             -- over all seeds together
-    low DOUBLE NOT NULL,
-    high DOUBLE NOT NULL,              -- low … high: 95 % by bootstrap over films
-    draws INTEGER NOT NULL
-);
-CREATE TABLE comparisons (
-    dataset_version VARCHAR NOT NULL,
-    policy VARCHAR NOT NULL,
-    preset VARCHAR NOT NULL,
-    system VARCHAR NOT NULL,
-    against_preset VARCHAR NOT NULL,
-    against VARCHAR NOT NULL,
-    metric VARCHAR NOT NULL,
-    difference DOUBLE NOT NULL,        -- system minus against, on the same films
-    low DOUBLE NOT NULL,
-    high DOUBLE NOT NULL,
-    p DOUBLE NOT NULL,                 -- swapping the two systems' results film by film
-    p_holm DOUBLE NOT NULL,            -- the same, adjusted for the number of comparisons (Holm)
-    draws INTEGER NOT NULL
-);
-"""
-
-MIGRATIONS: tuple[str, ...] = (VERSION_1, VERSION_2)
-"""`MIGRATIONS[n]` takes a database of schema version n to n + 1. Never edited once released: only appended to."""
+def _running(connection: duckdb.DuckDBPyConnection) -> list[str]:
+    return [run_id for (run_id,) in connection.execute("SELECT run_id FROM runs WHERE state = 'running'").fetchall()]

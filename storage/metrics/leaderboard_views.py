@@ -129,11 +129,25 @@ SELECT * FROM (VALUES
 ) AS table_1(system, r_at_1, r_at_5, r_at_10, r_at_20, r_at_50, r_at_100, medr)
 """
 
-_LATEST_METRICS = """
-SELECT metrics.* FROM metrics JOIN runs USING (run_id)
+_LATEST_RUNS = """
+SELECT dataset_version, policy, preset, system, seed, run_id, ranks_digest
+FROM (SELECT DISTINCT run_id, policy FROM ranks) JOIN runs USING (run_id)
 QUALIFY row_number() OVER (
-    PARTITION BY metrics.dataset_version, metrics.system, metrics.preset, metrics.seed, policy
-    ORDER BY runs.started_at DESC NULLS LAST, run_id DESC) = 1
+    PARTITION BY dataset_version, system, preset, seed, policy ORDER BY started_at DESC NULLS LAST, run_id DESC) = 1
+"""
+
+_LATEST_METRICS = "SELECT * FROM metrics SEMI JOIN latest_runs USING (run_id, policy)"
+
+# What intervals and comparisons were computed from: a digest of the ranks of a system's seeds, and of all systems'.
+_BASES = """
+SELECT dataset_version, policy, preset, system,
+    md5(string_agg(concat_ws(' ', run_id, ranks_digest), ',' ORDER BY run_id)) AS basis
+FROM latest_runs GROUP BY dataset_version, policy, preset, system
+"""
+
+_VERSION_BASES = """
+SELECT dataset_version, md5(string_agg(basis, ',' ORDER BY policy, preset, system)) AS basis
+FROM bases GROUP BY dataset_version
 """
 
 _TABLE_1 = [f"r_at_{k}" for k in RECALL_AT] + ["medr"]
@@ -206,6 +220,9 @@ VIEWS: dict[str, str] = {
     "ranked": _RANKED,
     "film_metrics": _FILM_METRICS,
     "metrics": _METRICS,
+    "latest_runs": _LATEST_RUNS,
+    "bases": _BASES,
+    "version_bases": _VERSION_BASES,
     "latest_metrics": _LATEST_METRICS,
     "test_films": _TEST_FILMS,
     "chance": _CHANCE,

@@ -1,7 +1,8 @@
 """Write what runs measured: runs, epochs, ranks and confidence; every metric is a view over them.
 
-Each write is one short transaction on the lake's DuckDB file (see `storage.metrics.database`) and replaces the
-earlier rows of the same key, so repeating it changes nothing.
+Each write commits the run's next file (`storage.metrics.run_files`) and repeating it changes nothing. On a folder,
+`needledrop.duckdb` is then brought up to date, so that any DuckDB client sees it; while another process keeps that
+file open, the next command does so.
 """
 
 from __future__ import annotations
@@ -12,25 +13,24 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from storage.errors import LakeError
 from storage.lake.lake import Lake
-from storage.metrics.database import connect_metrics, publish
-
-RANKS_SCHEMA = pa.schema(
-    [
-        ("film_id", pa.string()),
-        ("track_id", pa.string()),
-        ("policy", pa.string()),
-        ("rank_lo", pa.int32()),
-        ("rank_hi", pa.int32()),
-        ("score", pa.float32()),
-        ("candidates", pa.int32()),
-    ]
+from storage.metrics import run_files
+from storage.metrics.database import update_on_a_folder
+from storage.metrics.run_files import CONFIDENCE, RUNS
+from storage.metrics.run_rows import (
+    CONFIDENCE_SCHEMA,
+    EPOCHS_SCHEMA,
+    RANKS_SCHEMA,
+    as_list,
+    from_list,
+    ranks_digest,
+    row_of,
+    with_values,
 )
-"""The columns of `record_ranks`: one row per (film, track of that film), ranks counted from 1 over all candidates."""
 
 
 @dataclass(frozen=True)
@@ -70,15 +70,20 @@ class Epoch:
 
 
 def record_run(lake: Lake, run: Run) -> None:
-    """Write a run or replace the row of its `run_id`: once when it starts, once when it ends."""
-    _write(lake, lambda connection: _replace(connection, "runs", _run_values(run)))
-    if run.state != "running":
-        publish(lake)
+    """Write a run or replace the values of its `run_id`: once when it starts, once when it ends."""
+    _update(lake, run.run_id, lambda rows: with_values(rows, run.run_id, _run_values(run)))
 
 
 def record_epoch(lake: Lake, epoch: Epoch) -> None:
     """Write one epoch of a run, or replace it when a resumed run repeats it."""
-    _write(lake, lambda connection: _replace(connection, "epochs", {**vars(epoch), "recorded_at": datetime.now(UTC)}))
+    new = {name: value for name, value in vars(epoch).items() if name != "run_id"} | {"recorded_at": datetime.now(UTC)}
+
+    def change(rows: pa.Table) -> pa.Table:
+        earlier = from_list(row_of(rows, epoch.run_id)["epochs"], EPOCHS_SCHEMA).to_pylist()
+        epochs = {row["epoch"]: row for row in [*earlier, new]}
+        return with_values(rows, epoch.run_id, {"epochs": [epochs[number] for number in sorted(epochs)]})
+
+    _update(lake, epoch.run_id, change)
 
 
 def record_ranks(lake: Lake, run_id: str, ranks: pa.Table) -> None:
@@ -86,40 +91,40 @@ def record_ranks(lake: Lake, run_id: str, ranks: pa.Table) -> None:
 
     Raises `LakeError` when a column is missing or a rank is outside 1 … candidates.
     """
-    rows = _checked(run_id, ranks)
-    _write(lake, lambda connection: _replace_ranks(connection, run_id, rows))
+    checked = _checked(run_id, ranks)
+    _update(lake, run_id, lambda rows: _with_ranks(rows, run_id, checked))
 
 
-def record_results(lake: Lake, results: Sequence[tuple[Run, pa.Table]]) -> None:
-    """Write finished runs with their ranks in one transaction. Raises as `record_ranks` does."""
-    rows = [(run, _checked(run.run_id, ranks)) for run, ranks in results]
+def record_baselines(lake: Lake, dataset_version: str, results: Sequence[tuple[Run, pa.Table]]) -> None:
+    """Write baselines of a version with their ranks, all in one file. Raises as `record_ranks` does."""
+    checked = [(run, _checked(run.run_id, ranks)) for run, ranks in results]
 
-    def insert(connection: duckdb.DuckDBPyConnection) -> None:
-        for run, ranks in rows:
-            _replace_ranks(connection, run.run_id, ranks)
-            _replace(connection, "runs", _run_values(run))
+    def change(rows: pa.Table) -> pa.Table:
+        for run, ranks in checked:
+            rows = _with_ranks(with_values(rows, run.run_id, _run_values(run)), run.run_id, ranks)
+        return rows
 
-    _write(lake, insert)
-    publish(lake)
-
-
-def record_intervals(lake: Lake, dataset_version: str, intervals: pa.Table) -> None:
-    """Write the confidence intervals of a version's systems; replaces all earlier ones of the version."""
-    _write(lake, lambda connection: _replace_version(connection, "intervals", dataset_version, intervals))
+    _update(lake, run_files.baselines_name(dataset_version), change)
 
 
-def record_comparisons(lake: Lake, dataset_version: str, comparisons: pa.Table) -> None:
-    """Write the paired differences between a version's systems; replaces all earlier ones of the version."""
-    _write(lake, lambda connection: _replace_version(connection, "comparisons", dataset_version, comparisons))
-    publish(lake)
+def record_confidence(lake: Lake, dataset_version: str, after: int, intervals: pa.Table, comparisons: pa.Table) -> bool:
+    """Write the intervals and comparisons of a version's systems in place of those of file number `after`.
+
+    Returns False, and writes nothing, when another process has written some since: they may be of more runs.
+    """
+    values = {"intervals": as_list(intervals), "comparisons": as_list(comparisons)}
+    columns = [pa.array([dataset_version]), *values.values()]
+    rows = pa.Table.from_arrays(columns, schema=CONFIDENCE_SCHEMA)
+    is_written = run_files.create(lake, CONFIDENCE, dataset_version, after + 1, rows)
+    if is_written:
+        run_files.remove_older(lake, CONFIDENCE, dataset_version, after + 1)
+        update_on_a_folder(lake)
+    return is_written
 
 
-def _write(lake: Lake, change: Callable[[duckdb.DuckDBPyConnection], None]) -> None:
-    """Apply a change in one short transaction: the file is locked from opening to closing."""
-    with connect_metrics(lake, read_only=False) as connection:
-        connection.begin()
-        change(connection)
-        connection.commit()
+def _update(lake: Lake, name: str, change: Callable[[pa.Table], pa.Table]) -> None:
+    run_files.update(lake, RUNS, name, change)
+    update_on_a_folder(lake)
 
 
 def _run_values(run: Run) -> dict[str, Any]:
@@ -129,7 +134,7 @@ def _run_values(run: Run) -> dict[str, Any]:
 
 
 def _checked(run_id: str, ranks: pa.Table) -> pa.Table:
-    """Return the ranks in the table's columns and types. Raises `LakeError` for values that are not ranks."""
+    """Return the ranks in the file's columns and types. Raises `LakeError` for values that are not ranks."""
     missing = set(RANKS_SCHEMA.names) - set(ranks.column_names)
     if missing:
         raise LakeError(f"The ranks of {run_id} lack the column {', '.join(sorted(missing))}; see RANKS_SCHEMA")
@@ -140,20 +145,8 @@ def _checked(run_id: str, ranks: pa.Table) -> pa.Table:
     return rows
 
 
-def _replace_ranks(connection: duckdb.DuckDBPyConnection, run_id: str, rows: pa.Table) -> None:
-    connection.register("new", rows)
-    connection.execute("DELETE FROM ranks WHERE run_id = ? AND policy IN (SELECT DISTINCT policy FROM new)", [run_id])
-    connection.execute("INSERT INTO ranks BY NAME SELECT ? AS run_id, * FROM new", [run_id])
-
-
-def _replace(connection: duckdb.DuckDBPyConnection, table: str, values: Mapping[str, Any]) -> None:
-    parameters = ", ".join("?" for _ in values)
-    connection.execute(
-        f"INSERT OR REPLACE INTO {table} ({', '.join(values)}) VALUES ({parameters})", list(values.values())
-    )
-
-
-def _replace_version(connection: duckdb.DuckDBPyConnection, table: str, dataset_version: str, rows: pa.Table) -> None:
-    connection.register("new", rows)
-    connection.execute(f"DELETE FROM {table} WHERE dataset_version = ?", [dataset_version])
-    connection.execute(f"INSERT INTO {table} BY NAME SELECT ? AS dataset_version, * FROM new", [dataset_version])
+def _with_ranks(rows: pa.Table, run_id: str, ranks: pa.Table) -> pa.Table:
+    earlier = from_list(row_of(rows, run_id)["ranks"], RANKS_SCHEMA)
+    kept = earlier.filter(pc.invert(pc.is_in(earlier["policy"], pc.unique(ranks["policy"]))))
+    together = pa.concat_tables([kept, ranks])
+    return with_values(rows, run_id, {"ranks": as_list(together), "ranks_digest": ranks_digest(together)})

@@ -145,7 +145,9 @@ def lake_errors() -> Iterator[None]:
         if "Corrupt database file" not in str(error):
             raise
         reason = str(error).splitlines()[0]
-        raise LakeError(f"needledrop.duckdb is damaged ({reason}); restore it, or delete it and train again") from error
+        raise LakeError(
+            f"needledrop.duckdb is damaged ({reason}); delete it: the next command makes it again"
+        ) from error
 
 
 def create_tables(lake: Lake) -> None:

@@ -22,8 +22,9 @@ import numpy as np
 import pyarrow as pa
 
 from storage.lake.lake import Lake
+from storage.metrics import records as metrics
 from storage.metrics.database import connect_metrics, refresh_views
-from storage.metrics.records import Run, record_results
+from storage.metrics.records import Run
 from training.data.text import tag_words
 from training.evaluation.embedding_files import (
     FILMS_FILE,
@@ -90,7 +91,7 @@ def record_baselines(lake: Lake, dataset_version: str) -> None:
             if (system, PRESET, seed) not in held_out.recorded
         ]
         ranked = (*new, *_rank_with_queries(lake, held_out))
-        record_results(lake, [_run_and_ranks(held_out, key, ranks) for key, ranks in ranked])
+        metrics.record_baselines(lake, dataset_version, [_run_and_ranks(held_out, key, ranks) for key, ranks in ranked])
 
 
 def random_order(held_out: HeldOut, seed: int) -> Ranks:

@@ -22,9 +22,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from storage.lake.lake import Lake
+from storage.metrics import records as metrics
+from storage.metrics import run_files
 from storage.metrics.database import connect_metrics, refresh_views
 from storage.metrics.leaderboard_views import RECALL_AT
-from storage.metrics.records import record_comparisons, record_intervals
+from storage.metrics.run_rows import COMPARISONS_SCHEMA, INTERVALS_SCHEMA
 from training.evaluation.baselines import PRESET
 
 DRAWS = 2000
@@ -90,18 +92,25 @@ def record_confidence(lake: Lake, dataset_version: str, draws: int = DRAWS) -> N
     """Write the intervals of every system of a version, and its difference from the system All of its preset.
 
     p-values are adjusted by Holm's method over all systems that are compared in one metric, baselines included.
+    When another machine wrote some meanwhile, all is computed again: whoever comes last has everyone's runs.
     """
-    results = _results_of(lake, dataset_version)
-    rows = [
-        {"policy": policy, "preset": preset, "system": system, "metric": metric, "draws": draws} | vars(interval)
-        for (policy, preset, system), result in results.items()
-        for metric, interval in intervals(result, draws).items()
-    ]
-    record_intervals(lake, dataset_version, pa.Table.from_pylist(rows, _INTERVALS))
-    compared = [row for key in results if key[2] == REFERENCE for row in _against(key, results, draws)]
-    record_comparisons(
-        lake, dataset_version, pa.Table.from_pylist(compared, _COMPARISONS).rename_columns({"value": "difference"})
-    )
+    while True:
+        after = run_files.newest_number(lake, run_files.CONFIDENCE, dataset_version)
+        results, bases, basis = _results_of(lake, dataset_version)
+        rows = [
+            _key_columns(key) | {"metric": metric, "draws": draws, "basis": bases[key]} | vars(interval)
+            for key, result in results.items()
+            for metric, interval in intervals(result, draws).items()
+        ]
+        compared = [row for key in results if key[2] == REFERENCE for row in _against(key, results, draws)]
+        if metrics.record_confidence(
+            lake,
+            dataset_version,
+            after,
+            pa.Table.from_pylist(rows, INTERVALS_SCHEMA),
+            pa.Table.from_pylist([row | {"basis": basis} for row in compared], COMPARISONS_SCHEMA),
+        ):
+            return
 
 
 def lacks_confidence(lake: Lake, dataset_version: str) -> bool:
@@ -109,22 +118,36 @@ def lacks_confidence(lake: Lake, dataset_version: str) -> bool:
     query = """
         SELECT count(*) FROM leaderboard
         LEFT JOIN (FROM intervals WHERE metric = 'r_at_10') USING (dataset_version, policy, preset, system)
-        WHERE dataset_version = ? AND source = 'trained' AND coalesce(abs(value - r_at_10) > 1e-6, true)
+        WHERE dataset_version = $version AND source = 'trained' AND coalesce(abs(value - r_at_10) > 1e-6, true)
+        UNION ALL SELECT count(*) FROM bases WHERE dataset_version = $version AND system = $reference
+            AND NOT EXISTS (FROM comparisons WHERE dataset_version = $version)
     """  # the leaderboard is rounded to nine decimals
     refresh_views(lake)
     with connect_metrics(lake) as connection:
-        (missing,) = connection.execute(query, [dataset_version]).fetchone() or (0,)
-    return bool(missing)
+        missing = connection.execute(query, {"version": dataset_version, "reference": REFERENCE}).fetchall()
+    return any(count for (count,) in missing)
 
 
-def _results_of(lake: Lake, dataset_version: str) -> dict[System, FilmResults]:
+def _results_of(lake: Lake, dataset_version: str) -> tuple[dict[System, FilmResults], dict[System, str], str]:
+    """Return every system's results, the basis of each, and the basis of all (the views of these names)."""
     with connect_metrics(lake) as connection:
         runs = connection.execute(
             "SELECT policy, preset, system, list(run_id ORDER BY seed) FROM latest_metrics WHERE dataset_version = ? "
             "GROUP BY ALL ORDER BY ALL",
             [dataset_version],
         ).fetchall()
-        return {(policy, preset, system): _load(connection, policy, ids) for policy, preset, system, ids in runs}
+        results = {(policy, preset, system): _load(connection, policy, ids) for policy, preset, system, ids in runs}
+        rows = connection.execute(
+            "SELECT policy, preset, system, basis FROM bases WHERE dataset_version = ?", [dataset_version]
+        ).fetchall()
+        of_all = connection.execute(
+            "SELECT basis FROM version_bases WHERE dataset_version = ?", [dataset_version]
+        ).fetchone()
+    return results, {(policy, preset, system): basis for policy, preset, system, basis in rows}, (of_all or ("",))[0]
+
+
+def _key_columns(key: System) -> dict[str, str]:
+    return dict(zip(("policy", "preset", "system"), key, strict=True))
 
 
 def _load(connection: duckdb.DuckDBPyConnection, policy: str, run_ids: Sequence[str]) -> FilmResults:
@@ -170,7 +193,7 @@ def _against(key: System, results: dict[System, FilmResults], draws: int) -> lis
         for (_, other_preset, system), difference, p_holm in zip(others, compared, adjusted, strict=True):
             names = {"policy": policy, "preset": other_preset, "system": system, "metric": metric}
             against = {"against_preset": preset, "against": reference, "draws": draws, "p_holm": p_holm}
-            rows.append(names | against | vars(difference[metric]))
+            rows.append(names | against | {"difference": difference[metric].value} | vars(difference[metric]))
     return rows
 
 
@@ -270,20 +293,3 @@ def _bounds(values: Floats) -> tuple[float, float]:
     tail = 50 * (1 - CONFIDENCE)
     low, high = np.percentile(values, [tail, 100 - tail])
     return float(low), float(high)
-
-
-_KEY = [("policy", pa.string()), ("preset", pa.string()), ("system", pa.string())]
-_BOUNDS = [("low", pa.float64()), ("high", pa.float64()), ("draws", pa.int32())]
-_INTERVALS = pa.schema([*_KEY, ("metric", pa.string()), ("value", pa.float64()), *_BOUNDS])
-_COMPARISONS = pa.schema(
-    [
-        *_KEY,
-        ("against_preset", pa.string()),
-        ("against", pa.string()),
-        ("metric", pa.string()),
-        ("value", pa.float64()),
-        *_BOUNDS,
-        ("p", pa.float64()),
-        ("p_holm", pa.float64()),
-    ]
-)
