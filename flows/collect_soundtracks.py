@@ -17,6 +17,7 @@ from prefect.utilities.annotations import quote
 
 from flows.parameters import CollectSoundtracksParameters, takes
 from flows.run_record import check_failures, recorded, run_name
+from flows.run_states import names_its_leases
 from storage.errors import SourcePaused
 from storage.lake.lake import Lake
 from storage.tables.tables import open_tables
@@ -37,6 +38,7 @@ NAME = "collect-soundtracks"
 
 @flow(name=NAME, flow_run_name=run_name, timeout_seconds=3 * 24 * 3600)
 @takes(CollectSoundtracksParameters)
+@names_its_leases
 def collect_soundtracks(parameters: CollectSoundtracksParameters) -> dict[str, Any] | State[dict[str, Any]]:
     """Collect the music of films that have none yet, from the first source that has any."""
     settings = SoundtrackSettings(**parameters.part(SoundtrackSettings))

@@ -13,6 +13,7 @@ from prefect.states import Completed
 from flows.new_versions import announce_version
 from flows.parameters import CurateDatasetParameters, takes
 from flows.run_record import recorded, run_name
+from flows.run_states import names_its_leases
 from storage.datasets.diff import compare
 from storage.tables.tables import open_tables
 from tasks.curation.curate import Curation
@@ -25,6 +26,7 @@ COUNTS = ("films", "tracks", "segments", "hours", "tags")
 
 @flow(name=NAME, flow_run_name=run_name, timeout_seconds=24 * 3600)
 @takes(CurateDatasetParameters)
+@names_its_leases
 def curate_dataset(parameters: CurateDatasetParameters) -> dict[str, Any] | State[dict[str, Any]]:
     """Make a version of the data set if its content differs from every existing version.
 

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from prefect import flow
+from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
 from prefect.runtime import deployment, flow_run
 from prefect.states import Completed
@@ -32,7 +32,9 @@ from flows.parameters import (
 from flows.refresh_summary import NAME, recorded_refresh
 from flows.retries import retried
 from flows.run_record import run_name
+from flows.run_states import names_its_leases
 from flows.train_and_evaluate import train_and_evaluate
+from storage.coordination.held_leases import describe_holder
 from storage.coordination.leases import leased
 from storage.datasets import versions as datasets
 from storage.datasets.diff import compare, counted
@@ -43,6 +45,7 @@ from storage.tables.tables import open_tables
 
 @flow(name=NAME, flow_run_name=run_name, timeout_seconds=7 * 24 * 3600)
 @takes(RefreshParameters)
+@names_its_leases
 def refresh(parameters: RefreshParameters) -> dict[str, Any] | State[dict[str, Any]]:
     """Collect what is new, make a data-set version if its content differs, and train as `train` says."""
     check(parameters)
@@ -102,9 +105,12 @@ def _what_to_do(parameters: RefreshParameters, message: str) -> str:
 @contextmanager
 def _only_refresh_of(lake: Lake) -> Iterator[None]:
     """Hold the lease of the only refresh of a lake. Raises `LakeError` while another run holds it."""
-    with leased(lake, NAME) as lease:
+    with leased(lake, NAME, on_wait=get_run_logger().warning) as lease:
         if lease is None:
-            raise LakeError(f"Another refresh of {lake.root} is running; wait until it ends, then start this one again")
+            holder = describe_holder(lake, NAME)
+            raise LakeError(
+                f"Another refresh of {lake.root} is running ({holder}); wait until it ends, then start this one again"
+            )
         yield
 
 

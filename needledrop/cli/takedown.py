@@ -24,6 +24,8 @@ def takedown_command(
 
     [bold]Example[/]: needledrop takedown youtube:dQw4w9WgXcQ --because "requested by the label"
     """
+    from flows.run_states import asking_prefect
+    from storage.errors import LakeError
     from storage.records.takedown_list import record_takedown
     from tasks.soundtracks.runs.takedown import take_down
 
@@ -32,5 +34,13 @@ def takedown_command(
         record_takedown(opened, item, because, "command", is_active=False)
         Console().print(f"{item} may be collected again")
         return
-    purged = take_down(opened, item, because, "command")
+    stderr = Console(stderr=True)
+    with asking_prefect():
+        purged = take_down(opened, item, because, "command", on_wait=lambda said: stderr.print(said, soft_wrap=True))
     Console().print(f"{item} is taken down; deleted the mels of {purged.tracks} tracks of {purged.films} films")
+    if purged.held:
+        films = ", ".join(f"{film_id} by {holder}" for film_id, holder in purged.held.items())
+        raise LakeError(
+            f"What is stored of {item} is not all deleted yet, because others hold {films}. A run deletes it itself "
+            "before it ends; run this command again after that to be sure"
+        )

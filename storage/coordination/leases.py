@@ -1,204 +1,213 @@
 """Leases: at most one worker at a time, on any machine, works on an item.
 
-A lease is a small file `claims/ITEM/000001.json` that only one worker can create. It is valid until it
-expires, or until its process ends when that ran on this machine. Taking over an expired lease means creating
-the next number, which again only one worker can do, so there is no moment between "seen expired" and "taken" in
-which a third worker could slip in. What a lease protects must be read again after the lease is acquired.
+A lease is a small file `leases/items/ITEM.000000001.json` that only one worker can create, and that names its holder.
+Taking over from a dead holder means creating the next number, which again only one worker can do, so there is no
+moment between "seen dead" and "taken" in which a third could slip in. What a lease protects must be read again after
+the lease is acquired.
 
-`LeaseKeeper` holds many leases and renews them from one heartbeat thread; `leased` holds a single one.
+Numbers only grow, so a lease is lost when its number is not the newest of its item, and commits inside `fenced` are
+refused from then on.
 """
 
 from __future__ import annotations
 
-import contextlib
-import json
-import os
-import socket
+import logging
+import signal
 import threading
 from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from types import TracebackType
-from typing import Any
+from typing import NoReturn
 
+from storage.coordination.heartbeats import Heartbeat, Observer, Standing, lease_seconds
+from storage.coordination.held_leases import OnWait, Wait, list_leases
+from storage.coordination.holders import current_flow_run, this_process
+from storage.coordination.lease_files import (
+    create_lease_file,
+    read_holder,
+    read_numbers,
+    release_number,
+    remove_lease_files,
+)
+from storage.coordination.old_claims import living_claim
 from storage.errors import LakeError
-from storage.lake.atomic import create_file, temporary_file, write_error
+from storage.lake.fences import fenced
 from storage.lake.lake import Lake
-from storage.lake.object_store import store_errors
 
-FOLDER = "claims"
-"""The folder of lease files; it keeps the name that older lakes have."""
-LEASE_DURATION = timedelta(minutes=45)
-"""How long the items of a machine that died stay leased."""
-RENEWALS_PER_LEASE = 3
-"""Heartbeats within one duration, so that two may fail before the lease expires."""
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Lease:
-    """A lease that this process holds."""
+    """A lease that this process holds, or held."""
 
     lake: Lake
     item: str
     number: int
-    duration: timedelta = LEASE_DURATION
 
-    def renew(self) -> None:
-        """Extend the lease to its full duration from now. Raises `LakeError` when the lake cannot be written."""
-        self.lake.write_json(_content(self.duration), FOLDER, self.item, _file_name(self.number))
-
-    def release(self) -> None:
-        """Free the item; does nothing if the lease was removed, or taken over after it expired."""
-        if _numbers(self.lake, self.item)[-1:] == [self.number]:
-            self.lake.remove(FOLDER, self.item)
+    def check(self) -> None:
+        """Raise `LakeError` when the lease is lost: taken over, or released by hand."""
+        check_lease(self.lake, self.item, self.number)
 
 
 class LeaseKeeper:
-    """Leases on any number of items, renewed by a heartbeat thread and released at the end of the `with` block."""
+    """Holds leases on any number of items with one heartbeat, and releases them at the end of the `with` block.
 
-    def __init__(self, lake: Lake, duration: timedelta = LEASE_DURATION) -> None:
+    SIGTERM ends the block like an error where nobody else handles the signal, so that the leases are released.
+    """
+
+    def __init__(self, lake: Lake, seconds: float | None = None) -> None:
         self._lake = lake
-        self._duration = duration
+        self._flow_run = current_flow_run()
+        self._observer = Observer(lake, self._flow_run)
+        self._holder = this_process(self._flow_run.id, lease_seconds() if seconds is None else seconds)
+        self._heartbeat: Heartbeat | None = None
         self._leases: dict[str, Lease] = {}
-        self._lock = threading.Lock()
-        """Held while renewing or releasing: renewing after the release would create the lease file again."""
-        self._closing = threading.Event()
-        self._heartbeat = threading.Thread(target=self._renew_until_closed, name="lease-heartbeat", daemon=True)
+        self._sigterm = _SigtermRaises()
 
     def __enter__(self) -> LeaseKeeper:
-        self._heartbeat.start()
+        self._sigterm.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Stop the heartbeat, and release every lease that is still held."""
-        self._closing.set()
-        self._heartbeat.join()
-        self.release(list(self._leases))
+        """Release every lease that is still held."""
+        try:
+            self.close()
+        finally:
+            self._sigterm.__exit__(kind, error, trace)
 
-    def acquire(self, item: str) -> Lease | None:
-        """Acquire the lease on an item; returns None when another worker holds it."""
-        lease = acquire_lease(self._lake, item, duration=self._duration)
-        if lease is not None:
-            self._leases[item] = lease
-        return lease
+    def close(self) -> None:
+        """Release every lease that is still held, and stop the heartbeat."""
+        try:
+            self.release(list(self._leases))
+        finally:
+            if self._heartbeat is not None:
+                self._heartbeat.stop()
+                self._heartbeat = None
+
+    def acquire(self, item: str, *, on_wait: OnWait | None = None) -> Lease | None:
+        """Acquire the lease on an item; returns None when another worker holds it.
+
+        With `on_wait`, a holder of whom nobody knows whether it lives is watched until it renews (None) or has been
+        silent for so long that it is dead; without, it counts as living. Raises `LakeError` when the lake cannot be
+        written.
+        """
+        wait = Wait(on_wait)
+        while True:
+            lease = self._try(item)
+            if isinstance(lease, Lease):
+                self._leases[item] = lease
+                return lease
+            if on_wait is None or lease is not Standing.SILENT:
+                return None
+            wait.poll(self._lake, item, self._holder.seconds)
+
+    def _try(self, item: str) -> Lease | Standing:
+        """Acquire an item, or return what is known of the one that holds it."""
+        if living_claim(self._lake, item) is not None:
+            return Standing.ALIVE
+        while True:
+            numbers = read_numbers(self._lake)
+            newest = numbers.newest.get(item, 0)
+            if newest and (standing := self._observer.standing(read_holder(self._lake, item, newest))) != Standing.DEAD:
+                return standing
+            number = max(newest, numbers.released) + 1
+            if not self._create(item, number):
+                return Standing.ALIVE  # another worker was quicker
+            if read_numbers(self._lake).released < number:
+                return Lease(self._lake, item, number)
+            remove_lease_files(self._lake, item, number)  # others acquired and released meanwhile: begin above them
+
+    def _create(self, item: str, number: int) -> bool:
+        if self._heartbeat is None:
+            heartbeat = Heartbeat(self._lake, self._holder)
+            heartbeat.start()
+            self._heartbeat = heartbeat
+        holder = replace(self._holder, acquired_at=datetime.now(UTC).isoformat())
+        return create_lease_file(self._lake, item, number, holder)
 
     def release(self, items: Iterable[str]) -> None:
-        """Release these items; those that are not leased here are ignored."""
-        with self._lock:
-            for item in items:
-                if (lease := self._leases.pop(item, None)) is not None:
-                    lease.release()
+        """Release these items; those that are not leased here are ignored, and a lost lease is its successor's."""
+        for item in items:
+            if (lease := self._leases.pop(item, None)) is not None:
+                numbers = read_numbers(self._lake)
+                if numbers.newest.get(item) == lease.number:
+                    release_number(self._lake, item, lease.number, numbers)
 
-    def _renew_until_closed(self) -> None:
-        while not self._closing.wait(self._duration.total_seconds() / RENEWALS_PER_LEASE):
-            with self._lock:
-                for lease in list(self._leases.values()):
-                    with contextlib.suppress(LakeError):  # the work itself meets the full disk and reports it
-                        lease.renew()
+    def check(self, items: Collection[str] | None = None) -> None:
+        """Raise `LakeError` when the lease on one of these items, by default of all that are held, is lost."""
+        held = [self._leases[item] for item in (self._leases if items is None else items) if item in self._leases]
+        newest = read_numbers(self._lake).newest if held else {}
+        for lease in held:
+            if newest.get(lease.item) != lease.number:
+                raise _lost(self._lake, lease.item)
+
+    def number(self, item: str) -> int:
+        """Return the number of a lease that is held."""
+        return self._leases[item].number
+
+    def fenced(self, items: Collection[str]) -> AbstractContextManager[None]:
+        """Refuse every commit of the block with a `LakeError` once the lease on one of these items is lost."""
+        return fenced(lambda: self.check(items))
+
+
+def warn(sentence: str) -> None:
+    """Log what a wait says, where nobody shows it in another way."""
+    _logger.warning(sentence)
 
 
 @contextmanager
-def leased(lake: Lake, item: str, duration: timedelta = LEASE_DURATION) -> Iterator[Lease | None]:
-    """Hold the lease on an item for as long as the block runs; yields None when another worker holds it."""
-    with LeaseKeeper(lake, duration) as leases:
-        yield leases.acquire(item)
+def leased(
+    lake: Lake, item: str, *, on_wait: OnWait | None = warn, seconds: float | None = None
+) -> Iterator[Lease | None]:
+    """Hold the lease on an item for as long as the block runs; yields None when another worker holds it.
 
-
-def acquire_lease(
-    lake: Lake, item: str, *, duration: timedelta = LEASE_DURATION, now: datetime | None = None
-) -> Lease | None:
-    """Acquire the lease on an item; returns None when another worker holds it.
-
-    Raises `LakeError` when the lake cannot be written.
+    Commits of the block are refused with a `LakeError` once the lease is lost. Waits as `LeaseKeeper.acquire` does.
     """
-    numbers = _numbers(lake, item)
-    if numbers and not _is_expired(lake, item, numbers[-1], now or datetime.now(UTC)):
-        return None
-    number = numbers[-1] + 1 if numbers else 1
-    return Lease(lake, item, number, duration) if _create(lake, item, number, duration) else None
+    with LeaseKeeper(lake, seconds) as leases:
+        lease = leases.acquire(item, on_wait=on_wait)
+        if lease is None:
+            yield None
+            return
+        with leases.fenced([item]):
+            yield lease
 
 
-def is_leased(lake: Lake, item: str) -> bool:
-    """Return whether a living worker holds the lease on an item."""
-    numbers = _numbers(lake, item)
-    return bool(numbers) and not _is_expired(lake, item, numbers[-1], datetime.now(UTC))
+def check_lease(lake: Lake, item: str, number: int) -> None:
+    """Raise `LakeError` when this is not the newest number of an item's lease, in whatever process it is held."""
+    if read_numbers(lake).newest.get(item) != number:
+        raise _lost(lake, item)
 
 
-def forget_leases(lake: Lake, done: Collection[str]) -> None:
-    """Remove the expired leases on items that are done; a lease of a living worker on such an item stays."""
-    for item in {name.split("/")[1] for name in lake.list(FOLDER)}:
-        numbers = _numbers(lake, item) if item in done else []
-        if numbers and _is_expired(lake, item, numbers[-1], datetime.now(UTC)):
-            lake.remove(FOLDER, item)
+def _lost(lake: Lake, item: str) -> LakeError:
+    held = next((one for one in list_leases(lake) if one.item == item), None)
+    successor = f"{held.holder} has it now" if held else "it was released"
+    return LakeError(
+        f"The lease on {item} was lost, because it was not renewed in time or was released by hand ({successor}); "
+        "nothing more of this work is written. Run the same command again"
+    )
 
 
-def _numbers(lake: Lake, item: str) -> list[int]:
-    return [int(Path(name).stem) for name in lake.list(FOLDER, item, suffix=".json")]
+class _SigtermRaises:
+    """While leases are held, SIGTERM ends the process by an exception, unless somebody else handles the signal."""
+
+    def __init__(self) -> None:
+        self._is_installed = False
+
+    def __enter__(self) -> None:
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+            signal.signal(signal.SIGTERM, _exit)
+            self._is_installed = True
+
+    def __exit__(self, *_error: object) -> None:
+        if self._is_installed and signal.getsignal(signal.SIGTERM) is _exit:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def _file_name(number: int) -> str:
-    return f"{number:06d}.json"
-
-
-def _is_expired(lake: Lake, item: str, number: int, now: datetime) -> bool:
-    try:
-        content = json.loads(lake.filesystem.cat_file(lake.uri(FOLDER, item, _file_name(number))))
-        until = datetime.fromisoformat(content["until"])
-    except FileNotFoundError:
-        return True  # released since it was listed
-    except (ValueError, KeyError, TypeError):
-        return True  # no worker writes such a file
-    is_same_machine = content.get("host") == socket.gethostname()
-    return until <= now or (is_same_machine and _process_start(int(content["pid"])) != content.get("born"))
-
-
-def _content(duration: timedelta) -> dict[str, Any]:
-    pid = os.getpid()
-    until = datetime.now(UTC) + duration
-    return {"host": socket.gethostname(), "pid": pid, "born": _process_start(pid), "until": until.isoformat()}
-
-
-def _process_start(pid: int) -> str | None:
-    """Return when a process of this machine started, in clock ticks since boot; a reused pid started at another time.
-
-    None when there is no such process; "alive" where the system does not report start times.
-    """
-    try:
-        fields_after_name = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-        return fields_after_name[_START_TIME]
-    except (OSError, IndexError):
-        with contextlib.suppress(OSError):
-            os.kill(pid, 0)
-            return "alive"
-        return None
-
-
-_START_TIME = 22 - 3
-"""Index of `starttime`, field 22 of /proc/PID/stat (proc(5)), counted from field 3, the first after the name."""
-
-
-def _create(lake: Lake, item: str, number: int, duration: timedelta) -> bool:
-    """Create the lease file complete, or return False when it exists. Raises `LakeError` when it cannot be written."""
-    content = json.dumps(_content(duration)).encode()
-    target = lake.uri(FOLDER, item, _file_name(number))
-    try:
-        if not lake.is_local:
-            with store_errors(lake.root):
-                lake.filesystem.pipe_file(target, content, mode="create")
-            return True
-        folder = Path(target).parent
-        folder.mkdir(parents=True, exist_ok=True)
-        with temporary_file(folder.parent, "claim") as temporary:
-            temporary.write_bytes(content)
-            create_file(temporary, Path(target))
-    except FileExistsError:
-        return False
-    except FileNotFoundError:
-        return False  # its holder has just removed the folder; the next run finds the item free
-    except OSError as error:
-        raise write_error(error, target) from error
-    return True
+def _exit(number: int, _frame: object) -> NoReturn:
+    raise SystemExit(128 + number)

@@ -22,8 +22,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.coordination.leases import FOLDER as LEASES_FOLDER
+from storage.coordination.held_leases import describe_holder
+from storage.coordination.lease_files import read_numbers
 from storage.coordination.leases import leased
+from storage.coordination.old_claims import claimed_items
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
 from storage.tables import tables
@@ -129,7 +131,10 @@ def exclusive_access(lake: Lake, version: str) -> Iterator[None]:
     """Hold the lease on a version while it is written or deleted. Raises `LakeError` when another process holds it."""
     with leased(lake, f"{_LEASE_PREFIX}{version}") as lease:
         if lease is None:
-            raise LakeError(f"Another process is writing version {version}; wait until it ends and run this again")
+            holder = describe_holder(lake, f"{_LEASE_PREFIX}{version}")
+            raise LakeError(
+                f"Another process is writing version {version} ({holder}); wait until it ends and run this again"
+            )
         yield
 
 
@@ -145,13 +150,13 @@ def unfinished(lake: Lake) -> list[str]:
     """Return the versions without a manifest: partly written, partly deleted, or being written now."""
     complete = set(_complete(lake))
     started = {path.split("/")[1] for path in lake.list(FOLDER) if path.count("/") > 1}
-    leased_items = {path.split("/")[1] for path in lake.list(LEASES_FOLDER, suffix=".json")}
+    leased_items = {*read_numbers(lake).newest, *claimed_items(lake)}
     started |= {name.removeprefix(_LEASE_PREFIX) for name in leased_items if name.startswith(_LEASE_PREFIX)}
     return sorted(started - complete)
 
 
 def _remove_unfinished(lake: Lake, version: str) -> bool:
-    with leased(lake, f"{_LEASE_PREFIX}{version}") as lease:
+    with leased(lake, f"{_LEASE_PREFIX}{version}", on_wait=None) as lease:
         if lease is None or exists(lake, version):
             return False
         lake.remove(FOLDER, version)

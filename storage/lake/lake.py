@@ -33,6 +33,7 @@ from storage.lake.atomic import (
     temporary_file,
     write_error,
 )
+from storage.lake.fences import check_fences
 from storage.lake.object_store import cached_copy, store_errors
 
 LAKE_VERSION = 1
@@ -158,24 +159,35 @@ class Lake:
             pq.write_table(table, path, **options)
 
     @contextmanager
-    def staged(self, *parts: str) -> Iterator[Path]:
+    def staged(self, *parts: str, replace: bool = True) -> Iterator[Path]:
         """Yield a local path to write; on leaving without an error the file is synced and committed.
 
-        Raises `LakeError` when the disk is full or the lake cannot be written.
+        Raises `LakeError` when the disk is full or the lake cannot be written, when a fence around the block refuses
+        the commit, and without `replace` when the file exists: of two writers one commits.
         """
         target = self.uri(*parts)
         folder = Path(target).parent if self.is_local else self.cached(OUTBOX)
         try:
             with temporary_file(folder, parts[-1].rsplit("/", 1)[-1]) as temporary:
                 yield temporary
-                if self.is_local:
-                    commit_file(temporary, Path(target))
-                else:
-                    sync(temporary)
-                    with store_errors(self.root):
-                        self.filesystem.put_file(str(temporary), target)
+                sync(temporary)
+                check_fences()
+                self._commit(temporary, target, replace=replace)
+        except FileExistsError as error:
+            message = f"Another process has committed {'/'.join(parts)} meanwhile, and it stays; run this command again"
+            raise LakeError(message) from error
         except OSError as error:
             raise write_error(error, target) from error
+
+    def _commit(self, temporary: Path, target: str, *, replace: bool) -> None:
+        if not self.is_local:
+            with store_errors(self.root):
+                self.filesystem.put_file(str(temporary), target, **({} if replace else {"mode": "create"}))
+        elif replace:
+            commit_file(temporary, Path(target))
+        else:
+            create_file(temporary, Path(target))
+            sync(Path(target).parent)
 
     def local_path(self, *parts: str) -> Path:
         """Return a path on this machine with the file's content: the file itself, or a copy in the cache."""
@@ -194,8 +206,9 @@ class Lake:
     def remove(self, *parts: str) -> None:
         """Delete one file or folder; nothing happens if it is absent.
 
-        Raises `LakeError` when the lake cannot be written.
+        Raises `LakeError` when the lake cannot be written, or a fence around this call refuses it.
         """
+        check_fences()
         try:
             if not self.is_local:
                 shutil.rmtree(self._copies(*parts), ignore_errors=True)

@@ -34,6 +34,8 @@ TRACKS_KEY = b"needledrop.tracks"
 ROW_GROUP_ROWS = 256
 """32 MB of uint8 mels: bounds the writer's memory and keeps headers below a ten-thousandth of a shard."""
 ONE_PAGE_BYTES = 1 << 30
+FOOTER_BLOCK_BYTES = 1 << 18
+"""Read at once from an object store: a footer with its rows is smaller."""
 
 
 @dataclass(frozen=True)
@@ -114,13 +116,15 @@ class ShardWriter:
 
 
 @contextmanager
-def write_shard(lake: Lake, film_id: str, year: int, settings: MelSettings) -> Iterator[ShardWriter]:
+def write_shard(
+    lake: Lake, film_id: str, year: int, settings: MelSettings, *, replace: bool = False
+) -> Iterator[ShardWriter]:
     """Open a writer for a film's shard, which is committed on leaving the block without an error.
 
-    Raises `LakeError` when the lake cannot be written, and `NeedledropError` when the block did not call `finish`;
-    nothing is committed then.
+    Raises `LakeError` when the lake cannot be written, or when the film has a shard and it is not to be replaced, and
+    `NeedledropError` when the block did not call `finish`; nothing is committed then.
     """
-    with lake.staged(shard_path(film_id, year)) as path:
+    with lake.staged(shard_path(film_id, year), replace=replace) as path:
         writer = ShardWriter(path, film_id, settings)
         try:
             yield writer
@@ -134,7 +138,8 @@ def write_shard(lake: Lake, film_id: str, year: int, settings: MelSettings) -> I
 def read_tracks(lake: Lake, shard: str) -> list[dict[str, Any]]:
     """Read the film's `tracks` rows that a shard carries; raises `LakeError` when it carries none."""
     try:
-        with lake.local_path(shard).open("rb") as file:
+        # Not through the cache: of an object only its end is read.
+        with lake.filesystem.open(lake.uri(shard), "rb", block_size=FOOTER_BLOCK_BYTES) as file:
             verify_checksums(file, shard)
             metadata = pq.read_metadata(file).metadata or {}
         return list(json.loads(metadata[TRACKS_KEY], object_hook=_from_json))
@@ -219,7 +224,7 @@ def add_tracks(lake: Lake, shard: str, added: Tracks, rows: Sequence[Mapping[str
 
 
 def _write(lake: Lake, shard: str, settings: MelSettings, tracks: Tracks, rows: Sequence[Mapping[str, Any]]) -> None:
-    with write_shard(lake, film_id_of(shard), year_of(shard), settings) as writer:
+    with write_shard(lake, film_id_of(shard), year_of(shard), settings, replace=True) as writer:
         for track_id, mels in tracks:
             writer.append(track_id, mels)
         writer.finish(rows)

@@ -6,6 +6,8 @@ was stored. An entry is withdrawn by a newer row with `active` false.
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from storage.datasets import versions
 from storage.lake.lake import Lake
 from storage.tables import tables
@@ -21,6 +23,22 @@ def read_takedowns(lake: Lake) -> frozenset[str]:
     """Read the items that are on the list now."""
     rows = tables.latest(lake, TAKEDOWNS, ["item", "active"]).to_pylist()
     return frozenset(row["item"] for row in rows if row["active"])
+
+
+@dataclass
+class Takedowns:
+    """The list for a run that takes hours: read again whenever somebody changed it."""
+
+    lake: Lake
+    _parts: list[str] | None = None
+    _items: frozenset[str] = field(default_factory=frozenset)
+
+    def read(self) -> frozenset[str]:
+        """Return the items that are on the list now."""
+        parts = tables.parts(self.lake, TAKEDOWNS)
+        if parts != self._parts:
+            self._items, self._parts = read_takedowns(self.lake), parts
+        return self._items
 
 
 def taken_down_tracks(lake: Lake, version: str) -> frozenset[str]:

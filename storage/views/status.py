@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from storage.coordination import budgets
+from storage.coordination.held_leases import HeldLease, list_leases
 from storage.datasets import versions as datasets
 from storage.lake.lake import Lake
 from storage.records.flow_runs import CRASHED, RUNNING, is_alive
@@ -47,6 +48,7 @@ class Status:
     spent_today: dict[str, dict[str, int]]
     daily_limits: dict[str, int]
     last_runs: list[dict[str, Any]]
+    leases: list[HeldLease]
     version: str | None
     folder_bytes: dict[str, int]
     free_bytes: int | None
@@ -78,6 +80,7 @@ def read_status(lake: Lake) -> Status:
             spent_today=_spent_today(lake),
             daily_limits=_daily_limits(select(_LAST_COLLECTION)),
             last_runs=last_runs,
+            leases=list_leases(lake),
             version=datasets.current(lake),
             folder_bytes=_folder_bytes(lake),
             free_bytes=shutil.disk_usage(lake.uri()).free if lake.is_local else None,

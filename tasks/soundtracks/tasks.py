@@ -46,6 +46,8 @@ def collect_in_batches(collector: Collector, films: Sequence[Film]) -> RunReport
                 report.add(pipeline.collect(batch, drain=is_last))
             if report.paused:
                 break
+        if report.counts["films_of_other_workers"] and not report.paused:
+            report.add(pipeline.collect_from_dead_workers())
     return report
 
 

@@ -24,6 +24,7 @@ from prefect.settings import PREFECT_API_URL
 from prefect_dask import DaskTaskRunner
 
 from flows.collect_soundtracks import collect_soundtracks
+from storage.coordination.held_leases import list_leases
 from storage.coordination.leases import LeaseKeeper
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
@@ -95,7 +96,7 @@ def test_every_runner_does_the_same(lake: Lake, music: str, runner: str) -> None
     assert (done["films"], done["tracks"], done["tracks_failed"], done["films_without_music"]) == (19, 19, 1, 1)
     ended = {row["item"]: row["reason"] for row in tables.latest(lake, OUTCOMES).to_pylist() if row["stage"] != "film"}
     assert (ended["enwiki-7"], ended["enwiki-8"]) == ("no_usable_track", "ok")
-    assert not lake.list("claims")
+    assert not list_leases(lake)
     assert collect_soundtracks(lake=lake.root, music=[music], runner="local")["films_to_do"] == 0
 
 
@@ -106,7 +107,7 @@ def test_a_lake_that_cannot_be_written_ends_the_flow_and_releases_the_films(
     Path(lake.root, "mels").write_text("a file where a folder belongs")
     with pytest.raises(LakeError):
         collect_soundtracks(lake=lake.root, music=[music], runner=runner, workers=1)
-    assert not lake.list("claims")
+    assert not list_leases(lake)
     assert [run["state"] for run in tables.latest(lake, FLOW_RUNS).to_pylist()] == ["failed"]
 
 
@@ -184,7 +185,7 @@ def test_ctrl_c_ends_the_command_in_order_and_the_next_run_continues(
     assert stopped.returncode == 130, output
     assert "the same command continues from there" in output
     assert "Connection refused" not in output
-    assert not lake.list("claims")
+    assert not list_leases(lake)
     assert [run["state"] for run in tables.latest(lake, FLOW_RUNS).to_pylist()] == ["cancelled"]
     done = collect_soundtracks(lake=lake.root, music=[music], workers=2)
     assert done["recovered"] + done["films"] > 0

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from needledrop.cli.options import LakeRoot
+from storage.coordination.held_leases import HeldLease
 from storage.tables.tables import open_existing
 from storage.views.status import Status, read_status, seconds_left
 
@@ -44,6 +45,7 @@ def as_screen(root: str, status: Status, now: datetime, width: int) -> Panel:
         _progress(status),
         _waiting(status, now),
         _failures(status, now, width),
+        _leases(status),
         _sources(status, now),
         _last(status, now),
     ]
@@ -95,6 +97,20 @@ def _failures(status: Status, now: datetime, width: int) -> Table | None:
 
 def _truncated(text: str, letters: int) -> str:
     return text if len(text) <= letters else text[: letters - 1] + "…"
+
+
+def _leases(status: Status) -> Table | None:
+    """Return a line per process that holds leases; `needledrop leases` has one per lease."""
+    if not status.leases:
+        return None
+    table = _table("Working now", "holder", "items", "for", "state", "for example")
+    by_holder: dict[tuple[str, str], list[HeldLease]] = {}
+    for lease in status.leases:
+        by_holder.setdefault((str(lease.holder or "unknown"), lease.standing.value), []).append(lease)
+    for (holder, standing), held in sorted(by_holder.items()):
+        longest = max((lease.seconds for lease in held if lease.seconds is not None), default=None)
+        table.add_row(holder, f"{len(held):,}", _duration(longest), standing, held[0].item)
+    return table
 
 
 def _sources(status: Status, now: datetime) -> Text | None:

@@ -13,7 +13,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from storage.coordination.leases import is_leased
+from storage.coordination.held_leases import leased_items
 from storage.lake.lake import Lake
 
 NOTE = "finished.json"
@@ -74,9 +74,9 @@ def release_staged(lake: Lake, film_id: str, *, keep_audio: bool) -> None:
 def clean_staging(lake: Lake, done: Collection[str], *, keep_audio: bool) -> None:
     """Delete the downloads of films that are `done`, which a crash between commit and deletion left."""
     staging = staging_folder(lake)
-    for folder in staging.iterdir() if staging.is_dir() else ():
-        if folder.name in done and not is_leased(lake, folder.name):  # leased: another process is adding recordings
-            release_staged(lake, folder.name, keep_audio=keep_audio)
+    left = {folder.name for folder in staging.iterdir()} & set(done) if staging.is_dir() else set()
+    for film_id in left - leased_items(lake, left):  # leased: another process is adding recordings
+        release_staged(lake, film_id, keep_audio=keep_audio)
 
 
 def write_note(folder: Path, info: dict[str, Any], path: Path) -> None:

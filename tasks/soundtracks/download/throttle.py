@@ -10,7 +10,7 @@ from datetime import timedelta
 
 from storage.coordination.breakers import Breaker, Pause, note_failure, note_success, open_breaker, read_breaker
 from storage.coordination.budgets import Budget
-from storage.coordination.leases import Lease, acquire_lease
+from storage.coordination.leases import LeaseKeeper, warn
 from storage.errors import LakeError, SourcePaused
 from storage.lake.lake import Lake
 from tasks.soundtracks.download.error_rules import RULES, Action
@@ -32,7 +32,8 @@ class SourceThrottle:
     requests: int = 0
     """Requests made by this worker, for the run's summary."""
     _reserved_requests: int = 0
-    _canary: Lease | None = None
+    _canary: LeaseKeeper | None = None
+    """Holds the lease of the canary call, from before it until its result is known."""
     _breaker: Breaker = field(default_factory=lambda: Breaker(""))
 
     @property
@@ -46,9 +47,11 @@ class SourceThrottle:
         if self._breaker.is_open(self.tool_version):
             raise self._breaker.error
         if self._breaker.state == "open" and self._canary is None:
-            self._canary = acquire_lease(self.lake, f"canary-{self.source}")
-            if self._canary is None:
+            canary = LeaseKeeper(self.lake)
+            if canary.acquire(f"canary-{self.source}", on_wait=warn) is None:
+                canary.close()
                 raise self._breaker.error  # another worker makes the canary call
+            self._canary = canary
 
     def count_request(self) -> None:
         """Count a request before it is made. Raises `SourcePaused` if the budget of the day is spent."""
@@ -89,7 +92,7 @@ class SourceThrottle:
 
     def _end_canary(self) -> None:
         if self._canary is not None:
-            self._canary.release()
+            self._canary.close()
             self._canary = None
 
     def close(self) -> None:

@@ -8,11 +8,14 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from storage.coordination.leases import check_lease
 from storage.errors import ItemError, Retry
+from storage.lake.fences import fenced
 from storage.lake.lake import Lake
 from storage.mels.layout import shard_path
 from storage.mels.settings import MelSettings
@@ -34,13 +37,13 @@ def extract_film(
     """Decode a film's recordings into its mel shard, commit the shard and return the film's completed rows.
 
     `on_decode` is called with each track_id before its recording is decoded, and with "" when decoding it is over.
-    Raises `LakeError` when the shard cannot be written.
+    Raises `LakeError` when the shard cannot be written, or the film's lease is lost.
     """
     started = time.monotonic()
     rows = {row["track_id"]: dict(row, run_id=run_id) for row in job.rows}
     outcomes: list[Outcome] = []
     try:
-        with write_shard(lake, job.film_id, job.year, settings) as writer:
+        with _fenced(lake, job), write_shard(lake, job.film_id, job.year, settings) as writer:
             for recording in job.recordings:
                 row = rows.setdefault(recording.track_id, {"film_id": job.film_id, "track_id": recording.track_id})
                 outcomes.append(_extract_recording(writer, job, recording, row, on_decode))
@@ -52,6 +55,12 @@ def extract_film(
     audio_seconds = sum(outcome.audio_seconds or 0.0 for outcome in outcomes)
     film = ok(Stage.SOUNDTRACK, job.film_id, time.monotonic() - started, audio_seconds)
     return FilmResult(job.film_id, shard_path(job.film_id, job.year), list(rows.values()), [*outcomes, film])
+
+
+def _fenced(lake: Lake, job: FilmJob) -> AbstractContextManager[None]:
+    """Refuse the commit once the film's lease is lost; a film in a temporary lake has none."""
+    number = job.lease
+    return nullcontext() if number is None else fenced(lambda: check_lease(lake, job.film_id, number))
 
 
 class _NothingUsable(Exception):

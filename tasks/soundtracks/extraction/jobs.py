@@ -23,6 +23,7 @@ class Recording:
 class FilmJob:
     """A film's recordings and its `tracks` rows (all candidates, taken or not), before their audio is known.
 
+    `lease` is the number of the film's lease, which whoever extracts it checks before the shard is committed.
     `abandoned` maps the track_id of each recording that ended a worker process to the error recorded for it.
     """
 
@@ -30,6 +31,7 @@ class FilmJob:
     year: int
     recordings: tuple[Recording, ...]
     rows: tuple[dict[str, Any], ...]
+    lease: int | None = None
     abandoned: Mapping[str, ItemError] = field(default_factory=dict)
 
 

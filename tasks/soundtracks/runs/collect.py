@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from storage.coordination.held_leases import OnWait
 from storage.coordination.leases import LeaseKeeper
 from storage.errors import ItemError, Retry, SourcePaused
 from storage.lake.lake import Lake
@@ -26,7 +27,8 @@ from tasks.soundtracks.matching.matcher import TRACKS_PER_FILM, order_candidates
 from tasks.soundtracks.matching.rule import RULE_VERSION
 from tasks.soundtracks.models import Decision, Film, Judged, track_row
 from tasks.soundtracks.runs.context import RunContext
-from tasks.soundtracks.runs.plan import Plan, nothing_taken
+from tasks.soundtracks.runs.plan import Plan, nothing_taken, taken_down
+from tasks.soundtracks.runs.takedown import purge_films
 from tasks.soundtracks.sources.base import Source
 
 MOST_RUNS = 3
@@ -43,6 +45,8 @@ class GatheredFilm:
     recordings: list[Recording] = field(default_factory=list)
     judged: list[Judged] = field(default_factory=list)
     outcomes: list[Outcome] = field(default_factory=list)
+    lease: int | None = None
+    """The number of the film's lease."""
     overdue: set[str] = field(default_factory=set)
     """Items of recordings that failed in so many runs that the film no longer waits for them."""
 
@@ -56,7 +60,7 @@ class GatheredFilm:
     def job(self) -> FilmJob:
         """The film as extraction needs it."""
         rows = tuple(track_row(judged, RULE_VERSION) for judged in self.judged)
-        return FilmJob(self.film.film_id, self.film.year or 0, tuple(self.recordings), rows)
+        return FilmJob(self.film.film_id, self.film.year or 0, tuple(self.recordings), rows, self.lease)
 
 
 @dataclass
@@ -66,6 +70,7 @@ class Batch:
     gathered: list[GatheredFilm] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
     paused: SourcePaused | None = None
+    of_other_workers: list[Film] = field(default_factory=list)
 
     @property
     def jobs(self) -> list[FilmJob]:
@@ -90,17 +95,22 @@ class Collector:
         """The lake into which films are committed."""
         return self.context.lake
 
-    def gather(self, films: Sequence[Film], leases: LeaseKeeper) -> Batch:
-        """Lease these films and fetch their recordings, until a source pauses; films of other workers are left out."""
+    def gather(self, films: Sequence[Film], leases: LeaseKeeper, on_wait: OnWait | None = None) -> Batch:
+        """Lease these films and fetch their recordings, until a source pauses; films of other workers are left out.
+
+        With `on_wait`, other workers of whom nobody knows whether they live are waited for.
+        """
         batch = Batch()
         for film in films:
-            if leases.acquire(film.film_id) is None:
+            lease = leases.acquire(film.film_id, on_wait=on_wait)
+            if lease is None:
+                batch.of_other_workers.append(film)
                 batch.counts["films_of_other_workers"] += 1
                 continue
             if self.lake.exists(shard_path(film.film_id, film.year or 0)):
                 leases.release([film.film_id])  # another worker finished it between the plan and the lease
                 continue
-            gathered = GatheredFilm(film)
+            gathered = GatheredFilm(film, lease=lease.number)
             try:
                 self._gather(gathered)
             except SourcePaused as pause:
@@ -114,8 +124,11 @@ class Collector:
         return batch
 
     def _gather(self, gathered: GatheredFilm) -> None:
-        """Fetch a film's recordings from the first source that has any."""
+        """Fetch a film's recordings from the first source that has any; none for a film that was taken down since."""
         film = gathered.film
+        if film.film_id in self.context.takedowns.read():
+            gathered.outcomes.append(taken_down(film))
+            return
         for source in self.context.sources:
             try:
                 candidates = order_candidates(source.find(film))
@@ -133,7 +146,7 @@ class Collector:
             return judged
         if len(gathered.recordings) >= TRACKS_PER_FILM:
             return with_decision(judged, Decision.REJECTED, "enough_tracks")
-        judged = self.context.matcher.apply_overrides(judged)  # another film of this run may have it by now
+        judged = self._with_what_changed(judged)
         if judged.verdict.decision is not Decision.TAKEN:
             return judged
         if judged.item in self.plan.tracks_not_due:
@@ -149,6 +162,12 @@ class Collector:
             self.context.matcher.owners.setdefault(fetched.recording.track_id, gathered.film.film_id)
         return fetched.judged
 
+    def _with_what_changed(self, judged: Judged) -> Judged:
+        """Return the decision as of now: another film of this run may have the recording, or it was taken down."""
+        if {judged.candidate.track_id, f"channel:{judged.candidate.channel_id}"} & self.context.takedowns.read():
+            return with_decision(judged, Decision.REJECTED, "taken_down")
+        return self.context.matcher.apply_overrides(judged)
+
     def _failed_track(self, gathered: GatheredFilm, item: str, error: ItemError) -> Outcome:
         """Return the outcome of a recording's failure; after `MOST_RUNS` runs its film no longer waits for it."""
         if self.plan.attempts.get((str(Stage.TRACK), item), 0) + 1 >= MOST_RUNS:
@@ -160,8 +179,17 @@ class Collector:
                 error = ItemError(error.reason, f"{error} (abandoned after {MOST_RUNS} runs)", Retry.NEVER)
         return from_error(Stage.TRACK, item, error)
 
-    def commit(self, batch: Batch, results: Sequence[FilmResult]) -> Counter[str]:
-        """Write a batch's rows, then its outcomes, and only then delete its audio; return counts for the summary."""
+    def commit(self, batch: Batch, results: Sequence[FilmResult], leases: LeaseKeeper) -> Counter[str]:
+        """Write a batch's rows, then its outcomes, and only then delete its audio; return counts for the summary.
+
+        What was taken down in the meantime is deleted again. Raises `LakeError` when the lease on a film is lost.
+        """
+        with leases.fenced(batch.film_ids):
+            counts = self._commit(batch, results)
+            purge_films(self.lake, self.context.takedowns.read(), batch.film_ids, self.context.run_id)
+        return counts
+
+    def _commit(self, batch: Batch, results: Sequence[FilmResult]) -> Counter[str]:
         rows = [row for result in results for row in result.rows]
         batch_outcomes = [outcome for result in results for outcome in result.outcomes]
         extracted = {result.film_id for result in results}

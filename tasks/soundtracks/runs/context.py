@@ -12,7 +12,7 @@ from storage.errors import SourcePaused
 from storage.lake.lake import Lake
 from storage.records.outcomes import Stage, from_error, record_new
 from storage.records.reviews import read_reviews
-from storage.records.takedown_list import read_takedowns
+from storage.records.takedown_list import Takedowns, read_takedowns
 from storage.tables import tables
 from storage.tables.schemas import TRACKS
 from tasks.progress import ReportProgress, no_progress
@@ -42,8 +42,13 @@ class RunContext:
     """In the configured order; a film's music comes from the first that has any."""
     throttles: list[SourceThrottle] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    takedowns: Takedowns = field(init=False)
     paused: SourcePaused | None = None
     """Set when a source paused before any film was begun."""
+
+    def __post_init__(self) -> None:
+        """Begin to follow the takedown list, which may grow during the run."""
+        self.takedowns = Takedowns(self.lake)
 
     @property
     def assigned(self) -> list[PreassignedSource]:

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from storage.coordination.leases import LeaseKeeper
+from storage.coordination.held_leases import OnWait
+from storage.coordination.leases import LeaseKeeper, warn
 from tasks.run_report import RunReport
 from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult
 from tasks.soundtracks.models import Film
@@ -45,6 +46,7 @@ class BatchPipeline:
         self._extractor = extractor
         self._leases = leases
         self._open: list[_OpenBatch] = []
+        self._of_other_workers: list[Film] = []
         self._results: dict[str, FilmResult] = {}
         self._film_count = film_count
         self._finished = 0
@@ -62,8 +64,19 @@ class BatchPipeline:
                 break
         return report
 
-    def _collect_batch(self, films: Sequence[Film], report: RunReport, *, drain: bool) -> None:
-        batch = self._collector.gather(films, self._leases)
+    def collect_from_dead_workers(self) -> RunReport:
+        """Collect the films that other workers held, now that these are done or have been silent for long enough."""
+        films, self._of_other_workers = self._of_other_workers, []
+        report = RunReport()
+        report.counts["films_of_other_workers"] -= len(films)  # they were counted, and those still held are again
+        self._collect_batch(films, report, drain=True, on_wait=warn)
+        return report
+
+    def _collect_batch(
+        self, films: Sequence[Film], report: RunReport, *, drain: bool, on_wait: OnWait | None = None
+    ) -> None:
+        batch = self._collector.gather(films, self._leases, on_wait)
+        self._of_other_workers += batch.of_other_workers
         jobs = batch.jobs
         self._open.append(_OpenBatch(batch, tuple(job.film_id for job in jobs)))
         report.counts.update(batch.counts)
@@ -79,7 +92,7 @@ class BatchPipeline:
         for entry in list(self._open):
             if all(film_id in self._results for film_id in entry.film_ids):
                 results = [self._results.pop(film_id) for film_id in entry.film_ids]
-                report.counts.update(self._collector.commit(entry.batch, results))
+                report.counts.update(self._collector.commit(entry.batch, results, self._leases))
                 self._leases.release(entry.batch.film_ids)
                 self._open.remove(entry)
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from storage.coordination.leases import forget_leases
+from storage.coordination.held_leases import sweep_leases
 from storage.errors import ItemError, Retry
 from storage.lake.lake import Lake
 from storage.records.outcomes import Outcome, Stage, Status, attempts, from_error, not_due, record_new
@@ -25,6 +25,7 @@ from tasks.soundtracks.matching.rule import RULE_VERSION
 from tasks.soundtracks.models import Decision, Film, Judged, track_row
 from tasks.soundtracks.runs.context import RunContext
 from tasks.soundtracks.runs.reconcile import done_films
+from tasks.soundtracks.runs.takedown import purge
 
 
 @dataclass(frozen=True)
@@ -60,14 +61,15 @@ class _History:
 
 
 def plan(context: RunContext) -> Plan:
-    """Plan a run with the sources of `context`, and tidy up what crashed runs left behind.
+    """Plan a run with the sources of `context`, and tidy up what crashed runs left behind, also of what was taken down.
 
     Outcomes of what needs no work are recorded here where they are new: recordings that match no film, films for
     which there is nothing, and recordings that came after their film was done.
     """
     lake = context.lake
+    sweep_leases(lake)
+    purge(lake, context.run_id)
     done = done_films(lake)
-    forget_leases(lake, done)
     clean_staging(lake, done, keep_audio=context.settings.keep_audio)
     history = _read_history(lake, done, context.settings.retry_reasons)
     films, skipped = _choose_films(context, history)
@@ -97,7 +99,7 @@ def _choose_films(context: RunContext, history: _History) -> tuple[list[Film], l
         if film.film_id in history.done or (context.settings.retry_reasons and film.film_id not in retried_films):
             continue
         if film.film_id in matcher.takedowns:
-            skipped.append(_taken_down(film))
+            skipped.append(taken_down(film))
             continue
         candidates = [judged for source in context.assigned for judged in source.by_film.get(film.film_id, ())]
         taken = [judged for judged in candidates if judged.verdict.decision is Decision.TAKEN]
@@ -119,7 +121,8 @@ def nothing_taken(film_id: str, candidates: Iterable[Judged]) -> Outcome:
     return from_error(Stage.SOUNDTRACK, film_id, error, Status.SKIPPED)
 
 
-def _taken_down(film: Film) -> Outcome:
+def taken_down(film: Film) -> Outcome:
+    """Return the outcome of a film that is on the takedown list."""
     error = ItemError("taken_down", "The film is on the takedown list")
     return from_error(Stage.SOUNDTRACK, film.film_id, error, Status.SKIPPED)
 

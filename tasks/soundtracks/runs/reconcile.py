@@ -10,7 +10,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from storage.coordination.leases import is_leased
+from storage.coordination.held_leases import leased_items
+from storage.coordination.leases import warn
 from storage.lake.lake import Lake
 from storage.mels.layout import film_id_of, list_shards
 from storage.mels.writer import read_tracks
@@ -31,8 +32,10 @@ def recover(lake: Lake, run_id: str) -> int:
     A crash just after the shard leaves it so, and so does a damaged part of a table that the user deleted.
     """
     done = done_films(lake)
+    incomplete = _incomplete_films(lake, done)
     # A living worker that has a film leased is about to write its rows itself.
-    film_ids = [film_id for film_id in _incomplete_films(lake, done) if not is_leased(lake, film_id)]
+    of_living_workers = leased_items(lake, incomplete, on_wait=warn)
+    film_ids = [film_id for film_id in incomplete if film_id not in of_living_workers]
     for film_id in film_ids:
         rows = read_tracks(lake, done[film_id])
         tables.append(lake, TRACKS, [without_run(row) for row in rows], run_id)

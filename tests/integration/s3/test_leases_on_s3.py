@@ -2,108 +2,142 @@
 
 from __future__ import annotations
 
-import json
+import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from storage.coordination.leases import LEASE_DURATION, acquire_lease, leased
+from storage.coordination.heartbeats import SECONDS_VARIABLE
+from storage.coordination.held_leases import release_by_hand
+from storage.coordination.leases import LeaseKeeper, leased
+from storage.errors import LakeError
 from storage.lake.lake import Lake
 
 pytestmark = pytest.mark.integration
 
-ACQUIRE_AND_DIE = """
-import os, sys
-from storage.coordination.leases import acquire_lease
-from storage.lake.lake import Lake
-assert acquire_lease(Lake(sys.argv[1]), "film")
-os._exit(9)
-"""
-ACQUIRE_AND_PRINT = """
+SECONDS = 2.0
+ELSEWHERE = ("unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "--uts")
+HOLD = """
 import sys
-from storage.coordination.leases import acquire_lease
+from storage.coordination.leases import leased
 from storage.lake.lake import Lake
-lease = acquire_lease(Lake(sys.argv[1]), "film")
-print("acquired" if lease else "leased by another", flush=True)
-sys.stdin.read()
+lake = Lake(sys.argv[1], cache_folder=sys.argv[2])
+with leased(lake, "film", on_wait=None) as lease:
+    print("holds" if lease else "refused", flush=True)
+    sys.stdin.readline()
+    if lease:
+        lake.write_bytes(b"mine", "result.txt")
 """
+Start = Callable[..., "subprocess.Popen[str]"]
 
 
-def run(lake: Lake, script: str, repository: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", script, lake.root]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=repository, stdin=pipe, stdout=pipe, text=True)
+@pytest.fixture
+def start(lake: Lake, repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Start]:
+    """A function that starts a process with its own cache, on another host if it gets namespaces."""
+    monkeypatch.setenv(SECONDS_VARIABLE, str(SECONDS))
+    started: list[subprocess.Popen[str]] = []
+
+    def run(*namespaces: str) -> subprocess.Popen[str]:
+        if namespaces and subprocess.run([*namespaces, "true"], check=False, capture_output=True).returncode:
+            pytest.skip("separate namespaces need root")
+        command = [*namespaces, sys.executable, "-c", HOLD, lake.root, str(tmp_path / f"cache{len(started)}")]
+        pipe = subprocess.PIPE
+        started.append(subprocess.Popen(command, cwd=repository, stdin=pipe, stdout=pipe, stderr=pipe, text=True))
+        return started[-1]
+
+    yield run
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
-def write_lease_of_another_machine(lake: Lake, until: datetime) -> None:
-    content = {"host": "elsewhere", "pid": 1, "born": "1", "until": until.isoformat()}
-    lake.write_bytes(json.dumps(content).encode(), "claims", "film", "000001.json")
+def answer(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
 
 
-def expiry(lake: Lake) -> str:
-    content: dict[str, str] = json.loads(lake.read_bytes("claims", "film", "000001.json"))
-    return content["until"]
+def inner(process: subprocess.Popen[str]) -> int:
+    """The number, here, of the process that runs inside the namespaces."""
+    return int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()[0])
 
 
 def test_one_of_many_threads_acquires_the_lease(lake: Lake) -> None:
-    with ThreadPoolExecutor(8) as pool:
-        acquired = [lease for lease in pool.map(lambda _: acquire_lease(lake, "film"), range(24)) if lease]
+    keepers = [LeaseKeeper(lake) for _ in range(12)]
+    with ThreadPoolExecutor(6) as pool:
+        acquired = [lease for lease in pool.map(lambda keeper: keeper.acquire("film"), keepers) if lease]
     assert len(acquired) == 1
+    for keeper in keepers:
+        keeper.close()
 
 
-def test_one_of_several_processes_acquires_the_lease(lake: Lake, repository: Path) -> None:
-    workers = [run(lake, ACQUIRE_AND_PRINT, repository) for _ in range(4)]
-    answers = [worker.stdout.readline().strip() for worker in workers if worker.stdout]
-    for worker in workers:
-        worker.communicate("")
-    assert sorted(answers) == ["acquired"] + ["leased by another"] * 3
+def test_one_of_several_processes_acquires_the_lease(start: Start) -> None:
+    workers = [start() for _ in range(4)]
+    assert sorted(answer(worker) for worker in workers) == ["holds"] + ["refused"] * 3
 
 
-def test_the_store_refuses_to_create_a_lease_file_that_exists(lake: Lake) -> None:
-    assert acquire_lease(lake, "film")
-    with pytest.raises(FileExistsError):
-        lake.filesystem.pipe_file(lake.uri("claims", "film", "000001.json"), b"{}", mode="create")
+def test_a_released_item_can_be_leased_again_under_a_higher_number(lake: Lake) -> None:
+    with leased(lake, "film") as first:
+        assert first is not None
+    with leased(lake, "film") as second:
+        assert second is not None
+    assert second.number > first.number
+    assert lake.list("leases", "items") == lake.list("leases", "holders") == []
 
 
-def test_a_released_item_can_be_leased_again(lake: Lake) -> None:
+def test_the_lease_of_a_killed_process_of_this_machine_is_taken_over_at_once(lake: Lake, start: Start) -> None:
+    worker = start()
+    assert answer(worker) == "holds"
+    worker.kill()
+    worker.wait()
+    with leased(lake, "film", on_wait=None) as lease:
+        assert lease is not None
+
+
+def test_a_living_process_of_another_host_is_not_robbed_and_a_dead_one_blocks_for_its_duration(
+    lake: Lake, start: Start
+) -> None:
+    worker = start(*ELSEWHERE)
+    assert answer(worker) == "holds"
+    with LeaseKeeper(lake) as leases:
+        until = time.monotonic() + 2 * SECONDS
+        while time.monotonic() < until:
+            assert leases.acquire("film") is None
+        os.kill(inner(worker), signal.SIGKILL)
+        worker.wait()
+        died = time.monotonic()
+        while leases.acquire("film") is None:
+            time.sleep(0.05)
+        assert 0.7 * SECONDS < time.monotonic() - died < 1.4 * SECONDS
+
+
+def test_a_process_that_was_stopped_commits_nothing_over_its_successor(lake: Lake, start: Start) -> None:
+    worker = start(*ELSEWHERE)
+    assert answer(worker) == "holds"
+    os.kill(inner(worker), signal.SIGSTOP)
     with leased(lake, "film") as lease:
         assert lease is not None
-        assert acquire_lease(lake, "film") is None
-    assert lake.list("claims") == []
-    assert acquire_lease(lake, "film") is not None
+        lake.write_bytes(b"the successor's", "result.txt")
+        os.kill(inner(worker), signal.SIGCONT)
+        assert "LakeError: The lease on film was lost" in worker.communicate("go\n")[1]
+        assert lake.read_bytes("result.txt") == b"the successor's"
 
 
-def test_the_lease_of_a_killed_process_of_this_machine_is_taken_over_by_one(lake: Lake, repository: Path) -> None:
-    assert run(lake, ACQUIRE_AND_DIE, repository).wait() == 9
-    assert lake.list("claims")
-    with ThreadPoolExecutor(8) as pool:
-        acquired = [lease for lease in pool.map(lambda _: acquire_lease(lake, "film"), range(16)) if lease]
-    assert len(acquired) == 1
+def test_a_lease_released_by_hand_is_lost(lake: Lake) -> None:
+    with pytest.raises(LakeError, match="was lost"), leased(lake, "film"):
+        release_by_hand(lake, "film")
+        lake.write_bytes(b"x", "result.txt")
+    assert not lake.exists("result.txt")
 
 
-def test_the_lease_of_another_machine_is_valid_until_it_expires(lake: Lake) -> None:
-    until = datetime.now(UTC) + LEASE_DURATION
-    write_lease_of_another_machine(lake, until)
-    assert acquire_lease(lake, "film") is None
-    assert acquire_lease(lake, "film", now=until + timedelta(seconds=1)) is not None
-
-
-def test_a_worker_whose_lease_expired_does_not_release_that_of_its_successor(lake: Lake) -> None:
-    slow = acquire_lease(lake, "film")
-    successor = acquire_lease(lake, "film", now=datetime.now(UTC) + LEASE_DURATION + timedelta(seconds=1))
-    assert slow is not None
-    slow.release()
-    assert successor is not None
-    assert acquire_lease(lake, "film") is None
-
-
-def test_renewing_a_lease_extends_it(lake: Lake) -> None:
-    lease = acquire_lease(lake, "film")
-    assert lease is not None
-    before = expiry(lake)
-    lease.renew()
-    assert expiry(lake) > before
+def test_of_two_writers_of_a_new_object_one_commits(lake: Lake) -> None:
+    with pytest.raises(LakeError, match="Another process has committed"), lake.staged("a", replace=False) as late:
+        late.write_text("late")
+        with lake.staged("a", replace=False) as early:
+            early.write_text("early")
+    assert lake.read_bytes("a") == b"early"

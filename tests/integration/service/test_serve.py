@@ -91,4 +91,4 @@ def test_ctrl_c_ends_runs_and_every_process(serving: tuple[Server, subprocess.Po
     time.sleep(1)
     assert not [pid for pid in children if _is_alive(pid)]
     assert "is served at" in (server.folder / "serve.log").read_text()
-    assert not list(server.folder.glob("lake/claims/*/*")), "every lease is released"
+    assert not list(server.folder.glob("lake/leases/items/*")), "every lease is released"

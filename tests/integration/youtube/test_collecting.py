@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from storage.coordination.breakers import read_breaker
-from storage.coordination.leases import acquire_lease
+from storage.coordination.leases import leased
 from storage.lake.lake import Lake
 from storage.records.outcomes import Stage
 from storage.records.reviews import record_review
@@ -289,10 +289,9 @@ def test_a_film_of_another_worker_is_left_to_it(lake: Lake, world: Any, add_film
     world.add_film("Night Ferry", 2015, 1)
     world.save()
     add_films(lake, [NIGHT])
-    held = acquire_lease(lake, "enwiki-1")
-    assert collect().counts["films_of_other_workers"] == 1
+    with leased(lake, "enwiki-1"):
+        assert collect().counts["films_of_other_workers"] == 1
     assert not world.requests
-    held.release()
     assert collect().counts["films"] == 1
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from storage.coordination.held_leases import list_leases
 from storage.lake.lake import Lake
 from storage.mels.writer import read_mels
 from storage.tables import tables
@@ -30,7 +31,7 @@ STEPS = {
     "between shard and rows": ("tasks.soundtracks.runs.collect:Collector.commit", 1),
     "between rows and outcomes": ("storage.records.outcomes:record", 1),
     "before the audio is deleted": ("tasks.soundtracks.download.staging:release_staged", 1),
-    "before the lease is released": ("storage.coordination.leases:Lease.release", 1),
+    "before the lease is released": ("storage.coordination.leases:LeaseKeeper.release", 1),
 }
 """The function, and which of its calls is the last thing that the process does."""
 ALWAYS = ("before the second download", "between shard and rows", "before the audio is deleted")
@@ -111,7 +112,7 @@ def test_a_killed_run_is_continued(
     requested = {request["video"] for request in world.requests[request_count:]}
     assert not requested & {video for film_id in committed for video in by_film[film_id]}
     assert world.media_requests().total() <= 4 + (step == "before a download's note")
-    assert not lake.list("claims")
+    assert not list_leases(lake)
     assert not list(Path(lake.cache_folder, "staging").rglob("*.webm"))
 
     calm = tables.open_tables(str(tmp_path / "calm"))

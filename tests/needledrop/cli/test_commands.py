@@ -41,6 +41,7 @@ BAD_INPUT = {
     "retry --reason tired --music FILE": "No failure is called tired",
     "review --yes nonsense --lake LAKE": "There is no match 'nonsense'",
     "takedown nonsense --lake LAKE": "'nonsense' is no film id",
+    "leases --release refresh --lake LAKE": "Nobody holds 'refresh'",
     "curate --test-from 2010 --lake LAKE": "test_from=2010",
     "datasets compare v0 --lake LAKE": "no version yet",
     "datasets delete v0 --lake LAKE": "v0",
@@ -54,6 +55,7 @@ BAD_INPUT = {
 READ_A_LAKE = (
     "review",
     "takedown youtube:a",
+    "leases",
     "curate",
     "datasets list",
     "datasets compare v0",

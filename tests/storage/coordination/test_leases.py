@@ -1,19 +1,27 @@
-"""At most one worker holds the lease on an item, and the lease of a dead worker is free again."""
+"""At most one worker holds the lease on an item, the dead block for a limited time, and the living are never robbed."""
 
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from storage.coordination.leases import LEASE_DURATION, LeaseKeeper, acquire_lease, forget_leases, leased
+from storage.coordination.heartbeats import SECONDS_VARIABLE, Heartbeat, Standing
+from storage.coordination.held_leases import leased_items, list_leases, release_by_hand, sweep_leases
+from storage.coordination.holders import Holder, during_flow_run, this_process
+from storage.coordination.lease_files import create_lease_file, read_numbers
+from storage.coordination.leases import LeaseKeeper, leased
 from storage.errors import LakeError
 from storage.lake.atomic import TEMPORARY_PREFIX
 from storage.lake.lake import Lake
@@ -21,24 +29,58 @@ from storage.tables import tables
 
 ACQUIRE_AND_DIE = """
 import os, sys
-from storage.coordination.leases import acquire_lease
+from storage.coordination.leases import LeaseKeeper
 from storage.lake.lake import Lake
-assert acquire_lease(Lake(sys.argv[1]), "f-1")
+assert LeaseKeeper(Lake(sys.argv[1])).acquire("f-1")
 os._exit(9)
 """
 
 DIE_WHILE_ACQUIRING = """
 import os, sys
-from storage.coordination.leases import acquire_lease
+from storage.coordination.leases import LeaseKeeper
 from storage.lake.lake import Lake
 os.link = lambda source, target: os._exit(9)
-acquire_lease(Lake(sys.argv[1]), "f-1")
+LeaseKeeper(Lake(sys.argv[1])).acquire("f-1")
+"""
+
+HOLD_AND_COMMIT = """
+import sys, time
+from storage.coordination.leases import leased
+from storage.lake.lake import Lake
+lake = Lake(sys.argv[1])
+with leased(lake, "f-1"):
+    print("holds", flush=True)
+    sys.stdin.readline()
+    lake.write_bytes(b"mine", "result.txt")
 """
 
 
 @pytest.fixture
-def lake(tmp_path: Path) -> Lake:
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    monkeypatch.setenv("NEEDLEDROP_CACHE", str(tmp_path / "cache"))
     return tables.open_tables(str(tmp_path / "lake"))
+
+
+@pytest.fixture
+def hold(
+    lake: Lake, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[], subprocess.Popen[str]]]:
+    """A process that holds f-1 with a lease of a second, and commits a result after a line of input."""
+    monkeypatch.setenv(SECONDS_VARIABLE, "1")
+    started: list[subprocess.Popen[str]] = []
+
+    def start() -> subprocess.Popen[str]:
+        command, pipe = [sys.executable, "-c", HOLD_AND_COMMIT, lake.root], subprocess.PIPE
+        process = subprocess.Popen(command, cwd=repository, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+        started.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == "holds\n"
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
 
 
 def run_and_die(lake: Lake, script: str, repository: Path) -> None:
@@ -46,35 +88,80 @@ def run_and_die(lake: Lake, script: str, repository: Path) -> None:
     assert process.returncode == 9
 
 
-def expiry(lake: Lake, item: str) -> str:
-    content: dict[str, str] = json.loads(lake.read_bytes("claims", item, "000001.json"))
-    return content["until"]
+def holder_elsewhere(seconds: float, flow_run_id: str = "") -> Holder:
+    """A process of another machine that has the name of this one."""
+    return replace(this_process(flow_run_id, seconds), boot_id="another")
 
 
-def leased_items(lake: Lake) -> list[str]:
-    return [name.split("/")[1] for name in lake.list("claims")]
+@contextmanager
+def held_elsewhere(lake: Lake, item: str, seconds: float = 0.5) -> Iterator[None]:
+    """Hold an item from another machine, with a heartbeat."""
+    holder = holder_elsewhere(seconds)
+    heartbeat = Heartbeat(lake, holder)
+    heartbeat.start()
+    create_lease_file(lake, item, 1, holder)
+    yield
+    heartbeat.stop()
+
+
+def die_elsewhere(lake: Lake, item: str, seconds: float = 0.5, flow_run_id: str = "") -> None:
+    """Leave what a process of another machine leaves that is killed with a lease."""
+    holder = holder_elsewhere(seconds, flow_run_id)
+    lake.write_json({"counter": 1, **vars(holder)}, "leases", "holders", f"{holder.token}.json")
+    create_lease_file(lake, item, 1, holder)
+
+
+def counters(lake: Lake) -> list[int]:
+    return [json.loads(lake.read_bytes(name))["counter"] for name in lake.list("leases", "holders")]
 
 
 def test_one_of_many_threads_acquires_the_lease(lake: Lake) -> None:
+    keepers = [LeaseKeeper(lake) for _ in range(32)]
     with ThreadPoolExecutor(16) as pool:
-        acquired = [lease for lease in pool.map(lambda _n: acquire_lease(lake, "f-1"), range(64)) if lease]
+        acquired = [lease for lease in pool.map(lambda keeper: keeper.acquire("f-1"), keepers) if lease]
     assert len(acquired) == 1
+    for keeper in keepers:
+        keeper.close()
 
 
-def test_a_released_item_can_be_leased_again(lake: Lake) -> None:
-    lease = acquire_lease(lake, "f-1")
-    assert lease is not None
-    assert acquire_lease(lake, "f-1") is None
-    lease.release()
-    assert acquire_lease(lake, "f-1") is not None
+def test_a_released_item_can_be_leased_again_under_a_higher_number(lake: Lake) -> None:
+    numbers = []
+    for _ in range(3):
+        with leased(lake, "f-1") as lease, leased(lake, "f-1") as second:
+            assert lease is not None
+            assert second is None
+            numbers.append(lease.number)
+    assert numbers == sorted(set(numbers))
+
+
+def test_a_free_item_leaves_no_file(lake: Lake) -> None:
+    with LeaseKeeper(lake) as leases:
+        for number in range(20):
+            leases.acquire(f"f-{number}")
+        leases.release([f"f-{number}" for number in range(10)])
+        leases.acquire("f-1")
+    assert lake.list("leases", "items") == lake.list("leases", "holders") == []
+    assert len(lake.list("leases")) <= 2
+
+
+def test_one_heartbeat_renews_every_lease_of_a_process(lake: Lake) -> None:
+    with LeaseKeeper(lake, seconds=0.5) as leases:
+        for number in range(64):
+            assert leases.acquire(f"f-{number}")
+        [before] = counters(lake)
+        time.sleep(0.4)
+        [after] = counters(lake)
+    assert before < after <= before + 8
 
 
 def test_the_lease_of_a_killed_process_is_taken_over_at_once(lake: Lake, repository: Path) -> None:
     run_and_die(lake, ACQUIRE_AND_DIE, repository)
-    assert lake.list("claims")
+    keepers = [LeaseKeeper(lake) for _ in range(16)]
     with ThreadPoolExecutor(8) as pool:
-        acquired = [lease for lease in pool.map(lambda _n: acquire_lease(lake, "f-1"), range(16)) if lease]
-    assert len(acquired) == 1
+        acquired = [lease for lease in pool.map(lambda keeper: keeper.acquire("f-1"), keepers) if lease]
+    assert [lease.number for lease in acquired] == [2]
+    for keeper in keepers:
+        keeper.close()
 
 
 def test_opening_the_lake_removes_what_a_process_killed_while_acquiring_left(lake: Lake, repository: Path) -> None:
@@ -82,23 +169,135 @@ def test_opening_the_lake_removes_what_a_process_killed_while_acquiring_left(lak
     assert list(Path(lake.root).rglob(".tmp-*"))
     tables.open_tables(lake.root)
     assert not list(Path(lake.root).rglob(".tmp-*"))
-    assert acquire_lease(lake, "f-1") is not None
+    with leased(lake, "f-1") as lease:
+        assert lease is not None
 
 
-def test_the_lease_of_another_machine_is_valid_until_it_expires(lake: Lake) -> None:
-    until = datetime.now(UTC) + LEASE_DURATION
-    foreign = {"host": "elsewhere", "pid": 1, "born": "1", "until": until.isoformat()}
-    lake.write_bytes(json.dumps(foreign).encode(), "claims", "f-1", "000001.json")
-    assert acquire_lease(lake, "f-1") is None
-    assert acquire_lease(lake, "f-1", now=until + timedelta(seconds=1)) is not None
+def test_a_process_that_is_a_zombie_holds_nothing(lake: Lake, repository: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", ACQUIRE_AND_DIE, lake.root], cwd=repository)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    with leased(lake, "f-1") as lease:
+        assert lease is not None
+    assert process.wait() == 9
 
 
-def test_renewing_a_lease_extends_it(lake: Lake) -> None:
-    lease = acquire_lease(lake, "f-1")
-    assert lease is not None
-    before = expiry(lake, "f-1")
-    lease.renew()
-    assert expiry(lake, "f-1") > before
+def test_a_living_process_of_another_machine_is_never_robbed(lake: Lake) -> None:
+    with held_elsewhere(lake, "f-1"), LeaseKeeper(lake) as leases:
+        until = time.monotonic() + 1.5
+        while time.monotonic() < until:
+            assert leases.acquire("f-1") is None
+            time.sleep(0.05)
+
+
+def test_a_silent_process_of_another_machine_is_taken_over_when_it_was_watched_for_long_enough(lake: Lake) -> None:
+    die_elsewhere(lake, "f-1")
+    began = time.monotonic()
+    with LeaseKeeper(lake) as leases:
+        while leases.acquire("f-1") is None:
+            time.sleep(0.02)
+    assert 0.5 <= time.monotonic() - began < 1.5
+
+
+def test_a_clock_that_is_wrong_changes_nothing(lake: Lake) -> None:
+    holder = replace(holder_elsewhere(0.5), acquired_at="2001-01-01T00:00:00+00:00")
+    heartbeat = Heartbeat(lake, holder)
+    heartbeat.start()
+    create_lease_file(lake, "f-1", 1, holder)
+    for name in Path(lake.root, "leases").rglob("*.json"):
+        os.utime(name, (0, 0))
+    with leased(lake, "f-1") as lease:
+        assert lease is None
+    heartbeat.stop()
+
+
+def test_waiting_ends_at_the_first_renewal(lake: Lake) -> None:
+    said: list[str] = []
+    with held_elsewhere(lake, "f-1", seconds=5), LeaseKeeper(lake) as leases:
+        began = time.monotonic()
+        assert leases.acquire("f-1", on_wait=said.append) is None
+        assert time.monotonic() - began < 2.5
+    assert f"Waiting for process {os.getpid()} on" in said[0]
+
+
+def test_what_was_seen_of_a_holder_is_remembered_for_the_next_command(lake: Lake) -> None:
+    die_elsewhere(lake, "f-1")
+    with LeaseKeeper(lake) as first:
+        assert first.acquire("f-1") is None
+    time.sleep(0.6)
+    with LeaseKeeper(lake) as second:
+        assert second.acquire("f-1") is not None
+
+
+def test_a_holder_whose_flow_run_is_over_does_not_block(lake: Lake) -> None:
+    die_elsewhere(lake, "f-1", seconds=300, flow_run_id="over")
+    die_elsewhere(lake, "f-2", seconds=300, flow_run_id="running")
+    die_elsewhere(lake, "f-3", seconds=300, flow_run_id="unknown")
+    answers = {"over": True, "running": False}
+    with during_flow_run("mine", answers.get), LeaseKeeper(lake) as leases:
+        assert [leases.acquire(item) is not None for item in ("f-1", "f-2", "f-3")] == [True, False, False]
+
+
+def test_an_earlier_attempt_of_the_same_flow_run_does_not_block(lake: Lake) -> None:
+    die_elsewhere(lake, "f-1", seconds=300, flow_run_id="mine")
+    with during_flow_run("mine", lambda _id: False), LeaseKeeper(lake) as leases:
+        assert leases.acquire("f-1") is not None
+
+
+def test_of_nested_flow_runs_a_lease_names_the_outermost(lake: Lake) -> None:
+    with during_flow_run("outer", lambda _id: None), during_flow_run("inner", lambda _id: None), leased(lake, "f-1"):
+        [held] = list_leases(lake)
+    assert isinstance(held.holder, Holder)
+    assert held.holder.flow_run_id == "outer"
+
+
+def test_a_process_that_was_stopped_finds_its_lease_lost_and_commits_nothing(
+    lake: Lake, hold: Callable[[], subprocess.Popen[str]]
+) -> None:
+    stopped = hold()
+    stopped.send_signal(signal.SIGSTOP)
+    os.waitid(os.P_PID, stopped.pid, os.WSTOPPED)
+    with leased(lake, "f-1") as lease:
+        assert lease is not None
+        lake.write_bytes(b"the successor's", "result.txt")
+        stopped.send_signal(signal.SIGCONT)
+        _output, errors = stopped.communicate("go\n", timeout=60)
+        assert lake.read_bytes("result.txt") == b"the successor's"
+        assert stopped.returncode == 1
+        assert "LakeError: The lease on f-1 was lost" in errors
+        lease.check()
+
+
+def test_sigterm_releases_the_leases(lake: Lake, hold: Callable[[], subprocess.Popen[str]]) -> None:
+    process = hold()
+    process.terminate()
+    assert process.wait(timeout=20) == 128 + signal.SIGTERM
+    assert lake.list("leases", "items") == lake.list("leases", "holders") == []
+
+
+def test_a_lease_released_by_hand_is_lost(lake: Lake) -> None:
+    with pytest.raises(LakeError, match="was lost"), leased(lake, "f-1"):
+        release_by_hand(lake, "f-1")
+        lake.write_bytes(b"x", "result.txt")
+    assert not lake.exists("result.txt")
+    assert list_leases(lake) == []
+
+
+def test_of_two_writers_of_a_new_file_one_commits(lake: Lake) -> None:
+    with pytest.raises(LakeError, match="Another process has committed"), lake.staged("a", replace=False) as late:
+        late.write_text("late")
+        with lake.staged("a", replace=False) as early:
+            early.write_text("early")
+    assert lake.read_bytes("a") == b"early"
+
+
+def test_a_worker_that_lost_its_lease_does_not_release_that_of_its_successor(lake: Lake) -> None:
+    slow = LeaseKeeper(lake)
+    assert slow.acquire("f-1")
+    release_by_hand(lake, "f-1")
+    with leased(lake, "f-1") as successor:
+        slow.close()
+        assert successor is not None
+        successor.check()
 
 
 def test_acquiring_reports_a_read_only_lake(small_disk: Callable[[str], Path]) -> None:
@@ -122,38 +321,18 @@ def test_acquiring_reports_a_full_disk_and_leaves_no_partial_file(small_disk: Ca
         assert lease is not None
 
 
-def test_a_lease_is_renewed_for_as_long_as_the_block_runs(lake: Lake) -> None:
-    with leased(lake, "refresh", timedelta(seconds=0.6)) as lease:
-        assert lease is not None
-        first = expiry(lake, "refresh")
-        time.sleep(1.0)
-        assert expiry(lake, "refresh") > first
-        assert acquire_lease(lake, "refresh") is None
-    assert lake.list("claims") == []
-
-
 def test_a_renewal_that_fails_is_retried(lake: Lake) -> None:
-    with leased(lake, "refresh", timedelta(seconds=0.9)) as lease:
-        Path(lake.root, "claims").rename(Path(lake.root, "elsewhere"))
-        Path(lake.root, "claims").write_text("a file where a folder belongs")
+    holders = Path(lake.root, "leases", "holders")
+    with LeaseKeeper(lake, seconds=1.0) as leases:
+        assert leases.acquire("refresh")
+        [before] = counters(lake)
+        holders.rename(Path(lake.root, "elsewhere"))
+        holders.write_text("a file where a folder belongs")
         time.sleep(0.5)
-        Path(lake.root, "claims").unlink()
-        Path(lake.root, "elsewhere").rename(Path(lake.root, "claims"))
-        time.sleep(0.9)
-        assert lease is not None
-        assert acquire_lease(lake, "refresh") is None
-
-
-def test_a_renewal_that_fails_does_not_keep_the_other_leases_from_being_renewed(lake: Lake) -> None:
-    with LeaseKeeper(lake, timedelta(seconds=0.6)) as leases:
-        assert leases.acquire("f-1")
-        assert leases.acquire("f-2")
-        first = expiry(lake, "f-2")
-        Path(lake.root, "claims", "f-1").rename(Path(lake.root, "elsewhere"))
-        Path(lake.root, "claims", "f-1").write_text("a file where a folder belongs")
+        holders.unlink()
+        Path(lake.root, "elsewhere").rename(holders)
         time.sleep(0.5)
-        assert expiry(lake, "f-2") > first
-        Path(lake.root, "claims", "f-1").unlink()
+        assert counters(lake)[0] > before + 2
 
 
 def test_a_keeper_releases_items_one_by_one_and_the_rest_at_its_end(lake: Lake) -> None:
@@ -161,23 +340,15 @@ def test_a_keeper_releases_items_one_by_one_and_the_rest_at_its_end(lake: Lake) 
         assert leases.acquire("f-1")
         assert leases.acquire("f-2")
         leases.release(["f-1", "f-3"])
-        assert acquire_lease(lake, "f-2") is None
-        assert leased_items(lake) == ["f-2"]
-    assert not lake.list("claims")
+        assert leased_items(lake, ["f-1", "f-2"]) == {"f-2"}
+    assert list_leases(lake) == []
+    assert threading.active_count() == 1 or "lease-heartbeat" not in {one.name for one in threading.enumerate()}
 
 
-def test_only_expired_leases_on_done_items_are_forgotten(lake: Lake, repository: Path) -> None:
+def test_sweeping_removes_what_the_dead_left_and_nothing_of_the_living(lake: Lake, repository: Path) -> None:
     run_and_die(lake, ACQUIRE_AND_DIE, repository)
-    assert acquire_lease(lake, "f-2") is not None
-    forget_leases(lake, {"f-1", "f-2"})
-    assert leased_items(lake) == ["f-2"]
-
-
-def test_a_clock_that_steps_back_does_not_revive_the_lease_of_a_dead_process(lake: Lake, repository: Path) -> None:
-    run_and_die(lake, ACQUIRE_AND_DIE, repository)
-    assert acquire_lease(lake, "f-1", now=datetime.now(UTC) - timedelta(days=1)) is not None
-
-
-def test_a_clock_that_steps_back_does_not_end_the_lease_of_a_living_process(lake: Lake) -> None:
-    assert acquire_lease(lake, "f-1") is not None
-    assert acquire_lease(lake, "f-1", now=datetime.now(UTC) - timedelta(days=1)) is None
+    with leased(lake, "f-2"):
+        sweep_leases(lake)
+        assert [(held.item, held.standing) for held in list_leases(lake)] == [("f-2", Standing.ALIVE)]
+        assert len(lake.list("leases", "holders")) == 1
+    assert read_numbers(lake).released >= 1

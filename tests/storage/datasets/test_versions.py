@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.coordination.leases import acquire_lease
+from storage.coordination.held_leases import list_leases
+from storage.coordination.leases import leased
 from storage.datasets import versions as datasets
 from storage.errors import LakeError
 from storage.lake.lake import Lake
@@ -47,16 +48,14 @@ def test_an_unfinished_version_is_removed_by_the_next_curation(half_written: Lak
     version = curate(half_written, DEFAULT, "run", charts=False).version
     assert version != unfinished
     assert {path.split("/")[1] for path in half_written.list("datasets")} == {version}
-    assert half_written.list("claims") == []
+    assert list_leases(half_written) == []
 
 
 def test_a_version_that_a_living_process_writes_is_not_removed(half_written: Lake) -> None:
     [unfinished] = datasets.unfinished(half_written)
-    lease = acquire_lease(half_written, f"dataset-{unfinished}")
-    curate(half_written, DEFAULT, "run", charts=False)
-    assert half_written.list("datasets", unfinished)
-    assert lease is not None
-    lease.release()
+    with leased(half_written, f"dataset-{unfinished}"):
+        curate(half_written, DEFAULT, "run", charts=False)
+        assert half_written.list("datasets", unfinished)
     assert datasets.sweep_unfinished(half_written) == [unfinished]
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.coordination.leases import LeaseKeeper, is_leased
+from storage.coordination.held_leases import leased_items, list_leases
+from storage.coordination.leases import LeaseKeeper
 from storage.lake.lake import Lake
 from tasks.soundtracks.extraction.film import extract_film
 from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult
@@ -21,6 +22,7 @@ from tasks.soundtracks.runs.reconcile import done_films
 from tasks.soundtracks.runs.settings import SoundtrackSettings
 
 OLDER, NEWER = Film("enwiki-2", "Night Ferry (film)", 2015), Film("enwiki-1", "Slow Water", 2016)
+BOTH = (OLDER.film_id, NEWER.film_id)
 
 
 @dataclass
@@ -52,9 +54,9 @@ def test_a_batch_is_committed_and_released_when_its_own_films_are_extracted(
     lake: Lake, pipeline: BatchPipeline
 ) -> None:
     assert pipeline.collect([OLDER], drain=False).counts["films"] == 0
-    assert (is_leased(lake, OLDER.film_id), done_films(lake)) == (True, {})
+    assert (leased_items(lake, BOTH), done_films(lake)) == ({OLDER.film_id}, {})
     assert pipeline.collect([NEWER], drain=False).counts["films"] == 1
-    assert (is_leased(lake, OLDER.film_id), is_leased(lake, NEWER.film_id)) == (False, True)
+    assert leased_items(lake, BOTH) == {NEWER.film_id}
     assert set(done_films(lake)) == {OLDER.film_id}
 
 
@@ -62,7 +64,7 @@ def test_draining_commits_every_batch(lake: Lake, pipeline: BatchPipeline) -> No
     pipeline.collect([OLDER], drain=False)
     assert pipeline.collect([NEWER], drain=True).counts["films"] == 2
     assert set(done_films(lake)) == {OLDER.film_id, NEWER.film_id}
-    assert not lake.list("claims")
+    assert not list_leases(lake)
 
 
 def test_a_film_of_another_worker_is_left_to_it(lake: Lake, pipeline: BatchPipeline) -> None:

@@ -1,0 +1,129 @@
+"""The leases that are held in a lake: list them, wait for their holders, free them, and remove those of the dead."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from storage.coordination.heartbeats import Observer, Standing, lease_seconds
+from storage.coordination.holders import Holder, current_flow_run
+from storage.coordination.lease_files import read_holder, read_numbers, release_number
+from storage.coordination.old_claims import Claim, claimed_items, living_claim, read_claim, remove_claim
+from storage.lake.lake import Lake
+
+NOTICE_SECONDS = 30.0
+"""How often a wait says what it waits for."""
+OnWait = Callable[[str], None]
+"""Is given a sentence when a lease cannot be had yet, and every `NOTICE_SECONDS` while that is so."""
+
+
+@dataclass(frozen=True)
+class HeldLease:
+    """A lease in the lake: its item and number (0: a claim of an older version), its holder, and what is known of it.
+
+    `seconds` is its age by the clocks of holder and observer; None where the file does not say.
+    """
+
+    item: str
+    number: int
+    holder: Holder | Claim | None
+    standing: Standing
+    seconds: float | None
+
+
+def list_leases(lake: Lake) -> list[HeldLease]:
+    """Return every lease of a lake, those of the dead included, by item."""
+    observer, now = Observer(lake, current_flow_run()), datetime.now(UTC)
+    held = []
+    for item, number in read_numbers(lake).newest.items():
+        holder = read_holder(lake, item, number)
+        held.append(HeldLease(item, number, holder, observer.standing(holder), _age(holder, now)))
+    for item in claimed_items(lake):
+        claim = read_claim(lake, item)
+        standing = Standing.DEAD if claim is None or claim.is_over(now) else Standing.ALIVE
+        held.append(HeldLease(item, 0, claim, standing, None))
+    return sorted(held, key=lambda one: one.item)
+
+
+def _age(holder: Holder | None, now: datetime) -> float | None:
+    with suppress(ValueError):
+        return (now - datetime.fromisoformat(holder.acquired_at)).total_seconds() if holder else None
+    return None
+
+
+def describe_holder(lake: Lake, item: str) -> str:
+    """Return who holds an item, for a message."""
+    held = next((one for one in list_leases(lake) if one.item == item), None)
+    return str(held.holder) if held and held.holder else "a process that has just ended"
+
+
+def leased_items(lake: Lake, items: Collection[str], *, on_wait: OnWait | None = None) -> set[str]:
+    """Return those of some items that another worker may hold; with `on_wait`, only those whose holder is alive.
+
+    Waiting ends when every holder has renewed or is known to be dead.
+    """
+    observer, wait = Observer(lake, current_flow_run()), Wait(on_wait)
+    while True:
+        standings = {item: _standing(lake, observer, item) for item in items}
+        silent = [item for item, standing in standings.items() if standing is Standing.SILENT]
+        if on_wait is None or not silent:
+            return {item for item, standing in standings.items() if standing is not Standing.DEAD}
+        wait.poll(lake, silent[0], lease_seconds())
+
+
+def is_leased(lake: Lake, item: str) -> bool:
+    """Return whether another worker may hold an item: one of whom nobody knows whether it lives counts."""
+    return item in leased_items(lake, [item])
+
+
+def _standing(lake: Lake, observer: Observer, item: str) -> Standing:
+    if living_claim(lake, item) is not None:
+        return Standing.ALIVE
+    number = read_numbers(lake).newest.get(item)
+    return observer.standing(read_holder(lake, item, number)) if number else Standing.DEAD
+
+
+def release_by_hand(lake: Lake, item: str) -> None:
+    """Free an item whoever holds it: the holder's next commit is refused if it still lives."""
+    numbers = read_numbers(lake)
+    if item in numbers.newest:
+        release_number(lake, item, numbers.newest[item], numbers)
+    remove_claim(lake, item)
+
+
+def sweep_leases(lake: Lake) -> None:
+    """Remove the leases, heartbeats and old claims of dead holders."""
+    observer, holding, numbers = Observer(lake, current_flow_run()), set(), read_numbers(lake)
+    for item, number in numbers.newest.items():
+        holder = read_holder(lake, item, number)
+        if observer.standing(holder) is Standing.DEAD:
+            release_number(lake, item, number, numbers)
+        elif holder is not None:
+            holding.add(holder.token)
+    observer.sweep(holding)
+    for item in claimed_items(lake):
+        if living_claim(lake, item) is None:
+            remove_claim(lake, item)
+
+
+class Wait:
+    """Sleeps between two looks at a holder, and says every `NOTICE_SECONDS` whom it waits for."""
+
+    def __init__(self, on_wait: OnWait | None) -> None:
+        self._on_wait = on_wait
+        self._began = time.monotonic()
+        self._said = float("-inf")
+
+    def poll(self, lake: Lake, item: str, seconds: float) -> None:
+        """Say what is waited for if it is time, and sleep."""
+        now = time.monotonic()
+        if self._on_wait and now - self._said >= NOTICE_SECONDS:
+            self._said = now
+            self._on_wait(
+                f"Waiting for {describe_holder(lake, item)}, which holds {item} and was not seen to renew it "
+                f"for {now - self._began:.0f} s; after {seconds:.0f} s it counts as dead"
+            )
+        time.sleep(min(2.0, seconds / 50))

@@ -1,0 +1,100 @@
+"""The files of leases: `leases/items/ITEM.000000001.json` names the holder, `leases/released/` what is used up.
+
+Each is created complete by one process and never edited. Numbers only grow, also after a release: the newest file
+`leases/released/000000001.json` says up to which number leases were released, and whoever acquires an item that has no
+file begins above it. So no file stays behind for an item that is free.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from storage.coordination.heartbeats import read_json
+from storage.coordination.holders import Holder, parse_holder
+from storage.lake.atomic import create_file, temporary_file, write_error
+from storage.lake.fences import unfenced
+from storage.lake.lake import Lake
+from storage.lake.object_store import store_errors
+
+FOLDER, ITEMS, RELEASED = "leases", "items", "released"
+_KEPT = 2
+"""Files of `RELEASED` that stay: a listing that began before the newest was created still finds the one before it."""
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The newest lease number of every item, and up to which number leases were released."""
+
+    newest: dict[str, int]
+    released: int
+
+
+def read_numbers(lake: Lake) -> Numbers:
+    """Read the numbers of all leases, from the names of their files."""
+    newest: dict[str, int] = {}
+    released = 0
+    for path in lake.list(FOLDER, suffix=".json"):
+        _folder, kind, name = path.split("/", 2)
+        if kind == RELEASED:
+            released = max(released, int(Path(name).stem))
+        elif kind == ITEMS:
+            item, number, _json = name.rsplit(".", 2)
+            newest[item] = max(newest.get(item, 0), int(number))
+    return Numbers(newest, released)
+
+
+def _file_name(item: str, number: int) -> str:
+    return f"{item}.{number:09d}.json"
+
+
+def read_holder(lake: Lake, item: str, number: int) -> Holder | None:
+    """Read who holds a lease; None when it was released, or for content that no version writes."""
+    return parse_holder(read_json(lake, FOLDER, ITEMS, _file_name(item, number)))
+
+
+def release_number(lake: Lake, item: str, number: int, numbers: Numbers) -> None:
+    """Free an item: first say that its number is used up, then remove its files."""
+    if numbers.released < number:
+        _create(lake, {}, FOLDER, RELEASED, f"{number:09d}.json")
+        for path in lake.list(FOLDER, RELEASED)[:-_KEPT]:
+            _remove(lake, path)
+    remove_lease_files(lake, item, number)
+
+
+def remove_lease_files(lake: Lake, item: str, newest: int) -> None:
+    """Remove the lease files of an item up to a number: those of a successor stay."""
+    for path in lake.list(FOLDER, ITEMS, suffix=".json"):
+        name, number, _json = path.rsplit("/", 1)[1].rsplit(".", 2)
+        if name == item and int(number) <= newest:
+            _remove(lake, path)
+
+
+def _remove(lake: Lake, path: str) -> None:
+    with unfenced():
+        lake.remove(path)
+
+
+def create_lease_file(lake: Lake, item: str, number: int, holder: Holder) -> bool:
+    """Create the lease file of an item, or return False when that number exists already."""
+    return _create(lake, asdict(holder), FOLDER, ITEMS, _file_name(item, number))
+
+
+def _create(lake: Lake, content: dict[str, Any], *parts: str) -> bool:
+    """Create a file complete, or return False when it exists. Raises `LakeError` when it cannot be written."""
+    data, target = json.dumps(content, indent=2).encode(), lake.uri(*parts)
+    try:
+        if not lake.is_local:
+            with store_errors(lake.root):
+                lake.filesystem.pipe_file(target, data, mode="create")
+            return True
+        with temporary_file(Path(target).parent, "lease") as temporary:
+            temporary.write_bytes(data)
+            create_file(temporary, Path(target))
+    except FileExistsError:
+        return False
+    except OSError as error:
+        raise write_error(error, target) from error
+    return True
