@@ -8,7 +8,7 @@ from functools import partial
 
 import pyarrow as pa
 
-from storage.coordination.leases import is_leased
+from storage.coordination.held_leases import is_leased
 from storage.errors import LakeError
 from storage.lake.lake import Lake
 from storage.metrics import run_files
