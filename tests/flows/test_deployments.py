@@ -34,6 +34,12 @@ def test_a_deployment_never_overlaps_itself_and_loses_no_run(deployment: dict[st
     )
 
 
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=NAMES)
+def test_a_run_outlives_five_minutes_without_a_server(deployment: dict[str, Any]) -> None:
+    retries = int(deployment["work_pool"]["job_variables"]["env"]["PREFECT_CLIENT_MAX_RETRIES"])
+    assert sum(2**attempt for attempt in range(1, retries + 1)) >= 300 * 1.25  # Prefect varies each wait by a fifth
+
+
 def _in_readme(deployment: dict[str, Any]) -> tuple[str, str]:
     """Return a deployment's schedule and parameters as README.md writes them."""
     how = "by event" if deployment["name"] == "on-new-version" else "by hand"
