@@ -11,12 +11,11 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import TypeVar
 
-import httpx
-
 from storage.errors import StoreUnreachable
+from tasks.prefect_errors import HTTP_ERRORS
 from tasks.progress import as_duration, run_logger
 
-INFRASTRUCTURE_ERRORS = (httpx.HTTPError, StoreUnreachable, ConnectionError)
+INFRASTRUCTURE_ERRORS = (*HTTP_ERRORS, StoreUnreachable, ConnectionError)
 RETRIES = 2
 RETRY_DELAY = timedelta(minutes=5)
 """Longer than a server takes to restart or to be upgraded."""

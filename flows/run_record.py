@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import duckdb
-import httpx
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
 from prefect.exceptions import PrefectException
@@ -24,6 +23,7 @@ from storage.errors import LakeError, TooManyFailed
 from storage.lake.lake import Lake, lake_at
 from storage.records.flow_runs import RUNNING, record_crashes, record_flow_run, shown_alive
 from storage.views.run_changes import StageResult, stage_results
+from tasks.prefect_errors import HTTP_ERRORS
 from tasks.progress import as_duration, run_logger
 
 FEWEST_ITEMS = 5
@@ -72,7 +72,7 @@ def noted_on(error: BaseException) -> Iterator[None]:
     """Note what goes wrong in the block on an error that is already on its way."""
     try:
         yield
-    except (LakeError, duckdb.Error, PrefectException, httpx.HTTPError) as second:
+    except (LakeError, duckdb.Error, PrefectException, *HTTP_ERRORS) as second:
         error.add_note(f"The record of this run is incomplete: {second}")
 
 
@@ -101,7 +101,7 @@ def _state_after(error: BaseException) -> str:
     """
     if not isinstance(error, Exception):
         return "cancelled"
-    with suppress(PrefectException, httpx.HTTPError, ValueError), get_client(sync_client=True) as client:
+    with suppress(PrefectException, *HTTP_ERRORS, ValueError), get_client(sync_client=True) as client:
         state = client.read_flow_run(flow_run.root_flow_run_id).state
         if state and state.type in (StateType.CANCELLING, StateType.CANCELLED):
             return "cancelled"

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 from uuid import UUID
 
-import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.exceptions import MissingContextError, PrefectException
 from prefect.logging import get_run_logger
@@ -24,6 +23,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from storage.lake.lake import Lake
+from tasks.prefect_errors import HTTP_ERRORS
 
 ReportProgress = Callable[[str, int, int], None]
 """Progress callback (description, completed, total); total is 0 if it is not known."""
@@ -115,7 +115,7 @@ class StageProgress:
             return
         percent = round(100.0 * self.completed / self.total, 1)
         text = f"{self.description} ({self.lake.root}): {self._amount()}"
-        with suppress(PrefectException, httpx.HTTPError, RuntimeError):
+        with suppress(PrefectException, *HTTP_ERRORS, RuntimeError):
             if self._artifact is None:
                 key = artifact_key(self.lake, self.description)
                 self._artifact = cast(UUID, create_progress_artifact(percent, key=key, description=text))

@@ -2,7 +2,8 @@
 
 main         the app, and how errors become exit statuses
 options      a command's options from its flow's parameters; --lake
-run_flow     a flow in this process, with an embedded Prefect server
+run_flow     a flow in this process
+embedded_server  the Prefect server of a flow that is recorded on no other
 bootstrap    work pool, limits, deployments and automations on a Prefect server
 serve        a Prefect server, the deployments and workers on this machine
 demo         the pipeline on an invented corpus;      refresh      the pipeline on your own films and music

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import os
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
@@ -17,8 +16,8 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from needledrop.cli.embedded_server import start_embedded_server_with_sigint_blocked
 from storage.errors import InputError, NeedledropError
-from tasks.interrupts import children_block_sigint
 from tasks.options import OptionGroup
 
 
@@ -74,22 +73,6 @@ def prefect_for_commands(*, verbose: bool = False) -> Iterator[None]:
         except KeyboardInterrupt:
             Console(stderr=True).print("Stopped. What is committed stays; the same command continues from there.")
             raise
-
-
-def start_embedded_server_with_sigint_blocked() -> None:
-    """Have Prefect start its embedded server so that Ctrl-C in the terminal does not end it before the flow.
-
-    Otherwise the server would end at once, and the flow could not report any more how it ended. Prefect keeps one
-    object per process for this server, whichever part asks first, and ends the server at exit.
-    """
-    from prefect.server.api.server import SubprocessASGIServer
-
-    class ServerWithSigintBlocked(SubprocessASGIServer):
-        def _run_uvicorn_command(self) -> subprocess.Popen[Any]:  # private to Prefect: a test notices when it moves
-            with children_block_sigint():
-                return super()._run_uvicorn_command()
-
-    ServerWithSigintBlocked()
 
 
 class _WithoutOwnErrors(logging.Filter):

@@ -167,8 +167,9 @@ def _set_paused(client: SyncPrefectClient, pool: str, *, is_paused: bool) -> Non
 
 def _end_runs(say: Callable[[str], None]) -> None:
     """Take no new runs, cancel those of deployments that are running, and wait until they have ended."""
-    import httpx
     from prefect.client.orchestration import get_client
+
+    from tasks.prefect_errors import HTTP_ERRORS
 
     deadline = time.monotonic() + CANCEL_SECONDS
     try:
@@ -177,7 +178,7 @@ def _end_runs(say: Callable[[str], None]) -> None:
                 _set_paused(client, pool.name, is_paused=True)
             while (running := _cancel_running(client)) and time.monotonic() < deadline:
                 time.sleep(POLL_SECONDS)
-    except httpx.HTTPError:
+    except HTTP_ERRORS:
         return  # stopped before the server was up
     if running:
         say(f"{running} runs did not end within {CANCEL_SECONDS:.0f} s and are killed")

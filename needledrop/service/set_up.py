@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import httpx
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL
 
@@ -13,6 +12,7 @@ from needledrop.service.automations import apply_automations
 from needledrop.service.deployments import GPU_POOL, LOCAL_POOL, register_deployments, training_pool
 from needledrop.service.notifications import check_address, save_notification_block
 from storage.errors import InputError
+from tasks.prefect_errors import CONNECT_ERRORS
 from tasks.source_slots import SOURCES, create_limit
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def set_up_server(*, lake: str | None = None, notify: SecretStr | None = None, g
             if notify is not None:
                 save_notification_block(notify)
             automations = apply_automations(client)
-    except httpx.ConnectError as error:
+    except CONNECT_ERRORS as error:
         raise InputError(f"No Prefect server answers at {url}; start it, or wait until it is up") from error
     return ServerSetUp(SOURCES, deployments, automations, of_training)
 

@@ -116,11 +116,14 @@ class Lake:
     def read_many(self, paths: Sequence[str]) -> dict[str, bytes]:
         """Return the content of files by path, read at once from an object store; one that is absent is left out."""
         names = {self.filesystem._strip_protocol(self.uri(path)): path for path in paths}
-        with store_errors(self.root):
-            found = self.filesystem.cat(list(names), on_error="return") if names else {}
-        for error in found.values():
-            if isinstance(error, Exception) and not isinstance(error, FileNotFoundError):
-                raise LakeError(f"A file of {self.root} cannot be read ({error}); check it and try again") from error
+        try:
+            with store_errors(self.root):
+                found = self.filesystem.cat(list(names), on_error="return") if names else {}
+                for error in found.values():
+                    if isinstance(error, Exception) and not isinstance(error, FileNotFoundError):
+                        raise error
+        except OSError as error:
+            raise LakeError(f"A file of {self.root} cannot be read ({error}); check it and try again") from error
         return {names[name]: bytes(content) for name, content in found.items() if not isinstance(content, Exception)}
 
     def create_bytes(self, data: bytes, *parts: str) -> bool:

@@ -1,14 +1,14 @@
-"""How commands run a flow: what they rely on in Prefect."""
+"""What the embedded server relies on in Prefect: private names, which an upgrade may move."""
 
 from __future__ import annotations
 
 from prefect.server.api.server import SubprocessASGIServer
 
-ADVICE = "Prefect changed how it starts its embedded server: adapt needledrop/cli/run_flow.py, or Ctrl-C ends it early"
+ADVICE = "Prefect moved what needledrop/cli/embedded_server.py replaces: adapt it, or Ctrl-C ends the server early"
 
 
 class Server(SubprocessASGIServer):
-    """A subclass as run_flow makes one; never started."""
+    """A subclass as embedded_server makes one; never started."""
 
 
 def test_prefect_starts_its_embedded_server_in_the_method_that_is_replaced() -> None:
