@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -36,8 +36,8 @@ from storage.lake.atomic import (
 from storage.lake.fences import check_fences
 from storage.lake.object_store import cached_copy, store_errors
 
-LAKE_VERSION = 1
-"""Raised when a layout or a schema changes in a way that older code cannot read."""
+LAKE_VERSION = 2
+"""Raised when a layout or a schema changes in a way that older code cannot read. Since 2, runs and leases are files."""
 VERSION_FILE = "lake.json"
 COPIES, INBOX, OUTBOX, METRICS = "objects", "inbox", "outbox", "metrics"
 """Folders of the cache: copies of objects, downloads in progress, uploads in progress, and DuckDB files."""
@@ -132,17 +132,13 @@ class Lake:
         Of several processes, on any machines, that create the same name at once, one does.
         Raises `LakeError` when the lake cannot be written.
         """
-        target = self.uri(*parts)
         try:
-            if self.is_local:
-                _create_local(data, Path(target))
-            else:
-                with store_errors(self.root):
-                    self.filesystem.pipe_file(target, data, mode="create")
-        except FileExistsError:
-            return False
-        except OSError as error:
-            raise write_error(error, target) from error
+            with self.staged(*parts, replace=False) as path:
+                path.write_bytes(data)
+        except LakeError as error:
+            if isinstance(error.__cause__, FileExistsError):
+                return False
+            raise
         return True
 
     def write_bytes(self, data: bytes, *parts: str) -> None:
@@ -166,7 +162,8 @@ class Lake:
         """Yield a local path to write; on leaving without an error the file is synced and committed.
 
         Raises `LakeError` when the disk is full or the lake cannot be written, when a fence around the block refuses
-        the commit, and without `replace` when the file exists: of two writers one commits.
+        the commit, without `replace` when the file exists (of two writers one commits), and when a newer version of
+        Needledrop has upgraded the lake since it was opened.
         """
         target = self.uri(*parts)
         folder = Path(target).parent if self.is_local else self.cached(OUTBOX)
@@ -175,6 +172,8 @@ class Lake:
                 yield temporary
                 sync(temporary)
                 check_fences()
+                if parts != (VERSION_FILE,):
+                    stored_version(self)
                 self._commit(temporary, target, replace=replace)
         except FileExistsError as error:
             message = f"Another process has committed {'/'.join(parts)} meanwhile, and it stays; run this command again"
@@ -224,14 +223,6 @@ class Lake:
             raise write_error(error, self.uri(*parts)) from error
 
 
-def _create_local(data: bytes, target: Path) -> None:
-    with temporary_file(target.parent, target.name) as temporary:
-        temporary.write_bytes(data)
-        sync(temporary)
-        create_file(temporary, target)
-        sync(target.parent)
-
-
 def lake_at(root: str) -> Lake:
     """Return the lake at a root URL or folder, without creating or checking it."""
     return Lake(root if "://" in root else str(Path(root).expanduser().absolute()))
@@ -249,18 +240,28 @@ def open_lake(root: str | Path) -> Lake:
     if "://" not in text and Path(text).expanduser().is_file():
         raise InputError(f"{text} is a file; give a folder or s3://bucket/prefix with --lake")
     lake = lake_at(text)
-    if lake.exists(VERSION_FILE):
-        _check_version(lake)
-    else:
+    version = stored_version(lake)
+    if version is None:
         lake.write_json({"lake_version": LAKE_VERSION}, VERSION_FILE)
+    elif version < LAKE_VERSION:
+        with suppress(LakeError):  # read-only: what is in it can be read all the same
+            lake.write_json({"lake_version": LAKE_VERSION}, VERSION_FILE)
     for folder in [Path(lake.root)] if lake.is_local else [lake.cached(name) for name in (OUTBOX, INBOX, METRICS)]:
         sweep_temporary_files(folder)
     return lake
 
 
-def _check_version(lake: Lake) -> None:
+def stored_version(lake: Lake) -> int | None:
+    """Return the version of a lake, None where there is none yet.
+
+    Read before every commit: during an upgrade, an older worker stops as soon as a newer one has opened the lake.
+    Raises `LakeError` when it is newer than this Needledrop.
+    """
     try:
-        found = int(json.loads(lake.read_bytes(VERSION_FILE))["lake_version"])
+        with store_errors(lake.root):
+            found = int(json.loads(lake.filesystem.cat_file(lake.uri(VERSION_FILE)))["lake_version"])
+    except (FileNotFoundError, NotADirectoryError):
+        return None
     except (ValueError, KeyError, TypeError) as error:
         raise LakeError(f"{lake.uri(VERSION_FILE)} is damaged; restore it or start a new lake") from error
     if found > LAKE_VERSION:
@@ -268,3 +269,4 @@ def _check_version(lake: Lake) -> None:
             f"The lake {lake.root} has version {found}, newer than the {LAKE_VERSION} that this Needledrop reads; "
             "upgrade Needledrop"
         )
+    return found

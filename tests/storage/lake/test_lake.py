@@ -141,3 +141,21 @@ def test_a_disk_error_keeps_its_message(tmp_path: Path) -> None:
 
     with pytest.raises(LakeError, match="Input/output error"):
         fail()
+
+
+def test_an_older_worker_stops_at_its_next_commit_when_a_newer_one_has_opened_the_lake(tmp_path: Path) -> None:
+    lake = open_lake(tmp_path / "lake")
+    lake.write_bytes(b"before", "notes", "a.txt")
+    lake.write_json({"lake_version": LAKE_VERSION + 1}, "lake.json")
+    with pytest.raises(LakeError, match="upgrade Needledrop"):
+        lake.write_bytes(b"after", "notes", "b.txt")
+    with pytest.raises(LakeError, match="upgrade Needledrop"):
+        lake.create_bytes(b"after", "notes", "c.txt")
+    assert lake.list("notes") == ["notes/a.txt"]
+
+
+def test_a_lake_of_an_older_version_is_upgraded_when_it_is_opened(tmp_path: Path) -> None:
+    lake = open_lake(tmp_path / "lake")
+    lake.write_json({"lake_version": 1}, "lake.json")
+    open_lake(tmp_path / "lake")
+    assert json.loads(lake.read_bytes("lake.json")) == {"lake_version": LAKE_VERSION}
