@@ -15,7 +15,7 @@ from storage.errors import StoreUnreachable
 from tasks.prefect_errors import HTTP_ERRORS
 from tasks.progress import as_duration, run_logger
 
-INFRASTRUCTURE_ERRORS = (*HTTP_ERRORS, StoreUnreachable, ConnectionError)
+INFRASTRUCTURE_ERRORS: tuple[type[Exception], ...] = (*HTTP_ERRORS, StoreUnreachable, ConnectionError)
 RETRIES = 2
 RETRY_DELAY = timedelta(minutes=5)
 """Longer than a server takes to restart or to be upgraded."""

@@ -39,6 +39,9 @@ def run_name() -> str:
     return f"{flow_run.flow_name} {lake_at(root).name} {datetime.now(UTC):%Y-%m-%d %H:%M}"
 
 
+_RECORDING_ERRORS: tuple[type[Exception], ...] = (LakeError, duckdb.Error, PrefectException, *HTTP_ERRORS)
+
+
 @contextmanager
 def recorded(lake: Lake, flow: str, run_id: str, parameters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the run's summary, to be filled; record the run's start and end, and log both with numbers.
@@ -72,7 +75,7 @@ def noted_on(error: BaseException) -> Iterator[None]:
     """Note what goes wrong in the block on an error that is already on its way."""
     try:
         yield
-    except (LakeError, duckdb.Error, PrefectException, *HTTP_ERRORS) as second:
+    except _RECORDING_ERRORS as second:
         error.add_note(f"The record of this run is incomplete: {second}")
 
 
