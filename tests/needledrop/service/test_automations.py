@@ -1,0 +1,56 @@
+"""The automations of automations.yaml, judged by Prefect's own server code, without a server."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import uuid4
+
+import pytest
+import yaml
+from prefect.server.events.actions import RunDeployment
+from prefect.server.events.schemas.automations import EventTrigger
+
+from flows.new_versions import DEPLOYMENT, EVENT
+from needledrop.service.automations import FILE
+from needledrop.service.deployments import filled_in
+
+AUTOMATIONS: dict[str, dict[str, Any]] = {
+    automation["name"]: automation for automation in yaml.safe_load(FILE.read_text())["automations"]
+}
+
+
+def trigger_of(name: str) -> EventTrigger:
+    return EventTrigger.model_validate(AUTOMATIONS[name]["trigger"])
+
+
+@pytest.mark.parametrize(
+    "end", ["Completed", "Failed", "Crashed", "Cancelled", "TimedOut", "Paused", "NothingYet", "Skipped", "AnyName"]
+)
+def test_a_run_that_ended_under_any_name_is_not_called_dead(end: str) -> None:
+    assert trigger_of("crash-zombies").expects(f"prefect.flow-run.{end}")
+
+
+def test_a_run_is_dead_only_after_a_heartbeat() -> None:
+    trigger = trigger_of("crash-zombies")
+    assert trigger.starts_after("prefect.flow-run.heartbeat")
+    assert not trigger.starts_after("prefect.flow-run.Completed")
+
+
+@pytest.mark.parametrize("end", ["Failed", "TimedOut", "Crashed", "Paused"])
+def test_failures_and_pauses_notify(end: str) -> None:
+    assert trigger_of("notify-of-failures").expects(f"prefect.flow-run.{end}")
+
+
+@pytest.mark.parametrize("end", ["Completed", "NothingYet", "Cancelled", "AwaitingRetry"])
+def test_other_ends_do_not_notify(end: str) -> None:
+    assert not trigger_of("notify-of-failures").expects(f"prefect.flow-run.{end}")
+
+
+def test_a_new_version_starts_the_deployment_that_trains() -> None:
+    [action] = AUTOMATIONS["train-new-versions"]["actions"]
+    assert trigger_of("train-new-versions").expects(EVENT)
+    assert action["deployment"] == DEPLOYMENT
+    assert RunDeployment(deployment_id=uuid4(), parameters=action["parameters"])
+    flow, name = DEPLOYMENT.split("/")
+    named = [d for d in filled_in("local", None)["deployments"] if d["name"] == name]
+    assert [d["entrypoint"].rsplit(".")[-1].replace("_", "-") for d in named] == [flow]
