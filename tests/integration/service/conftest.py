@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -112,17 +113,34 @@ def server(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterat
             process.wait(30)
 
 
-@pytest.fixture(scope="module")
-def worker(server: Server) -> Iterator[None]:
-    """A worker of the pool `local`."""
+@contextmanager
+def started_worker(server: Server) -> Iterator[subprocess.Popen[bytes]]:
+    """Start a worker of the pool `local`, and end it after the block."""
     command = [*PREFECT, "worker", "start", "--pool", "local", "--type", "process"]
-    with (server.folder / "worker.log").open("wb") as log:
+    with (server.folder / "worker.log").open("ab") as log:
         process = subprocess.Popen(command, env=server.environment, cwd=server.folder, stdout=log, stderr=log)
         try:
-            yield
+            yield process
         finally:
             process.terminate()
             process.wait(30)
+
+
+@pytest.fixture(scope="module")
+def worker(server: Server) -> Iterator[subprocess.Popen[bytes]]:
+    """A worker of the pool `local`."""
+    with started_worker(server) as process:
+        yield process
+
+
+def descendants(pid: int) -> set[int]:
+    """Return the processes below a process."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
+    parents = [tuple(map(int, line.split())) for line in listed.splitlines()]
+    found = {pid}
+    while new := {child for child, parent in parents if parent in found} - found:
+        found |= new
+    return found - {pid}
 
 
 @dataclass

@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.integration.service.conftest import NEEDLEDROP, PREFECT, Receiver, Server, wait_until
+from tests.integration.service.conftest import (
+    NEEDLEDROP,
+    PREFECT,
+    Receiver,
+    Server,
+    descendants,
+    started_worker,
+    wait_until,
+)
 from tests.lakes import SmallLake
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 TOKEN = "a-token-that-nobody-may-see"
 
 
-def test_a_schedule_fires_and_a_lake_without_films_is_nothing_yet(server: Server, worker: None) -> None:
+def test_a_schedule_fires_and_a_lake_without_films_is_nothing_yet(server: Server, worker: object) -> None:
     every_20_s = ["--interval", "20"]
     made = server.run(*PREFECT, "deployment", "schedule", "create", "curate-dataset/weekly", *every_20_s)
     assert made.returncode == 0, made.stdout + made.stderr
@@ -24,7 +35,7 @@ def test_a_schedule_fires_and_a_lake_without_films_is_nothing_yet(server: Server
     server.run(*PREFECT, "deployment", "schedule", "clear", "-y", "curate-dataset/weekly")
 
 
-def test_a_failed_run_reaches_whoever_is_notified(server: Server, worker: None, receiver: Receiver) -> None:
+def test_a_failed_run_reaches_whoever_is_notified(server: Server, worker: object, receiver: Receiver) -> None:
     url = f"json://127.0.0.1:{receiver.port}/{TOKEN}"
     made = server.run(*NEEDLEDROP, "bootstrap", NEEDLEDROP_NOTIFY_URL=url)
     assert "notify-of-failures" in made.stdout
@@ -63,3 +74,30 @@ def test_an_address_that_apprise_does_not_know_is_one_sentence_without_it(server
     assert "Apprise does not know the address" in made.stderr
     assert TOKEN not in made.stdout + made.stderr
     assert "Traceback" not in made.stderr
+
+
+def test_a_run_that_is_due_right_after_a_hard_death_waits_and_is_done(
+    server: Server, worker: subprocess.Popen[bytes]
+) -> None:
+    earlier = {run["id"] for run in server.runs_of("curate-dataset/weekly")}
+    server.run(*PREFECT, "deployment", "run", "curate-dataset/weekly")
+    killed = wait_until(lambda: _running(server, earlier), "a running flow")
+    for pid in [*descendants(worker.pid), worker.pid]:
+        os.kill(pid, signal.SIGKILL)
+    with started_worker(server):
+        server.run(*PREFECT, "deployment", "run", "curate-dataset/weekly")
+        ended = wait_until(lambda: _ended(server, earlier), "the end of both runs", seconds=420)
+    assert ended.pop(killed) == "Crashed"
+    assert list(ended.values()) == ["NothingYet"]
+
+
+def _running(server: Server, earlier: set[str]) -> str | None:
+    runs = [run for run in server.runs_of("curate-dataset/weekly") if run["id"] not in earlier]
+    return next((run["id"] for run in runs if run["state_type"] == "RUNNING"), None)
+
+
+def _ended(server: Server, earlier: set[str]) -> dict[str, str] | None:
+    """Return how the two runs since `earlier` ended, by id, once both have."""
+    runs = [run for run in server.runs_of("curate-dataset/weekly") if run["id"] not in earlier]
+    over = {run["id"]: run["state_name"] for run in runs if run["state_type"] in ("COMPLETED", "CRASHED", "FAILED")}
+    return over if len(over) == 2 else None

@@ -14,6 +14,7 @@ from tests.integration.service.conftest import (
     NEEDLEDROP,
     PREFECT,
     Server,
+    descendants,
     environment_of,
     free_port,
     wait_until,
@@ -38,15 +39,6 @@ def serving(
         finally:
             process.kill()
             process.wait()
-
-
-def _descendants(pid: int) -> set[int]:
-    listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    parents = [tuple(map(int, line.split())) for line in listed.splitlines()]
-    found = {pid}
-    while new := {child for child, parent in parents if parent in found} - found:
-        found |= new
-    return found - {pid}
 
 
 def _is_alive(pid: int) -> bool:
@@ -84,7 +76,7 @@ def test_ctrl_c_ends_runs_and_every_process(serving: tuple[Server, subprocess.Po
     server, process = serving
     server.run(*PREFECT, "deployment", "run", "train-and-evaluate/manual", "-p", "seeds=50")
     server.wait_for_run("train-and-evaluate/manual", "Running")
-    children = _descendants(process.pid)
+    children = descendants(process.pid)
     assert len(children) >= 3, "server, worker and flow"
     process.send_signal(signal.SIGINT)
     assert process.wait(120) == 0
