@@ -6,8 +6,6 @@ scheduled refresh, a run after a crash and a run after a fix are the same run.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
@@ -52,8 +50,11 @@ def refresh(parameters: RefreshParameters) -> dict[str, Any] | State[dict[str, A
     if parameters.train == "deployment":
         check_training_deployment()
     lake = open_tables(parameters.lake)
-    with _only_refresh_of(lake), recorded_refresh(lake, str(flow_run.id), asdict(parameters)) as summary:
-        retried(lambda: _run_stages(lake, parameters, summary))
+    with leased(lake, NAME, on_wait=get_run_logger().warning) as lease:
+        if lease is None:
+            return _meet_another(lake)
+        with recorded_refresh(lake, str(flow_run.id), asdict(parameters)) as summary:
+            retried(lambda: _run_stages(lake, parameters, summary))
     nothing_yet, paused = summary.get("nothing_yet"), summary.get("paused")
     # What is in the lake is curated and measured even when a source asked for a pause; the state still says so.
     if paused:
@@ -102,16 +103,15 @@ def _what_to_do(parameters: RefreshParameters, message: str) -> str:
     return f"{message.rstrip('.')}.{source}{way}"
 
 
-@contextmanager
-def _only_refresh_of(lake: Lake) -> Iterator[None]:
-    """Hold the lease of the only refresh of a lake. Raises `LakeError` while another run holds it."""
-    with leased(lake, NAME, on_wait=get_run_logger().warning) as lease:
-        if lease is None:
-            holder = describe_holder(lake, NAME)
-            raise LakeError(
-                f"Another refresh of {lake.root} is running ({holder}); wait until it ends, then start this one again"
-            )
-        yield
+def _meet_another(lake: Lake) -> State[dict[str, Any]]:
+    """Return how a run of a deployment ends while another refresh of the lake runs: a nightly during a backfill.
+
+    Raises `LakeError` where someone typed a command, and waits for its result.
+    """
+    message = f"Another refresh of {lake.root} is running ({describe_holder(lake, NAME)})"
+    if not deployment.id:
+        raise LakeError(f"{message}; wait until it ends, then start this one again")
+    return Completed(name="Skipped", message=f"{message}; for other parameters, start this again when it ends", data={})
 
 
 def _version_changes(lake: Lake, before: str, version: str) -> dict[str, int]:

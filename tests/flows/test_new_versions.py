@@ -14,8 +14,9 @@ from flows.curate_dataset import curate_dataset
 from flows.new_versions import DEPLOYMENT, EVENT, start_missing_trainings
 from flows.refresh import refresh
 from flows.train_and_evaluate import train_and_evaluate
+from storage.coordination.leases import leased
 from storage.datasets import versions as datasets
-from storage.errors import InputError
+from storage.errors import InputError, LakeError
 from storage.metrics.records import Run, record_run
 
 if TYPE_CHECKING:
@@ -107,3 +108,15 @@ def test_a_server_without_the_training_deployment_is_bad_input(small_lake: Small
             client.delete_deployment(deployment.id)
     with pytest.raises(InputError, match="needledrop bootstrap"):
         refresh(lake=small_lake.lake.root, train="deployment")
+
+
+def test_a_nightly_during_a_backfill_is_skipped_and_a_command_is_refused(
+    small_lake: SmallLake, prefect_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with leased(small_lake.lake, "refresh"):
+        with pytest.raises(LakeError, match="wait until it ends"):
+            refresh(lake=small_lake.lake.root)
+        monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "of-the-nightly")
+        state = _end_of(refresh, lake=small_lake.lake.root)
+    assert (state.is_completed(), state.name) == (True, "Skipped")
+    assert "Another refresh of" in str(state.message)
