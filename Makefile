@@ -8,10 +8,10 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 export PREFECT_HOME ?= $(CURDIR)/.prefect
 export DO_NOT_TRACK := 1
 
-.PHONY: help demo test lint bench chaos clean
+.PHONY: help demo test lint images test-containers bench chaos clean
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
@@ -37,6 +37,14 @@ lint: $(VENV)/.installed-dev  ## format, lint, types, import contracts and words
 	$(BIN)/mypy examples/*.py
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/codespell
+
+# With the host's network, so that pip's index may also be on this machine. The layers below the code are kept.
+images:  ## the two images of docker-compose.yml
+	docker build --network host --target server -t needledrop-server:latest .
+	docker build --network host --target worker -t needledrop-worker:latest --build-arg TORCH_INDEX_URL .
+
+test-containers: $(VENV)/.installed-dev  ## build the images, bring the compose file up and run the demo's films through it
+	NEEDLEDROP_TEST_CONTAINERS=1 $(BIN)/python -m pytest tests/integration/containers
 
 bench: $(VENV)/.installed-dev  ## the benchmarks behind docs/benchmarks.md, one after another
 	for name in $(basename $(notdir $(wildcard benchmarks/[a-z]*.py))); do $(BIN)/python -m benchmarks.$$name || exit 1; done

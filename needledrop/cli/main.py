@@ -28,6 +28,7 @@ from needledrop.cli import (
     soundtracks,
     takedown,
     train,
+    worker,
 )
 from needledrop.cli.inspect import sql, status, verify
 from storage.errors import NeedledropError
@@ -57,6 +58,7 @@ COMMANDS = (
     verify,
     serve,
     bootstrap,
+    worker,
 )
 """In the order of the pipeline, as `--help` lists them."""
 for module in COMMANDS:

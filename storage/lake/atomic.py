@@ -78,14 +78,14 @@ def files_below(folder: str) -> Iterator[str]:
             yield f"{path}/{name}"
 
 
-def write_error(error: OSError, target: str) -> LakeError:
+def write_error(
+    error: OSError, target: str, remedy: str = "make the lake writable or choose another --lake"
+) -> LakeError:
     """Return the `LakeError` for a write that the system refused, which says what to do."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return LakeError(f"No space left to write {target}; free some and run the same command again")
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return LakeError(
-            f"{target} cannot be written ({error.strerror}); make the lake writable or choose another --lake"
-        )
+        return LakeError(f"{target} cannot be written ({error.strerror}); {remedy}")
     return LakeError(f"Could not write {target}: {error}")
 
 

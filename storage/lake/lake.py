@@ -42,6 +42,8 @@ VERSION_FILE = "lake.json"
 COPIES, INBOX, OUTBOX, METRICS = "objects", "inbox", "outbox", "metrics"
 """Folders of the cache: copies of objects, downloads in progress, uploads in progress, and DuckDB files."""
 
+CACHE_REMEDY = "make it writable or name another folder in NEEDLEDROP_CACHE"
+
 _SAFE_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]{0,200}")
 
 
@@ -179,17 +181,28 @@ class Lake:
             message = f"Another process has committed {'/'.join(parts)} meanwhile, and it stays; run this command again"
             raise LakeError(message) from error
         except OSError as error:
-            raise write_error(error, target) from error
+            if self.is_local:
+                raise write_error(error, target) from error
+            raise write_error(error, str(folder.absolute()), CACHE_REMEDY) from error
 
     def _commit(self, temporary: Path, target: str, *, replace: bool) -> None:
         if not self.is_local:
-            with store_errors(self.root):
-                self.filesystem.put_file(str(temporary), target, **({} if replace else {"mode": "create"}))
+            self._upload(temporary, target, replace=replace)
         elif replace:
             commit_file(temporary, Path(target))
         else:
             create_file(temporary, Path(target))
             sync(Path(target).parent)
+
+    def _upload(self, file: Path, target: str, *, replace: bool) -> None:
+        """Commit a finished file to the object store, whose refusal is not one of this machine's disk."""
+        try:
+            with store_errors(self.root):
+                self.filesystem.put_file(str(file), target, **({} if replace else {"mode": "create"}))
+        except FileExistsError:
+            raise
+        except OSError as error:
+            raise write_error(error, target) from error
 
     def local_path(self, *parts: str) -> Path:
         """Return a path on this machine with the file's content: the file itself, or a copy in the cache."""

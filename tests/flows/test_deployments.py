@@ -87,14 +87,24 @@ def test_storage_and_training_import_no_prefect(package: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_compose_file_is_valid() -> None:
-    command = [
-        sys.executable,
-        "-m",
-        "check_jsonschema",
-        "--builtin-schema",
-        "vendor.compose-spec",
-        "docker-compose.yml",
-    ]
+COMPOSE_FILES = ["docker-compose.yml", "docker-compose.gpu.yml"]
+
+
+@pytest.mark.parametrize("name", COMPOSE_FILES)
+def test_a_compose_file_is_valid(name: str) -> None:
+    command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", name]
     done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", COMPOSE_FILES)
+def test_both_generations_of_compose_take_a_file(name: str) -> None:
+    content = yaml.safe_load((Path(__file__).parents[2] / name).read_text())
+    assert "name" not in content  # docker-compose 1.29 refuses it
+
+
+def test_every_variable_of_the_compose_files_is_in_the_example_of_settings() -> None:
+    root = Path(__file__).parents[2]
+    used = {name for file in COMPOSE_FILES for name in re.findall(r"\$\{(\w+)", (root / file).read_text())}
+    named = set(re.findall(r"^(\w+)=", (root / ".env.example").read_text(), re.M))
+    assert named == used | {"COMPOSE_PROJECT_NAME"}

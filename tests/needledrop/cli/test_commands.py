@@ -50,6 +50,7 @@ BAD_INPUT = {
     "train --learning-rate 0 --lake LAKE": "--learning-rate: Input should be greater than 0",
     "search --image absent.jpg --lake LAKE": "The image absent.jpg cannot be read",
     "search --plot @absent.txt --lake LAKE": "The plot absent.txt cannot be read",
+    "worker --limit 0": "greater than or equal to 1",
     "sql SELEC --lake LAKE": "This query cannot be answered",
 }
 READ_A_LAKE = (

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
 from storage.errors import LakeError
+from storage.lake.lake import Lake
 from storage.tables.tables import open_tables
 
 s3fs = pytest.importorskip("s3fs")
@@ -30,3 +32,15 @@ def absent_store(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def test_a_store_that_does_not_answer_is_a_lake_error() -> None:
     with pytest.raises(LakeError, match="cannot be used"):
         open_tables("s3://nobody/lake")
+
+
+def test_a_cache_that_cannot_be_written_is_named_and_not_the_store(small_disk: Callable[[str], Path]) -> None:
+    lake = Lake("memory://bucket/lake", str(small_disk("ro") / "cache"))
+    with pytest.raises(LakeError, match=r"/disk/cache/outbox cannot be written .* NEEDLEDROP_CACHE"):
+        lake.write_json({}, "notes.json")
+
+
+def test_a_full_cache_is_named_and_not_the_store(small_disk: Callable[[str], Path]) -> None:
+    lake = Lake("memory://bucket/lake", str(small_disk("size=64k") / "cache"))
+    with pytest.raises(LakeError, match=r"No space left to write .*/disk/cache/outbox"):
+        lake.write_bytes(bytes(1 << 20), "notes.bin")
