@@ -50,6 +50,12 @@ sys.setprofile(die_at_the_third_commit)
 collect_soundtracks(lake=sys.argv[1], music=[sys.argv[2]], workers=2)
 """
 
+COLLECT = """
+import sys
+from flows.collect_soundtracks import collect_soundtracks
+collect_soundtracks(lake=sys.argv[1], music=[sys.argv[2]], workers=2)
+"""
+
 IN_A_TERMINAL = """
 import signal
 from needledrop.cli.main import run
@@ -160,6 +166,32 @@ def test_a_crash_while_batches_overlap_loses_nothing_and_does_nothing_twice(lake
         assert len(items := connection.execute(ended).fetchall()) == len(set(items)) == 19
 
 
+def test_sigterm_releases_every_lease_and_ends_the_workers(lake: Lake, music: str, tmp_path: Path) -> None:
+    for recording in tmp_path.glob("*.wav"):
+        soundfile.write(str(recording), np.tile(0.3 * np.sin(np.arange(8_000)), 90), 8_000)
+    stopped = subprocess.Popen(
+        [sys.executable, "-c", COLLECT, lake.root, music],
+        env={**os.environ, "PREFECT_API_URL": str(PREFECT_API_URL.value())},
+        cwd=Path(__file__).parents[2],
+        start_new_session=True,
+    )
+    until = time.monotonic() + 120
+    while not lake.list("mels") and time.monotonic() < until:
+        time.sleep(0.02)
+    assert lake.list("leases", "items")
+    stopped.terminate()
+    assert stopped.wait(60) == -signal.SIGTERM
+    assert lake.list("leases", "items") == lake.list("leases", "holders") == []
+    assert [run["state"] for run in tables.latest(lake, FLOW_RUNS).to_pylist()] == ["cancelled"]
+    assert not living_processes(stopped.pid)
+
+
+def living_processes(session: int) -> list[str]:
+    """The states of the processes of a session, without those that ended and are not collected yet."""
+    listed = subprocess.run(["ps", "-o", "stat=", "-s", str(session)], capture_output=True, text=True, check=False)
+    return [state for state in listed.stdout.split() if not state.startswith("Z")]
+
+
 @pytest.mark.parametrize("runner", ["local", "dask"])
 def test_ctrl_c_ends_the_command_in_order_and_the_next_run_continues(
     lake: Lake, music: str, runner: str, tmp_path: Path
@@ -190,8 +222,7 @@ def test_ctrl_c_ends_the_command_in_order_and_the_next_run_continues(
     done = collect_soundtracks(lake=lake.root, music=[music], workers=2)
     assert done["recovered"] + done["films"] > 0
     assert len(lake.list("mels")) == 20
-    left = subprocess.run(["ps", "-o", "stat=", "-s", str(stopped.pid)], capture_output=True, text=True, check=False)
-    assert not [state for state in left.stdout.split() if not state.startswith("Z")]  # Z: ended, not yet collected
+    assert not living_processes(stopped.pid)
 
 
 def test_a_lake_keeps_to_one_encoding_and_says_so_before_any_work(lake: Lake, music: str) -> None:
