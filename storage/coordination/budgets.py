@@ -16,13 +16,15 @@ from datetime import UTC, datetime, timedelta
 
 from storage.errors import SourcePaused
 from storage.lake.lake import Lake
+from storage.processes import place_digest
 
 FOLDER = "budgets"
 REASON = "daily_budget"
 
 
 def _worker_name() -> str:
-    return re.sub(r"[^A-Za-z0-9]+", "-", f"{socket.gethostname()}-{os.getpid()}").strip("-")
+    """Return a name that no process elsewhere has: containers may share host name and process number."""
+    return re.sub(r"[^A-Za-z0-9]+", "-", f"{socket.gethostname()}-{place_digest()}-{os.getpid()}").strip("-")
 
 
 @dataclass

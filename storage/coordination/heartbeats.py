@@ -18,12 +18,13 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from storage.coordination.holders import FlowRun, Holder, is_process_alive, parse_holder, process_start, this_place
-from storage.errors import LakeError
+from storage.coordination.holders import FlowRun, Holder, is_process_alive, parse_holder
+from storage.errors import InputError, LakeError
 from storage.lake.atomic import temporary_file
 from storage.lake.fences import unfenced
 from storage.lake.lake import Lake
 from storage.lake.object_store import store_errors
+from storage.processes import process_start, this_place
 
 HOLDERS = ("leases", "holders")
 SECONDS_VARIABLE = "NEEDLEDROP_LEASE_SECONDS"
@@ -38,8 +39,16 @@ ANSWER_SECONDS = 10.0
 
 
 def lease_seconds() -> float:
-    """Return after how many seconds without a renewal leases that are taken from now on may be taken over."""
-    return float(os.environ.get(SECONDS_VARIABLE) or LEASE_SECONDS)
+    """Return after how many seconds without a renewal leases that are taken from now on may be taken over.
+
+    Raises `InputError` when the environment gives no positive number.
+    """
+    text = os.environ.get(SECONDS_VARIABLE, "")
+    with suppress(ValueError):
+        seconds = float(text or LEASE_SECONDS)
+        if 0 < seconds < float("inf"):
+            return seconds
+    raise InputError(f"{SECONDS_VARIABLE} is {text!r}; set it to a number of seconds, such as 300, or leave it out")
 
 
 class Heartbeat:

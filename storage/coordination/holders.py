@@ -1,8 +1,6 @@
 """Who holds a lease: the process that took it, where it runs, and the flow run that it works for.
 
-Two processes are at one place when they share the kernel (boot id) and its PID and time namespaces: only then does a
-process number name the same process to both. The host's name says nothing: a container may have that of its host, and
-cloned machines share one.
+The host's name is only shown: a container may have that of its host, and cloned machines share one.
 """
 
 from __future__ import annotations
@@ -11,11 +9,12 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, fields
-from pathlib import Path
 from typing import Any
+
+from storage.processes import Place, is_alive, process_start, this_place
 
 RunIsOver = Callable[[str], bool | None]
 """Whether the flow run with this id is over; None when nobody can say."""
@@ -41,7 +40,7 @@ class Holder:
     acquired_at: str = ""
 
     @property
-    def place(self) -> tuple[str, str, str]:
+    def place(self) -> Place:
         """Where its process number has a meaning."""
         return self.boot_id, self.pid_namespace, self.time_namespace
 
@@ -74,74 +73,9 @@ def parse_holder(content: Any) -> Holder | None:
         return None
 
 
-def this_place() -> tuple[str, str, str]:
-    """Return boot id, PID namespace and time namespace; each is empty where the system does not say."""
-    boot_id = ""
-    with suppress(OSError):
-        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    return boot_id, _namespace("pid"), _namespace("time")
-
-
-def _namespace(kind: str) -> str:
-    with suppress(OSError):
-        return str(Path(f"/proc/self/ns/{kind}").readlink())
-    return ""
-
-
 def is_process_alive(holder: Holder) -> bool | None:
-    """Return whether the process of a holder lives.
-
-    None when it runs somewhere that this process cannot see, and for one that is stopped, which may never go on.
-    """
-    if not all(holder.place) or holder.place != this_place():
-        return None
-    if not _sees_own_namespace():
-        return None if _exists(holder.pid) else False
-    if process_start(holder.pid) != holder.started:
-        return False
-    return None if _state(holder.pid) in "Tt" else True
-
-
-def _sees_own_namespace() -> bool:
-    """Return whether /proc lists the processes of this PID namespace, and not those of the one around it."""
-    with suppress(OSError):
-        return str(Path("/proc/self").readlink()) == str(os.getpid())
-    return False
-
-
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
-
-
-def process_start(pid: int | str) -> str | None:
-    """Return when a process started, in clock ticks since boot: a process number that is used again has another start.
-
-    None when there is no such process, or it ended and its parent has not asked for its status yet.
-    """
-    fields_after_name = _stat(pid)
-    return None if fields_after_name[0] in "ZX" else fields_after_name[_START_TIME]
-
-
-def _state(pid: int) -> str:
-    return _stat(pid)[0]
-
-
-def _stat(pid: int | str) -> list[str]:
-    """Return the fields of /proc/PID/stat from the third, the state, on; "X" (dead) when there is no such process."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    except (OSError, IndexError):
-        return ["X"]
-
-
-_START_TIME = 22 - 3
-"""Index of `starttime`, field 22 of /proc/PID/stat (proc(5)), counted from field 3, the first after the name."""
+    """Return whether the process of a holder lives; None when that cannot be seen from here."""
+    return is_alive(holder.place, holder.pid, holder.started)
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,21 @@ file begins above it. So no file stays behind for an item that is free.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from storage.coordination.heartbeats import read_json
 from storage.coordination.holders import Holder, parse_holder
+from storage.errors import LakeError
 from storage.lake.atomic import create_file, temporary_file, write_error
 from storage.lake.fences import unfenced
 from storage.lake.lake import Lake
 from storage.lake.object_store import store_errors
 
 FOLDER, ITEMS, RELEASED = "leases", "items", "released"
+_NAME = re.compile(r"(?P<item>.+)\.(?P<number>\d+)\.json")
 _KEPT = 2
 """Files of `RELEASED` that stay: a listing that began before the newest was created still finds the one before it."""
 
@@ -39,15 +42,23 @@ def read_numbers(lake: Lake) -> Numbers:
     for path in lake.list(FOLDER, suffix=".json"):
         _folder, kind, name = path.split("/", 2)
         if kind == RELEASED:
-            released = max(released, int(Path(name).stem))
+            released = max(released, _parse(f"all.{name}")[1])
         elif kind == ITEMS:
-            item, number, _json = name.rsplit(".", 2)
-            newest[item] = max(newest.get(item, 0), int(number))
+            item, number = _parse(name)
+            newest[item] = max(newest.get(item, 0), number)
     return Numbers(newest, released)
 
 
 def _file_name(item: str, number: int) -> str:
     return f"{item}.{number:09d}.json"
+
+
+def _parse(name: str) -> tuple[str, int]:
+    """Return the item and number of a lease file. Raises `LakeError` for a file that no version writes."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise LakeError(f"The lake has a file {FOLDER}/…/{name} that is no lease; remove it")
+    return match["item"], int(match["number"])
 
 
 def read_holder(lake: Lake, item: str, number: int) -> Holder | None:
@@ -67,8 +78,8 @@ def release_number(lake: Lake, item: str, number: int, numbers: Numbers) -> None
 def remove_lease_files(lake: Lake, item: str, newest: int) -> None:
     """Remove the lease files of an item up to a number: those of a successor stay."""
     for path in lake.list(FOLDER, ITEMS, suffix=".json"):
-        name, number, _json = path.rsplit("/", 1)[1].rsplit(".", 2)
-        if name == item and int(number) <= newest:
+        name, number = _parse(path.rsplit("/", 1)[1])
+        if name == item and number <= newest:
             _remove(lake, path)
 
 

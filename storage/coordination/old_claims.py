@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from storage.coordination.heartbeats import read_json
-from storage.coordination.holders import process_start
 from storage.lake.fences import unfenced
 from storage.lake.lake import Lake
+from storage.processes import process_start
 
 FOLDER = "claims"
 FIRST_PID_NAMESPACE = "pid:[4026531836]"

@@ -1,7 +1,8 @@
 """Atomic file commits: write to a temporary name, fsync, then rename, so that a file is complete or absent.
 
-A temporary name contains the host and process that write it, so what a dead process left is recognised. A file of
-a living process is never removed, on any machine; one of another machine only when it is older than any write takes.
+A temporary name contains the place and process that write it, so what a dead process left is recognised. A file of
+a living process is never removed, on any machine; one of another machine or container only when it is older than any
+write takes.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ import errno
 import os
 import re
 import secrets
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from storage.errors import LakeError
+from storage.processes import place_digest
 
 TEMPORARY_PREFIX = ".tmp-"
 TEMPORARY_LIFETIME_SECONDS = 6 * 3600
@@ -37,7 +38,7 @@ def temporary_file(folder: Path, final_name: str) -> Iterator[Path]:
 
 def temporary_name(final_name: str) -> str:
     """Return a name that identifies the process that writes the file."""
-    return f"{TEMPORARY_PREFIX}{_host()}-{os.getpid()}-{secrets.token_hex(4)}-{final_name}"
+    return f"{TEMPORARY_PREFIX}{place_digest()}-{os.getpid()}-{secrets.token_hex(4)}-{final_name}"
 
 
 def commit_file(temporary: Path, target: Path) -> None:
@@ -62,7 +63,7 @@ def sync(path: Path) -> None:
 
 
 def sweep_temporary_files(root: Path) -> None:
-    """Remove the temporary files of killed processes: those of this machine at once, others after their lifetime."""
+    """Remove the temporary files of killed processes: those of this place at once, others after their lifetime."""
     for name in files_below(str(root)):
         if f"/{TEMPORARY_PREFIX}" in name:
             # Either its writer has just renamed it, or this folder is read-only.
@@ -92,9 +93,5 @@ def write_error(
 def _is_abandoned(path: Path) -> bool:
     if path.stat().st_mtime < time.time() - TEMPORARY_LIFETIME_SECONDS:
         return True
-    owner = re.match(rf"{re.escape(TEMPORARY_PREFIX)}{_host()}-(\d+)-", path.name)
+    owner = re.match(rf"{re.escape(TEMPORARY_PREFIX)}{place_digest()}-(\d+)-", path.name)
     return owner is not None and not Path("/proc", owner.group(1)).exists() and Path("/proc").exists()
-
-
-def _host() -> str:
-    return re.sub(r"[^A-Za-z0-9]+", "", socket.gethostname()) or "host"

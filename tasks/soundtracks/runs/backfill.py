@@ -29,6 +29,7 @@ from tasks.soundtracks.models import Candidate, Decision, Film, Judged, Verdict,
 from tasks.soundtracks.runs.context import RunContext
 from tasks.soundtracks.runs.plan import FilmToReopen
 from tasks.soundtracks.runs.reconcile import without_run
+from tasks.soundtracks.runs.takedown import purge_films
 from tasks.soundtracks.sources.base import Source
 
 _CANDIDATE_COLUMNS = (
@@ -80,6 +81,7 @@ class Reopener:
             result = self._extend_shard(request.shard, job)
             track_outcomes += [outcome for outcome in result.outcomes if outcome.stage is Stage.TRACK]
         outcomes.record(lake, track_outcomes, self.context.run_id)
+        purge_films(lake, self.context.takedowns.read(), [film.film_id], self.context.run_id)
         release_staged(lake, film.film_id, keep_audio=self.context.settings.keep_audio)
         report.counts["films_reopened"] += 1
         report.counts["tracks"] += len([one for one in track_outcomes if one.status is Status.OK])

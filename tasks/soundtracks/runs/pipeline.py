@@ -51,15 +51,16 @@ class BatchPipeline:
         self._film_count = film_count
         self._finished = 0
 
-    def collect(self, films: Sequence[Film], *, drain: bool) -> RunReport:
+    def collect(self, films: Sequence[Film], *, drain: bool, on_wait: OnWait | None = None) -> RunReport:
         """Collect films until the last or until a source pauses; commit every batch that is complete.
 
-        With `drain`, and always after a pause, all batches are completed and committed.
+        With `drain`, and always after a pause, all batches are completed and committed. Films of other workers are
+        left to them; with `on_wait` only after waiting until it is known that these live.
         """
         report = RunReport()
         one_by_one = self._collector.context.settings.is_networked
         for batch in [[film] for film in films] if one_by_one else [films]:
-            self._collect_batch(batch, report, drain=drain or one_by_one)
+            self._collect_batch(batch, report, drain=drain or one_by_one, on_wait=on_wait)
             if report.paused:
                 break
         return report
@@ -67,14 +68,11 @@ class BatchPipeline:
     def collect_from_dead_workers(self) -> RunReport:
         """Collect the films that other workers held, now that these are done or have been silent for long enough."""
         films, self._of_other_workers = self._of_other_workers, []
-        report = RunReport()
+        report = self.collect(films, drain=True, on_wait=warn)
         report.counts["films_of_other_workers"] -= len(films)  # they were counted, and those still held are again
-        self._collect_batch(films, report, drain=True, on_wait=warn)
         return report
 
-    def _collect_batch(
-        self, films: Sequence[Film], report: RunReport, *, drain: bool, on_wait: OnWait | None = None
-    ) -> None:
+    def _collect_batch(self, films: Sequence[Film], report: RunReport, *, drain: bool, on_wait: OnWait | None) -> None:
         batch = self._collector.gather(films, self._leases, on_wait)
         self._of_other_workers += batch.of_other_workers
         jobs = batch.jobs

@@ -1,0 +1,90 @@
+"""Processes as other processes know them, on this machine and in its containers.
+
+Two processes are at one place when they share the kernel (boot id) and its PID and time namespaces: only then does a
+process number name the same process to both. The host's name proves nothing: a container may have that of its host.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from contextlib import suppress
+from pathlib import Path
+
+Place = tuple[str, str, str]
+"""Boot id, PID namespace and time namespace."""
+
+
+def this_place() -> Place:
+    """Return boot id, PID namespace and time namespace; each is empty where the system does not say."""
+    boot_id = ""
+    with suppress(OSError):
+        boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    return boot_id, _namespace("pid"), _namespace("time")
+
+
+def _namespace(kind: str) -> str:
+    with suppress(OSError):
+        return str(Path(f"/proc/self/ns/{kind}").readlink())
+    return ""
+
+
+def is_alive(place: Place, pid: int, started: str) -> bool | None:
+    """Return whether a process that runs at a place lives.
+
+    None when it runs somewhere that this process cannot see, and for one that is stopped, which may never go on.
+    """
+    if not all(place) or place != this_place():
+        return None
+    if not _sees_own_namespace():
+        return None if _exists(pid) else False
+    if process_start(pid) != started:
+        return False
+    return None if _state(pid) in "Tt" else True
+
+
+def _sees_own_namespace() -> bool:
+    """Return whether /proc lists the processes of this PID namespace, and not those of the one around it."""
+    with suppress(OSError):
+        return str(Path("/proc/self").readlink()) == str(os.getpid())
+    return False
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def process_start(pid: int | str) -> str | None:
+    """Return when a process started, in clock ticks since boot: a process number that is used again has another start.
+
+    None when there is no such process, or it ended and its parent has not asked for its status yet.
+    """
+    fields_after_name = _stat(pid)
+    return None if fields_after_name[0] in "ZX" else fields_after_name[_START_TIME]
+
+
+def _state(pid: int) -> str:
+    return _stat(pid)[0]
+
+
+def _stat(pid: int | str) -> list[str]:
+    """Return the fields of /proc/PID/stat from the third, the state, on; "X" (dead) when there is no such process."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except (OSError, IndexError):
+        return ["X"]
+
+
+_START_TIME = 22 - 3
+"""Index of `starttime`, field 22 of /proc/PID/stat (proc(5)), counted from field 3, the first after the name."""
+
+
+def place_digest() -> str:
+    """Return a short name of this place, for the names of files."""
+    return hashlib.blake2b(" ".join(this_place()).encode(), digest_size=4).hexdigest()
