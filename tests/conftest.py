@@ -278,9 +278,10 @@ def run_collection() -> Callable[[Lake, SoundtrackSettings], RunReport]:
     Films are extracted in this process: worker processes have tests of their own, and starting them takes seconds.
     """
     from storage.coordination.leases import LeaseKeeper
+    from tasks.run_report import RunReport
     from tasks.soundtracks.extraction.film import extract_film
     from tasks.soundtracks.runs.backfill import Reopener
-    from tasks.soundtracks.runs.collect import Collector, RunReport
+    from tasks.soundtracks.runs.collect import Collector
     from tasks.soundtracks.runs.context import RunContext, open_context
     from tasks.soundtracks.runs.pipeline import BatchPipeline
     from tasks.soundtracks.runs.plan import plan

@@ -14,11 +14,12 @@ from storage.mels.writer import read_mels
 from storage.records.takedown_list import record_takedown
 from storage.tables import tables
 from storage.tables.schemas import TRACKS
+from tasks.run_report import RunReport
 from tasks.soundtracks.download.staging import staging_folder
 from tasks.soundtracks.extraction.film import extract_film
 from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult
 from tasks.soundtracks.models import Film
-from tasks.soundtracks.runs.collect import Collector, RunReport
+from tasks.soundtracks.runs.collect import Collector
 from tasks.soundtracks.runs.context import RunContext, open_context
 from tasks.soundtracks.runs.pipeline import BatchPipeline
 from tasks.soundtracks.runs.plan import plan
