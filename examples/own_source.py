@@ -32,10 +32,11 @@ from urllib.parse import quote, unquote
 from storage.errors import InputError, ItemError
 from storage.records.flow_runs import record_flow_run
 from storage.tables.tables import open_existing
+from tasks.run_report import RunReport
 from tasks.soundtracks.extraction.jobs import Recording
 from tasks.soundtracks.matching.matcher import Matcher
 from tasks.soundtracks.models import Candidate, Film, Judged
-from tasks.soundtracks.runs.collect import Collector, RunReport
+from tasks.soundtracks.runs.collect import Collector
 from tasks.soundtracks.runs.context import open_context
 from tasks.soundtracks.runs.plan import plan
 from tasks.soundtracks.runs.settings import SoundtrackSettings

@@ -10,16 +10,12 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
 
 from storage.coordination.heartbeats import read_json
 from storage.coordination.holders import Holder, parse_holder
 from storage.errors import LakeError
-from storage.lake.atomic import create_file, temporary_file, write_error
 from storage.lake.fences import unfenced
 from storage.lake.lake import Lake
-from storage.lake.object_store import store_errors
 
 FOLDER, ITEMS, RELEASED = "leases", "items", "released"
 _NAME = re.compile(r"(?P<item>.+)\.(?P<number>\d+)\.json")
@@ -69,7 +65,8 @@ def read_holder(lake: Lake, item: str, number: int) -> Holder | None:
 def release_number(lake: Lake, item: str, number: int, numbers: Numbers) -> None:
     """Free an item: first say that its number is used up, then remove its files."""
     if numbers.released < number:
-        _create(lake, {}, FOLDER, RELEASED, f"{number:09d}.json")
+        with unfenced():
+            lake.create_bytes(b"{}", FOLDER, RELEASED, f"{number:09d}.json")
         for path in lake.list(FOLDER, RELEASED)[:-_KEPT]:
             _remove(lake, path)
     remove_lease_files(lake, item, number)
@@ -90,22 +87,4 @@ def _remove(lake: Lake, path: str) -> None:
 
 def create_lease_file(lake: Lake, item: str, number: int, holder: Holder) -> bool:
     """Create the lease file of an item, or return False when that number exists already."""
-    return _create(lake, asdict(holder), FOLDER, ITEMS, _file_name(item, number))
-
-
-def _create(lake: Lake, content: dict[str, Any], *parts: str) -> bool:
-    """Create a file complete, or return False when it exists. Raises `LakeError` when it cannot be written."""
-    data, target = json.dumps(content, indent=2).encode(), lake.uri(*parts)
-    try:
-        if not lake.is_local:
-            with store_errors(lake.root):
-                lake.filesystem.pipe_file(target, data, mode="create")
-            return True
-        with temporary_file(Path(target).parent, "lease") as temporary:
-            temporary.write_bytes(data)
-            create_file(temporary, Path(target))
-    except FileExistsError:
-        return False
-    except OSError as error:
-        raise write_error(error, target) from error
-    return True
+    return lake.create_bytes(json.dumps(asdict(holder), indent=2).encode(), FOLDER, ITEMS, _file_name(item, number))
