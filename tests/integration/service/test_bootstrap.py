@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from needledrop.demo.corpus import write_corpus
 from tests.integration.service.conftest import (
     NEEDLEDROP,
     PREFECT,
@@ -76,28 +77,31 @@ def test_an_address_that_apprise_does_not_know_is_one_sentence_without_it(server
     assert "Traceback" not in made.stderr
 
 
-def test_a_run_that_is_due_right_after_a_hard_death_waits_and_is_done(
+def test_a_nightly_that_is_due_right_after_a_hard_death_waits_and_is_done(
     server: Server, worker: subprocess.Popen[bytes]
 ) -> None:
-    earlier = {run["id"] for run in server.runs_of("curate-dataset/weekly")}
-    server.run(*PREFECT, "deployment", "run", "curate-dataset/weekly")
-    killed = wait_until(lambda: _running(server, earlier), "a running flow")
+    corpus = write_corpus(server.folder / "corpus", films_per_year=4)
+    given = ["-p", "recent_years=null", "-p", "train=never", "-p", f"export={corpus.export}"]
+    nightly = [*PREFECT, "deployment", "run", "refresh/nightly", *given, "-p", f"images={corpus.images}"]
+    server.run(*nightly)
+    wait_until(lambda: _with_heartbeat(server), "a running flow")
     for pid in [*descendants(worker.pid), worker.pid]:
         os.kill(pid, signal.SIGKILL)
     with started_worker(server):
-        server.run(*PREFECT, "deployment", "run", "curate-dataset/weekly")
-        ended = wait_until(lambda: _ended(server, earlier), "the end of both runs", seconds=420)
-    assert ended.pop(killed) == "Crashed"
-    assert list(ended.values()) == ["NothingYet"]
+        server.run(*nightly)
+        ended = wait_until(lambda: _ended(server), "the end of both runs", seconds=420)
+    assert ended == ["Crashed", "NothingYet"]
 
 
-def _running(server: Server, earlier: set[str]) -> str | None:
-    runs = [run for run in server.runs_of("curate-dataset/weekly") if run["id"] not in earlier]
-    return next((run["id"] for run in runs if run["state_type"] == "RUNNING"), None)
+def _with_heartbeat(server: Server) -> bool:
+    """Return whether the nightly has sent a sign of life: a run that died earlier only frees its turn in time."""
+    runs = [run for run in server.runs_of("refresh/nightly") if run["state_type"] == "RUNNING"]
+    of_runs = {"id": [f"prefect.flow-run.{run['id']}" for run in runs]}
+    wanted = {"event": {"name": ["prefect.flow-run.heartbeat"]}, "resource": of_runs}
+    return bool(runs and server.ask("events/filter", filter=wanted, limit=1)["events"])
 
 
-def _ended(server: Server, earlier: set[str]) -> dict[str, str] | None:
-    """Return how the two runs since `earlier` ended, by id, once both have."""
-    runs = [run for run in server.runs_of("curate-dataset/weekly") if run["id"] not in earlier]
-    over = {run["id"]: run["state_name"] for run in runs if run["state_type"] in ("COMPLETED", "CRASHED", "FAILED")}
-    return over if len(over) == 2 else None
+def _ended(server: Server) -> list[str] | None:
+    """Return how the nightlies ended, in the order of their start, once two have."""
+    runs = [run for run in server.runs_of("refresh/nightly") if run["end_time"]]
+    return [run["state_name"] for run in reversed(runs)] if len(runs) == 2 else None
