@@ -56,7 +56,7 @@ def set_up_server(*, lake: str | None = None, notify: SecretStr | None = None, g
             for source in SOURCES:
                 create_limit(source)
             of_training = training_pool({pool.name for pool in client.read_work_pools()})
-            deployments = register_deployments(of_training, lake)
+            deployments = register_deployments(client, of_training, lake)
             if notify is not None:
                 save_notification_block(notify)
             automations = apply_automations(client)

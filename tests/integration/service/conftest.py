@@ -63,6 +63,13 @@ class Server:
 
         return httpx.post(f"{self.address}/api/{path}", json=body, timeout=30).raise_for_status().json()
 
+    def edit(self, deployment: str, **changes: Any) -> None:
+        """Change a deployment, as its page does."""
+        import httpx
+
+        found = httpx.get(f"{self.address}/api/deployments/name/{deployment}", timeout=30).raise_for_status().json()
+        httpx.patch(f"{self.address}/api/deployments/{found['id']}", json=changes, timeout=30).raise_for_status()
+
     def runs_of(self, deployment: str) -> list[dict[str, Any]]:
         """Return the flow runs of a deployment, the newest first."""
         flow, name = deployment.split("/")

@@ -35,13 +35,21 @@ def test_an_address_that_apprise_does_not_know_is_refused_and_not_shown() -> Non
 
 @pytest.mark.parametrize(("pools", "chosen"), [({"local"}, "local"), ({"local", "gpu"}, "gpu")])
 def test_training_runs_in_the_pool_of_the_gpu_where_there_is_one(pools: set[str], chosen: str) -> None:
-    deployments = filled_in(training_pool(pools), None)["deployments"]
+    deployments = filled_in(training_pool(pools), None, "/home")["deployments"]
     of_training = {d["work_pool"]["name"] for d in deployments if "train_and_evaluate" in d["entrypoint"]}
     others = {d["work_pool"]["name"] for d in deployments if "train_and_evaluate" not in d["entrypoint"]}
     assert (of_training, others) == ({chosen}, {"local"})
 
 
 def test_one_lake_replaces_that_of_every_deployment() -> None:
-    assert {d["parameters"]["lake"] for d in filled_in("local", "s3://bucket/lake")["deployments"]} == {
-        "s3://bucket/lake"
-    }
+    deployments = filled_in("local", "s3://bucket/lake", "/home")["deployments"]
+    assert {deployment["parameters"]["lake"] for deployment in deployments} == {"s3://bucket/lake"}
+
+
+def test_a_deployment_has_another_version_when_its_definition_changes() -> None:
+    versions = [
+        [d["version"] for d in filled_in(pool, None, home)["deployments"] if d["name"] == "on-new-version"]
+        for pool, home in (("local", "/home"), ("local", "/home"), ("gpu", "/home"), ("local", "/srv"))
+    ]
+    assert versions[0] == versions[1]
+    assert len({version for [version] in versions}) == 3

@@ -52,5 +52,5 @@ def test_a_new_version_starts_the_deployment_that_trains() -> None:
     assert action["deployment"] == DEPLOYMENT
     assert RunDeployment(deployment_id=uuid4(), parameters=action["parameters"])
     flow, name = DEPLOYMENT.split("/")
-    named = [d for d in filled_in("local", None)["deployments"] if d["name"] == name]
+    named = [d for d in filled_in("local", None, "/home")["deployments"] if d["name"] == name]
     assert [d["entrypoint"].rsplit(".")[-1].replace("_", "-") for d in named] == [flow]
