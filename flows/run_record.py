@@ -31,15 +31,13 @@ FEWEST_ITEMS = 5
 REASONS_SHOWN = 3
 LOW_DISK_SHARE, LOW_DISK_BYTES = 0.05, 5e9
 """Below either, a run warns: 5 GB hold the mels of some 8,000 tracks of three minutes."""
+_RECORDING_ERRORS: tuple[type[Exception], ...] = (LakeError, duckdb.Error, PrefectException, *HTTP_ERRORS)
 
 
 def run_name() -> str:
     """Return the name of the present flow run: the flow, the lake's short name, and the time (UTC)."""
     root = str((flow_run.parameters or {}).get("lake") or "lake")
     return f"{flow_run.flow_name} {lake_at(root).name} {datetime.now(UTC):%Y-%m-%d %H:%M}"
-
-
-_RECORDING_ERRORS: tuple[type[Exception], ...] = (LakeError, duckdb.Error, PrefectException, *HTTP_ERRORS)
 
 
 @contextmanager

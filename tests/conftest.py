@@ -207,7 +207,7 @@ SHARED_SETUPS = {
         "tests/test_docs.py",
     ),
     "running_wiki": ("tests/integration/mediawiki/",),
-    "bucket": ("tests/integration/s3/",),
+    "bucket": ("tests/integration/s3/", "tests/integration/dask/"),
 }
 """Fixtures that take long to set up, with the files of their tests, all of which run in the same process."""
 

@@ -15,6 +15,7 @@ from storage.mels.settings import MelSettings
 from tasks.progress import place
 from tasks.run_report import RunReport
 from tasks.soundtracks.extraction.dask import open_dask
+from tasks.soundtracks.extraction.dask_workers import Versions, check_machine, installed_versions
 from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult
 from tasks.soundtracks.extraction.scheduler import PoolExtractor, extract_films
 from tasks.soundtracks.models import Film
@@ -69,6 +70,7 @@ def _open_extractor(context: RunContext) -> Iterator[Extractor]:
             yield pool
         return
     parameters = {"lake": context.lake, "settings": settings.mels, "run_id": context.run_id}
+    parameters["here"] = installed_versions()
     with open_dask(extract_batch, parameters, workers=settings.workers, address=settings.dask_address) as dask:
         yield dask
 
@@ -80,8 +82,14 @@ def collect_batch(pipeline: BatchPipeline, films: Sequence[Film], *, drain: bool
 
 
 @task(name="extract-batch", cache_policy=NO_CACHE, persist_result=False)
-def extract_batch(lake: Lake, jobs: Sequence[FilmJob], settings: MelSettings, run_id: str) -> list[FilmResult]:
-    """Turn films into shards on a machine that Dask chooses; there, too, a worker process decodes and may crash."""
+def extract_batch(
+    lake: Lake, jobs: Sequence[FilmJob], settings: MelSettings, run_id: str, here: Versions, seen: Sequence[str]
+) -> list[FilmResult]:
+    """Turn films into shards on a machine that Dask chooses; there, too, a worker process decodes and may crash.
+
+    Raises `InputError` where that machine is not installed as the flow's, or lacks the music.
+    """
+    check_machine(here, seen)
     return extract_films(lake, jobs, settings, run_id, workers=1)
 
 

@@ -8,9 +8,13 @@ import pytest
 import torch
 
 from flows.train_and_evaluate import train_and_evaluate
+from storage.coordination.leases import leased
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics
+from storage.metrics.interrupted import run_lease
+from training.config import SYSTEMS, chosen_settings
+from training.experiments import plan_jobs
 from training.model.retrievers import Retriever
 
 
@@ -38,6 +42,17 @@ def test_a_missing_comparison_is_made_by_the_next_run(
     assert train_and_evaluate(**parameters)["trained"] == 0
     with connect_metrics(lake) as connection:
         assert connection.execute("SELECT count(*) > 0 FROM intervals WHERE system = 'Ta'").fetchall() == [(True,)]
+
+
+def test_a_run_that_another_process_is_training_is_refused_and_the_next_one_is_trained(
+    prefect_server: None, lake: Lake, write_version: Callable[..., str]
+) -> None:
+    parameters = {"lake": lake.root, "dataset": write_version(films=3), "systems": ["Ta"], "seeds": 2, "epochs": 1}
+    first, _ = plan_jobs(str(parameters["dataset"]), [SYSTEMS["Ta"]], chosen_settings("small", epochs=1), range(2))
+    with leased(lake, run_lease(first.run_id)):
+        done = train_and_evaluate(**parameters)
+    assert (done["trained"], done["failed"]) == (1, 1)
+    assert train_and_evaluate(**parameters)["trained"] == 1
 
 
 def test_a_failed_system_does_not_stop_the_others(

@@ -6,4 +6,5 @@ worker        the main function of a worker process
 process_pool  start, supervise, kill and reuse worker processes
 scheduler     spread films over the pool, and again without a recording that ended its worker
 dask          spread films over Dask instead
+dask_workers  compare the machines of a Dask cluster with this one
 """

@@ -20,6 +20,7 @@ from prefect.task_runners import TaskRunner
 
 from storage.errors import InputError
 from tasks.interrupts import children_block_sigint
+from tasks.soundtracks.extraction.dask_workers import check_workers, visible_files
 from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult
 
 FILMS_PER_TASK_RUN = 16
@@ -51,7 +52,9 @@ class DaskExtractor:
         Raises `LakeError` when a shard cannot be written.
         """
         for start in range(0, len(jobs), FILMS_PER_TASK_RUN):
-            parameters = {**self._parameters, "jobs": list(jobs[start : start + FILMS_PER_TASK_RUN])}
+            films = list(jobs[start : start + FILMS_PER_TASK_RUN])
+            one_each = [job.recordings[0].path for job in films if job.recordings]
+            parameters = {**self._parameters, "jobs": films, "seen": visible_files(one_each)}
             # A process of the cluster that dies of Ctrl-C would leave its task run, and the flow, waiting for ever.
             with children_block_sigint():
                 self._submitted.append(self._runner.submit(self._task, parameters))
@@ -65,7 +68,8 @@ def open_dask(
 ) -> Iterator[DaskExtractor]:
     """Open an extractor over the Dask scheduler at `address`, or over a cluster of `workers` processes started here.
 
-    `task` is called with `parameters` and a list of `jobs`. Raises `InputError` when no scheduler answers.
+    `task` is called with `parameters`, a list of `jobs` and files of theirs that this machine sees (`seen`). Raises
+    `InputError` when no scheduler answers, and when its workers are not installed as this machine is.
     """
     from prefect_dask.task_runners import DaskTaskRunner  # noqa: PLC0415  # an extra
 
@@ -77,6 +81,8 @@ def open_dask(
         except (OSError, ValueError) as error:
             message = f"No Dask scheduler answers at {address} ({error}); start it or correct the address"
             raise InputError(message) from error
+        if address:
+            check_workers(runner.client, address)
         yield DaskExtractor(runner, task, parameters, most_submitted=TASK_RUNS_PER_WORKER * workers)
 
 

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from storage.coordination.leases import check_lease
-from storage.errors import ItemError, Retry
+from storage.errors import ItemError, LakeError, Retry
 from storage.lake.fences import fenced
 from storage.lake.lake import Lake
 from storage.mels.layout import shard_path
 from storage.mels.settings import MelSettings
-from storage.mels.writer import ShardWriter, TrackMels, write_shard
+from storage.mels.writer import ShardWriter, TrackMels, read_tracks, write_shard
 from storage.records.outcomes import Outcome, Stage, from_error, ok
 from tasks.soundtracks.audio.decode import AudioFile, length_tolerance_seconds
 from tasks.soundtracks.audio.fingerprint import fingerprint
@@ -52,6 +52,10 @@ def extract_film(
             writer.finish(list(rows.values()))
     except _NothingUsable:
         return FilmResult(job.film_id, None, list(rows.values()), [*outcomes, _film_failed(job, outcomes)])
+    except LakeError as error:
+        if not (isinstance(error.__cause__, FileExistsError) and _is_shard_of(lake, job, run_id)):
+            raise
+        # A worker of this run committed it and was killed before it could say so: the rows are the same.
     audio_seconds = sum(outcome.audio_seconds or 0.0 for outcome in outcomes)
     film = ok(Stage.SOUNDTRACK, job.film_id, time.monotonic() - started, audio_seconds)
     return FilmResult(job.film_id, shard_path(job.film_id, job.year), list(rows.values()), [*outcomes, film])
@@ -61,6 +65,12 @@ def _fenced(lake: Lake, job: FilmJob) -> AbstractContextManager[None]:
     """Refuse the commit once the film's lease is lost; a film in a temporary lake has none."""
     number = job.lease
     return nullcontext() if number is None else fenced(lambda: check_lease(lake, job.film_id, number))
+
+
+def _is_shard_of(lake: Lake, job: FilmJob, run_id: str) -> bool:
+    """Return whether the shard that exists was written by this run."""
+    stored = read_tracks(lake, shard_path(job.film_id, job.year))
+    return all(row["run_id"] == run_id for row in stored)
 
 
 class _NothingUsable(Exception):

@@ -46,6 +46,16 @@ def test_a_truncated_recording_is_recognised_by_the_length_that_its_source_state
     assert extract_film(lake, job, MelSettings(), "run").outcomes[0].reason == reason
 
 
+def test_a_shard_that_a_killed_worker_of_the_same_run_committed_is_accepted(
+    lake: Lake, write_tone: WriteTone, job_of: JobOf
+) -> None:
+    job = job_of(Recording("m:1", write_tone("a.wav", 10)))
+    first, again = (extract_film(lake, job, MelSettings(), "run") for _ in range(2))
+    assert (again.shard, again.rows) == (first.shard, first.rows)
+    with pytest.raises(LakeError, match="Another process has committed"):
+        extract_film(lake, job, MelSettings(), "another run")
+
+
 def test_an_unforeseen_error_is_an_outcome_that_may_be_tried_again(
     lake: Lake, write_tone: WriteTone, job_of: JobOf
 ) -> None:
