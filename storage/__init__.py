@@ -6,4 +6,5 @@ records        outcomes, reviews, the takedown list, flow runs
 coordination   leases, circuit breakers, daily budgets
 mels           mel shards; datasets: versions of the data set; metrics: runs and ranks; views: SQL over all of it
 errors         the error tree; verify: find damage; version_deletion: delete versions that nothing needs
+embeddings     blank what was computed of a recording; processes: whether one lives, and where it can be seen
 """

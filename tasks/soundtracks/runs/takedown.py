@@ -1,8 +1,9 @@
 """Take down a film, a recording or a channel: list it as taken down, and delete what was collected of it.
 
 A recording's rows in its film's shard are blanked in place, so that the other rows keep their numbers and data-set
-versions stay readable; a film's shard is deleted. Kept audio and staged downloads are deleted too. All this happens
-under the film's lease; a run that holds it reads the list again before it commits, and deletes what it made itself.
+versions stay readable; a film's shard is deleted. Kept audio, staged downloads and embeddings are deleted too. All
+this happens under the film's lease; a run that holds it reads the list again before it commits, and deletes what it
+made itself.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from storage.coordination.held_leases import OnWait, describe_holder
 from storage.coordination.leases import leased, warn
+from storage.embeddings import blank_embeddings
 from storage.errors import InputError, ItemError
 from storage.lake.lake import Lake
 from storage.mels.writer import blank_track, read_tracks
@@ -95,6 +97,9 @@ def _purge_leased(
                 removed.held[film_id] = describe_holder(lake, film_id)
             else:
                 removed.add(purge_films(lake, items, [film_id], run_id, because))
+    if done := set(films) - set(removed.held):
+        tracks = {row["track_id"] for row in _rows(lake, items) if row["film_id"] in done}
+        blank_embeddings(lake, tracks | (done & set(items)))
     return removed
 
 
