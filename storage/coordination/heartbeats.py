@@ -32,6 +32,8 @@ SECONDS_VARIABLE = "NEEDLEDROP_LEASE_SECONDS"
 LEASE_SECONDS = 300.0
 RENEWALS_PER_LEASE = 5
 """Heartbeats within that time, so that four may fail before a lease is lost."""
+STOP_SECONDS = 10.0
+"""For a renewal that is being written; a store that hangs must not use up the time that SIGTERM leaves."""
 OBSERVATIONS = "observations"
 """Folder of the cache: what was seen of other holders, so that the next command need not begin to watch again."""
 ANSWER_SECONDS = 10.0
@@ -69,7 +71,7 @@ class Heartbeat:
     def stop(self) -> None:
         """Stop renewing, and remove the counter: whoever looks for it afterwards knows that this holder ended."""
         self._stopping.set()
-        self._thread.join()
+        self._thread.join(STOP_SECONDS)
         _remove(self._lake, self._holder.token)
 
     def _renew_until_stopped(self) -> None:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from storage.coordination.heartbeats import Observer, Standing, lease_seconds
 from storage.coordination.holders import Holder, current_flow_run
-from storage.coordination.lease_files import read_holder, read_numbers, release_number
+from storage.coordination.lease_files import read_holder, read_numbers, release_items
 from storage.coordination.old_claims import Claim, claimed_items, living_claim, read_claim, remove_claim
 from storage.lake.lake import Lake
 
@@ -90,7 +90,7 @@ def release_by_hand(lake: Lake, item: str) -> None:
     """Free an item whoever holds it: the holder's next commit is refused if it still lives."""
     numbers = read_numbers(lake)
     if item in numbers.newest:
-        release_number(lake, item, numbers.newest[item], numbers)
+        release_items(lake, [item], numbers)
     remove_claim(lake, item)
 
 
@@ -100,7 +100,7 @@ def sweep_leases(lake: Lake) -> None:
     for item, number in numbers.newest.items():
         holder = read_holder(lake, item, number)
         if observer.standing(holder) is Standing.DEAD:
-            release_number(lake, item, number, numbers)
+            release_items(lake, [item], numbers)
         elif holder is not None:
             holding.add(holder.token)
     observer.sweep(holding)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 
 from storage.coordination.heartbeats import read_json
@@ -25,15 +26,20 @@ _KEPT = 2
 
 @dataclass(frozen=True)
 class Numbers:
-    """The newest lease number of every item, and up to which number leases were released."""
+    """The lease numbers of every item that has any, the newest last, and up to which number leases were released."""
 
-    newest: dict[str, int]
+    of_item: dict[str, list[int]]
     released: int
+
+    @property
+    def newest(self) -> dict[str, int]:
+        """Return the newest number of every item."""
+        return {item: numbers[-1] for item, numbers in self.of_item.items()}
 
 
 def read_numbers(lake: Lake) -> Numbers:
     """Read the numbers of all leases, from the names of their files."""
-    newest: dict[str, int] = {}
+    of_item: dict[str, list[int]] = {}
     released = 0
     for path in lake.list(FOLDER, suffix=".json"):
         _folder, kind, name = path.split("/", 2)
@@ -41,8 +47,8 @@ def read_numbers(lake: Lake) -> Numbers:
             released = max(released, _parse(f"all.{name}")[1])
         elif kind == ITEMS:
             item, number = _parse(name)
-            newest[item] = max(newest.get(item, 0), number)
-    return Numbers(newest, released)
+            of_item.setdefault(item, []).append(number)
+    return Numbers({item: sorted(numbers) for item, numbers in of_item.items()}, released)
 
 
 def _file_name(item: str, number: int) -> str:
@@ -62,22 +68,22 @@ def read_holder(lake: Lake, item: str, number: int) -> Holder | None:
     return parse_holder(read_json(lake, FOLDER, ITEMS, _file_name(item, number)))
 
 
-def release_number(lake: Lake, item: str, number: int, numbers: Numbers) -> None:
-    """Free an item: first say that its number is used up, then remove its files."""
-    if numbers.released < number:
+def release_items(lake: Lake, items: Collection[str], numbers: Numbers) -> None:
+    """Free items: first say that their numbers are used up, then remove the files that were read."""
+    highest = max((numbers.newest[item] for item in items), default=0)
+    if highest > numbers.released:
         with unfenced():
-            lake.create_bytes(b"{}", FOLDER, RELEASED, f"{number:09d}.json")
+            lake.create_bytes(b"{}", FOLDER, RELEASED, f"{highest:09d}.json")
         for path in lake.list(FOLDER, RELEASED)[:-_KEPT]:
             _remove(lake, path)
-    remove_lease_files(lake, item, number)
+    for item in items:
+        for number in numbers.of_item[item]:  # that of a successor, which came since, stays
+            remove_lease_file(lake, item, number)
 
 
-def remove_lease_files(lake: Lake, item: str, newest: int) -> None:
-    """Remove the lease files of an item up to a number: those of a successor stay."""
-    for path in lake.list(FOLDER, ITEMS, suffix=".json"):
-        name, number = _parse(path.rsplit("/", 1)[1])
-        if name == item and number <= newest:
-            _remove(lake, path)
+def remove_lease_file(lake: Lake, item: str, number: int) -> None:
+    """Remove one lease file."""
+    _remove(lake, "/".join((FOLDER, ITEMS, _file_name(item, number))))
 
 
 def _remove(lake: Lake, path: str) -> None:

@@ -28,8 +28,8 @@ from storage.coordination.lease_files import (
     create_lease_file,
     read_holder,
     read_numbers,
-    release_number,
-    remove_lease_files,
+    release_items,
+    remove_lease_file,
 )
 from storage.coordination.old_claims import living_claim
 from storage.errors import LakeError
@@ -120,7 +120,7 @@ class LeaseKeeper:
                 return Standing.ALIVE  # another worker was quicker
             if read_numbers(self._lake).released < number:
                 return Lease(self._lake, item, number)
-            remove_lease_files(self._lake, item, number)  # others acquired and released meanwhile: begin above them
+            remove_lease_file(self._lake, item, number)  # others acquired and released meanwhile: begin above them
 
     def _create(self, item: str, number: int) -> bool:
         if self._heartbeat is None:
@@ -132,11 +132,11 @@ class LeaseKeeper:
 
     def release(self, items: Iterable[str]) -> None:
         """Release these items; those that are not leased here are ignored, and a lost lease is its successor's."""
-        for item in items:
-            if (lease := self._leases.pop(item, None)) is not None:
-                numbers = read_numbers(self._lake)
-                if numbers.newest.get(item) == lease.number:
-                    release_number(self._lake, item, lease.number, numbers)
+        ours = [self._leases.pop(item) for item in list(items) if item in self._leases]
+        if ours:
+            numbers = read_numbers(self._lake)
+            newest = numbers.newest
+            release_items(self._lake, [one.item for one in ours if newest.get(one.item) == one.number], numbers)
 
     def check(self, items: Collection[str] | None = None) -> None:
         """Raise `LakeError` when the lease on one of these items, by default of all that are held, is lost."""

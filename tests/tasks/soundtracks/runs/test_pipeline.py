@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
 from storage.coordination.held_leases import leased_items, list_leases
+from storage.coordination.holders import this_process
+from storage.coordination.lease_files import create_lease_file
 from storage.coordination.leases import LeaseKeeper
 from storage.lake.lake import Lake
 from tasks.soundtracks.extraction.film import extract_film
@@ -65,6 +67,17 @@ def test_draining_commits_every_batch(lake: Lake, pipeline: BatchPipeline) -> No
     assert pipeline.collect([NEWER], drain=True).counts["films"] == 2
     assert set(done_films(lake)) == {OLDER.film_id, NEWER.film_id}
     assert not list_leases(lake)
+
+
+def test_a_film_of_a_dead_worker_is_collected_after_the_others(lake: Lake, pipeline: BatchPipeline) -> None:
+    dead = replace(this_process("", 1.0), boot_id="another")
+    lake.write_json({"counter": 1, **vars(dead)}, "leases", "holders", f"{dead.token}.json")
+    create_lease_file(lake, OLDER.film_id, 1, dead)
+    first = pipeline.collect([OLDER, NEWER], drain=True)
+    assert (first.counts["films"], first.counts["films_of_other_workers"]) == (1, 1)
+    first.add(pipeline.collect_from_dead_workers())
+    assert (first.counts["films"], first.counts["films_of_other_workers"]) == (2, 0)
+    assert set(done_films(lake)) == set(BOTH)
 
 
 def test_a_film_of_another_worker_is_left_to_it(lake: Lake, pipeline: BatchPipeline) -> None:
