@@ -30,8 +30,9 @@ MAX_WAIT = timedelta(hours=2)
 def source_slot(source: SlottedSource, max_wait: timedelta = MAX_WAIT) -> Iterator[None]:
     """Hold the only slot of a source during the block. Raises `SourcePaused` if other runs hold it for hours.
 
-    A run that was killed holds it for five minutes more, then Prefect frees it. A server that is away while the slot is held ends nothing: the slot may then go to another run, and the
-    request rates of both are still within what their budgets allow.
+    A run that was killed holds it for five minutes more, then Prefect frees it. A server that is away while the slot
+    is held ends nothing: the slot may then go to another run, and the request rates of both are still within what
+    their budgets allow.
     """
     create_limit(source)
     timeout = max_wait.total_seconds()
