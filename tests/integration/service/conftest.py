@@ -29,7 +29,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until(condition: Callable[[], Any], what: str, seconds: float = 240) -> Any:
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = 480) -> Any:
     """Return the first true result of `condition`; fail after so many seconds."""
     deadline = time.monotonic() + seconds
     while not (result := condition()):

@@ -22,7 +22,7 @@ from tests.integration.service.conftest import (
 )
 from tests.lakes import SmallLake
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1800)]
 TOKEN = "a-token-that-nobody-may-see"
 
 
@@ -92,7 +92,7 @@ def test_a_nightly_that_is_due_right_after_a_hard_death_waits_and_is_done(
         os.kill(pid, signal.SIGKILL)
     with started_worker(server):
         server.run(*nightly)
-        ended = wait_until(lambda: _ended(server), "the end of both runs", seconds=420)
+        ended = wait_until(lambda: _ended(server), "the end of both runs", seconds=600)
     assert ended == ["Crashed", "NothingYet"]
 
 
