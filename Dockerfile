@@ -4,7 +4,7 @@
 # PyAV brings the codecs and deno comes as a wheel, so there is no system package in either.
 FROM python:3.11-slim AS base
 WORKDIR /app
-ENV PYTHONUNBUFFERED=1 PYTHONSAFEPATH=1 DO_NOT_TRACK=1 PREFECT_SERVER_ANALYTICS_ENABLED=false
+ENV PYTHONUNBUFFERED=1 DO_NOT_TRACK=1 PREFECT_SERVER_ANALYTICS_ENABLED=false
 # Folders that become volumes take their owner from here.
 RUN useradd --create-home --uid 1000 needledrop \
     && mkdir -p /app/lake /var/cache/needledrop /data && chown needledrop /app/lake /var/cache/needledrop
@@ -39,6 +39,6 @@ FROM dependencies AS worker
 COPY . .
 RUN pip install --no-cache-dir --no-deps --no-build-isolation -e .
 RUN python -m compileall -q .
-ENV NEEDLEDROP_HOME=/app NEEDLEDROP_LAKE=/app/lake NEEDLEDROP_CACHE=/var/cache/needledrop
+ENV PYTHONSAFEPATH=1 NEEDLEDROP_HOME=/app NEEDLEDROP_LAKE=/app/lake NEEDLEDROP_CACHE=/var/cache/needledrop
 USER needledrop
 CMD ["needledrop", "worker"]
