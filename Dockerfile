@@ -39,6 +39,8 @@ FROM dependencies AS worker
 COPY . .
 RUN pip install --no-cache-dir --no-deps --no-build-isolation -e .
 RUN python -m compileall -q .
-ENV PYTHONSAFEPATH=1 NEEDLEDROP_HOME=/app NEEDLEDROP_LAKE=/app/lake NEEDLEDROP_CACHE=/var/cache/needledrop
+ENV PYTHONSAFEPATH=1 NEEDLEDROP_HOME=/app NEEDLEDROP_LAKE=/app/lake
+# On the volume: copies of objects, downloads in progress, weights of text models, compiled kernels.
+ENV NEEDLEDROP_CACHE=/var/cache/needledrop HF_HOME=/var/cache/needledrop/models NUMBA_CACHE_DIR=/var/cache/needledrop/numba
 USER needledrop
 CMD ["needledrop", "worker"]

@@ -44,7 +44,7 @@ images:  ## the two images of docker-compose.yml
 	docker build --network host --target worker -t needledrop-worker:latest --build-arg TORCH_INDEX_URL .
 
 test-containers: $(VENV)/.installed-dev  ## build the images, bring the compose file up and run the demo's films through it
-	NEEDLEDROP_TEST_CONTAINERS=1 $(BIN)/python -m pytest tests/integration/containers
+	NEEDLEDROP_TEST_CONTAINERS=1 $(BIN)/python -m pytest -rs tests/integration/containers
 
 bench: $(VENV)/.installed-dev  ## the benchmarks behind docs/benchmarks.md, one after another
 	for name in $(basename $(notdir $(wildcard benchmarks/[a-z]*.py))); do $(BIN)/python -m benchmarks.$$name || exit 1; done
