@@ -160,7 +160,7 @@ def test_a_run_without_a_contact_sends_nothing(wiki: Wiki, collect: Collect) -> 
 def test_a_pause_of_the_wiki_ends_a_run_as_paused_and_no_run_calls_it_before_its_end(
     wiki: Wiki, collect: Collect, tmp_path: Path
 ) -> None:
-    wiki.misbehave(faults=[None, 429], retry_after=3600)
+    wiki.misbehave(faults=[429], retry_after=3600)
     first = collect(films=["Lantern Row"])
     assert "later" in first["paused"]
     calls = len(wiki.api_requests())
