@@ -6,7 +6,6 @@ The tasks are in this file and not under `tasks/`, as they need both Prefect and
 
 from __future__ import annotations
 
-import traceback
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict
 from typing import Any
@@ -29,7 +28,7 @@ from training.config import Job, chosen_settings, chosen_systems
 from training.data.splits import newest_version
 from training.evaluation.baselines import record_baselines
 from training.evaluation.confidence import lacks_confidence, record_confidence
-from training.experiments import is_done, load_data, next_repetition, plan_jobs, run_experiment
+from training.experiments import free_memory_of, is_done, load_data, next_repetition, plan_jobs, run_experiment
 from training.loop.device import Machine, open_machine
 
 NAME = "train-and-evaluate"
@@ -108,7 +107,7 @@ def _run_jobs(
         if not state.is_completed():
             result = state.result(raise_on_failure=False)
             error = result if isinstance(result, BaseException) else RuntimeError(str(state.message))
-            _clear_frames(error)
+            free_memory_of(error)
             errors[job.run_id] = error
             run_logger().error("%s failed: %s", job.run_id, error)
     return errors
@@ -134,14 +133,6 @@ def _publish_leaderboard(lake: Lake, version: str) -> None:
     table = [dict(zip(names, row, strict=True)) for row in rows]
     description = f"Retrieval on the held-out films of {version} ({lake.root})"
     create_table_artifact(key=artifact_key(lake, "leaderboard"), table=table, description=description)
-
-
-def _clear_frames(error: BaseException) -> None:
-    """Clear the frames of an error's tracebacks: they keep its model, and the next system needs the GPU's memory."""
-    cause: BaseException | None = error
-    while cause is not None:
-        traceback.clear_frames(cause.__traceback__)
-        cause = cause.__cause__ or cause.__context__
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)

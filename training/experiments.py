@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import subprocess
+import traceback
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -223,3 +224,11 @@ def code_version() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return shown.stdout.strip()
+
+
+def free_memory_of(error: BaseException) -> None:
+    """Clear the frames of a failed run's tracebacks: they keep its model, and the next run needs the GPU's memory."""
+    cause: BaseException | None = error
+    while cause is not None:
+        traceback.clear_frames(cause.__traceback__)
+        cause = cause.__cause__ or cause.__context__

@@ -4,6 +4,7 @@ layout      paths, columns, and the byte offset of each row
 settings    the parameters in a shard's metadata, the encoding of a lake, stored values to decibels
 writer      write a shard; read the `tracks` rows that it carries; rewrite it: blank a recording (takedown), append some
 reader      gather segments from many memory-mapped shards
+open_files  the process's limit of open files
 checksums   SHA-256 of footer and pages, kept inside the file
 verify      find damage in a shard and disagreement with the `tracks` table
 """

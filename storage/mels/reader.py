@@ -7,7 +7,6 @@ without decoding. It refuses a shard with a wrong checksum or with other paramet
 from __future__ import annotations
 
 import mmap
-import resource
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +21,7 @@ from storage.errors import LakeError
 from storage.lake.lake import Lake
 from storage.mels.checksums import verify_checksums
 from storage.mels.layout import row_offsets
+from storage.mels.open_files import allow_open_files
 from storage.mels.settings import MelSettings, check_settings
 
 SPARE_FILES = 512
@@ -43,7 +43,7 @@ class MelReader:
         """
         self.settings = settings
         self.shards = list(shards)
-        _allow_open_files(len(self.shards) + SPARE_FILES)
+        allow_open_files(len(self.shards) + SPARE_FILES)
         opened = [_open_shard(lake, shard, settings) for shard in self.shards]
         self._bytes = [shard.data for shard in opened]
         rows = np.array([len(shard.offsets) for shard in opened], np.int64)
@@ -90,16 +90,6 @@ class _OpenShard:
     data: memoryview
     offsets: NDArray[np.int64]
     ref_db: NDArray[np.float32]
-
-
-def _allow_open_files(files: int) -> None:
-    """Raise this process's limit of open files; raises `LakeError` when the system does not allow so many."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= files:
-        return
-    if hard != resource.RLIM_INFINITY and hard < files:
-        raise LakeError(f"So many shards need {files} open files, and {hard} are allowed; run ulimit -Hn {files}")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
 
 
 def _open_shard(lake: Lake, shard: str, settings: MelSettings) -> _OpenShard:

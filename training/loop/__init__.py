@@ -4,5 +4,6 @@ train           epochs, steps, validation loss; SIGINT and SIGTERM wait for the 
 optimiser       optimiser, learning-rate schedule, early stopping
 gradient_cache  batches larger than memory, in micro-batches
 checkpoint      the model folder: configuration, weights, loop state
-device          CPU, GPU or several GPUs under torchrun; out-of-memory errors, FLOPs
+device          CPU or GPU, rank under torchrun; out-of-memory errors, FLOPs
+distributed     what ranks exchange: embeddings with gradients, averaged gradients
 """

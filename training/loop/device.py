@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from storage.errors import InputError
@@ -64,55 +64,11 @@ class Machine:
             return replace(value, **{field.name: self._moved(getattr(value, field.name)) for field in fields(value)})  # type: ignore[type-var]
         return value
 
-    def gather(self, values: Tensor) -> Tensor:
-        """Return the rows of all ranks in rank order, with gradients to each; with one rank, the rows themselves."""
-        if self.ranks == 1:
-            return values
-        rows: Tensor = _Gathered.apply(values, self.rank, self.ranks)  # type: ignore[no-untyped-call]
-        return rows
-
-    def broadcast(self, value: float) -> float:
-        """Return rank 0's value on every rank, so that all stop at the same epoch."""
-        if self.ranks == 1:
-            return value
-        shared = torch.tensor([value], dtype=torch.float64, device=self.device)
-        dist.broadcast(shared, 0)
-        return float(shared.item())
-
-    def average_gradients(self, model: nn.Module) -> None:
-        """Replace every weight's gradient by its mean over the ranks; all reductions run concurrently."""
-        if self.ranks == 1:
-            return
-        gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
-        for reduction in [dist.all_reduce(gradient, async_op=True) for gradient in gradients]:
-            reduction.wait()
-        for gradient in gradients:
-            gradient.div_(self.ranks)
-
     def peak_memory_bytes(self) -> int:
         """Return the peak memory of this process: allocated on the GPU, or resident on a CPU."""
         if self.device.type == "cuda":
             return int(torch.cuda.max_memory_allocated(self.device))
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-class _Gathered(torch.autograd.Function):
-    """All-gather with gradients: the gradient of a rank's rows is the sum of what every rank computed for them."""
-
-    @staticmethod
-    def forward(context: Any, values: Tensor, rank: int, ranks: int) -> Tensor:
-        """Concatenate [n, ...] of each rank to [ranks * n, ...] on all."""
-        context.rank, context.rows = rank, len(values)
-        gathered = [torch.empty_like(values, memory_format=torch.contiguous_format) for _ in range(ranks)]
-        dist.all_gather(gathered, values.contiguous())
-        return torch.cat(gathered)
-
-    @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        """Sum over the ranks: `ranks` times the gradient, as each computes the complete loss; it is averaged later."""
-        total = gradients[0].contiguous()
-        dist.all_reduce(total)
-        return total[context.rank * context.rows : (context.rank + 1) * context.rows], None, None
 
 
 @contextmanager

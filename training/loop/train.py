@@ -27,6 +27,7 @@ from training.data.batches import Batch, FilmInputs, TrainingBatches, prefetched
 from training.data.splits import Split
 from training.loop.checkpoint import LoopState, load_last, read_state, save_best, save_last
 from training.loop.device import Machine, explain_out_of_memory, training_flops
+from training.loop.distributed import average_gradients, broadcast, gather
 from training.loop.gradient_cache import backward_in_micro_batches, encode_in_micro_batches
 from training.loop.optimiser import build_optimiser, learning_rate_at, set_learning_rate
 from training.model.losses import batch_loss
@@ -99,10 +100,10 @@ class Loop:
                     self.save()
                 if received:
                     return None
-        train_loss = self.machine.broadcast(self.loss_sum.item() / self.batches.steps)  # waits for the device
+        train_loss = broadcast(self.machine, self.loss_sum.item() / self.batches.steps)  # waits for the device
         trained = time.monotonic() - started
         items = (self.batches.steps - first) * self.batches.batch
-        valid_loss = self.machine.broadcast(validation_loss(self.inputs, self.machine))
+        valid_loss = broadcast(self.machine, validation_loss(self.inputs, self.machine))
         return EpochReport(
             epoch=epoch,
             train_loss=train_loss,
@@ -146,8 +147,8 @@ class Loop:
 
     def _backward(self, batch: Batch) -> Tensor:
         """Compute every weight's gradient, at once or in micro-batches; returns the loss."""
-        gather = self.machine.gather
-        loss_of = partial(batch_loss, self.model, self.settings, batch=batch, gather=gather)
+        gather_rows = partial(gather, self.machine)
+        loss_of = partial(batch_loss, self.model, self.settings, batch=batch, gather=gather_rows)
         if self.micro_batch < self.batches.share:
             loss = backward_in_micro_batches(self.model, batch, self.micro_batch, self.machine, loss_of)
         else:
@@ -155,7 +156,7 @@ class Loop:
                 encoded = self.model(batch)
             loss = loss_of(encoded)
             loss.backward()  # type: ignore[no-untyped-call]
-        self.machine.average_gradients(self.model)
+        average_gradients(self.machine, self.model)
         return loss.detach()
 
     def _rate(self, number: int) -> float:
@@ -210,7 +211,7 @@ def validation_loss(inputs: LoopInputs, machine: Machine) -> float:
             moved = machine.move(batch)
             with machine.autocast():
                 encoded = encode_in_micro_batches(model, moved, size)
-            total += batch_loss(model, settings, encoded, moved, alone.gather).item() * len(batch.owner)
+            total += batch_loss(model, settings, encoded, moved, partial(gather, alone)).item() * len(batch.owner)
             items += len(batch.owner)
     return total / items if items else float("inf")
 

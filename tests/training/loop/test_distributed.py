@@ -16,6 +16,7 @@ from training.data.batches import FilmInputs, TrainingBatches
 from training.experiments import Data
 from training.loop.checkpoint import FOLDER, LAST, read_state, save_config
 from training.loop.device import Machine
+from training.loop.distributed import gather
 from training.model.losses import batch_loss
 from training.model.retrievers import build_model
 
@@ -45,13 +46,13 @@ with open_machine() as machine:
     batch = TrainingBatches(splits[0], inputs[0], job.settings, job.seed, share).make(0, 0)
     built.model.eval()  # no dropout, and batch norm with its running statistics
     size = job.settings.micro_batch
-    loss_of = lambda encoded: batch_loss(built.model, job.settings, encoded, batch, machine.gather)
+    loss_of = lambda encoded: batch_loss(built.model, job.settings, encoded, batch, partial(gather, machine))
     if size:
         loss = backward_in_micro_batches(built.model, batch, size, machine, loss_of)
     else:
         loss = loss_of(built.model(batch))
         loss.backward()
-    machine.average_gradients(built.model)
+    average_gradients(machine, built.model)
     if machine.is_first:
         trained = [(name, weight) for name, weight in built.model.named_parameters() if weight.grad is not None]
         grads = {name: weight.grad.contiguous() for name, weight in trained}
@@ -85,7 +86,7 @@ def test_two_ranks_have_the_loss_and_gradients_of_one_rank(
     inputs = FilmInputs(data.train, system, settings, built.tokenizer)
     built.model.eval()
     batch = TrainingBatches(data.train, inputs, settings, 0, (0, 1)).make(0, 0)
-    loss = batch_loss(built.model, settings, built.model(batch), batch, machine.gather)
+    loss = batch_loss(built.model, settings, built.model(batch), batch, partial(gather, machine))
     loss.backward()
     of_two_ranks = load_file(tmp_path / "grads")
     assert torch.allclose(of_two_ranks.pop("the.loss"), loss, rtol=1e-5)

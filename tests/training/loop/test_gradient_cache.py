@@ -12,6 +12,7 @@ from training.config import SYSTEMS, Job, Settings
 from training.data.batches import Batch, FilmInputs, TrainingBatches, split_batch, validation_batches
 from training.experiments import Data
 from training.loop.device import Machine
+from training.loop.distributed import gather
 from training.loop.gradient_cache import backward_in_micro_batches, encode_in_micro_batches
 from training.loop.train import LoopInputs, validation_loss
 from training.model.losses import batch_loss
@@ -47,7 +48,7 @@ def _close(actual: torch.Tensor, expected: torch.Tensor) -> bool:
 
 def _loss(inputs: LoopInputs, batch: Batch, machine: Machine, encoded: Encoded | None = None) -> torch.Tensor:
     output = inputs.model(batch) if encoded is None else encoded
-    return batch_loss(inputs.model, inputs.job.settings, output, batch, machine.gather)
+    return batch_loss(inputs.model, inputs.job.settings, output, batch, partial(gather, machine))
 
 
 def _complete(inputs: LoopInputs, batch: Batch, machine: Machine) -> tuple[torch.Tensor, torch.Tensor]:

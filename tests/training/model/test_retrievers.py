@@ -12,6 +12,7 @@ from training.config import PRESETS, SYSTEMS, Settings, System
 from training.data.batches import Batch, FilmInputs, TrainingBatches
 from training.experiments import Data
 from training.loop.device import Machine
+from training.loop.distributed import gather
 from training.model.losses import batch_loss
 from training.model.retrievers import INITIAL_LOG_SCALE, Built, Encoded, build_model
 
@@ -22,7 +23,7 @@ def _first_batch(data: Data, settings: Settings, system: System, built: Built, s
 
 
 def _loss(built: Built, settings: Settings, encoded: Encoded, batch: Batch) -> Tensor:
-    return batch_loss(built.model, settings, encoded, batch, Machine(torch.device("cpu")).gather)
+    return batch_loss(built.model, settings, encoded, batch, partial(gather, Machine(torch.device("cpu"))))
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
