@@ -1,6 +1,7 @@
 """Every system has gradients, embeds alike in training and evaluation, and keeps the names of its stored weights."""
 
 import dataclasses
+from functools import partial
 
 import numpy as np
 import pytest
