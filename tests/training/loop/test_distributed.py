@@ -30,6 +30,8 @@ from storage.lake.lake import Lake
 from training.data.batches import FilmInputs, TrainingBatches
 from training.loop.checkpoint import load_config
 from training.data.splits import load_split
+from functools import partial
+from training.loop.distributed import average_gradients, gather
 from training.loop.device import open_machine
 from training.loop.gradient_cache import backward_in_micro_batches
 from training.loop.train import LoopInputs
