@@ -22,7 +22,7 @@ from types import TracebackType
 from typing import NoReturn
 
 from storage.coordination.heartbeats import Heartbeat, Observer, Standing, lease_seconds
-from storage.coordination.held_leases import OnWait, Wait, list_leases
+from storage.coordination.held_leases import OnWait, Wait
 from storage.coordination.holders import current_flow_run, this_process
 from storage.coordination.lease_files import (
     create_lease_file,
@@ -146,10 +146,6 @@ class LeaseKeeper:
             if newest.get(lease.item) != lease.number:
                 raise _lost(self._lake, lease.item)
 
-    def number(self, item: str) -> int:
-        """Return the number of a lease that is held."""
-        return self._leases[item].number
-
     def fenced(self, items: Collection[str]) -> AbstractContextManager[None]:
         """Refuse every commit of the block with a `LakeError` once the lease on one of these items is lost."""
         return fenced(lambda: self.check(items))
@@ -184,8 +180,9 @@ def check_lease(lake: Lake, item: str, number: int) -> None:
 
 
 def _lost(lake: Lake, item: str) -> LakeError:
-    held = next((one for one in list_leases(lake) if one.item == item), None)
-    successor = f"{held.holder} has it now" if held else "it was released"
+    number = read_numbers(lake).newest.get(item)
+    holder = read_holder(lake, item, number) if number else None
+    successor = f"{holder} has it now" if holder else "it was released"
     return LakeError(
         f"The lease on {item} was lost, because it was not renewed in time or was released by hand ({successor}); "
         "nothing more of this work is written. Run the same command again"
