@@ -114,7 +114,9 @@ def test_an_older_worker_stops_with_a_sentence_when_the_lake_becomes_newer(
     lake = open_lake("upgraded")
     cluster.add_worker()
     newer = {"lake_version": LAKE_VERSION + 1}
-    upgrade = threading.Thread(target=_once_a_shard_exists, args=(lake, lambda: lake.write_json(newer, "lake.json")))
+    upgrade = threading.Thread(
+        target=_once_a_shard_exists, args=(lake, lambda: lake.write_json(newer, "lake.json")), daemon=True
+    )
     upgrade.start()
     with pytest.raises(LakeError, match="upgrade Needledrop"):
         collect(lake, music, cluster)
