@@ -205,6 +205,7 @@ SHARED_SETUPS = {
         "tests/flows/test_refresh.py",
         "tests/needledrop/cli/test_datasets.py",
         "tests/test_docs.py",
+        "tests/integration/test_restore.py",
     ),
     "running_wiki": ("tests/integration/mediawiki/",),
     "bucket": ("tests/integration/s3/", "tests/integration/dask/"),
