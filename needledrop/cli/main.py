@@ -15,22 +15,19 @@ from rich.markup import escape
 
 from needledrop import __version__
 from needledrop.cli import (
-    bootstrap,
     datasets,
     demo,
     films,
-    leases,
     refresh,
     report,
     review,
     search,
-    serve,
     soundtracks,
     takedown,
     train,
-    worker,
 )
 from needledrop.cli.inspect import sql, status, verify
+from needledrop.cli.service import bootstrap, leases, serve, worker
 from storage.errors import NeedledropError
 
 app = typer.Typer(
