@@ -29,13 +29,17 @@ EVENT = "needledrop.version.created"
 DEPLOYMENT = "train-and-evaluate/on-new-version"
 
 
-def announce_version(lake: Lake, version: str) -> None:
-    """Emit the event of a new version; its resource names lake and version, for automations to pass on."""
+def announce_version(lake: Lake, version: str, *, is_trained: bool = True) -> None:
+    """Emit the event of a new version; its resource names lake and version, for automations to pass on.
+
+    `is_trained` says whether the version is to be trained: not after a refresh with `train: never`.
+    """
     resource = {
         "prefect.resource.id": f"needledrop.version.{lake.root}.{version}",
         "prefect.resource.name": f"{version} of {lake.root}",
         "needledrop.lake": lake.root,
         "needledrop.version": version,
+        "needledrop.training": "wanted" if is_trained else "not wanted",
     }
     emit_event(EVENT, resource)
 

@@ -92,7 +92,7 @@ def _curate_and_train(lake: Lake, parameters: RefreshParameters, summary: dict[s
         options = {**parameters.part(TrainAndEvaluateParameters), "again": parameters.train == "always"}
         summary["training"] = train_and_evaluate(**options, dataset=version, wait_for=[curated])
     if is_new:  # after the training of this run, so that whoever answers finds it done
-        announce_version(lake, version)
+        announce_version(lake, version, is_trained=parameters.train != "never")
 
 
 def _what_to_do(parameters: RefreshParameters, message: str) -> str:

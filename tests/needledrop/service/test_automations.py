@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
@@ -9,6 +10,7 @@ import pytest
 import yaml
 from prefect.server.events.actions import RunDeployment
 from prefect.server.events.schemas.automations import EventTrigger
+from prefect.server.events.schemas.events import ReceivedEvent, Resource
 
 from flows.new_versions import DEPLOYMENT, EVENT
 from needledrop.service.automations import FILE
@@ -54,3 +56,11 @@ def test_a_new_version_starts_the_deployment_that_trains() -> None:
     flow, name = DEPLOYMENT.split("/")
     named = [d for d in filled_in("local", None, "/home")["deployments"] if d["name"] == name]
     assert [d["entrypoint"].rsplit(".")[-1].replace("_", "-") for d in named] == [flow]
+
+
+@pytest.mark.parametrize(("training", "starts"), [("wanted", True), ("not wanted", False)])
+def test_a_version_of_a_refresh_that_never_trains_starts_nothing(training: str, starts: bool) -> None:
+    labels = {"prefect.resource.id": "needledrop.version.lake.v1", "needledrop.training": training}
+    now = datetime.now(UTC)
+    event = ReceivedEvent(event=EVENT, resource=Resource(labels), id=uuid4(), occurred=now, received=now)
+    assert trigger_of("train-new-versions").covers(event) == starts
