@@ -29,7 +29,7 @@ def bucket() -> Iterator[str]:
     before = {name: os.environ.get(name) for name in settings}
     os.environ.update(settings)
     s3fs.S3FileSystem.clear_instance_cache()
-    s3fs.S3FileSystem().mkdir("bucket")
+    s3fs.S3FileSystem().makedirs("bucket", exist_ok=True)  # servers of one process share what they store
     yield "s3://bucket"
     s3fs.S3FileSystem.clear_instance_cache()
     for name, value in before.items():

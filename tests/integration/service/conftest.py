@@ -59,16 +59,23 @@ class Server:
 
     def ask(self, path: str, **body: Any) -> Any:
         """Return the answer of the server's API to a POST."""
-        import httpx
-
-        return httpx.post(f"{self.address}/api/{path}", json=body, timeout=30).raise_for_status().json()
+        return self._call("POST", path, body).json()
 
     def edit(self, deployment: str, **changes: Any) -> None:
         """Change a deployment, as its page does."""
+        found = self._call("GET", f"deployments/name/{deployment}").json()
+        self._call("PATCH", f"deployments/{found['id']}", changes)
+
+    def _call(self, method: str, path: str, body: Any = None) -> Any:
+        """Call the server's API, again while it answers 503: a busy SQLite database refuses some calls."""
         import httpx
 
-        found = httpx.get(f"{self.address}/api/deployments/name/{deployment}", timeout=30).raise_for_status().json()
-        httpx.patch(f"{self.address}/api/deployments/{found['id']}", json=changes, timeout=30).raise_for_status()
+        for _ in range(20):
+            answer = httpx.request(method, f"{self.address}/api/{path}", json=body, timeout=30)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            time.sleep(0.5)
+        return answer.raise_for_status()
 
     def runs_of(self, deployment: str) -> list[dict[str, Any]]:
         """Return the flow runs of a deployment, the newest first."""

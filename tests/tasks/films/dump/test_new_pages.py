@@ -38,7 +38,7 @@ def _collect(lake: Lake, export: Path, **options: Any) -> dict[str, int]:
 
 def _make_thumbnails(lake: Lake, folder: ImageFolder | None) -> dict[str, int]:
     missing = missing_images(lake, folder, fetch=False)
-    return dict(read_and_commit_images.fn(lake, missing, folder, None, frozenset(), "run"))
+    return dict(read_and_commit_images.fn(lake, missing, folder, None, frozenset(), "run").counts)
 
 
 def _reasons(lake: Lake) -> dict[tuple[str, str], str]:
@@ -117,11 +117,11 @@ def test_a_page_without_a_film_after_a_crash_is_parsed_by_the_next_run(lake: Lak
 
 def test_images_are_read_from_a_folder_once_it_is_given(lake: Lake, write_export: Write, tmp_path: Path) -> None:
     _collect(lake, write_export("Ash", "Oak", "Elm"))
-    assert _make_thumbnails(lake, None) == {"no_folder": 3}
+    assert _make_thumbnails(lake, None) == {"thumbnail_no_folder": 3}
     assert _make_thumbnails(lake, None) == {}
     (tmp_path / "posters").mkdir()
     Image.new("RGB", (300, 400)).save(tmp_path / "posters" / "Ash.jpg")
     (tmp_path / "posters" / "Oak.jpg").write_text("no image")
-    assert _make_thumbnails(lake, ImageFolder(tmp_path / "posters")) == {"ok": 1, "not_an_image": 1}
+    assert _make_thumbnails(lake, ImageFolder(tmp_path / "posters")) == {"thumbnail_ok": 1, "thumbnail_not_an_image": 1}
     assert _make_thumbnails(lake, ImageFolder(tmp_path / "posters")) == {}
     assert tables.latest(lake, THUMBNAILS).to_pylist()[0]["film_id"] == "enwiki-1"
