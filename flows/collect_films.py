@@ -78,11 +78,12 @@ def _from_wiki(
     """
     folder = ImageFolder(parameters.images) if parameters.images else None
     source, plan = urlsplit(parameters.wiki).netloc, None
+    if (breaker := read_breaker(lake, source)).is_open(""):
+        report.paused = breaker.error
+        return report.summary()
     client = Wikipedia(parameters.wiki, parameters.contact, requests_per_minute=parameters.requests_per_minute)
     with closing(client):
         try:
-            if (breaker := read_breaker(lake, source)).is_open(""):
-                raise breaker.error
             with source_slot("wikipedia"):
                 plan = plan_fetch(lake, client, parameters.release_years(), parameters.films, parameters.limit)
                 report.add(collect_from_wiki(lake, client, plan, run_id, progress))

@@ -30,7 +30,7 @@ FEWEST_ITEMS = 5
 """A share of fewer items says little: one recording that cannot be decoded must not fail a nightly run."""
 REASONS_SHOWN = 3
 LOW_DISK_SHARE, LOW_DISK_BYTES = 0.05, 5e9
-"""Below either, a run warns: 5 GB hold the mels of some 8,000 tracks of three minutes."""
+"""Below either, a run warns: 5 GB hold the mels of some 2,200 tracks of three minutes."""
 _RECORDING_ERRORS: tuple[type[Exception], ...] = (LakeError, duckdb.Error, PrefectException, *HTTP_ERRORS)
 
 

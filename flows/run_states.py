@@ -8,7 +8,6 @@ from functools import wraps
 from typing import ParamSpec, TypeVar
 from uuid import UUID
 
-import httpx
 from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext
 from prefect.exceptions import ObjectNotFound, PrefectException
@@ -16,11 +15,13 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from storage.coordination.holders import during_flow_run
+from tasks.prefect_errors import HTTP_ERRORS
 
 P = ParamSpec("P")
 R = TypeVar("R")
 ANSWER_SECONDS = 10.0
 """Longest wait for the server: whoever asks goes on without an answer."""
+_NO_ANSWER: tuple[type[Exception], ...] = (ObjectNotFound, PrefectException, *HTTP_ERRORS, OSError, ValueError)
 
 
 def run_is_over(flow_run_id: str) -> bool | None:
@@ -36,7 +37,7 @@ def run_is_over(flow_run_id: str) -> bool | None:
             get_client(sync_client=True, httpx_settings={"timeout": ANSWER_SECONDS}) as client,
         ):
             state = client.read_flow_run(UUID(flow_run_id)).state
-    except (ObjectNotFound, PrefectException, httpx.HTTPError, OSError, ValueError):
+    except _NO_ANSWER:
         return None
     return state.is_final() if state is not None else None
 

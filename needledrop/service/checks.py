@@ -71,11 +71,11 @@ def check_folders() -> None:
         check_writable(Path(cache), f"{owner}, or name another in NEEDLEDROP_CACHE")
 
 
-def check_port(port: int, variable: str) -> None:
-    """Raise `InputError` when something on this machine listens on a port that the service needs."""
+def check_port(port: int, setting: str, host: str = "") -> None:
+    """Raise `InputError`, which names the setting to change, when a port that the service needs is taken."""
     with socket.socket() as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: a closed connection is no holder
         try:
-            bound.bind(("", port))
+            bound.bind((host, port))
         except OSError as error:
-            raise InputError(f"Port {port} cannot be used ({error.strerror}); set {variable} to a free one") from error
+            raise InputError(f"Port {port} cannot be used ({error.strerror}); set {setting} to a free one") from error

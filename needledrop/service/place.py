@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import fcntl
 import os
-import socket
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from needledrop.service import checks
 from storage.errors import InputError
 from storage.lake.lake import Lake
 
@@ -36,16 +36,14 @@ def answers(address: str) -> bool:
 def check_port(port: int) -> None:
     """Raise `InputError` for a port that another program has, or that this user may not open."""
     try:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((HOST, port))
-    except OSError as error:
+        checks.check_port(port, "--port", HOST)
+    except InputError as error:
         if answers(address_of(port)):
             raise InputError(
                 f"A Prefect server is already running at {address_of(port)}; "
                 "use it, end it, or choose another port with --port"
             ) from error
-        raise InputError(f"Port {port} cannot be opened ({error.strerror}); choose another with --port") from error
+        raise
 
 
 def home_of(lake: Lake) -> Path:

@@ -19,6 +19,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from needledrop.service.place import address_of, answers, check_port, only_service_in
+from needledrop.service.worker import SETTINGS
 from storage.errors import NeedledropError
 from storage.lake.lake import Lake
 
@@ -60,9 +61,8 @@ class Service:
             "PREFECT_UI_STATIC_DIRECTORY": str(self.home / "ui"),  # the default is where packages are installed
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_SERVER_LOGGING_LEVEL": "WARNING",
-            "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
             "DO_NOT_TRACK": "1",
-            "PYTHONSAFEPATH": "1",  # Prefect's hooks start in a folder with a storage.py, which is not ours
+            **SETTINGS,
             **{name: os.environ.get(name, value) for name, value in LOG_FORMATS.items()},
         }
 

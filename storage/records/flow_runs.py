@@ -16,7 +16,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from storage.coordination.held_leases import is_leased
-from storage.coordination.leases import leased
+from storage.coordination.leases import LeaseKeeper
 from storage.lake.fences import unfenced
 from storage.lake.lake import Lake
 from storage.tables import tables
@@ -48,8 +48,12 @@ def record_flow_run(
 
 @contextmanager
 def shown_alive(lake: Lake, flow_run_id: str) -> Iterator[None]:
-    """Hold the lease that shows that a run is at work."""
-    with leased(lake, _lease_of(flow_run_id)):
+    """Hold the lease that shows that a run is at work.
+
+    It fences no commit, which would cost a listing each: no other run ever takes it over.
+    """
+    with LeaseKeeper(lake) as leases:
+        leases.acquire(_lease_of(flow_run_id))
         yield
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from storage.coordination.breakers import read_breakers
 from storage.errors import InputError, ItemError, SourcePaused
 from storage.tables import tables
 from storage.tables.schemas import FILMS, FLOW_RUNS, OUTCOMES
@@ -166,7 +167,9 @@ def test_a_pause_of_the_wiki_ends_a_run_as_paused_and_no_run_calls_it_before_its
     calls = len(wiki.api_requests())
     assert "is paused until" in collect(films=["Lantern Row"])["paused"]
     assert len(wiki.api_requests()) == calls
-    states = tables.latest(tables.open_tables(str(tmp_path / "lake")), FLOW_RUNS)["state"].to_pylist()
+    lake = tables.open_tables(str(tmp_path / "lake"))
+    assert [breaker.openings for breaker in read_breakers(lake)] == [1]  # the second run does not prolong the pause
+    states = tables.latest(lake, FLOW_RUNS)["state"].to_pylist()
     assert states == ["paused", "paused"]
 
 
