@@ -73,6 +73,34 @@ FILMS = _table(
         "names",
         pa.list_(pa.string()),
     ),  # other than the title: original and foreign ones; null if parsed by an older version
+    # Evidence of whose music is the film's, null if parsed by an older version:
+    ("composers", pa.list_(pa.string())),
+    ("song_producers", pa.list_(pa.string())),  # of the soundtrack's songs
+    ("record_labels", pa.list_(pa.string())),  # that published the soundtrack
+    ("languages", pa.list_(pa.string())),  # spoken in the film, as the infobox names them
+    ("imdb_id", pa.string()),  # "tt0110912"
+    ("wikidata_id", pa.string()),  # "Q104123"; from the wiki's page properties
+    ("album_page", pa.string()),  # title of the linked article about the soundtrack album
+)
+
+ALBUM_LISTINGS = _table(
+    "album_listings",
+    ("film_id", "listing"),
+    ("film_id", pa.string()),
+    ("listing", pa.string()),  # "article:1", "album_page:1" or "musicbrainz:MBID"; in the order of its source
+    ("title", pa.string()),
+    ("artists", pa.list_(pa.string())),
+    ("record_label", pa.string()),
+    ("release_date", pa.string()),  # ISO 8601, as precise as the source: "1994", "1994-09" or "1994-09-27"
+    (
+        "tracks",
+        pa.list_(pa.struct([("title", pa.string()), ("seconds", pa.float64()), ("artists", pa.list_(pa.string()))])),
+    ),
+    ("source", pa.string()),  # "api:https://…", "export:NAME" or "musicbrainz"
+    ("url", pa.string()),  # of the article or the release
+    ("revision_id", pa.int64()),  # of the article; null for MusicBrainz
+    ("licence", pa.string()),
+    ("parser_version", pa.int32()),
 )
 
 THUMBNAILS = _table(
@@ -101,6 +129,7 @@ TRACKS = _table(
     ("title", pa.string()),
     ("artist", pa.string()),
     ("album", pa.string()),
+    ("album_id", pa.string()),  # of the album that lists it: "OLAK5uy_…"; null from older versions
     ("uploader", pa.string()),
     ("channel_id", pa.string()),
     ("release_year", pa.int16()),
@@ -195,5 +224,18 @@ TAKEDOWNS = _table(
 )
 
 TABLES: dict[str, Table] = {
-    t.name: t for t in (PAGES, FILMS, THUMBNAILS, TRACKS, OUTCOMES, FLOW_RUNS, VERSIONS, REVIEWS, BREAKERS, TAKEDOWNS)
+    t.name: t
+    for t in (
+        PAGES,
+        FILMS,
+        ALBUM_LISTINGS,
+        THUMBNAILS,
+        TRACKS,
+        OUTCOMES,
+        FLOW_RUNS,
+        VERSIONS,
+        REVIEWS,
+        BREAKERS,
+        TAKEDOWNS,
+    )
 }

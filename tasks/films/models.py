@@ -36,6 +36,27 @@ class Page:
         return film_id(self.wiki, self.page_id)
 
 
+@dataclass(frozen=True, slots=True)
+class ListedTrack:
+    """A track of a listing. `seconds` is None if no length is given."""
+
+    title: str
+    seconds: float | None = None
+    artists: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AlbumListing:
+    """The track list of a film's soundtrack album, from its article, the album's article or MusicBrainz."""
+
+    title: str
+    artists: tuple[str, ...] = ()
+    record_label: str | None = None
+    release_date: str | None = None
+    """ISO 8601, as precise as the source: "1994", "1994-09" or "1994-09-27"."""
+    tracks: tuple[ListedTrack, ...] = ()
+
+
 def film_id(wiki: str, page_id: int) -> str:
     """Return the key of a page in every table, which is safe as a file name."""
     return f"{wiki}-{page_id}"

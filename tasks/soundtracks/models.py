@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from tasks.films.models import AlbumListing
+
 
 class Decision(StrEnum):
     """The decision of the rule, or of a reviewer, about a candidate."""
@@ -30,6 +32,12 @@ class Film:
     year: int | None = None
     names: tuple[str, ...] = ()
     """Other names that the page gives: the original title, titles in other countries."""
+    composers: tuple[str, ...] = ()
+    song_producers: tuple[str, ...] = ()
+    record_labels: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    listings: tuple[AlbumListing, ...] = ()
+    """The soundtrack albums that the article, the album's article or MusicBrainz lists."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +51,9 @@ class Candidate:
     title: str
     artist: str | None = None
     album: str | None = None
+    album_id: str | None = None
+    """The album that lists it: the playlist's id, "OLAK5uy_…" for one that a label delivered."""
+    album_artist: str | None = None
     uploader: str | None = None
     channel_id: str | None = None
     is_verified: bool = False
@@ -106,6 +117,7 @@ def track_row(judged: Judged, rule_version: int) -> dict[str, Any]:
         "title": candidate.title,
         "artist": candidate.artist,
         "album": candidate.album,
+        "album_id": candidate.album_id,
         "uploader": candidate.uploader,
         "channel_id": candidate.channel_id,
         "release_year": candidate.release_year,

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from storage.lake.lake import Lake
 from storage.tables import tables
-from storage.tables.schemas import FILMS
-from tasks.films.models import page_of_address
+from storage.tables.schemas import ALBUM_LISTINGS, FILMS
+from tasks.films.models import AlbumListing, ListedTrack, page_of_address
 from tasks.soundtracks.matching.scoring import DESCRIPTION_CHARACTERS
 from tasks.soundtracks.matching.titles import (
     MIN_COVERAGE,
@@ -26,6 +27,8 @@ from tasks.soundtracks.matching.titles import (
 from tasks.soundtracks.models import Candidate, Film
 
 MAX_TITLE_WORDS = 25
+_EVIDENCE_COLUMNS = ("names", "composers", "song_producers", "record_labels", "languages")
+_FILM_COLUMNS = ("film_id", "title", "year", *_EVIDENCE_COLUMNS)
 
 
 class FilmIndex:
@@ -85,7 +88,25 @@ class FilmIndex:
 
 
 def read_film_index(lake: Lake) -> FilmIndex:
-    """Return the index of the films in the lake, without those whose pages were deleted."""
-    rows = tables.latest(lake, FILMS, ["film_id", "title", "year", "state", "names"]).to_pylist()
-    present = (row for row in rows if row["state"] != "gone")
-    return FilmIndex(Film(row["film_id"], row["title"], row["year"], tuple(row["names"] or ())) for row in present)
+    """Return the index of the films in the lake with their evidence, without those whose pages were deleted."""
+    listings = _read_listings(lake)
+    rows = tables.latest(lake, FILMS, [*_FILM_COLUMNS, "state"]).to_pylist()
+    return FilmIndex(_film(row, listings) for row in rows if row["state"] != "gone")
+
+
+def _film(row: Mapping[str, Any], listings: Mapping[str, list[AlbumListing]]) -> Film:
+    evidence = {name: tuple(row[name] or ()) for name in _EVIDENCE_COLUMNS}
+    albums = tuple(listings.get(row["film_id"], ()))
+    return Film(row["film_id"], row["title"], row["year"], **evidence, listings=albums)
+
+
+def _read_listings(lake: Lake) -> dict[str, list[AlbumListing]]:
+    columns = ["film_id", "listing", "title", "artists", "record_label", "release_date", "tracks"]
+    listings: dict[str, list[AlbumListing]] = defaultdict(list)
+    for row in tables.latest(lake, ALBUM_LISTINGS, columns).to_pylist():
+        tracks = tuple(ListedTrack(t["title"], t["seconds"], tuple(t["artists"] or ())) for t in row["tracks"] or ())
+        album = AlbumListing(
+            row["title"], tuple(row["artists"] or ()), row["record_label"], row["release_date"], tracks
+        )
+        listings[row["film_id"]].append(album)
+    return listings
