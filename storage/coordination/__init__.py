@@ -2,7 +2,7 @@
 
 leases       at most one worker per item; a commit under a lost lease is refused
 holders      who holds leases; heartbeats: whether it lives, as others see it
-lease_files  the files of leases and their numbers; old_claims: those of older versions
+lease_files  the files of leases and their numbers, also those of older versions
 held_leases  list leases, wait for their holders, release them by hand, remove those of the dead
 breakers     circuit breakers: sources that are paused, and until when
 budgets      requests and downloads that a source may see per day

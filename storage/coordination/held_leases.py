@@ -10,8 +10,16 @@ from datetime import UTC, datetime
 
 from storage.coordination.heartbeats import Observer, Standing, lease_seconds
 from storage.coordination.holders import Holder, current_flow_run
-from storage.coordination.lease_files import read_holder, read_numbers, release_items
-from storage.coordination.old_claims import Claim, claimed_items, living_claim, read_claim, remove_claim
+from storage.coordination.lease_files import (
+    Claim,
+    claimed_items,
+    living_claim,
+    read_claim,
+    read_holder,
+    read_numbers,
+    release_items,
+    remove_claim,
+)
 from storage.lake.lake import Lake
 
 NOTICE_SECONDS = 30.0

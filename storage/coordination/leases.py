@@ -26,12 +26,12 @@ from storage.coordination.held_leases import OnWait, Wait
 from storage.coordination.holders import current_flow_run, this_process
 from storage.coordination.lease_files import (
     create_lease_file,
+    living_claim,
     read_holder,
     read_numbers,
     release_items,
     remove_lease_file,
 )
-from storage.coordination.old_claims import living_claim
 from storage.errors import LakeError
 from storage.lake.fences import fenced
 from storage.lake.lake import Lake

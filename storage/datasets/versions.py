@@ -23,9 +23,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.coordination.held_leases import describe_holder
-from storage.coordination.lease_files import read_numbers
+from storage.coordination.lease_files import claimed_items, read_numbers
 from storage.coordination.leases import leased
-from storage.coordination.old_claims import claimed_items
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
 from storage.tables import tables
