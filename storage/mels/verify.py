@@ -16,8 +16,7 @@ import pyarrow.parquet as pq
 
 from storage.errors import LakeError
 from storage.lake.lake import Lake
-from storage.mels.checksums import verify_checksums
-from storage.mels.layout import COLUMNS, film_id_of, row_offsets, shard_schema
+from storage.mels.layout import COLUMNS, film_id_of, row_offsets, shard_schema, verify_checksums
 from storage.mels.settings import check_settings, parse_settings
 from storage.mels.writer import read_tracks
 from storage.tables import tables

@@ -26,8 +26,16 @@ from numpy.typing import NDArray
 
 from storage.errors import LakeError, NeedledropError
 from storage.lake.lake import Lake
-from storage.mels.checksums import insert_checksums, verify_checksums
-from storage.mels.layout import COLUMNS, MEL_COLUMN, film_id_of, shard_path, shard_schema, year_of
+from storage.mels.layout import (
+    COLUMNS,
+    MEL_COLUMN,
+    film_id_of,
+    insert_checksums,
+    shard_path,
+    shard_schema,
+    verify_checksums,
+    year_of,
+)
 from storage.mels.settings import SETTINGS_KEY, MelSettings, parse_settings
 
 TRACKS_KEY = b"needledrop.tracks"
