@@ -21,7 +21,7 @@ from storage.lake.lake import Lake
 from storage.mels.layout import list_shards
 from storage.mels.verify import EXTRACT_AGAIN, TRACK_ROWS, Row, recorded_tracks, shard_damage, track_rows
 from storage.metrics.database import FILE, is_locked, metrics_path
-from storage.metrics.imports import wanted_files
+from storage.metrics.duckdb_tables import wanted_files
 from storage.metrics.run_files import CONFIDENCE, RUNS
 from storage.tables import tables
 from storage.tables.parts import stored_parts

@@ -30,10 +30,9 @@ from storage.lake.atomic import commit_file, create_file, temporary_file, write_
 from storage.lake.lake import INBOX, METRICS, Lake
 from storage.lake.object_store import fetch
 from storage.metrics import old_database
-from storage.metrics.imports import import_files, is_imported, wanted_files
+from storage.metrics.duckdb_tables import SCHEMA, SCHEMA_VERSION, VIEWS_HASH, import_files, is_imported, wanted_files
 from storage.metrics.interrupted import mark_interrupted
 from storage.metrics.leaderboard_views import VIEWS
-from storage.metrics.schema import SCHEMA, SCHEMA_VERSION, VIEWS_HASH
 from storage.tables.tables import lake_errors
 from storage.views.lake_views import define_lake_views, define_mel_view
 

@@ -1,11 +1,14 @@
-"""Fill the tables of `needledrop.duckdb` from the lake's files: only from those that are new since the last time.
+"""The tables of `needledrop.duckdb`, filled from the lake's files: only from those that are new since the last time.
 
-Intervals and comparisons count only while the ranks they were computed from are those in the tables. When another
-machine adds a seed, the old interval of that system is dropped here, so no row of the leaderboard mixes the two.
+The tables repeat the files, so a new schema is filled from these again. Intervals and comparisons count only while the
+ranks they were computed from are those in the tables. When another machine adds a seed, the old interval of that
+system is dropped here, so no row of the leaderboard mixes the two.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 
 import duckdb
@@ -13,12 +16,90 @@ import pyarrow as pa
 
 from storage.errors import LakeError
 from storage.lake.lake import Lake
+from storage.metrics.leaderboard_views import VIEWS
 from storage.metrics.run_files import CONFIDENCE, RUNS, newest_files, read_rows
 
+SCHEMA_VERSION = 3
+"""Raised when a table changes. Up to 2, the rows were in the DuckDB file only (`storage.metrics.old_database`)."""
+VIEWS_HASH = hashlib.sha256(json.dumps(VIEWS).encode()).hexdigest()[:16]
+SCHEMA = """
+CREATE TABLE runs (
+    run_id VARCHAR NOT NULL,
+    system VARCHAR NOT NULL,           -- All, Im, Plo, …, or the name of a control
+    preset VARCHAR NOT NULL,
+    seed INTEGER NOT NULL,
+    dataset_version VARCHAR NOT NULL,
+    source VARCHAR NOT NULL,           -- trained, control
+    state VARCHAR NOT NULL,            -- running, completed, failed, interrupted
+    message VARCHAR,
+    config_json VARCHAR NOT NULL,
+    code_version VARCHAR,
+    model_folder VARCHAR,
+    started_at TIMESTAMPTZ,
+    finished_at TIMESTAMPTZ,
+    ranks_digest VARCHAR               -- the same for the same ranks
+);
+CREATE TABLE epochs (
+    run_id VARCHAR NOT NULL,
+    epoch INTEGER NOT NULL,
+    train_loss DOUBLE,
+    valid_loss DOUBLE,
+    learning_rate DOUBLE,
+    seconds DOUBLE,
+    items BIGINT,
+    items_per_second DOUBLE,
+    data_wait_share DOUBLE,            -- of the epoch's wall time, 0 … 1
+    mfu DOUBLE,                        -- model FLOPs used, as a share of the device's peak
+    peak_memory_bytes BIGINT,
+    recorded_at TIMESTAMPTZ NOT NULL
+);
+CREATE TABLE ranks (
+    run_id VARCHAR NOT NULL,
+    film_id VARCHAR NOT NULL,
+    track_id VARCHAR NOT NULL,
+    policy VARCHAR NOT NULL,           -- how a track was embedded: segments8, segments1
+    rank_lo INTEGER NOT NULL,          -- 1 + tracks that score higher
+    rank_hi INTEGER NOT NULL,          -- tracks that score higher or the same
+    score FLOAT,
+    candidates INTEGER NOT NULL
+);
+CREATE TABLE intervals (
+    dataset_version VARCHAR NOT NULL,
+    policy VARCHAR NOT NULL,
+    preset VARCHAR NOT NULL,
+    system VARCHAR NOT NULL,
+    metric VARCHAR NOT NULL,           -- a column of the view metrics
+    value DOUBLE NOT NULL,             -- over all seeds together
+    low DOUBLE NOT NULL,
+    high DOUBLE NOT NULL,              -- low … high: 95 % by bootstrap over films
+    draws INTEGER NOT NULL,
+    basis VARCHAR NOT NULL             -- of the ranks it was computed from, see the view bases
+);
+CREATE TABLE comparisons (
+    dataset_version VARCHAR NOT NULL,
+    policy VARCHAR NOT NULL,
+    preset VARCHAR NOT NULL,
+    system VARCHAR NOT NULL,
+    against_preset VARCHAR NOT NULL,
+    against VARCHAR NOT NULL,
+    metric VARCHAR NOT NULL,
+    difference DOUBLE NOT NULL,        -- system minus against, on the same films
+    low DOUBLE NOT NULL,
+    high DOUBLE NOT NULL,
+    p DOUBLE NOT NULL,                 -- swapping the two systems' results film by film
+    p_holm DOUBLE NOT NULL,            -- the same, adjusted for the number of comparisons (Holm)
+    draws INTEGER NOT NULL,
+    basis VARCHAR NOT NULL             -- of all ranks of the version: p_holm depends on every system
+);
+CREATE TABLE imported_files (
+    name VARCHAR NOT NULL,             -- runs/RUN or confidence/VERSION
+    path VARCHAR NOT NULL,             -- the file of that name whose rows are in the tables above
+    run_ids VARCHAR[] NOT NULL         -- the runs in it
+);
+"""
 _FILES_AT_ONCE = 200
 """Read into memory together: of so many runs with the paper's 1,964 test tracks, 20 MB."""
 _ATTEMPTS = 20
-
 _STALE = (
     "DELETE FROM intervals WHERE NOT EXISTS (FROM bases WHERE bases.dataset_version = intervals.dataset_version "
     "AND bases.policy = intervals.policy AND bases.preset = intervals.preset AND bases.system = intervals.system "

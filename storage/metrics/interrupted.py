@@ -12,7 +12,7 @@ from storage.coordination.held_leases import is_leased
 from storage.errors import LakeError
 from storage.lake.lake import Lake
 from storage.metrics import run_files
-from storage.metrics.run_rows import row_of, with_values
+from storage.metrics.run_files import row_of, with_values
 
 STATE = "interrupted"
 MESSAGE = "Its process was ended before it had finished; training the same system again continues it"

@@ -17,11 +17,18 @@ import pyarrow.compute as pc
 
 from storage.lake.lake import Lake
 from storage.metrics import run_files
-from storage.metrics.imports import replace_runs
+from storage.metrics.duckdb_tables import SCHEMA, replace_runs
 from storage.metrics.leaderboard_views import VIEWS
-from storage.metrics.run_files import CONFIDENCE, RUNS
-from storage.metrics.run_rows import CONFIDENCE_SCHEMA, RANKS_SCHEMA, RUNS_SCHEMA, from_list, ranks_digest, row_of
-from storage.metrics.schema import SCHEMA
+from storage.metrics.run_files import (
+    CONFIDENCE,
+    CONFIDENCE_SCHEMA,
+    RANKS_SCHEMA,
+    RUNS,
+    RUNS_SCHEMA,
+    from_list,
+    ranks_digest,
+    row_of,
+)
 
 _ROWS = """
 WITH ids AS (SELECT run_id FROM runs UNION SELECT run_id FROM epochs UNION SELECT run_id FROM ranks)

@@ -20,11 +20,12 @@ from storage.errors import LakeError
 from storage.lake.lake import Lake
 from storage.metrics import run_files
 from storage.metrics.database import update_on_a_folder
-from storage.metrics.run_files import CONFIDENCE, RUNS
-from storage.metrics.run_rows import (
+from storage.metrics.run_files import (
+    CONFIDENCE,
     CONFIDENCE_SCHEMA,
     EPOCHS_SCHEMA,
     RANKS_SCHEMA,
+    RUNS,
     as_list,
     from_list,
     ranks_digest,

@@ -26,7 +26,7 @@ from storage.metrics import records as metrics
 from storage.metrics import run_files
 from storage.metrics.database import connect_metrics, refresh_views
 from storage.metrics.leaderboard_views import RECALL_AT
-from storage.metrics.run_rows import COMPARISONS_SCHEMA, INTERVALS_SCHEMA
+from storage.metrics.run_files import COMPARISONS_SCHEMA, INTERVALS_SCHEMA
 from training.evaluation.baselines import PRESET
 
 DRAWS = 2000

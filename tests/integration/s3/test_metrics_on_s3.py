@@ -19,7 +19,7 @@ from storage import version_deletion
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics, metrics_path
 from storage.metrics.records import Run, record_ranks, record_run
-from storage.metrics.run_rows import RANKS_SCHEMA
+from storage.metrics.run_files import RANKS_SCHEMA
 from storage.verify import verify
 
 pytestmark = pytest.mark.integration
@@ -30,7 +30,7 @@ import sys
 import pyarrow as pa
 from storage.lake.lake import Lake
 from storage.metrics.records import Epoch, Run, record_epoch, record_ranks, record_run
-from storage.metrics.run_rows import RANKS_SCHEMA
+from storage.metrics.run_files import RANKS_SCHEMA
 from training.evaluation.baselines import record_baselines
 from training.evaluation.confidence import record_confidence
 from storage.tables.tables import open_tables

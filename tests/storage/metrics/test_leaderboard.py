@@ -17,7 +17,7 @@ from storage.errors import LakeError
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics
 from storage.metrics.records import Epoch, Run, record_epoch, record_ranks, record_run
-from storage.metrics.run_rows import RANKS_SCHEMA
+from storage.metrics.run_files import RANKS_SCHEMA
 from storage.tables.tables import open_tables
 
 # The number of test tracks of each of the 207 films in the release that the paper's Table 1 was made with.

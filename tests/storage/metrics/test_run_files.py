@@ -17,7 +17,7 @@ from storage.metrics import run_files
 from storage.metrics.database import connect_metrics, metrics_path
 from storage.metrics.interrupted import run_lease
 from storage.metrics.records import Epoch, Run, record_confidence, record_epoch, record_ranks, record_run
-from storage.metrics.run_rows import COMPARISONS_SCHEMA, INTERVALS_SCHEMA, RANKS_SCHEMA
+from storage.metrics.run_files import COMPARISONS_SCHEMA, INTERVALS_SCHEMA, RANKS_SCHEMA
 from storage.tables.tables import open_tables
 
 RUN = Run("run", "All", "small", 0, "v1", state="completed")

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import ArrayLike, NDArray
 
 from storage.errors import NeedledropError
-from storage.metrics.run_rows import RANKS_SCHEMA
+from storage.metrics.run_files import RANKS_SCHEMA
 from training.evaluation.embedding_files import Embeddings
 from training.evaluation.ranking import Ranks, rank_tracks, top_tracks
 
