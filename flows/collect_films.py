@@ -19,7 +19,7 @@ from prefect.states import Completed
 from flows.parameter_checks import check
 from flows.parameters import CollectFilmsParameters, takes
 from flows.run_record import check_failures, recorded, run_name
-from storage.coordination.breakers import Pause, note_success, open_breaker, read_breaker
+from storage.coordination.breakers_and_budgets import Pause, note_success, open_breaker, read_breaker
 from storage.errors import SourcePaused
 from storage.lake.lake import Lake
 from storage.tables.tables import open_tables

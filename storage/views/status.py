@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from storage.coordination import budgets
+from storage.coordination.breakers_and_budgets import BUDGETS_FOLDER, Budget
 from storage.coordination.held_leases import HeldLease, list_leases
 from storage.datasets import versions as datasets
 from storage.lake.lake import Lake
@@ -89,8 +89,8 @@ def read_status(lake: Lake) -> Status:
 
 def _spent_today(lake: Lake) -> dict[str, dict[str, int]]:
     """Return what each source's daily budget has spent so far: source -> name -> amount."""
-    sources = {path.split("/")[1] for path in lake.list(budgets.FOLDER, suffix=".json")}
-    return {source: budgets.Budget(lake, source, {}).spent_today() for source in sorted(sources)}
+    sources = {path.split("/")[1] for path in lake.list(BUDGETS_FOLDER, suffix=".json")}
+    return {source: Budget(lake, source, {}).spent_today() for source in sorted(sources)}
 
 
 def _daily_limits(rows: list[dict[str, Any]]) -> dict[str, int]:

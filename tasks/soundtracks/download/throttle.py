@@ -8,8 +8,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from storage.coordination.breakers import Breaker, Pause, note_failure, note_success, open_breaker, read_breaker
-from storage.coordination.budgets import Budget
+from storage.coordination.breakers_and_budgets import (
+    Breaker,
+    Budget,
+    Pause,
+    note_failure,
+    note_success,
+    open_breaker,
+    read_breaker,
+)
 from storage.coordination.leases import LeaseKeeper, warn
 from storage.errors import LakeError, SourcePaused
 from storage.lake.lake import Lake

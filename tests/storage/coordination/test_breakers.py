@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.coordination.breakers import (
+from storage.coordination.breakers_and_budgets import (
     FAILURES_TO_OPEN,
     Pause,
     note_failure,

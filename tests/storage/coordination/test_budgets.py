@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.coordination.budgets import Budget
+from storage.coordination.breakers_and_budgets import Budget
 from storage.errors import SourcePaused
 from storage.lake.lake import Lake
 from storage.tables import tables
