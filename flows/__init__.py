@@ -1,9 +1,9 @@
 """The Prefect flows: parameters, order of steps, and how a run ends.
 
 collect_films, collect_soundtracks, curate_dataset, train_and_evaluate   one stage each
-refresh          all stages in order;   refresh_summary  the record and the artifacts of a refresh
+refresh          all stages in order, and the summary of what they changed
 new_versions     the event of a new version, and the deployment that trains it
-run_record       name, record and end of every run;   retries          repeat what the infrastructure failed
+run_record       name, record, leases and end of every run; repeat what the infrastructure failed
 process_exit     no leak reports of DuckDB's bindings
 parameters       the parameters of each flow, from `tasks.options`
 parameter_checks parameters that cannot work, found before anything starts

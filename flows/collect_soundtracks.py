@@ -16,8 +16,7 @@ from prefect.states import Completed
 from prefect.utilities.annotations import quote
 
 from flows.parameters import CollectSoundtracksParameters, takes
-from flows.run_record import check_failures, recorded, run_name
-from flows.run_states import names_its_leases
+from flows.run_record import check_failures, names_its_leases, recorded, run_name
 from storage.errors import SourcePaused
 from storage.lake.lake import Lake
 from storage.tables.tables import open_tables

@@ -12,8 +12,7 @@ from prefect.states import Completed
 
 from flows.new_versions import announce_version
 from flows.parameters import CurateDatasetParameters, takes
-from flows.run_record import recorded, run_name
-from flows.run_states import names_its_leases
+from flows.run_record import names_its_leases, recorded, run_name
 from storage.datasets.diff import compare
 from storage.tables.tables import open_tables
 from tasks.curation.curate import Curation

@@ -2,14 +2,21 @@
 
 Each stage reads what is committed, works out what is missing and does only that, so a first run, a
 scheduled refresh, a run after a crash and a run after a fix are the same run.
+
+A refresh says what it changed and did not do, next to the run before, for operators and SQL: the numbers are in the
+lake (the view `refreshes` has one row per run, `run_counts` one per number) and in two artifacts of the flow run.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 from prefect import flow, get_run_logger
+from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from prefect.client.schemas.objects import State
 from prefect.runtime import deployment, flow_run
 from prefect.states import Completed
@@ -27,10 +34,7 @@ from flows.parameters import (
     TrainAndEvaluateParameters,
     takes,
 )
-from flows.refresh_summary import NAME, recorded_refresh
-from flows.retries import retried
-from flows.run_record import run_name
-from flows.run_states import names_its_leases
+from flows.run_record import names_its_leases, noted_on, recorded, retried, run_name
 from flows.train_and_evaluate import train_and_evaluate
 from storage.coordination.held_leases import describe_holder
 from storage.coordination.leases import leased
@@ -39,6 +43,12 @@ from storage.datasets.diff import compare, counted
 from storage.errors import LakeError
 from storage.lake.lake import Lake
 from storage.tables.tables import open_tables
+from storage.views.run_changes import changes_since, not_done_since, run_counts
+from tasks.progress import artifact_key
+
+NAME = "refresh"
+RunCount = Mapping[str, Any]
+"""One row of the view `run_counts`: name, this_run, run_before, more."""
 
 
 @flow(name=NAME, flow_run_name=run_name, timeout_seconds=7 * 24 * 3600)
@@ -117,3 +127,113 @@ def _meet_another(lake: Lake) -> State[dict[str, Any]]:
 def _version_changes(lake: Lake, before: str, version: str) -> dict[str, int]:
     """Return KIND_CHANGE -> how many films, tracks and tags came, went or changed with a new version."""
     return {f"{kind}_{change}": count for (kind, change), count in counted(compare(lake, before, version)).items()}
+
+
+@contextmanager
+def recorded_refresh(lake: Lake, run_id: str, parameters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield a summary to fill with the results of the stages; record it and publish its artifacts at the end.
+
+    What goes wrong while an error is recorded is noted on that error and does not replace it.
+    """
+    try:
+        with recorded(lake, NAME, run_id, parameters) as summary, _changes_counted(lake, summary):
+            yield summary
+    except BaseException as error:
+        with noted_on(error):
+            _publish(lake, run_id, summary)
+        raise
+    _publish(lake, run_id, summary)
+
+
+@contextmanager
+def _changes_counted(lake: Lake, summary: dict[str, Any]) -> Iterator[None]:
+    """Add to the summary what the lake gained and lost in the block, and whether a source paused."""
+    began = datetime.now(UTC)
+    try:
+        yield
+    except BaseException as error:
+        summary["error"] = str(error) or type(error).__name__
+        with noted_on(error):
+            _count_changes(lake, summary, began)
+        raise
+    _count_changes(lake, summary, began)
+    pauses = [summary[stage]["paused"] for stage in ("films", "soundtracks") if summary.get(stage, {}).get("paused")]
+    if pauses:
+        summary["paused"] = ". ".join(pauses)
+
+
+def _count_changes(lake: Lake, summary: dict[str, Any], began: datetime) -> None:
+    summary["changes"] = changes_since(lake, began)
+    summary["not_done"] = not_done_since(lake, began)
+
+
+def _publish(lake: Lake, run_id: str, summary: Mapping[str, Any]) -> None:
+    title, counts = f"Refresh of {lake.root}", run_counts(lake, run_id)
+    text = as_markdown(lake.root, summary, counts)
+    create_markdown_artifact(key=artifact_key(lake, "refresh-summary"), markdown=text, description=title)
+    key, description = artifact_key(lake, "refresh-difference"), f"{title}, next to the run before"
+    create_table_artifact(key=key, table=counts, description=description)
+
+
+def as_markdown(root: str, summary: Mapping[str, Any], counts: Sequence[RunCount]) -> str:
+    """Return one line per subject, then what was not done, then all other numbers, each next to the run before."""
+    rest = [row for row in counts if not row["name"].startswith("not_done.") and (row["this_run"] or row["more"])]
+    not_done = [row for row in counts if row["name"].startswith("not_done.")]
+    lines = [f"# Refresh of {root}", "", *(f"- {line}" for line in _headlines(summary))]
+    if not_done:
+        by_reason = [{**row, "name": row["name"].removeprefix("not_done.")} for row in not_done]
+        note = "Of the items that this run tried; one that is not due yet is not tried and not counted."
+        lines += ["", "## Not done, by stage and reason", "", note, "", *_table(by_reason)]
+    lines += ["", "## All other numbers that are or were not 0", "", *_table(rest)]
+    return "\n".join(lines) + "\n"
+
+
+def _headlines(summary: Mapping[str, Any]) -> Iterator[str]:
+    changes, dataset, training = (summary.get(name) or {} for name in ("changes", "dataset", "training"))
+    yield f"**Films**: {_counts(changes, 'films', 'new', 'changed', 'gone')}"
+    yield f"**Tracks**: {_counts(changes, 'tracks', 'new', 'removed', 'dead', 'back')}"
+    if dataset:
+        yield f"**Version**: {_version(dataset, summary.get('version_changes') or {})}"
+    if summary.get("nothing_yet"):
+        yield f"**Nothing yet**: {summary['nothing_yet']}"
+    yield f"**Training**: {_training(training)}"
+    if summary.get("paused"):
+        yield f"**Paused**: {summary['paused']}"
+    if summary.get("error"):
+        yield f"**Failed**: {summary['error']}"
+
+
+def _counts(changes: Mapping[str, int], kind: str, *names: str) -> str:
+    shown = {"gone": "deleted"}
+    counts = [
+        f"{changes[f'{kind}_{name}']:,} {shown.get(name, name)}" for name in names if changes.get(f"{kind}_{name}")
+    ]
+    return ", ".join(counts) or "nothing changed"
+
+
+def _version(dataset: Mapping[str, Any], changes: Mapping[str, int]) -> str:
+    size = f"{dataset['films']:,} films, {dataset['tracks']:,} tracks"
+    if not dataset["new"]:
+        return f"{dataset['version']}, unchanged ({size})"
+    differences = ", ".join(f"{count:,} {name.replace('_', 's ')}" for name, count in changes.items())
+    since = f" since {dataset['before']}: {differences or 'settings or order'}" if dataset.get("before") else ""
+    return f"{dataset['version']} is new ({size}){since}"
+
+
+def _training(training: Mapping[str, Any]) -> str:
+    if not training:
+        return "not requested"
+    if not training["trained"] and not training["failed"]:
+        return f"nothing to do; runs of this version: {training['already_done']} done"
+    failed = f", {training['failed']} failed" if training["failed"] else ""
+    return f"{training['trained']} trained{failed} on {training['version']}: {', '.join(training['runs'])}"
+
+
+def _table(rows: Sequence[RunCount]) -> list[str]:
+    """Return numbers as a Markdown table; one that did not change shows no difference."""
+    lines = ["| what | this run | run before | difference |", "| --- | ---: | ---: | ---: |"]
+    for row in rows:
+        difference = f"{row['more']:+,.6g}" if row["more"] else ""
+        before = "" if row["run_before"] is None else f"{row['run_before']:,.6g}"
+        lines.append(f"| {row['name'].replace('_', ' ')} | {row['this_run']:,.6g} | {before} | {difference} |")
+    return lines

@@ -1,25 +1,35 @@
-"""What every flow does around its work: its run's name, its row in `flow_runs`, and how the run ends.
+"""What every flow does around its work: its run's name, its row in `flow_runs`, its leases, its repetition, its end.
 
 A run is recorded as running when it starts, and as completed, paused, failed or cancelled when it ends; one that is
-killed cannot record that, so the next run on the lake records it as crashed.
+killed cannot record that, so the next run on the lake records it as crashed. The leases that a run takes name it, so
+that others may ask Prefect whether it is over.
+
+A run's work is repeated when what failed is the infrastructure: Prefect's server, an object store, the network.
+Prefect's own flow retries would repeat every failure, a misspelt parameter too. A repeated run does only what is
+missing, so repeating costs little.
 """
 
 from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+from uuid import UUID
 
 import duckdb
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
-from prefect.exceptions import PrefectException
+from prefect.context import FlowRunContext
+from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.runtime import flow_run
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from storage.errors import LakeError, TooManyFailed
+from storage.coordination.holders import during_flow_run
+from storage.errors import LakeError, StoreUnreachable, TooManyFailed
 from storage.lake.lake import Lake, lake_at
 from storage.records.flow_runs import RUNNING, record_crashes, record_flow_run, shown_alive
 from storage.views.run_changes import StageResult, stage_results
@@ -31,7 +41,17 @@ FEWEST_ITEMS = 5
 REASONS_SHOWN = 3
 LOW_DISK_SHARE, LOW_DISK_BYTES = 0.05, 5e9
 """Below either, a run warns: 5 GB hold the mels of some 2,200 tracks of three minutes."""
+ANSWER_SECONDS = 10.0
+"""Longest wait for the server: whoever asks goes on without an answer."""
+INFRASTRUCTURE_ERRORS: tuple[type[Exception], ...] = (*HTTP_ERRORS, StoreUnreachable, ConnectionError)
+RETRIES = 2
+RETRY_DELAY = timedelta(minutes=5)
+"""Longer than a server takes to restart or to be upgraded."""
 _RECORDING_ERRORS: tuple[type[Exception], ...] = (LakeError, duckdb.Error, PrefectException, *HTTP_ERRORS)
+_NO_ANSWER: tuple[type[Exception], ...] = (ObjectNotFound, PrefectException, *HTTP_ERRORS, OSError, ValueError)
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
 
 
 def run_name() -> str:
@@ -77,24 +97,6 @@ def noted_on(error: BaseException) -> Iterator[None]:
         error.add_note(f"The record of this run is incomplete: {second}")
 
 
-def check_failures(lake: Lake, run_id: str, max_failed_share: float) -> None:
-    """Raise `TooManyFailed`, with the commonest reasons, if more than this share of a stage's items failed in a run."""
-    for stage in stage_results(lake, run_id):
-        if stage.tried >= FEWEST_ITEMS and stage.failed > max_failed_share * stage.tried:
-            raise TooManyFailed(_sentence(stage, max_failed_share))
-
-
-def _sentence(stage: StageResult, max_failed_share: float) -> str:
-    reasons = "; ".join(
-        f"{count:,} {reason} (for example: {example})" for reason, count, example in stage.reasons[:REASONS_SHOWN]
-    )
-    return (
-        f"{stage.failed:,} of {stage.tried:,} items of stage {stage.stage} failed, more than the allowed share of "
-        f"{max_failed_share:g}: {reasons}. What succeeded is kept; correct the cause and run again, or allow more "
-        "with max_failed_share"
-    )
-
-
 def _state_after(error: BaseException) -> str:
     """Return "cancelled" after Ctrl-C, SIGTERM or a cancellation on the server, else "failed".
 
@@ -121,3 +123,67 @@ def _warn_of_full_disk(lake: Lake) -> None:
                 disk.total / 1e9,
                 path,
             )
+
+
+def check_failures(lake: Lake, run_id: str, max_failed_share: float) -> None:
+    """Raise `TooManyFailed`, with the commonest reasons, if more than this share of a stage's items failed in a run."""
+    for stage in stage_results(lake, run_id):
+        if stage.tried >= FEWEST_ITEMS and stage.failed > max_failed_share * stage.tried:
+            raise TooManyFailed(_sentence(stage, max_failed_share))
+
+
+def _sentence(stage: StageResult, max_failed_share: float) -> str:
+    reasons = "; ".join(
+        f"{count:,} {reason} (for example: {example})" for reason, count, example in stage.reasons[:REASONS_SHOWN]
+    )
+    return (
+        f"{stage.failed:,} of {stage.tried:,} items of stage {stage.stage} failed, more than the allowed share of "
+        f"{max_failed_share:g}: {reasons}. What succeeded is kept; correct the cause and run again, or allow more "
+        "with max_failed_share"
+    )
+
+
+def names_its_leases(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a flow's function: leases taken in it name the flow run, and of nested ones the outermost."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        with asking_prefect():
+            return function(*args, **kwargs)
+
+    return call
+
+
+def asking_prefect() -> AbstractContextManager[None]:
+    """Ask Prefect about the flow runs that leases name, for as long as the block runs."""
+    return during_flow_run(str(flow_run.id or ""), run_is_over)
+
+
+def run_is_over(flow_run_id: str) -> bool | None:
+    """Return whether a flow run ended, however it did; None when Prefect does not answer or does not know it.
+
+    Outside a flow no server is started for this: without `PREFECT_API_URL` nobody knows.
+    """
+    if FlowRunContext.get() is None and not PREFECT_API_URL.value():
+        return None
+    try:
+        with (
+            temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
+            get_client(sync_client=True, httpx_settings={"timeout": ANSWER_SECONDS}) as client,
+        ):
+            state = client.read_flow_run(UUID(flow_run_id)).state
+    except _NO_ANSWER:
+        return None
+    return state.is_final() if state is not None else None
+
+
+def retried(work: Callable[[], T], delay: timedelta = RETRY_DELAY, retries: int = RETRIES) -> T:
+    """Return what the work returns, repeating it after an error of the infrastructure. Raises the last such error."""
+    for attempt in range(1, retries + 1):
+        try:
+            return work()
+        except INFRASTRUCTURE_ERRORS as error:
+            wait = as_duration(delay.total_seconds())
+            run_logger().warning("%s; retry %d of %d in %s", error or type(error).__name__, attempt, retries, wait)
+            time.sleep(delay.total_seconds())
+    return work()

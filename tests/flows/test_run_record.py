@@ -12,8 +12,7 @@ import httpx
 import pytest
 from prefect import flow
 
-from flows.retries import retried
-from flows.run_record import check_failures, recorded, run_name
+from flows.run_record import check_failures, recorded, retried, run_name
 from storage.errors import InputError, ItemError, LakeError, Retry, StoreUnreachable, TooManyFailed
 from storage.lake.lake import Lake
 from storage.records import outcomes

@@ -9,7 +9,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from flows.run_states import names_its_leases, run_is_over
+from flows.run_record import names_its_leases, run_is_over
 from storage.coordination.holders import current_flow_run
 
 

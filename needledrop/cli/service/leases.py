@@ -32,7 +32,7 @@ def leases_command(
 
     [bold]Examples[/]: needledrop leases · needledrop leases --release refresh
     """
-    from flows.run_states import asking_prefect
+    from flows.run_record import asking_prefect
 
     opened = open_existing(lake)
     with asking_prefect():
