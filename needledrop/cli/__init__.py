@@ -2,12 +2,11 @@
 
 main         the app, and how errors become exit statuses
 options      a command's options from its flow's parameters; --lake
-run_flow     a flow in this process
-embedded_server  the Prefect server of a flow that is recorded on no other
+run_flow     a flow in this process, and the Prefect server of one that is recorded on no other
 demo         the pipeline on an invented corpus;      refresh      the pipeline on your own films and music
-films        collect films;                           soundtracks  collect music, and retry failures
+collect      collect films; collect music, and retry failures
 review       accept or reject doubtful matches;       takedown     never collect an item again
 datasets     curate, list, compare, delete, export;   train        train and measure systems
 search       find music for a film;                   report       one HTML page of results
-inspect/     sql, status, verify;                     service/     serve, bootstrap, worker, leases
+inspect/     sql, status, verify;                     service      serve, bootstrap, worker, leases
 """

@@ -14,20 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from needledrop import __version__
-from needledrop.cli import (
-    datasets,
-    demo,
-    films,
-    refresh,
-    report,
-    review,
-    search,
-    soundtracks,
-    takedown,
-    train,
-)
+from needledrop.cli import collect, datasets, demo, refresh, report, review, search, service, takedown, train
 from needledrop.cli.inspect import sql, status, verify
-from needledrop.cli.service import bootstrap, leases, serve, worker
 from storage.errors import NeedledropError
 
 app = typer.Typer(
@@ -41,8 +29,7 @@ app = typer.Typer(
 COMMANDS = (
     demo,
     refresh,
-    films,
-    soundtracks,
+    collect,
     review,
     takedown,
     datasets,
@@ -51,11 +38,8 @@ COMMANDS = (
     report,
     sql,
     status,
-    leases,
     verify,
-    serve,
-    bootstrap,
-    worker,
+    service,
 )
 """In the order of the pipeline, as `--help` lists them."""
 for module in COMMANDS:

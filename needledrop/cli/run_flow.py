@@ -1,13 +1,15 @@
 """Run a flow in this process, as the commands do: quiet logs, no telemetry, errors as sentences.
 
 Where `PREFECT_API_URL` (or a profile) names a server the run is recorded there; otherwise Prefect starts an
-embedded server for the length of the command.
+embedded server for the length of the command, so that Ctrl-C in the terminal does not reach it. That is the one place
+that relies on something private of Prefect; tests/needledrop/cli/test_embedded_server.py notices when it moves.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
@@ -16,8 +18,8 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from needledrop.cli.embedded_server import start_embedded_server_with_sigint_blocked
 from storage.errors import InputError, NeedledropError
+from tasks.interrupts import children_block_sigint
 from tasks.options import OptionGroup
 
 
@@ -73,6 +75,22 @@ def prefect_for_commands(*, verbose: bool = False) -> Iterator[None]:
         except KeyboardInterrupt:
             Console(stderr=True).print("Stopped. What is committed stays; the same command continues from there.")
             raise
+
+
+def start_embedded_server_with_sigint_blocked() -> None:
+    """Have Prefect start its embedded server so that Ctrl-C in the terminal does not end it before the flow.
+
+    Otherwise the server would end at once, and the flow could not report any more how it ended. Prefect keeps one
+    object per process for this server, whichever part asks first, and ends the server at exit.
+    """
+    from prefect.server.api.server import SubprocessASGIServer
+
+    class ServerWithSigintBlocked(SubprocessASGIServer):
+        def _run_uvicorn_command(self) -> subprocess.Popen[Any]:
+            with children_block_sigint():
+                return super()._run_uvicorn_command()
+
+    ServerWithSigintBlocked()
 
 
 class _WithoutOwnErrors(logging.Filter):

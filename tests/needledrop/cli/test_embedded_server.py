@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from prefect.server.api.server import SubprocessASGIServer
 
-ADVICE = "Prefect moved what needledrop/cli/embedded_server.py replaces: adapt it, or Ctrl-C ends the server early"
+ADVICE = "Prefect moved what needledrop/cli/run_flow.py replaces: adapt it, or Ctrl-C ends the server early"
 
 
 class Server(SubprocessASGIServer):
-    """A subclass as embedded_server makes one; never started."""
+    """A subclass as run_flow makes one; never started."""
 
 
 def test_prefect_starts_its_embedded_server_in_the_method_that_is_replaced() -> None:

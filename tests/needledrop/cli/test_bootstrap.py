@@ -6,8 +6,7 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from pydantic import SecretStr
 
-from needledrop.service.deployments import filled_in, training_pool
-from needledrop.service.set_up import set_up_server
+from needledrop.service.deployments import filled_in, set_up_server, training_pool
 from storage.errors import InputError
 
 
