@@ -1,6 +1,7 @@
-"""The deployments of prefect.yaml, registered by Prefect's own `prefect deploy`.
+"""Give a Prefect server all that Needledrop needs: work pools, limits, deployments, automations. Safe to repeat.
 
-Two things are filled in, since they differ per server: the work pool of training, and a lake for all deployments.
+The deployments of prefect.yaml are registered by Prefect's own `prefect deploy`. Two things are filled in, since they
+differ per server: the work pool of training, and a lake for all deployments.
 """
 
 from __future__ import annotations
@@ -26,11 +27,80 @@ from tasks import options
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from prefect.client.orchestration import get_client
+
+from needledrop.service.automations import apply_automations, check_address, save_notification_block
+from storage.errors import InputError
+from tasks.prefect_errors import CONNECT_ERRORS
+from tasks.source_slots import SOURCES, create_limit
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+    from pydantic import SecretStr
+
 FILE = Path(__file__).with_name("prefect.yaml")
 LOCAL_POOL = "local"
 GPU_POOL = "gpu"
 TRAINING_TAG = "training"
 """Deployments with this tag run in the pool `gpu` where a server has one."""
+
+
+@dataclass(frozen=True)
+class ServerSetUp:
+    """What is in place on a server, by name."""
+
+    limits: tuple[str, ...]
+    deployments: tuple[str, ...]
+    automations: tuple[str, ...]
+    training_pool: str
+
+    def __str__(self) -> str:
+        """Return it as two sentences."""
+        return (
+            f"Work pool {LOCAL_POOL}, limits {', '.join(self.limits)}, {len(self.deployments)} deployments and "
+            f"automations {', '.join(self.automations)} are in place. Training runs in the pool {self.training_pool}."
+        )
+
+
+def set_up_server(*, lake: str | None = None, notify: SecretStr | None = None, gpu: bool = False) -> ServerSetUp:
+    """Create or update everything on the server that PREFECT_API_URL names; return what is in place.
+
+    `lake` replaces the lake of all deployments, and `gpu` creates the pool for training too. `notify` is the Apprise
+    address to notify; without it an earlier one stays.
+    Raises `InputError` where no server is named or none answers, or for an address that Apprise does not know.
+    """
+    if notify is not None:
+        check_address(notify)
+    url = PREFECT_API_URL.value()
+    if not url:
+        raise InputError("No Prefect server is named; start one and set PREFECT_API_URL=http://127.0.0.1:4200/api")
+    try:
+        with get_client(sync_client=True) as client:
+            for pool in (LOCAL_POOL, GPU_POOL) if gpu else (LOCAL_POOL,):
+                _create_pool(client, pool)
+            for source in SOURCES:
+                create_limit(source)
+            of_training = training_pool({pool.name for pool in client.read_work_pools()})
+            deployments = register_deployments(client, of_training, lake)
+            if notify is not None:
+                save_notification_block(notify)
+            automations = apply_automations(client)
+    except CONNECT_ERRORS as error:
+        raise InputError(f"No Prefect server answers at {url}; start it, or wait until it is up") from error
+    return ServerSetUp(SOURCES, deployments, automations, of_training)
+
+
+def _create_pool(client: SyncPrefectClient, name: str) -> None:
+    from prefect.client.schemas.actions import WorkPoolCreate
+    from prefect.exceptions import ObjectAlreadyExists
+
+    try:
+        client.create_work_pool(WorkPoolCreate(name=name, type="process"))
+    except ObjectAlreadyExists:
+        return
 
 
 def training_pool(pools: Collection[str]) -> str:

@@ -1,7 +1,8 @@
 """The processes of `needledrop serve`: a Prefect server of its own and workers for every pool, until they are stopped.
 
 Children run in sessions of their own, so that Ctrl-C in the terminal reaches only this process, which ends them in
-order: no new runs, running flows cancelled (their leases are released), workers, server.
+order: no new runs, running flows cancelled (their leases are released), workers, server. The server's address is on
+this machine only, and its database in a folder that one service at a time may use.
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from needledrop.service.place import address_of, answers, check_port, only_service_in
 from needledrop.service.worker import SETTINGS
 from storage.errors import NeedledropError
 from storage.lake.lake import Lake
@@ -26,6 +26,16 @@ from storage.lake.lake import Lake
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
 
+import fcntl
+import urllib.error
+import urllib.request
+
+from needledrop.service import containers
+from storage.errors import InputError
+
+HOST = "127.0.0.1"
+"""This machine only: the server has no log-in."""
+LOCK = "serve.lock"
 START_SECONDS = 180.0
 """A new database is migrated first, which takes a minute on a small machine."""
 CANCEL_SECONDS = 45.0
@@ -67,6 +77,16 @@ class Service:
         }
 
 
+def home_of(lake: Lake) -> Path:
+    """Return the folder of Prefect's database: PREFECT_HOME, or one next to the lake (for a bucket, in the cache)."""
+    if os.environ.get("PREFECT_HOME"):
+        return Path(os.environ["PREFECT_HOME"]).expanduser().absolute()
+    if not lake.is_local:
+        return Path(lake.cache_folder).absolute() / "prefect"
+    root = Path(lake.root.removeprefix("file://"))
+    return root.with_name(f"{root.name}-prefect")
+
+
 def serve(service: Service, say: Callable[[str], None]) -> None:
     """Serve until Ctrl-C or SIGTERM. `say` gets a line at each step.
 
@@ -82,12 +102,58 @@ def serve(service: Service, say: Callable[[str], None]) -> None:
             _end_runs(say)
 
 
+def address_of(port: int) -> str:
+    """Return the address of the server and its pages."""
+    return f"http://{HOST}:{port}"
+
+
+def answers(address: str) -> bool:
+    """Return whether a Prefect server is up at an address."""
+    try:
+        with urllib.request.urlopen(f"{address}/api/health", timeout=3) as response:  # noqa: S310
+            return bool(response.read(16) == b"true")
+    except (OSError, urllib.error.URLError, ValueError):
+        return False
+
+
+def check_port(port: int) -> None:
+    """Raise `InputError` for a port that another program has, or that this user may not open."""
+    try:
+        containers.check_port(port, "--port", HOST)
+    except InputError as error:
+        if answers(address_of(port)):
+            raise InputError(
+                f"A Prefect server is already running at {address_of(port)}; "
+                "use it, end it, or choose another port with --port"
+            ) from error
+        raise
+
+
+@contextmanager
+def only_service_in(home: Path) -> Iterator[None]:
+    """Make the folder and hold its lock. Raises `InputError` while another service uses the same database."""
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        file = (home / LOCK).open("w")
+    except OSError as error:
+        message = f"{home} cannot be written ({error.strerror}); set PREFECT_HOME to a folder that can"
+        raise InputError(message) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise InputError(
+                f"Another needledrop serve uses the database in {home}; end it, or set PREFECT_HOME to another folder"
+            ) from error
+        yield
+
+
 def _run(service: Service, say: Callable[[str], None], children: ExitStack) -> None:
     address = address_of(service.port)
     say(f"Prefect's database is in {service.home}")
     server = children.enter_context(_server(service))
     _wait_for(server, address, service.server_log)
-    from needledrop.service.set_up import set_up_server
+    from needledrop.service.deployments import set_up_server
 
     say(str(set_up_server(lake=service.lake.root)))
     processes = {"server": server}

@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from needledrop.service.place import address_of, answers
+from needledrop.service.serve import address_of, answers
 
 PREFECT = [sys.executable, "-m", "prefect"]
 NEEDLEDROP = [sys.executable, "-m", "needledrop"]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from needledrop.service.checks import check_contact, check_data, check_folders, check_port
+from needledrop.service.containers import check_contact, check_data, check_folders, check_port
 from storage.errors import InputError, LakeError
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from needledrop.service.health import main
+from needledrop.service.containers import check_health
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def polling_worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 @pytest.mark.usefixtures("polling_worker")
 def test_a_worker_that_polls_and_writes_is_healthy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEEDLEDROP_LAKE", str(tmp_path))
-    assert main("worker") == 0
+    assert check_health("worker") == 0
 
 
 @pytest.mark.usefixtures("polling_worker")
@@ -39,7 +39,7 @@ def test_a_worker_whose_lake_is_read_only_is_not(
     small_disk: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("NEEDLEDROP_LAKE", str(small_disk("ro")))
-    assert main("worker") == 1
+    assert check_health("worker") == 1
     assert "NEEDLEDROP_LAKE_VOLUME" in capsys.readouterr().out
 
 
@@ -47,5 +47,5 @@ def test_a_worker_that_does_not_answer_is_not(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PREFECT_WORKER_WEBSERVER_PORT", "9")
-    assert main("worker") == 1
+    assert check_health("worker") == 1
     assert "http://127.0.0.1:9/health does not answer" in capsys.readouterr().out

@@ -9,7 +9,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from needledrop.service.server import check_database
+from needledrop.service.containers import check_database
 from storage.errors import InputError
 
 
