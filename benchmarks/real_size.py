@@ -25,7 +25,7 @@ from training.config import SYSTEMS, Job, chosen_settings
 from training.data.batches import FilmInputs
 from training.data.splits import load_split, newest_version
 from training.loop.checkpoint import LoopState
-from training.loop.device import Machine, open_machine
+from training.loop.devices import Machine, open_machine
 from training.loop.train import EpochReport, Loop, LoopInputs
 from training.model.retrievers import build_model
 

@@ -34,7 +34,7 @@ from training.config import SYSTEMS, Job, chosen_settings
 from training.data.batches import Batch, FilmInputs, Films, Tracks, prefetched
 from training.data.splits import load_split, newest_version
 from training.data.text import pad_tokens, query_text, tag_words
-from training.loop.device import Machine, open_machine
+from training.loop.devices import Machine, open_machine
 from training.loop.train import Loop, LoopInputs
 from training.model.retrievers import build_model
 

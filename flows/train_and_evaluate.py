@@ -29,7 +29,7 @@ from training.data.splits import newest_version
 from training.evaluation.baselines import record_baselines
 from training.evaluation.confidence import lacks_confidence, record_confidence
 from training.experiments import free_memory_of, is_done, load_data, next_repetition, plan_jobs, run_experiment
-from training.loop.device import Machine, open_machine
+from training.loop.devices import Machine, open_machine
 
 NAME = "train-and-evaluate"
 LEADERBOARD_COLUMNS = "system, preset, source, policy, seeds, tracks, r_at_1, r_at_10, r_at_10_low, r_at_10_high, medr"

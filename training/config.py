@@ -143,7 +143,7 @@ class Settings:
     clip_norm: float = 1.0
     batch: int = 16
     micro_batch: int | None = None
-    """Films or tracks encoded at once where the batch does not fit in memory (`training.loop.gradient_cache`)."""
+    """Films or tracks encoded at once where the batch does not fit in memory (`training.loop.optimisation`)."""
     epochs: int = 100
     patience: int = 3
     """Epochs without a lower validation loss before training stops."""

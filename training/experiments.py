@@ -33,7 +33,7 @@ from training.evaluation.embedding_files import FILMS_FILE, PARITY_TRACKS_FILE, 
 from training.evaluation.embeddings import embed_films, embed_tracks, track_owners
 from training.evaluation.ranking import rank_tracks
 from training.loop.checkpoint import CONFIG, FOLDER, check_same_job, load_config, load_model, read_state, save_config
-from training.loop.device import Machine
+from training.loop.devices import Machine
 from training.loop.train import EpochReport, LoopInputs, train
 from training.model.retrievers import Built, build_model
 

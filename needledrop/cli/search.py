@@ -41,7 +41,7 @@ def search_command(
     """
     plot_paragraphs, image_bytes, opened = _paragraphs(plot), _read(image), open_existing(lake)
 
-    from training.loop.device import open_machine
+    from training.loop.devices import open_machine
     from training.retrieval.search import FilmQuery, choose_run, search
 
     query = FilmQuery(plot_paragraphs, tuple(t.strip() for t in (tags or "").split(",") if t.strip()), image_bytes)

@@ -18,7 +18,7 @@ from storage.mels.writer import TrackMels, write_shard
 from storage.tables.tables import open_tables
 from training.config import AudioSettings, ImageSettings, Settings, TextSettings, chosen_settings
 from training.experiments import Data, load_data
-from training.loop.device import Machine, open_machine
+from training.loop.devices import Machine, open_machine
 
 MOODS = {
     "dread": ("fear shadow cellar scream knife", "horror thriller", (40, 10, 60), 20.0, 5),

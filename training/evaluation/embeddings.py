@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from training.data.batches import CENTRE, FilmInputs, gather_mels
 from training.data.splits import Split
 from training.evaluation.embedding_files import Embeddings
-from training.loop.device import Machine, halve_until_it_fits
+from training.loop.devices import Machine, halve_until_it_fits
 from training.model.retrievers import Model
 
 FILMS_AT_ONCE = 32

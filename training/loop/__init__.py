@@ -1,9 +1,7 @@
 """Train one model: the loop and what it needs.
 
 train           epochs, steps, validation loss; SIGINT and SIGTERM wait for the end of a step
-optimiser       optimiser, learning-rate schedule, early stopping
-gradient_cache  batches larger than memory, in micro-batches
+optimisation    optimiser, learning-rate schedule, early stopping; batches larger than memory, in micro-batches
 checkpoint      the model folder: configuration, weights, loop state
-device          CPU or GPU, rank under torchrun; out-of-memory errors, FLOPs
-distributed     what ranks exchange: embeddings with gradients, averaged gradients
+devices         CPU or GPU, rank under torchrun, and what ranks exchange; out-of-memory errors, FLOPs
 """

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
 from training.config import SYSTEMS, Job, settings_from_json
-from training.loop.optimiser import EarlyStopping
+from training.loop.optimisation import EarlyStopping
 from training.model.retrievers import Built, rebuild_model
 
 FOLDER = "models"

@@ -26,10 +26,14 @@ from training.config import Job
 from training.data.batches import Batch, FilmInputs, TrainingBatches, prefetched, validation_batches
 from training.data.splits import Split
 from training.loop.checkpoint import LoopState, load_last, read_state, save_best, save_last
-from training.loop.device import Machine, explain_out_of_memory, training_flops
-from training.loop.distributed import average_gradients, broadcast, gather
-from training.loop.gradient_cache import backward_in_micro_batches, encode_in_micro_batches
-from training.loop.optimiser import build_optimiser, learning_rate_at, set_learning_rate
+from training.loop.devices import Machine, average_gradients, broadcast, explain_out_of_memory, gather, training_flops
+from training.loop.optimisation import (
+    backward_in_micro_batches,
+    build_optimiser,
+    encode_in_micro_batches,
+    learning_rate_at,
+    set_learning_rate,
+)
 from training.model.losses import batch_loss
 from training.model.retrievers import Model
 

@@ -22,7 +22,7 @@ LARGEST_SCALE = 100.0
 TRIPLET_MARGIN = 1.0
 
 Gather = Callable[[Tensor], Tensor]
-"""Concatenates the rows of all ranks, with gradients (`training.loop.distributed.gather`)."""
+"""Concatenates the rows of all ranks, with gradients (`training.loop.devices.gather`)."""
 
 
 def batch_loss(model: Model, settings: Settings, encoded: Encoded, batch: Batch, gather: Gather) -> Tensor:

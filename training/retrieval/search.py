@@ -27,7 +27,7 @@ from training.evaluation.embedding_files import TRACKS_FILE, Embeddings, load_em
 from training.evaluation.embeddings import embed_films, embed_tracks
 from training.evaluation.ranking import top_tracks
 from training.loop.checkpoint import FOLDER, load_model
-from training.loop.device import Machine
+from training.loop.devices import Machine
 from training.model.retrievers import Built
 
 ALL_TRACKS_FILE = "all-tracks.parquet"

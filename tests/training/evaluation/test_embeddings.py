@@ -19,7 +19,7 @@ from training.evaluation.embedding_files import load_embeddings
 from training.evaluation.embeddings import embed_films, embed_tracks, track_owners
 from training.experiments import Data, is_done, load_data, next_repetition, plan_jobs, run_experiment
 from training.loop.checkpoint import load_model
-from training.loop.device import Machine
+from training.loop.devices import Machine
 from training.model.retrievers import Model, build_model
 
 

@@ -4,7 +4,7 @@ from storage.lake.lake import Lake
 from training.config import SYSTEMS, Settings
 from training.data.batches import FilmInputs, TrainingBatches
 from training.experiments import Data
-from training.loop.device import training_flops
+from training.loop.devices import training_flops
 from training.model.retrievers import build_model
 
 

@@ -16,8 +16,7 @@ from training.config import SYSTEMS, Job, Settings
 from training.data.batches import FilmInputs, TrainingBatches
 from training.experiments import Data
 from training.loop.checkpoint import FOLDER, LAST, read_state, save_config
-from training.loop.device import Machine
-from training.loop.distributed import gather
+from training.loop.devices import Machine, gather
 from training.model.losses import batch_loss
 from training.model.retrievers import build_model
 
@@ -31,9 +30,9 @@ from training.data.batches import FilmInputs, TrainingBatches
 from training.loop.checkpoint import load_config
 from training.data.splits import load_split
 from functools import partial
-from training.loop.distributed import average_gradients, gather
-from training.loop.device import open_machine
-from training.loop.gradient_cache import backward_in_micro_batches
+from training.loop.devices import average_gradients, gather
+from training.loop.devices import open_machine
+from training.loop.optimisation import backward_in_micro_batches
 from training.loop.train import LoopInputs
 from training.model.losses import batch_loss
 from training.loop.train import train

@@ -12,9 +12,8 @@ from storage.lake.lake import Lake
 from training.config import SYSTEMS, Job, Settings
 from training.data.batches import Batch, FilmInputs, TrainingBatches, split_batch, validation_batches
 from training.experiments import Data
-from training.loop.device import Machine
-from training.loop.distributed import gather
-from training.loop.gradient_cache import backward_in_micro_batches, encode_in_micro_batches
+from training.loop.devices import Machine, gather
+from training.loop.optimisation import backward_in_micro_batches, encode_in_micro_batches
 from training.loop.train import LoopInputs, validation_loss
 from training.model.losses import batch_loss
 from training.model.retrievers import Encoded, Model, build_model

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from training.config import PRESETS
-from training.loop.optimiser import EarlyStopping, build_optimiser, learning_rate_at
+from training.loop.optimisation import EarlyStopping, build_optimiser, learning_rate_at
 
 SMALL = dataclasses.replace(PRESETS["small"], learning_rate=1.0, warm_up_share=0.1)
 

@@ -20,7 +20,7 @@ from training.data.splits import Split, load_split
 from training.evaluation.embeddings import embed_films, embed_tracks, track_owners
 from training.evaluation.ranking import rank_tracks
 from training.loop.checkpoint import save_config
-from training.loop.device import Machine
+from training.loop.devices import Machine
 from training.loop.train import EpochReport, LoopInputs, train
 from training.model.retrievers import build_model
 

@@ -32,7 +32,7 @@ from training.loop.checkpoint import (
     read_state,
     save_config,
 )
-from training.loop.device import Machine, explain_out_of_memory
+from training.loop.devices import Machine, explain_out_of_memory
 from training.loop.train import EpochReport, LoopInputs, OnStep, train
 from training.model.retrievers import build_model
 
@@ -116,7 +116,7 @@ RUN = """
 import json, sys
 from storage.lake.lake import Lake
 from training.config import SYSTEMS, Job, settings_from_json
-from training.loop.device import open_machine
+from training.loop.devices import open_machine
 from training.experiments import load_data, run_experiment
 root, version, settings = sys.argv[1:]
 job = Job("killed", SYSTEMS["All"], settings_from_json(json.loads(settings)), 0, version)

@@ -12,8 +12,7 @@ from storage.lake.lake import Lake
 from training.config import PRESETS, SYSTEMS, Settings, System
 from training.data.batches import Batch, FilmInputs, TrainingBatches
 from training.experiments import Data
-from training.loop.device import Machine
-from training.loop.distributed import gather
+from training.loop.devices import Machine, gather
 from training.model.losses import batch_loss
 from training.model.retrievers import INITIAL_LOG_SCALE, Built, Encoded, build_model
 

@@ -21,7 +21,7 @@ from storage.tables.schemas import TRACKS
 from storage.tables.tables import open_existing, open_tables
 from training.config import SYSTEMS, chosen_settings
 from training.experiments import load_data, plan_jobs, run_experiment
-from training.loop.device import Machine
+from training.loop.devices import Machine
 from training.retrieval.search import FilmQuery, choose_run, search
 
 

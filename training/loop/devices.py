@@ -1,4 +1,8 @@
-"""The device of a run: one CPU, one GPU, or several GPUs under torchrun; its memory limits and its speed."""
+"""The device of a run: one CPU, one GPU, or several GPUs under torchrun; its memory limits and its speed.
+
+What several GPUs exchange is here too: embeddings with their gradients, averaged gradients, shared numbers. Each of
+these functions is a no-op on a single device, so that one loop serves one GPU and many.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from storage.errors import InputError
@@ -144,3 +148,50 @@ def training_flops(model: Any, batch: Batch, size: int, trained_share: float) ->
             model.encode_audio(tracks)
     model.train(was_training)
     return float(counter.get_total_flops()) * (1 + 2 * trained_share)
+
+
+def gather(machine: Machine, values: Tensor) -> Tensor:
+    """Return the rows of all ranks in rank order, with gradients to each; with one rank, the rows themselves."""
+    if machine.ranks == 1:
+        return values
+    rows: Tensor = _Gathered.apply(values, machine.rank, machine.ranks)  # type: ignore[no-untyped-call]
+    return rows
+
+
+def broadcast(machine: Machine, value: float) -> float:
+    """Return rank 0's value on every rank, so that all stop at the same epoch."""
+    if machine.ranks == 1:
+        return value
+    shared = torch.tensor([value], dtype=torch.float64, device=machine.device)
+    dist.broadcast(shared, 0)
+    return float(shared.item())
+
+
+def average_gradients(machine: Machine, model: nn.Module) -> None:
+    """Replace every weight's gradient by its mean over the ranks; all reductions run concurrently."""
+    if machine.ranks == 1:
+        return
+    gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
+    for reduction in [dist.all_reduce(gradient, async_op=True) for gradient in gradients]:
+        reduction.wait()
+    for gradient in gradients:
+        gradient.div_(machine.ranks)
+
+
+class _Gathered(torch.autograd.Function):
+    """All-gather with gradients: the gradient of a rank's rows is the sum of what every rank computed for them."""
+
+    @staticmethod
+    def forward(context: Any, values: Tensor, rank: int, ranks: int) -> Tensor:
+        """Concatenate [n, ...] of each rank to [ranks * n, ...] on all."""
+        context.rank, context.rows = rank, len(values)
+        gathered = [torch.empty_like(values, memory_format=torch.contiguous_format) for _ in range(ranks)]
+        dist.all_gather(gathered, values.contiguous())
+        return torch.cat(gathered)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+        """Sum over the ranks: `ranks` times the gradient, as each computes the complete loss; it is averaged later."""
+        total = gradients[0].contiguous()
+        dist.all_reduce(total)
+        return total[context.rank * context.rows : (context.rank + 1) * context.rows], None, None
