@@ -3,12 +3,11 @@
 curate      select films and tracks, name, write and publish the version
 settings    the rules that a user may set
 candidates  the newest rows of the lake
-exclusions  the rules that exclude films and tracks
+exclusions  the rules that exclude films and tracks, and rare tags
 duplicates  tracks that are one recording
-tags        rare tags
 splits      the chronological split
 manifest    counts and checksums
 card        the README of a version
 charts      its charts
-tasks       the Prefect task and the artifacts
+tasks       the Prefect task, what a lake lacks before its first version, and the artifacts
 """

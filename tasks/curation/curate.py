@@ -20,11 +20,18 @@ from storage.datasets import versions as datasets
 from storage.lake.lake import Lake
 from storage.mels.settings import MelSettings
 from storage.tables import tables
-from tasks.curation import duplicates, tags
+from tasks.curation import duplicates
 from tasks.curation.candidates import Snapshot, digest_of, load_candidates, take_snapshot
 from tasks.curation.card import write_card
 from tasks.curation.charts import draw_charts
-from tasks.curation.exclusions import drop_films, exclude_candidates, exclude_tracks_without_film
+from tasks.curation.exclusions import (
+    count_tags,
+    drop_films,
+    exclude_candidates,
+    exclude_rare_tags,
+    exclude_tracks_without_film,
+    films_without_tag,
+)
 from tasks.curation.manifest import summarise
 from tasks.curation.settings import CurationSettings
 from tasks.curation.splits import check_splits, split_sql
@@ -82,17 +89,17 @@ def select_films_and_tracks(
     duplicates.find_recordings(connection, snapshot)
     while True:
         duplicates.find_duplicates(connection)
-        tags.count_tags(connection)
+        count_tags(connection)
         excluded = 0
         if settings.require_tracks:
             excluded += drop_films(connection, "only_duplicates", duplicates.FILMS_WITHOUT_TRACK)
         if settings.require_tag and not excluded:
-            excluded += drop_films(connection, "only_rare_tags", tags.films_without_tag(settings))
+            excluded += drop_films(connection, "only_rare_tags", films_without_tag(settings))
         if not excluded:
             break
     duplicates.exclude_duplicates(connection)
     exclude_tracks_without_film(connection)
-    tags.exclude_rare_tags(connection, settings)
+    exclude_rare_tags(connection, settings)
     check_splits(connection, settings)
     connection.execute(f"CREATE VIEW split_films AS SELECT *, {split_sql(settings)} AS split FROM films")
     connection.execute("CREATE VIEW split_tracks AS SELECT t.*, split FROM tracks t JOIN split_films USING (film_id)")

@@ -1,4 +1,4 @@
-"""The Prefect task that makes a version of the data set, and the artifacts that show what changed with it."""
+"""The Prefect task that makes a version, what a lake lacks before its first one, and the artifacts of what changed."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from prefect.cache_policies import NO_CACHE
 from storage.datasets import versions as datasets
 from storage.datasets.diff import Change, counted
 from storage.lake.lake import Lake
+from storage.tables import tables
+from tasks.curation.candidates import load_candidates, take_snapshot
 from tasks.curation.curate import Curation, curate
-from tasks.curation.missing import what_is_missing
 from tasks.curation.settings import CurationSettings
-from tasks.curation.splits import NoVersionError
+from tasks.curation.splits import NoVersionError, split_sql
 
 CHANGES_SHOWN = 200
 """Rows of the artifact that lists changes: Prefect's database stores every one of them."""
@@ -54,3 +55,21 @@ def publish_changes(curation: Curation, changes: list[Change]) -> None:
         f"List all of them: `needledrop datasets compare {curation.previous} {curation.version} --all`\n",
         description=f"How many films, tracks and tags came, went and changed from {between}",
     )
+
+
+def what_is_missing(lake: Lake, settings: CurationSettings) -> list[str]:
+    """Return what no film of the lake has: a year of each split, a recording. Empty where the rules exclude all."""
+    with tables.connect(lake) as connection:
+        load_candidates(connection, take_snapshot(lake))
+        films = "candidate_films WHERE state = 'present' AND year IS NOT NULL"
+        rows = connection.sql(f"SELECT DISTINCT {split_sql(settings)} FROM {films}").fetchall()
+        recordings = connection.sql("SELECT 1 FROM candidate_tracks WHERE in_lake LIMIT 1").fetchall()
+    splits = {split for (split,) in rows}
+    first, last = settings.train_until + 1, settings.test_from - 1
+    needed = {
+        "train": f"no film before {first} to train on",
+        "valid": f"no film of {first if first == last else f'{first} to {last}'} to validate on",
+        "test": f"no film from {settings.test_from} on to test on",
+    }
+    missing = [sentence for split, sentence in needed.items() if split not in splits]
+    return missing + ([] if recordings else ["no recording of any film"])
