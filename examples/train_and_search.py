@@ -23,7 +23,7 @@ from storage.tables.tables import open_existing
 from training.config import SYSTEMS, chosen_settings, chosen_systems
 from training.data.splits import newest_version
 from training.experiments import is_done, load_data, plan_jobs, run_experiment
-from training.loop.device import open_machine
+from training.loop.devices import open_machine
 from training.retrieval.search import FilmQuery, search
 
 

@@ -2,6 +2,5 @@
 
 score         compose a track from the mood of its film: notes and drum hits
 instruments   synthesise one note, one hit, one background noise
-perform       play a score into stereo samples
-tracks        plan the music folder, defective files included, and encode its files
+tracks        plan the music folder, defective files included; play the scores and encode its files
 """
