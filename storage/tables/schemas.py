@@ -47,6 +47,7 @@ PAGES = _table(
     ("source", pa.string()),  # "api:https://…/w/api.php" or "export:NAME"
     ("licence", pa.string()),
     ("state", pa.string()),  # "present" or "gone" (deleted, merged, turned into a redirect)
+    ("wikidata_id", pa.string()),  # as the API gave it with the text; null from an export
 )
 
 FILMS = _table(
@@ -100,6 +101,7 @@ ALBUM_LISTINGS = _table(
     ("url", pa.string()),  # of the article or the release
     ("revision_id", pa.int64()),  # of the article; null for MusicBrainz
     ("licence", pa.string()),
+    ("state", pa.string()),  # "present", or "gone" when its source lists it no more
     ("parser_version", pa.int32()),
 )
 

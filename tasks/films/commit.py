@@ -1,8 +1,8 @@
-"""Commit pages to the lake: the wikitext, the film parsed from it, and the outcome, whatever source they came from.
+"""Commit pages to the lake: the wikitext, the albums and the film parsed from it, and the outcome.
 
-A page row keeps the wikitext, so that a newer parser can parse it again without a fetch; a film row has what was
-parsed; an outcome states the result. They are committed in this order, and `stale_pages` finds what a crash left
-incomplete by comparing them.
+A page row keeps the wikitext, so that a newer parser can parse it again without a fetch; listings and a film row have
+what was parsed; an outcome states the result. They are committed in this order, and `stale_pages` finds what a crash
+left incomplete by comparing pages, films and outcomes.
 """
 
 from __future__ import annotations
@@ -19,13 +19,16 @@ from storage.lake.lake import Lake
 from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage, Status
 from storage.tables import tables
-from storage.tables.schemas import FILMS, OUTCOMES, PAGES, Table
-from tasks.films.models import Page
+from storage.tables.schemas import ALBUM_LISTINGS, FILMS, OUTCOMES, PAGES, Table
+from tasks.films.models import AlbumListing, Page
 from tasks.films.parsing.article import PARSER_VERSION, Article, parse_article
 
 PRESENT = "present"
 DELETED = "gone"
 """The state of a page that was deleted, merged or moved away, and of a film whose page is that or about no film."""
+ARTICLE = "article"
+"""The kind of listings that a film's own article has: `article:1`, `article:2`, …"""
+_LISTED_EVIDENCE = ("names", "composers", "song_producers", "record_labels", "languages")
 
 
 @dataclass(frozen=True)
@@ -68,14 +71,46 @@ def commit_pages(lake: Lake, pages: Sequence[Page], run_id: str) -> Counter[str]
 
 def commit_films(lake: Lake, pages: Sequence[Page], run_id: str) -> Counter[str]:
     """Parse pages that are in the lake and commit the films; return the number of outcomes by reason."""
-    rows, results = [], []
+    rows, results, listings = [], [], {}
+    known = _wikidata_ids(lake, [page.film_id for page in pages])
     for page in pages:
         started = time.perf_counter()
         article = _parse(page)
-        rows.append(_film_row(page, article))
+        rows.append(_film_row(page, article, page.wikidata_id or known.get(page.film_id)))
+        listings[page.film_id] = listing_rows(page.film_id, ARTICLE, article.listings, page)
         results.append(_outcome(page, article, time.perf_counter() - started))
+    commit_listings(lake, ARTICLE, listings, run_id)
     tables.append(lake, FILMS, rows, run_id)
     return commit_outcomes(lake, results, run_id)
+
+
+def listing_rows(film_id: str, kind: str, listings: Sequence[AlbumListing], page: Page) -> list[dict[str, Any]]:
+    """Return the rows of the albums that a page lists, numbered in its order."""
+    provenance = {"source": page.source, "url": page.url, "revision_id": page.revision_id, "licence": page.licence}
+    return [
+        {"film_id": film_id, "listing": f"{kind}:{number}", **asdict(album), **provenance}
+        for number, album in enumerate(listings, 1)
+    ]
+
+
+def commit_listings(lake: Lake, kind: str, listings: Mapping[str, Sequence[dict[str, Any]]], run_id: str) -> None:
+    """Commit the albums of films (film id -> rows) from one kind of source, and mark those that it lists no more."""
+    with tables.connect(lake) as connection:
+        listed = tables.latest_sql(lake, ALBUM_LISTINGS, f"split_part(listing, ':', 1) = '{kind}'")
+        query = f"SELECT film_id, listing FROM {listed} WHERE state = ? AND film_id IN (SELECT unnest(?))"
+        earlier = connection.execute(query, [PRESENT, list(listings)]).fetchall()
+    rows = [{**row, "state": PRESENT, "parser_version": PARSER_VERSION} for one in listings.values() for row in one]
+    now = {(row["film_id"], row["listing"]) for row in rows}
+    gone = [{"film_id": film, "listing": key, "state": DELETED} for film, key in earlier if (film, key) not in now]
+    tables.append(lake, ALBUM_LISTINGS, [*rows, *gone], run_id)
+
+
+def _wikidata_ids(lake: Lake, film_ids: Sequence[str]) -> dict[str, str]:
+    """Return the Wikidata ids that films have already: no article names its own, so parsing again must keep them."""
+    with tables.connect(lake) as connection:
+        newest = tables.latest_sql(lake, FILMS, "film_id IN (SELECT unnest($1))")
+        query = f"SELECT film_id, wikidata_id FROM {newest} WHERE wikidata_id IS NOT NULL"
+        return dict(connection.execute(query, [list(film_ids)]).fetchall())
 
 
 def commit_outcomes(lake: Lake, results: Sequence[Outcome], run_id: str) -> Counter[str]:
@@ -134,7 +169,7 @@ def _parse(page: Page) -> Article:
         return Article("damaged_page", f"{page.title} cannot be parsed: {error}")
 
 
-def _film_row(page: Page, article: Article) -> dict[str, Any]:
+def _film_row(page: Page, article: Article, wikidata_id: str | None) -> dict[str, Any]:
     row = {**asdict(page), "film_id": page.film_id}
     del row["wikitext"], row["categories"]
     return {
@@ -143,7 +178,10 @@ def _film_row(page: Page, article: Article) -> dict[str, Any]:
         "plot": list(article.plot),
         "tags": list(article.tags),
         "image": page.image or article.image,
-        "names": list(article.names),
+        **{name: list(getattr(article, name)) for name in _LISTED_EVIDENCE},
+        "imdb_id": article.imdb_id,
+        "wikidata_id": wikidata_id,
+        "album_page": article.album_page,
         "state": DELETED if article.reason else PRESENT,
         "parser_version": PARSER_VERSION,
     }

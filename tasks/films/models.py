@@ -29,6 +29,7 @@ class Page:
     image: str | None = None
     image_url: str | None = None
     image_non_free: bool | None = None
+    wikidata_id: str | None = None
 
     @property
     def film_id(self) -> str:

@@ -1,4 +1,4 @@
-"""Parse an article: whether it is about a film, and its plot, tags, year, image and alternative titles.
+"""Parse an article: whether it is about a film; its plot, tags, year, image, titles, and whose music is in it.
 
 The same for pages from the Action API and from an export. A page that is not about one film has a reason; a film
 without a plot or a year is a film all the same.
@@ -11,12 +11,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+from tasks.films.models import AlbumListing
 from tasks.films.parsing.alternative_titles import alternative_titles
-from tasks.films.parsing.infobox import Infobox, find_infobox
+from tasks.films.parsing.credits import imdb_id, languages_in, names_in
+from tasks.films.parsing.infobox import IMDB_KEYS, LANGUAGE_KEYS, MUSIC_KEYS, Infobox, find_infobox
+from tasks.films.parsing.listings import album_page, parse_soundtrack
 from tasks.films.parsing.plain_text import without_comments
 from tasks.films.parsing.plot import plot_paragraphs
 
-PARSER_VERSION = 3
+PARSER_VERSION = 4
 """Raise it whenever the result changes: stored pages of an older version are then parsed again, without a fetch."""
 
 _FILM_MARK = re.compile(
@@ -68,6 +71,14 @@ class Article:
     image: str | None = None
     names: tuple[str, ...] = ()
     """Alternative titles from the first sentence and the infobox."""
+    composers: tuple[str, ...] = ()
+    song_producers: tuple[str, ...] = ()
+    record_labels: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    imdb_id: str | None = None
+    album_page: str | None = None
+    """Title of the linked article about the soundtrack album."""
+    listings: tuple[AlbumListing, ...] = ()
 
 
 def looks_like_film(text: str) -> bool:
@@ -85,6 +96,7 @@ def parse_article(title: str, text: str, categories: Sequence[str] | None = None
     why = why_not_a_film(title, text, names, box)
     if why:
         return Article("not_a_film", why)
+    soundtrack = parse_soundtrack(title, text)
     return Article(
         reason="",
         why="",
@@ -93,6 +105,13 @@ def parse_article(title: str, text: str, categories: Sequence[str] | None = None
         year=release_year(names, box),
         image=box.image,
         names=alternative_titles(title, text, box.native_name),
+        composers=names_in(box.first(MUSIC_KEYS)),
+        song_producers=soundtrack.producers,
+        record_labels=soundtrack.labels,
+        languages=languages_in(box.first(LANGUAGE_KEYS)),
+        imdb_id=imdb_id(text, box.first(IMDB_KEYS)),
+        album_page=album_page(title, text),
+        listings=soundtrack.listings,
     )
 
 

@@ -1,4 +1,4 @@
-"""Parse the infobox of an article: its kind, the image's file name, the release year, the native name.
+"""Parse the infobox of an article (its kind, image, release year, native name), and the parameters of any template.
 
 Braces are matched from the opening of the box, because infoboxes are where articles are most often unbalanced:
 an unclosed template in one parameter must not hide the others, nor the rest of the page.
@@ -7,6 +7,7 @@ an unclosed template in one parameter must not hide the others, nor the rest of 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tasks.films.parsing.plain_text import FILE_NAMESPACES, without_references
@@ -41,8 +42,25 @@ RELEASE_KEYS = (
     "estreno",
     "year",
 )
-NATIVE_NAME_KEYS = ("native_name", "native name", "titolo originale", "titolooriginale", "titre original")
-_PARSED_KEYS = frozenset({*IMAGE_KEYS, *RELEASE_KEYS, *NATIVE_NAME_KEYS})
+NATIVE_NAME_KEYS = ("native_name", "native name", "titolo originale", "titolooriginale", "titre original", "ot")
+MUSIC_KEYS = (
+    "music",
+    "music_by",
+    "score",
+    "composer",
+    "musicista",
+    "musica",
+    "música",
+    "musique",
+    "musik",
+    "mus",
+    "muzyka",
+    "композитор",
+)
+"""The composer's parameter in the film infoboxes of several wikis."""
+LANGUAGE_KEYS = ("language", "languages", "lingua originale", "linguaoriginale", "langue", "idioma", "idiomas", "os")
+IMDB_KEYS = ("imdb_id", "imdb id", "imdb", "imdbid")
+_PARSED_KEYS = frozenset({*IMAGE_KEYS, *RELEASE_KEYS, *NATIVE_NAME_KEYS, *MUSIC_KEYS, *LANGUAGE_KEYS, *IMDB_KEYS})
 
 
 @dataclass(frozen=True)
@@ -70,7 +88,11 @@ class Infobox:
     @property
     def native_name(self) -> str:
         """The film's title in its original language as wikitext, or an empty string."""
-        return next((self.parameters[key] for key in NATIVE_NAME_KEYS if key in self.parameters), "")
+        return self.first(NATIVE_NAME_KEYS)
+
+    def first(self, keys: Sequence[str]) -> str:
+        """Return the first of these parameters that is given, as wikitext, or an empty string."""
+        return next((self.parameters[key] for key in keys if key in self.parameters), "")
 
     @property
     def release_year(self) -> int | None:
@@ -113,20 +135,35 @@ def _box_name(match: re.Match[str]) -> str:
 
 def _read_box(text: str, opening: re.Match[str], first_name: str) -> Infobox:
     """Return the box with its parameters, which end where it closes or at the first heading."""
-    heading = _FIRST_HEADING.search(text, opening.end())
-    body = text[opening.end() : heading.start() if heading else len(text)]
-    pieces, is_closed = _split_at_bars(body)
-    parameters: dict[str, str] = {}
-    for piece in pieces:
-        key, _, value = piece.partition("=")
-        key = key.strip().lower()
-        if key in _PARSED_KEYS and value.strip():
-            parameters.setdefault(key, value.strip())
+    body = _body(text, opening.end())
+    named, is_closed = _named(body)
+    parameters = {key: value for key, value in named.items() if key in _PARSED_KEYS}
     if not is_closed and "image" not in parameters:
         line = _IMAGE_LINE.search(body)  # the parameter may be inside an unclosed template, but is on its own line
         if line and line[1].strip():
             parameters["image"] = line[1].strip()
     return Infobox(_box_name(opening), first_name, parameters)
+
+
+def template_parameters(text: str, start: int) -> dict[str, str]:
+    """Return the named parameters of a template, as wikitext by lower-case name; `start` is just after its name."""
+    return _named(_body(text, start))[0]
+
+
+def _body(text: str, start: int) -> str:
+    heading = _FIRST_HEADING.search(text, start)
+    return text[start : heading.start() if heading else len(text)]
+
+
+def _named(body: str) -> tuple[dict[str, str], bool]:
+    """Return the named parameters that have a value, and whether the template is closed."""
+    pieces, is_closed = _split_at_bars(body)
+    parameters: dict[str, str] = {}
+    for piece in pieces:
+        key, _, value = piece.partition("=")
+        if value.strip():
+            parameters.setdefault(key.strip().lower(), value.strip())
+    return parameters, is_closed
 
 
 def _split_at_bars(body: str) -> tuple[list[str], bool]:

@@ -104,7 +104,7 @@ def fetch_articles(client: Wikipedia, site: Site, page_ids: Sequence[int]) -> It
             pithumbsize=THUMBNAIL_PIXELS,
             pilimit=IDS_PER_QUERY,
             pilicense="any",  # posters are not free; by default they are left out
-            ppprop="page_image_free",
+            ppprop="page_image_free|wikibase_item",
         )
         for page in merge_pages(list(parts)).values():
             if "content" in _slot(page):  # a hidden revision has no content
@@ -134,7 +134,8 @@ def _page(site: Site, page: Answer) -> Page:
     revision = page["revisions"][0]
     file = page.get("thumbnail") or page.get("original") or {}
     image = page.get("pageimage")
-    free = (page.get("pageprops") or {}).get("page_image_free")
+    properties = page.get("pageprops") or {}
+    free = properties.get("page_image_free")
     return Page(
         wiki=site.wiki,
         page_id=page["pageid"],
@@ -149,6 +150,7 @@ def _page(site: Site, page: Answer) -> Page:
         image=image.replace("_", " ") if image else None,
         image_url=file.get("source"),
         image_non_free=None if image is None else free != image,
+        wikidata_id=properties.get("wikibase_item"),
     )
 
 

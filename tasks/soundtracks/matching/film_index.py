@@ -101,9 +101,11 @@ def _film(row: Mapping[str, Any], listings: Mapping[str, list[AlbumListing]]) ->
 
 
 def _read_listings(lake: Lake) -> dict[str, list[AlbumListing]]:
-    columns = ["film_id", "listing", "title", "artists", "record_label", "release_date", "tracks"]
+    columns = ["film_id", "listing", "title", "artists", "record_label", "release_date", "tracks", "state"]
     listings: dict[str, list[AlbumListing]] = defaultdict(list)
     for row in tables.latest(lake, ALBUM_LISTINGS, columns).to_pylist():
+        if row["state"] == "gone":
+            continue
         tracks = tuple(ListedTrack(t["title"], t["seconds"], tuple(t["artists"] or ())) for t in row["tracks"] or ())
         album = AlbumListing(
             row["title"], tuple(row["artists"] or ()), row["record_label"], row["release_date"], tracks

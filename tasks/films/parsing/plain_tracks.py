@@ -1,0 +1,201 @@
+"""Parse tracks from what is no template: numbered and bulleted lists, tables; and a track's length and title.
+
+Only what is safe: a numbered list, a bulleted list of quoted titles, a table with a column of titles.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from tasks.films.models import ListedTrack
+from tasks.films.parsing.credits import FEATURING, names_in
+from tasks.films.parsing.plain_text import plain, without_references
+
+MIN_TRACKS = 2
+MAX_TITLE_WORDS = 18
+MAX_LENGTH_SECONDS = 4 * 3600.0
+_LENGTH = re.compile(r"(?:(\d{1,2})[:.])?(\d{1,3})[:.](\d{2})(?:[.,](\d{1,3}))?")
+_LENGTH_WORDS = re.compile(r"min(?:ute)?s?\.?|approx\.?|c\.|~|\s|[()\[\]]", re.IGNORECASE)
+_DURATION = re.compile(r"\{\{\s*(?:duration|hms|time)\s*\|([^{}]*)\}\}", re.IGNORECASE)
+_PRIMES = re.compile(r"(\d+)\s*['′’]\s*(\d{2})\s*(?:[\"″”]|''|′′)?")
+_LENGTH_AT_END = re.compile(r"[\s(\[–—-]*\b(\d{1,2}:\d{2}(?::\d{2})?)\s*[)\]]?\s*$")
+_QUOTED_START = re.compile(r"^[\s']*[\"“”„«「『]((?:\[\[[^\]]*\]\]|[^\"“”»」』\n])+)[\"“”»」』]\s*(.*)$", re.DOTALL)
+_DASH = re.compile(r"^((?:\[\[[^\]\n]*\]\]|[^\[\n])+?)(?:\s*[–—]\s*|\s+-+\s*|\s*-\s+)(.*)$", re.DOTALL)
+_BY = re.compile(
+    r"^[\s,:–—-]*(?:(?:danc(?:ed|ing)(?: and)? ?)?(?:performed|sung|composed|written|arranged|music|vocals?"
+    r"|singers?)?(?: and \w+)?\s*(?:by\b)?)"
+    r"[\s:–—-]*",
+    re.IGNORECASE,
+)
+_BY_AND_FROM = re.compile(r"\s(?:in|from|while)\s+(?=['A-Z\[]).*|\sfrom\s.*|\s(?:with )?danc(?:ed|ing)\b.*", re.DOTALL)
+_SENTENCE_END = re.compile(r"(?<=[a-z\]]{3})[.;]\s.*|(?<=\w{4})\.\s.*", re.DOTALL)
+_NUMBERED = re.compile(r"^#(?![#:*;])\s*(.+)$", re.MULTILINE)
+_BULLETED = re.compile(r"^\*(?![*:#;])\s*(.+)$", re.MULTILINE)
+_TABLE = re.compile(r"^[ \t:]*\{\|(.*?)^[ \t:]*\|\}", re.MULTILINE | re.DOTALL)
+_ROW = re.compile(r"^[ \t]*\|-+.*$", re.MULTILINE)
+_CELL_START = re.compile(r"^[ \t]*[|!](?![}+-])", re.MULTILINE)
+_CELL_BORDER = re.compile(r"\|\||!!")
+_ATTRIBUTES = re.compile(r"^((?:\s*[\w-]+\s*=\s*(?:\"[^\"]*\"|'[^']*'|[^\s|\"']+))+)\s*\|(?!\|)")
+_SPAN = re.compile(r"(row|col)span\s*=\s*[\"']?\s*(\d{1,3})", re.IGNORECASE)
+_COLUMNS = {
+    "title": re.compile(
+        r"(?:song|track|cue|music)?\s*(?:title|name)s?|songs?(?: ?/ ?music)?(?: title)?|tracks?|titolo|brano"
+        r"|titre|título|canción"
+    ),
+    "length": re.compile(r"(?:length|duration|time|running time|durata|durée|duración)(?:\s*\(.*\))?"),
+    "artists": re.compile(r"(?:singer|artist|performer|vocal|playback|sung by|performed by|vocalist|interpret).*"),
+    "composers": re.compile(r"(?:composer|music|composed by|music director|musica|music by).*"),
+}
+"""How the head of a table's column is called, in lower case."""
+
+
+def seconds_of(value: str) -> float | None:
+    """Return a length such as "3:05", "1:02:03" or "3.05" in seconds, or None where it is none or may be two.
+
+    "3:5" may be 3:05 or 3:50, so it is None: a wrong length would speak against the right recording.
+    """
+    value = without_references(value).strip()
+    duration = _DURATION.search(value)
+    if duration:
+        value = _duration(duration[1])
+    primes = _PRIMES.fullmatch(value)
+    text = (
+        f"{primes[1]}:{primes[2]}"
+        if primes
+        else _LENGTH_WORDS.sub("", plain(value) if "{" in value or "<" in value else value)
+    )
+    match = _LENGTH.fullmatch(text.replace("：", ":").strip("'"))
+    if not match or int(match[3]) >= 60 or (match[1] and int(match[2]) >= 60):
+        return None
+    fraction = int(match[4]) / 10 ** len(match[4]) if match[4] else 0.0
+    seconds = int(match[1] or 0) * 3600 + int(match[2]) * 60 + int(match[3]) + fraction
+    return seconds if 0 < seconds <= MAX_LENGTH_SECONDS else None
+
+
+def _duration(arguments: str) -> str:
+    """Return {{Duration|h=1|m=2|s=3}} or {{Duration|3:05}} or {{hms|0|3|5}} as h:mm:ss."""
+    parts = [part.strip() for part in arguments.split("|")]
+    named = dict(part.replace(" ", "").split("=", 1) for part in parts if "=" in part)
+    plain_parts = [part for part in parts if "=" not in part]
+    if named:
+        numbers = [named.get(key, "") or "0" for key in ("h", "m", "s")]
+    elif len(plain_parts) == 3:
+        numbers = [part or "0" for part in plain_parts]
+    else:
+        return plain_parts[0] if plain_parts else ""
+    if not all(re.fullmatch(r"\d{1,3}", number, re.ASCII) for number in numbers):
+        return ""
+    hours, minutes, seconds = (int(number) for number in numbers)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
+
+
+def track_title(value: str) -> str:
+    """Return a track's title as a reader sees it, without the quotation marks around it."""
+    shown = plain(without_references(value))
+    quoted = _QUOTED_START.match(shown)
+    return (f"{quoted[1].strip()} {quoted[2].strip()}" if quoted else shown).strip().strip('"“”').strip()
+
+
+def listed_tracks(section: str, *, bullets: bool) -> list[ListedTrack]:
+    """Return the tracks of the first numbered list, table or (with `bullets`) list of quoted titles in a section."""
+    section = without_references(section)
+    outside = _TABLE.sub("", section)
+    found = _from_items(_NUMBERED.findall(outside), must_be_quoted=False)
+    found = found or next((tracks for table in _TABLE.findall(section) if (tracks := _from_table(table))), [])
+    return found or (_from_items(_BULLETED.findall(outside), must_be_quoted=True) if bullets else [])
+
+
+def _from_items(items: Sequence[str], *, must_be_quoted: bool) -> list[ListedTrack]:
+    """Return the tracks that list items name, or none if most of the items are no tracks."""
+    tracks = [track for item in items if (track := _from_item(item, must_be_quoted=must_be_quoted))]
+    return tracks if len(tracks) >= MIN_TRACKS and 2 * len(tracks) > len(items) else []
+
+
+def _from_item(item: str, *, must_be_quoted: bool) -> ListedTrack | None:
+    """Return the track of `"Title" – Singer (3:05)`, in which only the title is certain."""
+    length = _LENGTH_AT_END.search(item)
+    item = item[: length.start()] if length else item
+    quoted = _QUOTED_START.match(item)
+    if must_be_quoted and not quoted:
+        return None
+    parts = quoted or _DASH.match(item)
+    title, tail = (track_title(parts[1]), parts[2]) if parts else (track_title(item), "")
+    aside = re.match(r"\(([^()]{1,30})\)\s*", tail) if quoted else None
+    if aside:
+        title, tail = f"{title} ({aside[1]})", tail[aside.end() :]
+    if not title or len(title.split()) > MAX_TITLE_WORDS:
+        return None
+    credit = _BY_AND_FROM.sub("", f" {_BY.sub('', _SENTENCE_END.sub('', FEATURING.sub(', ', tail)))}")
+    credited = names_in(credit) if len(tail.split()) <= 25 else ()
+    return ListedTrack(title, seconds_of(length[1]) if length else None, credited)
+
+
+def _from_table(table: str) -> list[ListedTrack]:
+    """Return the tracks of a table that has a column of titles, or none."""
+    rows = list(_rows(table))
+    for index, row in enumerate(rows[:3]):
+        columns = _columns(row)
+        if "title" in columns:
+            tracks = [track for cells in rows[index + 1 :] if (track := _from_row(cells, columns))]
+            return tracks if len(tracks) >= MIN_TRACKS else []
+    return []
+
+
+def _columns(row: Sequence[str]) -> dict[str, int]:
+    """Return which column is what, by the cells of a table's head."""
+    columns: dict[str, int] = {}
+    for index, cell in enumerate(row):
+        name = plain(cell).strip(" '\".:").lower()
+        for kind, pattern in _COLUMNS.items():
+            if kind not in columns and pattern.fullmatch(name):
+                columns[kind] = index
+                break
+    return columns
+
+
+def _from_row(cells: Sequence[str], columns: dict[str, int]) -> ListedTrack | None:
+    def cell(kind: str) -> str:
+        return cells[columns[kind]] if kind in columns and columns[kind] < len(cells) else ""
+
+    title = track_title(cell("title"))
+    if not title or len(title.split()) > MAX_TITLE_WORDS or re.fullmatch(r"total(?: length)?:?", title, re.IGNORECASE):
+        return None
+    credited = [name for kind in ("artists", "composers") for name in names_in(cell(kind))]
+    return ListedTrack(title, seconds_of(cell("length")), tuple(dict.fromkeys(credited)))
+
+
+def _rows(table: str) -> Iterator[list[str]]:
+    """Yield the cells of each row, with those that span rows or columns repeated."""
+    spanning: dict[int, tuple[int, str]] = {}
+    for source in _ROW.split(table):
+        row: list[str] = []
+        for cell, rows, columns in _cells(source):
+            _repeat(row, spanning)
+            for _ in range(min(columns, 30)):
+                if rows > 1:
+                    spanning[len(row)] = (rows - 1, cell)
+                row.append(cell)
+        _repeat(row, spanning)
+        if row:
+            yield row
+
+
+def _repeat(row: list[str], spanning: dict[int, tuple[int, str]]) -> None:
+    """Add the cells of earlier rows that reach down to the next columns of this one."""
+    while len(row) in spanning:
+        rows, cell = spanning.pop(len(row))
+        if rows > 1:
+            spanning[len(row)] = (rows - 1, cell)
+        row.append(cell)
+
+
+def _cells(source: str) -> Iterator[tuple[str, int, int]]:
+    """Yield the text of each cell of a row, and how many rows and columns it spans."""
+    starts = [match.end() for match in _CELL_START.finditer(source)]
+    ends = [*starts[1:], len(source) + 1]
+    for start, end in zip(starts, ends, strict=False):  # without a cell there is still one end
+        for piece in _CELL_BORDER.split(source[start : max(start, end - 1)]):
+            attributes = _ATTRIBUTES.match(piece)
+            spans = {kind.lower(): int(count) for kind, count in _SPAN.findall(attributes[1])} if attributes else {}
+            yield piece[attributes.end() :] if attributes else piece, spans.get("row", 1), spans.get("col", 1)

@@ -1,0 +1,96 @@
+"""Names, languages, dates and the IMDb id that an article's parameters and links give."""
+
+from __future__ import annotations
+
+import pytest
+
+from tasks.films.parsing.credits import imdb_id, iso_date, languages_in, names_in
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        ("[[A. R. Rahman]]", ["A. R. Rahman"]),
+        ("[[Vangelis]]", ["Vangelis"]),
+        ("[[Peter Hobbs (composer)|Peter Hobbs]]<ref>{{cite|title=A, B}}</ref>", ["Peter Hobbs"]),
+        ("[[Prince (musician)]]", ["Prince"]),
+        ("{{ubl|[[Emon Saha]]|[[Akassh]] (songs)|Naved Parbez}}", ["Emon Saha", "Akassh", "Naved Parbez"]),
+        ("{{Plainlist|\n* [[G. Auric]]\n* Victor Young {{small|(uncredited)}}\n}}", ["G. Auric", "Victor Young"]),
+        ("{{hlist|[[Trent Reznor]] and [[Atticus Ross]]}}", ["Trent Reznor", "Atticus Ross"]),
+        ("[[Gene de Paul]]<br />[[Johnny Mercer]]<BR>Saul Chaplin", ["Gene de Paul", "Johnny Mercer", "Saul Chaplin"]),
+        ("'''Songs:'''<br>[[Pritam]]<br>'''Background score:'''<br>[[Hitesh Sonik]]", ["Pritam", "Hitesh Sonik"]),
+        ("Score: [[Hans Zimmer]]; Songs by [[Elton John]]", ["Hans Zimmer", "Elton John"]),
+        ("'''''Music:'''''<br>[[Jerome Kern]]<br>'''''Lyrics:'''''<br>{{ubl|[[P. G. Wodehouse]]}}", ["Jerome Kern"]),
+        ("Elton John, Tim Rice (lyrics)", ["Elton John"]),
+        ("[[Simon & Garfunkel]], [[Earth, Wind & Fire]]", ["Simon & Garfunkel", "Earth, Wind & Fire"]),
+        ("[[Nicola Piovani]] e [[Ennio Morricone]]", ["Nicola Piovani", "Ennio Morricone"]),
+        ("[[Shankar–Ehsaan–Loy]] & [[Salim-Sulaiman]]", ["Shankar–Ehsaan–Loy", "Salim-Sulaiman"]),
+        ("Sammy Davis, Jr. and R.E.M.", ["Sammy Davis, Jr.", "R.E.M."]),
+        ("Eric Prydz (feat. Rob Swire)", ["Eric Prydz", "Rob Swire"]),
+        ("Tony Martin/Lena Horne, AC/DC", ["Tony Martin", "Lena Horne", "AC/DC"]),
+        ("{{lang|ja|久石譲}} ([[Joe Hisaishi]])", ["久石譲"]),
+        ("{{ill|Anna Muster|de}}", ["Anna Muster"]),
+        ("All music composed by [[Michael Giacchino]], except where noted", ["Michael Giacchino"]),
+        ("[[A]], [[a]], [[A]]", ["A"]),
+        ("Various artists", []),
+        ("N/A", []),
+        ("{{unclosed|[[A", ["A"]),
+        ("", []),
+    ],
+)  # fmt: skip
+def test_a_parameter_is_split_into_the_names_that_a_reader_sees(value: str, names: list[str]) -> None:
+    assert list(names_in(value)) == names
+
+
+def test_languages_are_named_without_the_word_language() -> None:
+    value = "[[English language|English]], [[Hindi language]] and [[Italian language|Italian]]<br>inglese"
+    assert languages_in(value) == ("English", "Hindi", "Italian", "Inglese")
+
+
+@pytest.mark.parametrize(
+    ("value", "date"),
+    [
+        ("{{Start date|2018|06|16|df=y}}", "2018-06-16"),
+        ("{{start date and age|1994|9}}", "1994-09"),
+        ("{{Film date|df=yes|2001|2|31}}", "2001-02"),
+        ("15 May 1994<ref>1999</ref>", "1994-05-15"),
+        ("June 14, 2011 (digital)<br>July 2, 2011 (CD)", "2011-06-14"),
+        ("3rd [[Sept 2004]]", "2004-09-03"),
+        ("October [[1987]]", "1987-10"),
+        ("1994-05-15", "1994-05-15"),
+        ("c. 1972", "1972"),
+        ("1972 (LP), 5 May 1998 (CD)", "1972"),
+        ("TBA", None),
+        ("", None),
+    ],
+)
+def test_a_release_date_is_as_precise_as_its_source(value: str, date: str | None) -> None:
+    assert iso_date(value) == date
+
+
+LINKS = (
+    "'''X''' is a film.\n==Sequel==\n{{IMDb title|0803038|Mei and the Kitten Bus|(2002)}}\n==External links==\n* %s\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("link", "expected"),
+    [
+        ("{{IMDb title|0096283}}", "tt0096283"),
+        ("{{IMDb title|id=83511|title=48 Hrs.}}", "tt0083511"),
+        ("{{IMDB title| id = tt9399168 }}", "tt9399168"),
+        ("{{imdb title|10872600|Spider-Man: No Way Home}} {{IMDb title|1}}", "tt10872600"),
+        ("{{Imdb|film|0060176|Blow-Up}}", "tt0060176"),
+        ("[https://www.imdb.com/title/tt0110912/ Pulp Fiction]", "tt0110912"),
+        ("{{IMDb name|0001348}}", "tt0803038"),
+        ("{{Imdb|nome|0001348}}", "tt0803038"),
+        ("{{IMDb title}}", "tt0803038"),
+    ],
+)
+def test_the_imdb_id_is_the_one_of_the_external_links(link: str, expected: str) -> None:
+    assert imdb_id(LINKS % link) == expected
+
+
+def test_of_several_titles_linked_in_the_text_none_is_taken() -> None:
+    assert imdb_id("{{IMDb title|0000001}} {{IMDb title|0000002}}") is None
+    assert imdb_id("{{IMDb title|0000001}} {{IMDb title|0000002}}", "0000003") == "tt0000003"
