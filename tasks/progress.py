@@ -13,12 +13,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 from prefect.exceptions import MissingContextError, PrefectException
 from prefect.logging import get_run_logger
+from prefect.runtime import flow_run, task_run
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -29,6 +32,8 @@ ReportProgress = Callable[[str, int, int], None]
 """Progress callback (description, completed, total); total is 0 if it is not known."""
 LOG_SECONDS = 30.0
 """Between two log lines of one stage."""
+PUBLISH_SECONDS = 5.0
+"""Longest wait for a server that takes a progress artifact."""
 
 
 def no_progress(_description: str, _completed: int, _total: int) -> None:
@@ -110,17 +115,29 @@ class StageProgress:
         run_logger().info(message, *values)
 
     def _publish(self) -> None:
-        """Create the stage's progress artifact or move it on; a server that is away must not end the work."""
+        """Create the stage's progress artifact or move it on; a server that is away must not end or delay the work."""
         if self.lake is None or not self.total:
             return
         percent = round(100.0 * self.completed / self.total, 1)
         text = f"{self.description} ({self.lake.root}): {self._amount()}"
-        with suppress(PrefectException, *HTTP_ERRORS, RuntimeError):
+        with suppress(PrefectException, *HTTP_ERRORS, RuntimeError), _impatient_client() as client:
             if self._artifact is None:
                 key = artifact_key(self.lake, self.description)
-                self._artifact = cast(UUID, create_progress_artifact(percent, key=key, description=text))
+                ids = {"flow_run_id": flow_run.id, "task_run_id": task_run.id}
+                new = ArtifactCreate(type="progress", key=key, description=text, data=percent, **ids)
+                self._artifact = client.create_artifact(new).id
             else:
-                update_progress_artifact(self._artifact, percent, description=text)
+                client.update_artifact(self._artifact, ArtifactUpdate(description=text, data=percent))
+
+
+@contextmanager
+def _impatient_client() -> Iterator[SyncPrefectClient]:
+    """Yield a client that asks once: one that retries would stop the work for as long as the server is away."""
+    with (
+        temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
+        get_client(sync_client=True, httpx_settings={"timeout": PUBLISH_SECONDS}) as client,
+    ):
+        yield client
 
 
 def place(items: str, done: int, size: int, total: int) -> str:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+import socket
+import time
+from pathlib import Path
 
 import pytest
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from storage.lake.lake import lake_at
 from tasks.progress import StageProgress, artifact_key, as_duration, place, shown_progress
@@ -46,6 +50,26 @@ def test_artifact_keys_differ_by_lake_and_have_only_allowed_letters() -> None:
     keys = [artifact_key(lake_at(root), "Refresh summary") for root in ("s3://one/Lake_1", "s3://two/Lake_1")]
     assert all(key.startswith("refresh-summary-lake-1-") and key.replace("-", "").isalnum() for key in keys)
     assert keys[0] != keys[1]
+
+
+@pytest.mark.parametrize("is_listening", [False, True], ids=["away", "stopped"])
+def test_a_server_that_is_away_does_not_hold_up_the_work(
+    is_listening: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tasks.progress.PUBLISH_SECONDS", 0.5)
+    now = [0.0]
+    stage = StageProgress("Making thumbnails", lake_at(str(tmp_path)), lambda: now[0])
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        if is_listening:
+            server.listen()  # and answers nothing
+        api = f"http://127.0.0.1:{server.getsockname()[1]}/api"
+        with temporary_settings({PREFECT_API_URL: api, PREFECT_CLIENT_MAX_RETRIES: 8}):
+            began = time.monotonic()
+            for completed in range(1, 4):
+                now[0] += 40.0
+                stage.report(completed, 100)
+    assert time.monotonic() - began < 10
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(45.2, "45 s"), (720, "12 min"), (12_000, "3 h 20 min")])
