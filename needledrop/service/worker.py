@@ -20,7 +20,7 @@ POLL_SECONDS = 0.5
 REPORT_SECONDS = 3
 """What a worker needs to tell the server that a run has ended."""
 SETTINGS = {
-    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # the automation for dead runs waits for three
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # the automation for dead runs waits for several
     "PYTHONSAFEPATH": "1",  # Prefect's hooks start in a folder with a storage.py, which is not ours
 }
 _RUN_MARK = b"PREFECT__FLOW_RUN_ID="

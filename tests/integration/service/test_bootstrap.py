@@ -86,6 +86,7 @@ def test_a_nightly_that_is_due_right_after_a_hard_death_waits_and_is_done(
     corpus = write_corpus(server.folder / "corpus", films_per_year=4)
     given = ["-p", "recent_years=null", "-p", "train=never", "-p", f"export={corpus.export}"]
     nightly = [*PREFECT, "deployment", "run", "refresh/nightly", *given, "-p", f"images={corpus.images}"]
+    server.call_dead_after(90)
     server.run(*nightly)
     wait_until(lambda: _with_heartbeat(server), "a running flow")
     for pid in [*descendants(worker.pid), worker.pid]:

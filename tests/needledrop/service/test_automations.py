@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -15,6 +15,7 @@ from prefect.server.events.schemas.events import ReceivedEvent, Resource
 from flows.new_versions import DEPLOYMENT, EVENT
 from needledrop.service.automations import FILE
 from needledrop.service.deployments import filled_in
+from needledrop.service.worker import SETTINGS
 
 AUTOMATIONS: dict[str, dict[str, Any]] = {
     automation["name"]: automation for automation in yaml.safe_load(FILE.read_text())["automations"]
@@ -36,6 +37,11 @@ def test_a_run_is_dead_only_after_a_heartbeat() -> None:
     trigger = trigger_of("crash-zombies")
     assert trigger.starts_after("prefect.flow-run.heartbeat")
     assert not trigger.starts_after("prefect.flow-run.Completed")
+
+
+def test_no_run_is_called_dead_by_a_server_that_was_away_for_five_minutes() -> None:
+    heartbeat = timedelta(seconds=int(SETTINGS["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"]))
+    assert trigger_of("crash-zombies").within >= timedelta(minutes=5) + 3 * heartbeat
 
 
 @pytest.mark.parametrize("end", ["Failed", "TimedOut", "Crashed", "Paused"])
