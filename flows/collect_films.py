@@ -18,7 +18,7 @@ from prefect.states import Completed
 
 from flows.parameter_checks import check
 from flows.parameters import CollectFilmsParameters, takes
-from flows.run_record import check_failures, recorded, run_name
+from flows.run_record import check_failures, names_its_leases, recorded, run_name
 from storage.coordination.breakers_and_budgets import Pause, note_success, open_breaker, read_breaker
 from storage.errors import SourcePaused
 from storage.lake.lake import Lake
@@ -34,6 +34,7 @@ from tasks.source_slots import source_slot
 
 @flow(name=FLOW, flow_run_name=run_name, timeout_seconds=3 * 24 * 3600)
 @takes(CollectFilmsParameters)
+@names_its_leases
 def collect_films(parameters: CollectFilmsParameters) -> dict[str, Any] | State[dict[str, Any]]:
     """Collect films that are new or changed: from an export, or from a wiki by year or by name."""
     check(parameters)

@@ -18,7 +18,7 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from flows.parameters import TrainAndEvaluateParameters, takes
-from flows.run_record import recorded, run_name
+from flows.run_record import names_its_leases, recorded, run_name
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics
 from storage.tables.tables import open_tables
@@ -37,6 +37,7 @@ LEADERBOARD_COLUMNS = "system, preset, source, policy, seeds, tracks, r_at_1, r_
 
 @flow(name=NAME, flow_run_name=run_name, timeout_seconds=14 * 24 * 3600)
 @takes(TrainAndEvaluateParameters)
+@names_its_leases
 def train_and_evaluate(parameters: TrainAndEvaluateParameters) -> Any:
     """Train systems on a data-set version, evaluate each on the held-out years, and record runs, epochs and ranks."""
     lake = open_tables(parameters.lake)

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
+from pathlib import Path
+from typing import Any
 
 import pytest
 from prefect import flow
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
+from flows.collect_films import collect_films
+from flows.collect_soundtracks import collect_soundtracks
+from flows.curate_dataset import curate_dataset
+from flows.refresh import refresh
 from flows.run_record import names_its_leases, run_is_over
+from flows.train_and_evaluate import train_and_evaluate
+from storage.coordination.held_leases import list_leases
 from storage.coordination.holders import current_flow_run
+from storage.lake.lake import lake_at
 
 
 @flow
@@ -49,3 +59,43 @@ def inner() -> str:
 def test_leases_name_the_flow_run_that_was_started(prefect_server: None) -> None:
     run_id, in_outer, in_inner = outer()
     assert run_id == in_outer == in_inner
+
+
+EMPTY_EXPORT = "<mediawiki><siteinfo><dbname>xwiki</dbname></siteinfo></mediawiki>"
+
+
+@pytest.mark.parametrize(
+    ("flow_of_stage", "parameters"),
+    [
+        (collect_films, {"export": "empty.xml"}),
+        (collect_soundtracks, {"music": ["."]}),
+        (curate_dataset, {}),
+        (train_and_evaluate, {"dataset": "v-absent"}),
+        (refresh, {"train": "never"}),
+    ],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_every_flow_names_its_run_in_its_leases(
+    flow_of_stage: Any,
+    parameters: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    prefect_server: None,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("empty.xml").write_text(EMPTY_EXPORT)
+    named: list[tuple[str, str]] = []
+
+    class Look(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if record.getMessage().endswith(" started"):
+                held = list_leases(lake_at("lake"))
+                named.extend((str(flow_run.id), getattr(lease.holder, "flow_run_id", "")) for lease in held)
+
+    look = Look()
+    logging.getLogger("prefect.flow_runs").addHandler(look)
+    try:
+        flow_of_stage(lake="lake", **parameters, return_state=True)
+    finally:
+        logging.getLogger("prefect.flow_runs").removeHandler(look)
+    assert named and {holder for _, holder in named} == {named[0][0]}

@@ -33,10 +33,14 @@ def status_command(lake: LakeRoot = "lake") -> None:
 
     [bold]Examples[/]: needledrop status · needledrop sql "SELECT * FROM missing WHERE year = 2023"
     """
+    from flows.run_record import asking_prefect
+
     opened = open_existing(lake)
     now = datetime.now(UTC)
     console = Console()
-    console.print(as_screen(opened.root, read_status(opened), now, console.width))
+    with asking_prefect():
+        status = read_status(opened)
+    console.print(as_screen(opened.root, status, now, console.width))
 
 
 def as_screen(root: str, status: Status, now: datetime, width: int) -> Panel:
