@@ -41,7 +41,7 @@ def curate_dataset(parameters: CurateDatasetParameters) -> dict[str, Any] | Stat
     if curation.is_new and not flow_run.parent_flow_run_id:  # a refresh announces it after its own training
         announce_version(lake, curation.version)
     if curation.previous:
-        publish_changes(curation, compare(lake, curation.previous, curation.version))
+        publish_changes(lake, curation, compare(lake, curation.previous, curation.version))
     return summary
 
 

@@ -16,6 +16,7 @@ from tasks.curation.candidates import load_candidates, take_snapshot
 from tasks.curation.curate import Curation, curate
 from tasks.curation.settings import CurationSettings
 from tasks.curation.splits import NoVersionError, split_sql
+from tasks.progress import artifact_key
 
 CHANGES_SHOWN = 200
 """Rows of the artifact that lists changes: Prefect's database stores every one of them."""
@@ -40,17 +41,17 @@ def make_version(lake: Lake, settings: CurationSettings, run_id: str, *, charts:
         return NothingYet(f"No version can be made yet: {missing}. {error}" if missing else str(error))
 
 
-def publish_changes(curation: Curation, changes: list[Change]) -> None:
+def publish_changes(lake: Lake, curation: Curation, changes: list[Change]) -> None:
     """Create the artifacts that show a new version's changes: the first ones as a table, and their counts."""
     between = f"{curation.previous} to {curation.version}"
     create_table_artifact(
-        key="dataset-changes",
+        key=artifact_key(lake, "dataset-changes"),
         table=[vars(change) for change in changes[:CHANGES_SHOWN]],
         description=f"The first {CHANGES_SHOWN} of {len(changes)} changes from {between}",
     )
     rows = "\n".join(f"| {kind} | {change} | {count} |" for (kind, change), count in counted(changes).items())
     create_markdown_artifact(
-        key="dataset-change-counts",
+        key=artifact_key(lake, "dataset-change-counts"),
         markdown=f"# {between}\n\n| kind | change | count |\n| --- | --- | --- |\n{rows}\n\n"
         f"List all of them: `needledrop datasets compare {curation.previous} {curation.version} --all`\n",
         description=f"How many films, tracks and tags came, went and changed from {between}",
