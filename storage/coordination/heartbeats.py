@@ -192,7 +192,11 @@ class Observer:
         """Remove the counters of dead holders but those of `holding`, tokens that leases still name."""
         for path in self._lake.list(*HOLDERS, suffix=".json"):
             token = Path(path).stem
-            if token not in holding and self.standing(parse_holder(read_json(self._lake, path))) is Standing.DEAD:
+            if (
+                token.isalnum()
+                and token not in holding
+                and self.standing(parse_holder(read_json(self._lake, path))) is Standing.DEAD
+            ):
                 _remove(self._lake, token)
                 self._forget(token)
 

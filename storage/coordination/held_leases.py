@@ -57,7 +57,7 @@ def list_leases(lake: Lake) -> list[HeldLease]:
 
 
 def _age(holder: Holder | None, now: datetime) -> float | None:
-    with suppress(ValueError):
+    with suppress(ValueError, TypeError):  # no time, or one without its zone
         return (now - datetime.fromisoformat(holder.acquired_at)).total_seconds() if holder else None
     return None
 

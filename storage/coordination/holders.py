@@ -68,9 +68,18 @@ def this_process(flow_run_id: str, seconds: float) -> Holder:
 def parse_holder(content: Any) -> Holder | None:
     """Return the holder that a lease file names; None for content that no version writes."""
     try:
-        return Holder(**{field.name: content[field.name] for field in fields(Holder)})
+        holder = Holder(**{field.name: content[field.name] for field in fields(Holder)})
     except (KeyError, TypeError):
         return None
+    texts = (holder.token, holder.host, holder.boot_id, holder.flow_run_id, holder.started, holder.acquired_at)
+    is_valid = (
+        all(isinstance(text, str) for text in texts)
+        and holder.token.isalnum()
+        and isinstance(holder.pid, int)
+        and isinstance(holder.seconds, int | float)
+        and 0 < holder.seconds < float("inf")
+    )
+    return holder if is_valid else None
 
 
 def is_process_alive(holder: Holder) -> bool | None:

@@ -56,7 +56,7 @@ def read_numbers(lake: Lake) -> Numbers:
     of_item: dict[str, list[int]] = {}
     released = 0
     for path in lake.list(FOLDER, suffix=".json"):
-        _folder, kind, name = path.split("/", 2)
+        kind, _, name = path.removeprefix(f"{FOLDER}/").partition("/")
         if kind == RELEASED:
             released = max(released, _parse(f"all.{name}")[1])
         elif kind == ITEMS:

@@ -144,6 +144,40 @@ def test_a_free_item_leaves_no_file(lake: Lake) -> None:
     assert len(lake.list("leases")) <= 2
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"seconds": "300"},
+        {"seconds": None},
+        {"seconds": float("inf")},
+        {"pid": "1"},
+        {"token": "../../token"},
+        {"acquired_at": 5},
+    ],
+)
+def test_a_file_that_no_version_writes_holds_nothing(lake: Lake, wrong: dict[str, object]) -> None:
+    holder = holder_elsewhere(300)
+    lake.write_json({"counter": 1, **vars(holder)}, "leases", "holders", f"{holder.token}.json")
+    lake.write_json({**vars(holder), **wrong}, "leases", "items", "f-1.000000001.json")
+    assert [lease.standing for lease in list_leases(lake)] == [Standing.DEAD]
+    with leased(lake, "f-1", on_wait=None) as lease:
+        assert lease is not None
+
+
+def test_a_foreign_file_among_the_leases_blocks_nothing(lake: Lake) -> None:
+    Path(lake.root, "leases", "holders").mkdir(parents=True)
+    for name in ("note.json", "holders/a note.json"):
+        Path(lake.root, "leases", name).write_text("{}")
+    sweep_leases(lake)
+    with leased(lake, "f-1", on_wait=None) as lease:
+        assert lease is not None
+
+
+def test_the_age_of_a_lease_is_unknown_where_its_file_gives_no_zone(lake: Lake) -> None:
+    create_lease_file(lake, "f-1", 1, replace(holder_elsewhere(300), acquired_at="2026-01-01T00:00:00"))
+    assert [lease.seconds for lease in list_leases(lake)] == [None]
+
+
 def test_one_heartbeat_renews_every_lease_of_a_process(lake: Lake) -> None:
     with LeaseKeeper(lake, seconds=0.5) as leases:
         for number in range(64):
