@@ -59,7 +59,7 @@ def refresh(parameters: RefreshParameters) -> dict[str, Any] | State[dict[str, A
     check(parameters)
     if parameters.train == "deployment":
         check_training_deployment()
-    lake = open_tables(parameters.lake)
+    lake = retried(lambda: open_tables(parameters.lake))
     with leased(lake, NAME, on_wait=get_run_logger().warning) as lease:
         if lease is None:
             return _meet_another(lake)

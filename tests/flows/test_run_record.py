@@ -16,7 +16,7 @@ from flows.run_record import check_failures, recorded, retried, run_name
 from storage.errors import InputError, ItemError, LakeError, Retry, StoreUnreachable, TooManyFailed
 from storage.lake.lake import Lake
 from storage.records import outcomes
-from storage.records.flow_runs import record_crashes, record_flow_run, shown_alive
+from storage.records.flow_runs import is_alive, record_crashes, record_flow_run, shown_alive
 from storage.records.outcomes import Stage
 from storage.tables import tables
 from storage.tables.schemas import FLOW_RUNS
@@ -56,6 +56,19 @@ def test_a_run_is_recorded_from_start_to_end(lake: Lake, summary: dict[str, Any]
     assert states(lake) == {"now": state}
 
 
+def test_a_run_is_never_recorded_as_running_without_its_lease(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded_alive = []
+
+    def record(lake: Lake, run_id: str, *values: Any) -> None:
+        recorded_alive.append(is_alive(lake, run_id))
+        record_flow_run(lake, run_id, *values)
+
+    monkeypatch.setattr("flows.run_record.record_flow_run", record)
+    with recorded(lake, "collect-films", "now", {}):
+        pass
+    assert recorded_alive == [True, True]
+
+
 def test_a_run_that_was_killed_is_recorded_as_crashed_by_the_next(lake: Lake) -> None:
     record_flow_run(lake, "killed", "refresh", "running", {})
     with shown_alive(lake, "at-work"):
@@ -80,6 +93,13 @@ def test_more_failures_than_allowed_name_the_commonest_reasons(lake: Lake) -> No
 def test_few_failures_and_an_allowed_share_fail_no_run(lake: Lake, reasons: list[str], share: float) -> None:
     record_tracks(lake, *reasons)
     check_failures(lake, "now", share)
+
+
+def test_a_share_of_zero_allows_not_even_one_failure(lake: Lake) -> None:
+    record_tracks(lake, "timeout", "ok")
+    with pytest.raises(TooManyFailed, match="1 of 2 items"):
+        check_failures(lake, "now", 0)
+    check_failures(lake, "a run that tried nothing", 0)
 
 
 def test_failures_of_earlier_runs_do_not_count(lake: Lake) -> None:
