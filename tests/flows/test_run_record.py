@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 import subprocess
 import sys
+import time
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
-from prefect import flow
+from prefect import flow, flow_engine
 
 from flows.run_record import check_failures, recorded, retried, run_name
 from storage.errors import InputError, ItemError, LakeError, Retry, StoreUnreachable, TooManyFailed
@@ -149,6 +152,20 @@ def test_the_last_error_of_the_infrastructure_is_raised() -> None:
 
     with pytest.raises(StoreUnreachable, match="still away"):
         retried(work, AT_ONCE, retries=2)
+
+
+def test_a_run_goes_on_when_the_server_has_forgotten_its_slot(
+    prefect_server: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert "maintain_concurrency_lease(" in inspect.getsource(flow_engine.FlowRunEngine)
+    maintain: Any = vars(flow_engine)["maintain_concurrency_lease"]
+    deadline = time.monotonic() + 60
+    with maintain(uuid4(), 300, raise_on_lease_renewal_failure=True):
+        while "slots are no longer reserved" not in caplog.text:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        time.sleep(0.5)
+    assert "Execution will continue" in caplog.text
 
 
 def test_a_process_ends_without_the_leak_reports_of_duckdb() -> None:
