@@ -42,7 +42,7 @@ LOCK_TIMEOUT_SECONDS = 60.0
 RECORD_TIMEOUT_SECONDS = 2.0
 """How long a run waits that has committed its results already: they are imported later if not now."""
 _WAIT_SECONDS = (0.02, 0.5)
-_DAMAGED = ("not a valid DuckDB", "Corrupt database file", "does not match stored checksum")
+_DAMAGED = ("not a valid DuckDB", "Corrupt database file", "does not match stored checksum", "read enough bytes")
 _WRITING = threading.Lock()
 """DuckDB lets two threads of one process write, and refuses the transaction of one when both change a row."""
 log = logging.getLogger(__name__)

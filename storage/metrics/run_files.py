@@ -13,6 +13,7 @@ committed and adds to that, so neither loses anything.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,8 @@ from storage.lake.lake import Lake
 
 RUNS, CONFIDENCE = "runs", "confidence"
 """The two folders."""
+_NUMBERED = re.compile(r"(?P<name>.+)\.(?P<number>\d{6})\.parquet")
+"""Other files of the two folders, such as a copy that somebody made, are not read."""
 _TIME = pa.timestamp("us", tz="UTC")
 RANKS_SCHEMA = pa.schema(
     [
@@ -109,7 +112,8 @@ def baselines_name(dataset_version: str) -> str:
 
 def newest_files(lake: Lake, folder: str) -> dict[str, str]:
     """Return FOLDER/NAME -> path of the newest file of that name."""
-    return {path.rsplit(".", 2)[0]: path for path in lake.list(folder, suffix=".parquet")}
+    numbered = (match for path in lake.list(folder, suffix=".parquet") if (match := _NUMBERED.fullmatch(path)))
+    return {match["name"]: match[0] for match in numbered}
 
 
 def newest_number(lake: Lake, folder: str, name: str) -> int:
@@ -159,7 +163,7 @@ def read_rows(content: bytes, path: str) -> pa.Table:
     schema = _SCHEMAS[path.split("/", maxsplit=1)[0]]
     try:
         file = pa.BufferReader(content)
-        return pq.read_table(file, page_checksum_verification=True, use_threads=False).select(schema.names)
+        return pq.read_table(file, page_checksum_verification=True, use_threads=False).select(schema.names).cast(schema)
     except (pa.ArrowException, OSError, KeyError) as error:
         raise LakeError(f"{path} cannot be read ({error}); `needledrop verify` says what to do") from error
 
@@ -211,8 +215,8 @@ def from_list(column: pa.ChunkedArray, schema: pa.Schema) -> pa.Table:
 
 
 def _numbers(lake: Lake, folder: str, name: str) -> Sequence[int]:
-    paths = (path.rsplit(".", 2) for path in lake.list(folder, suffix=".parquet"))
-    return [int(number) for stem, number, _ in paths if stem == f"{folder}/{name}"]
+    found = map(_NUMBERED.fullmatch, lake.list(folder, suffix=".parquet"))
+    return [int(match["number"]) for match in found if match and match["name"] == f"{folder}/{name}"]
 
 
 def _path(folder: str, name: str, number: int) -> str:

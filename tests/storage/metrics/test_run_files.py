@@ -105,6 +105,29 @@ def test_a_damaged_file_is_named(lake: Lake) -> None:
         rows(lake)
 
 
+@pytest.mark.parametrize("name", ["run.000005 (copy).parquet", "run.old.parquet", "note.parquet"])
+def test_files_of_other_names_are_left_alone(lake: Lake, name: str) -> None:
+    measure(lake)
+    Path(lake.root, "runs", name).write_bytes(b"not ours")
+    record_epoch(lake, Epoch("run", 3))
+    assert rows(lake) == [("completed", 4, 1)]
+
+
+def test_columns_of_other_types_are_damage(lake: Lake) -> None:
+    measure(lake)
+    names = run_files.RUNS_SCHEMA.names
+    lake.write_table(pa.table({name: ["no date"] for name in names}), "runs", "other.000001.parquet")
+    with pytest.raises(LakeError, match=r"other\.000001\.parquet cannot be read"):
+        rows(lake)
+
+
+def test_a_truncated_database_is_made_again(lake: Lake) -> None:
+    measure(lake)
+    for size in (5_000, 13_000):
+        os.truncate(metrics_path(lake), size)
+        assert rows(lake) == [("completed", 3, 1)]
+
+
 def test_two_writers_of_one_run_lose_nothing(lake: Lake) -> None:
     def write(first: int) -> None:
         for epoch in range(first, 30, 2):
