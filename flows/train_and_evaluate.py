@@ -21,7 +21,7 @@ from flows.parameters import TrainAndEvaluateParameters, takes
 from flows.run_record import names_its_leases, recorded, run_name
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics
-from storage.tables.tables import open_tables
+from storage.tables.tables import fetch_rows, open_tables
 from tasks.options import TuningOptions
 from tasks.progress import ReportProgress, artifact_key, run_logger, shown_progress
 from training.config import Job, chosen_settings, chosen_systems
@@ -126,12 +126,9 @@ def _compare(lake: Lake, version: str, machine: Machine) -> None:
 def _publish_leaderboard(lake: Lake, version: str) -> None:
     """Show the leaderboard of a version as an artifact of the flow run."""
     with connect_metrics(lake) as connection:
-        cursor = connection.execute(
-            f"SELECT {LEADERBOARD_COLUMNS} FROM leaderboard WHERE dataset_version = ?", [version]
-        )
-        names = [column[0] for column in cursor.description or ()]
-        rows = [[round(cell, 2) if isinstance(cell, float) else cell for cell in row] for row in cursor.fetchall()]
-    table = [dict(zip(names, row, strict=True)) for row in rows]
+        query = f"SELECT {LEADERBOARD_COLUMNS} FROM leaderboard WHERE dataset_version = ?"
+        rows = fetch_rows(connection, query, version)
+    table = [{name: round(cell, 2) if isinstance(cell, float) else cell for name, cell in row.items()} for row in rows]
     description = f"Retrieval on the held-out films of {version} ({lake.root})"
     create_table_artifact(key=artifact_key(lake, "leaderboard"), table=table, description=description)
 

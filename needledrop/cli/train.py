@@ -20,7 +20,7 @@ from rich.table import Table
 from flows.parameters import TrainAndEvaluateParameters
 from needledrop.cli.options import options_of
 from needledrop.cli.run_flow import prefect_for_commands, run_flow
-from storage.tables.tables import open_existing, open_tables
+from storage.tables.tables import fetch_rows, open_existing, open_tables
 
 Row = dict[str, Any]
 
@@ -91,7 +91,8 @@ def leaderboard_rows(root: str, version: str, run_ids: Sequence[str]) -> list[Ro
     from storage.metrics.database import connect_metrics
 
     with connect_metrics(open_tables(root)) as connection:
-        cursor = connection.execute(
+        return fetch_rows(
+            connection,
             "WITH shown AS (SELECT DISTINCT system, preset, policy FROM runs JOIN run_policies USING (run_id) "
             "WHERE list_contains($runs, run_id)) "
             "SELECT board.*, paper.r_at_10 AS paper_r_at_10, paper.medr AS paper_medr, "
@@ -101,10 +102,9 @@ def leaderboard_rows(root: str, version: str, run_ids: Sequence[str]) -> list[Ro
             "WHEN 'trained' THEN (board.system, preset, policy) IN (SELECT (system, preset, policy) FROM shown) "
             "WHEN 'control' THEN policy IN (SELECT policy FROM shown) "
             "AND preset IN (SELECT preset FROM shown UNION SELECT 'control') ELSE true END",
-            {"runs": list(run_ids), "version": version},
+            runs=list(run_ids),
+            version=version,
         )
-        names = [column[0] for column in cursor.description or []]
-        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def training_table(rows: Sequence[Row], width: int) -> Table:

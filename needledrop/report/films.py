@@ -8,10 +8,11 @@ from html import escape
 
 import duckdb
 
-from needledrop.report.queries import Row, fetch_rows
+from needledrop.report.queries import Row
 from needledrop.report.table import rank_number
 from storage.lake.lake import Lake
 from storage.records.takedown_list import taken_down_tracks
+from storage.tables.tables import fetch_rows
 from training.evaluation.embedding_files import FILMS_FILE, TRACKS_FILE, load_embeddings
 from training.evaluation.ranking import top_tracks
 

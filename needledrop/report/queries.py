@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from storage.errors import InputError
 from storage.metrics.leaderboard_views import RECALL_AT
+from storage.tables.tables import fetch_rows
 from training.evaluation.confidence import REFERENCE
 from training.evaluation.embedding_files import PARITY_POLICY
 
@@ -65,13 +66,6 @@ class Report:
     shown: System
     """The system of the slices and films."""
     slices: tuple[Row, ...]
-
-
-def fetch_rows(connection: duckdb.DuckDBPyConnection, query: str, *values: Any) -> list[Row]:
-    """Execute a query with its values and return its rows as dictionaries."""
-    cursor = connection.execute(query, list(values))
-    names = [column[0] for column in cursor.description or []]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def query_report(connection: duckdb.DuckDBPyConnection, version: str | None) -> Report:

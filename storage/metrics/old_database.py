@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
 
 import duckdb
 import pyarrow as pa
@@ -29,6 +28,7 @@ from storage.metrics.run_files import (
     ranks_digest,
     row_of,
 )
+from storage.tables.tables import fetch_rows
 
 _ROWS = """
 WITH ids AS (SELECT run_id FROM runs UNION SELECT run_id FROM epochs UNION SELECT run_id FROM ranks)
@@ -59,7 +59,7 @@ def export(old: duckdb.DuckDBPyConnection, lake: Lake) -> None:
 
 def _run(old: duckdb.DuckDBPyConnection, run_id: str) -> pa.Table:
     """Return the row of one run in the columns of a run file."""
-    [row] = _dictionaries(old, _ROWS, run_id)
+    [row] = fetch_rows(old, _ROWS, run_id)
     rows = pa.Table.from_pylist([{name: row.get(name) for name in RUNS_SCHEMA.names}], RUNS_SCHEMA)
     if row["ranks"] is None:
         return rows
@@ -94,23 +94,17 @@ def _export_confidence(old: duckdb.DuckDBPyConnection, work: duckdb.DuckDBPyConn
     if not {"intervals", "comparisons"} <= tables:  # schema version 1
         return
     for (version,) in old.execute("SELECT DISTINCT dataset_version FROM intervals ORDER BY ALL").fetchall():
-        bases = _dictionaries(work, "FROM bases WHERE dataset_version = ?", version)
+        bases = fetch_rows(work, "FROM bases WHERE dataset_version = ?", version)
         basis = {(row["policy"], row["preset"], row["system"]): row["basis"] for row in bases}
         [(of_all,)] = work.execute("SELECT basis FROM version_bases WHERE dataset_version = ?", [version]).fetchall()
-        intervals = _dictionaries(old, "FROM intervals WHERE dataset_version = ?", version)
-        compared = _dictionaries(old, "FROM comparisons WHERE dataset_version = ?", version)
+        intervals = fetch_rows(old, "FROM intervals WHERE dataset_version = ?", version)
+        compared = fetch_rows(old, "FROM comparisons WHERE dataset_version = ?", version)
         for row in intervals:
             row["basis"] = basis.get((row["policy"], row["preset"], row["system"]), "")
         row = {"dataset_version": version, "intervals": intervals}
         row["comparisons"] = [each | {"basis": of_all} for each in compared]
         rows = pa.Table.from_pylist([row], CONFIDENCE_SCHEMA)
         run_files.update(lake, CONFIDENCE, version, partial(_stored_or, rows))
-
-
-def _dictionaries(connection: duckdb.DuckDBPyConnection, query: str, value: str) -> list[dict[str, Any]]:
-    cursor = connection.execute(query, [value])
-    names = [column[0] for column in cursor.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
 
 def _stored_or(rows: pa.Table, stored: pa.Table) -> pa.Table:

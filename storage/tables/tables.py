@@ -110,6 +110,13 @@ def connect(lake: Lake, memory_limit: str = MEMORY_LIMIT) -> Iterator[duckdb.Duc
             yield connection
 
 
+def fetch_rows(connection: duckdb.DuckDBPyConnection, query: str, *values: Any, **named: Any) -> list[dict[str, Any]]:
+    """Execute a query with its values, in order or by name, and return its rows as dictionaries."""
+    cursor = connection.execute(query, named or list(values))
+    names = [column[0] for column in cursor.description or ()]
+    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
 def _spill_folder() -> str:
     """Return a new folder name; DuckDB creates the folder when it spills, and removes it when it closes."""
     return str(Path(tempfile.gettempdir(), f"{SPILL_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"))

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from duckdb import DuckDBPyConnection
-
 from storage.lake.lake import Lake
 from storage.records.outcomes import Stage
 from storage.tables import tables
@@ -68,7 +66,8 @@ def changes_since(lake: Lake, since: datetime) -> dict[str, int]:
         for table, question in ((FILMS, _FILMS), (TRACKS, _TRACKS), (OUTCOMES, _AVAILABILITY)):
             rows = tables.rows_sql(lake, table)
             query = _BEFORE_AND_AFTER.format(rows=rows, row_order=tables.ROW_ORDER, **question)
-            changes |= _one_row(connection, query, since)
+            [counts] = tables.fetch_rows(connection, query, since=since)
+            changes |= counts
     return changes
 
 
@@ -121,12 +120,5 @@ def run_counts(lake: Lake, flow_run_id: str) -> list[dict[str, Any]]:
     """
     with tables.connect(lake) as connection:
         define_lake_views(connection, lake, temporary=True)
-        columns = ("name", "this_run", "run_before", "more")
-        query = f"SELECT {', '.join(columns)} FROM run_counts WHERE flow_run_id = ? ORDER BY name"
-        return [dict(zip(columns, row, strict=True)) for row in connection.execute(query, [flow_run_id]).fetchall()]
-
-
-def _one_row(connection: DuckDBPyConnection, query: str, since: datetime) -> dict[str, int]:
-    result = connection.execute(query, {"since": since})
-    names = [column[0] for column in result.description or ()]
-    return dict(zip(names, result.fetchone() or (), strict=True))
+        query = "SELECT name, this_run, run_before, more FROM run_counts WHERE flow_run_id = ? ORDER BY name"
+        return tables.fetch_rows(connection, query, flow_run_id)
