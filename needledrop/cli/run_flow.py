@@ -18,6 +18,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from flows.parameters import check
 from storage.errors import InputError, NeedledropError
 from tasks.interrupts import children_block_sigint
 from tasks.options import OptionGroup
@@ -29,8 +30,6 @@ def run_flow(entrypoint: str, parameters: OptionGroup, *, verbose: bool) -> Any:
     Raises `InputError` before a server is started where the parameters cannot work, and where the run could not make
     a first version of the data set: on a schedule that completes as `NothingYet`, but here the user waits for one.
     """
-    from flows.parameter_checks import check
-
     check(parameters)
     module, _, name = entrypoint.partition(":")
     with prefect_for_commands(verbose=verbose):
