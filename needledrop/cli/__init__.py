@@ -1,10 +1,9 @@
-"""The `needledrop` command: one typer app, one module per command.
+"""The `needledrop` command: one typer app, one module per command or group of them.
 
 main         the app, and how errors become exit statuses
 options      a command's options from its flow's parameters; --lake
 run_flow     a flow in this process, and the Prefect server of one that is recorded on no other
-demo         the pipeline on an invented corpus;      refresh      the pipeline on your own films and music
-collect      collect films; collect music, and retry failures
+pipeline     demo and refresh, the whole pipeline; films, soundtracks and retry, which collect
 review       accept or reject doubtful matches;       takedown     never collect an item again
 datasets     curate, list, compare, delete, export;   train        train and measure systems
 search       find music for a film;                   report       one HTML page of results

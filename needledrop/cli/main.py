@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from needledrop import __version__
-from needledrop.cli import collect, datasets, demo, refresh, report, review, search, service, takedown, train
+from needledrop.cli import datasets, pipeline, report, review, search, service, takedown, train
 from needledrop.cli.inspect import sql, status, verify
 from storage.errors import NeedledropError
 
@@ -27,9 +27,7 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 COMMANDS = (
-    demo,
-    refresh,
-    collect,
+    pipeline,
     review,
     takedown,
     datasets,

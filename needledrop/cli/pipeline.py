@@ -1,4 +1,9 @@
-"""`needledrop refresh`: the whole pipeline over your own films and music, and the tables that end it."""
+"""The commands that run the pipeline: `demo`, `refresh` and, of its stages, `films`, `soundtracks` and `retry`.
+
+`needledrop refresh` runs all of it over your own films and music and prints the tables that end it; `demo` does so on a
+small invented corpus, in minutes, without a network; `films` and `soundtracks` only collect, and `retry` tries failures
+again.
+"""
 
 from __future__ import annotations
 
@@ -17,6 +22,13 @@ from storage.metrics.leaderboard_views import RECALL_AT
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+
+from pathlib import Path
+
+from flows.parameters import CollectFilmsParameters, CollectSoundtracksParameters
+from needledrop.cli.options import Verbose
+from storage.errors import InputError, SourcePaused
+
 QUERIES = (
     "SELECT * FROM leaderboard",
     "SELECT stage, reason, count(*) AS items FROM outcomes WHERE status <> 'ok' GROUP BY ALL ORDER BY items DESC",
@@ -25,8 +37,38 @@ QUERIES = (
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command to the app."""
+    """Add the commands to the app."""
+    app.command("demo")(demo_command)
     app.command("refresh")(refresh_command)
+    app.command("films")(films_command)
+    app.command("soundtracks")(soundtracks_command)
+    app.command("retry")(retry_command)
+
+
+def demo_command(
+    lake: str = typer.Option("demo-lake", help="Root of the demo's lake."),
+    corpus: Path = typer.Option(Path("demo-corpus"), help="Folder to write the invented films and their music to."),
+    verbose: Verbose = False,
+) -> None:
+    """Make 132 invented films with their music, collect them, train on them and measure the model.
+
+    A second run repeats nothing. Delete demo-lake and demo-corpus to start over.
+
+    [bold]Example[/]: needledrop demo
+    """
+    from needledrop.demo.corpus import write_corpus
+    from tasks.progress import shown_progress
+
+    with shown_progress() as progress:
+        written = write_corpus(corpus, on_progress=progress)
+    parameters = RefreshParameters(
+        lake=lake,
+        export=str(written.export),
+        images=str(written.images),
+        music=(str(written.music),),
+        i_have_the_right_to_collect=True,  # every note of it was made on this machine a moment ago
+    )
+    run_refresh(parameters, verbose=verbose)
 
 
 @options_of(RefreshParameters)
@@ -44,6 +86,69 @@ def refresh_command(parameters: RefreshParameters, verbose: bool) -> None:
     needledrop refresh --years 2019-2022 --contact me@example.org --youtube --i-have-the-right-to-collect
     """
     run_refresh(parameters, verbose=verbose)
+
+
+@options_of(CollectFilmsParameters)
+def films_command(parameters: CollectFilmsParameters, verbose: bool) -> None:
+    """Collect films: plot, tags, year and poster. Fetches only what is new or changed.
+
+    When the wiki asks for a pause, the run ends with exit status 4: run it again later.
+
+    [bold]Examples[/]
+
+    needledrop films --years 2022 --contact me@example.org
+
+    needledrop films --film "Metropolis (1927 film)" --film @more-films.txt --contact me@example.org
+
+    needledrop films --export enwiki-latest-pages-articles.xml.bz2 --images posters
+    """
+    counts = run_flow("flows.collect_films:collect_films", parameters, verbose=verbose)
+    table = Table("result", "pages or images", title=f"Films in {parameters.lake}", title_justify="left")
+    for name, count in counts.items():
+        if name != "paused":
+            table.add_row(name.replace("_", " "), f"{count:,}")
+    Console().print(table)
+    if print_pause(counts):
+        raise typer.Exit(SourcePaused.exit_status)
+
+
+@options_of(CollectSoundtracksParameters, without={"retry_reasons"})
+def soundtracks_command(parameters: CollectSoundtracksParameters, verbose: bool) -> None:
+    """Collect the music of every film in the lake that has none yet.
+
+    Files in a folder are matched with films by their tags; a CSV list assigns them itself; on YouTube, each film's
+    official album is looked for. Finished films are skipped, so the same command is the first run, the update and
+    the repair. When a source asks for a pause, the run ends with exit status 4: run it again later.
+
+    [bold]Examples[/]
+
+    needledrop soundtracks --music ~/Music/Soundtracks --music library.csv
+
+    needledrop soundtracks --youtube --i-have-the-right-to-collect --film enwiki-123
+    """
+    _collect_soundtracks(parameters, verbose)
+
+
+@options_of(CollectSoundtracksParameters, without={"recheck_days", "most_rechecks"})
+def retry_command(parameters: CollectSoundtracksParameters, verbose: bool) -> None:
+    """Try failures of the given reasons again, permanent failures too, and do nothing else.
+
+    `needledrop status` lists the reasons that there are.
+
+    [bold]Example[/]: needledrop retry --reason http_403 --reason timeout --youtube --i-have-the-right-to-collect
+    """
+    if not parameters.retry_reasons:
+        raise InputError("Name the failures to try again with --reason; `needledrop status` lists the reasons")
+    _collect_soundtracks(parameters, verbose)
+
+
+def _collect_soundtracks(parameters: CollectSoundtracksParameters, verbose: bool) -> None:
+    """Run the flow, print its counts, and exit with status 4 if a source asked for a pause."""
+    counts = run_flow("flows.collect_soundtracks:collect_soundtracks", parameters, verbose=verbose)
+    shown = (f"{name.replace('_', ' ')} {count}" for name, count in counts.items() if name != "paused")
+    Console().print(", ".join(shown), soft_wrap=True)
+    if print_pause(counts):
+        raise typer.Exit(SourcePaused.exit_status)
 
 
 def run_refresh(parameters: RefreshParameters, *, verbose: bool) -> None:
