@@ -1,4 +1,4 @@
-"""Two processes under torchrun have the loss and gradients of one process with the complete batch."""
+"""Two processes have the loss and gradients of one with the complete batch; counting operations changes no model."""
 
 import dataclasses
 import re
@@ -16,7 +16,7 @@ from training.config import SYSTEMS, Job, Settings
 from training.data.batches import FilmInputs, TrainingBatches
 from training.experiments import Data
 from training.loop.checkpoint import FOLDER, LAST, read_state, save_config
-from training.loop.devices import Machine, gather
+from training.loop.devices import Machine, gather, training_flops
 from training.model.losses import batch_loss
 from training.model.retrievers import build_model
 
@@ -65,6 +65,18 @@ with open_machine() as machine:
 # a thread of the process group that outlives it would abort the rank at the end of the interpreter
 print("THREADS", [name.read_text().strip() for name in Path("/proc/self/task").glob("*/comm")])
 """
+
+
+def test_counting_operations_leaves_a_compiled_model_compiled(shared: tuple[Lake, Data], quick: Settings) -> None:
+    graphs, train, system = [], shared[1].train, SYSTEMS["Ta"]
+    built = build_model(system, quick, train, 0)
+    inputs = FilmInputs(train, system, quick, built.tokenizer)
+    batch = TrainingBatches(train, inputs, quick, 0, (0, 1)).make(0, 0)
+    built.model.compile(backend=lambda graph, _inputs: graphs.append(graph) or graph.forward)
+    assert training_flops(built.model, batch, 3, 1.0) == 3 * training_flops(built.model, batch, 8, 0.0) > 0
+    assert not graphs
+    built.model(batch)
+    assert graphs
 
 
 @pytest.mark.parametrize(("name", "micro_batch"), [("All", None), ("AVCA-tuned", None), ("All", 3)])

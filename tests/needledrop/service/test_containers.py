@@ -1,14 +1,28 @@
-"""What a service lacks is named by its variable or path before the service starts."""
+"""A missing contact, folder or port, and a service that does not work for its users, are found and named."""
 
 from __future__ import annotations
 
+import http.server
 import socket
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from prefect.settings import (
+    PREFECT_SERVER_DATABASE_HOST,
+    PREFECT_SERVER_DATABASE_PORT,
+    temporary_settings,
+)
 
-from needledrop.service.containers import check_contact, check_data, check_folders, check_port
+from needledrop.service.containers import (
+    check_contact,
+    check_data,
+    check_database,
+    check_folders,
+    check_health,
+    check_port,
+)
 from storage.errors import InputError, LakeError
 
 
@@ -67,3 +81,55 @@ def test_a_port_that_is_taken_is_named_with_its_variable() -> None:
         with pytest.raises(InputError, match=f"Port {port} cannot be used .* NEEDLEDROP_PORT"):
             check_port(port, "NEEDLEDROP_PORT")
     check_port(port, "NEEDLEDROP_PORT")
+
+
+@pytest.fixture
+def polling_worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A server that answers as the one of a worker does."""
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        monkeypatch.setenv("PREFECT_WORKER_WEBSERVER_PORT", str(server.server_address[1]))
+        yield
+        server.shutdown()
+
+
+@pytest.mark.usefixtures("polling_worker")
+def test_a_worker_that_polls_and_writes_is_healthy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NEEDLEDROP_LAKE", str(tmp_path))
+    assert check_health("worker") == 0
+
+
+@pytest.mark.usefixtures("polling_worker")
+def test_a_worker_whose_lake_is_read_only_is_not(
+    small_disk: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("NEEDLEDROP_LAKE", str(small_disk("ro")))
+    assert check_health("worker") == 1
+    assert "NEEDLEDROP_LAKE_VOLUME" in capsys.readouterr().out
+
+
+def test_a_worker_that_does_not_answer_is_not(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PREFECT_WORKER_WEBSERVER_PORT", "9")
+    assert check_health("worker") == 1
+    assert "http://127.0.0.1:9/health does not answer" in capsys.readouterr().out
+
+
+def test_a_postgres_that_is_not_up_is_named() -> None:
+    database = {PREFECT_SERVER_DATABASE_HOST: "127.0.0.1", PREFECT_SERVER_DATABASE_PORT: 9}
+    with (
+        temporary_settings(database),
+        pytest.raises(InputError, match=r"Postgres at 127\.0\.0\.1:9 cannot be used .*PREFECT_SERVER_DATABASE_HOST"),
+    ):
+        check_database()
+
+
+def test_a_server_on_sqlite_needs_no_postgres() -> None:
+    check_database()
