@@ -48,10 +48,10 @@ class Status(StrEnum):
 
 FETCH_REASONS = frozenset(
     {"age", "bad_audio", "copyright", "deadline", "drm", "extractor", "geo"}
-    | {"http_403", "http_416", "http_4xx", "http_5xx", "http_auth", "http_gone", "live"}
+    | {"http_403", "http_416", "http_4xx", "http_5xx", "http_auth", "http_gone", "live", "media_gone"}
     | {"members", "needs_login", "no_format", "not_wanted", "paid", "private", "reload"}
     | {"removed", "restricted", "timeout", "too_large", "transport", "truncated", "unavailable"}
-    | {"unknown", "unsupported", "youtube_4xx"}
+    | {"unknown", "unresolved_list", "unsupported", "youtube_4xx"}
 )
 """How a search or a download can fail; `tasks/soundtracks/download/error_rules.py` states what follows from each."""
 

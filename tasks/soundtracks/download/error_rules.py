@@ -2,7 +2,10 @@
 
 The order matters: rules for the whole source precede rules for one video, and specific patterns precede vague ones.
 The patterns were collected from yt-dlp's source and from YouTube's messages; apostrophes may be straight or curly.
-A message that matches no rule is `unknown`: it is retried soon, and abandoned after a few runs.
+A message that matches no rule is `unknown`: it is retried soon, and later with growing waits.
+
+A permanent failure comes only from the player's own words about one recording, and from our own checks of its file. An
+HTTP status, a field that the site no longer sends and a list that does not open say nothing about a recording.
 """
 
 from __future__ import annotations
@@ -13,13 +16,33 @@ from datetime import timedelta
 from enum import StrEnum
 
 
+class CallKind(StrEnum):
+    """The kinds of call to a source; each has its own counter of consecutive failures and its own pauses."""
+
+    SEARCH = "search"
+    LIST = "list"
+    """The entries of a playlist."""
+    PLAYER = "player"
+    """The page and the player of one recording."""
+    MEDIA = "media"
+    """The audio of one recording."""
+    ALBUM_SEARCH = "album_search"
+    """A search for albums in the music catalogue."""
+    ALBUM = "album"
+    """One album's page in the music catalogue."""
+
+
+LISTS = frozenset({CallKind.LIST, CallKind.ALBUM})
+ABOUT_ONE_RECORDING = frozenset({CallKind.PLAYER, CallKind.MEDIA})
+
+
 class Action(StrEnum):
     """What to do after a failure."""
 
     NEVER = "never"
     """A permanent failure of this recording; the film's next candidate is tried."""
     LATER = "later"
-    """Retry at a later run; abandoned after three runs."""
+    """Retry at a later run, with growing waits; its film stops waiting for it after three runs."""
     SOON = "soon"
     """Retry in this run with exponential backoff; then as `LATER`."""
     PAUSE = "pause"
@@ -36,7 +59,7 @@ class Rule:
     words: str = ""
     """Pattern of its messages, case-insensitive; empty if only an exception class or a status identifies it."""
     counts_for_breaker: bool = False
-    """Consecutive failures of five different videos mean a block, or a change of the site that yt-dlp cannot read."""
+    """Consecutive failures of five different items mean a block, or a change of the site that yt-dlp cannot read."""
     is_vague: bool = False
     """Vague: the log lines and responses of the call take precedence."""
     first_pause: timedelta = timedelta()
@@ -92,6 +115,7 @@ RULES: dict[str, Rule] = {
         30 * _MINUTE,
     ),
     "outdated_extractor": _pause("", 24 * _HOUR, 24 * _HOUR),
+    "changed_layout": _pause("", 24 * _HOUR, 72 * _HOUR),
     # Local machine
     "disk": Rule(
         Action.ABORT,
@@ -100,10 +124,19 @@ RULES: dict[str, Rule] = {
         r"(?: data| file| directory)|permission denied: ['\"/]|too many open files|file name too long",
     ),
     "memory": Rule(Action.ABORT, r"cannot allocate memory|\bMemoryError\b"),
-    # One video, permanent
+    # One list
+    "unresolved_list": Rule(
+        Action.LATER,
+        r"failed to resolve (?:url|album)\b|unable to (?:recognize|find) (?:selected )?(?:tab|playlist)"
+        r"|\b(?:playlist|album)\b[^.]{0,40}\b(?:does not exist|is private|is unavailable|was deleted|not found)"
+        r"|\bprivate playlist",
+        counts_for_breaker=True,
+        is_vague=True,
+    ),
+    # One video, permanent: the player's own words about it
     "private": Rule(
         Action.NEVER,
-        r"private (?:video|playlist|content)|(?:video|playlist|content|this) is private|made (?:it|this video) private"
+        r"private (?:video|content)|(?:video|content|this) is private|made (?:it|this video) private"
         r"|set to private|protected by a password|password[- ]protected|--video-password",
     ),
     "members": Rule(
@@ -122,7 +155,7 @@ RULES: dict[str, Rule] = {
     "age": Rule(
         Action.NEVER,
         r"confirm your age|verify your age|age[- ](?:restrict|verif|gate|limit)"
-        r"|inappropriate for some users|adult content"
+        r"|inappropriate (?:or offensive )?(?:for|to) some|identified[^.]{0,40} as inappropriate|adult content"
         r"|(?:over|least|under) 18|18 (?:years|or older|\+)|mature (?:audiences?|content)"
         r"|viewer discretion|suicide or self-harm",
     ),
@@ -140,12 +173,12 @@ RULES: dict[str, Rule] = {
     ),
     "removed": Rule(
         Action.NEVER,
-        r"(?:video|account|channel|content|clip|track|file|user|page)\b[^.]{0,60}"
+        r"\b(?:video|account|channel|content|clip|track|user)\b[^.]{0,60}"
         r"\b(?:remov|terminat|delet|suspend|taken down)|\b(?:account|channel)\b[^.]{0,30}\bclosed"
         r"|removed (?:by|for|because)|closed (?:their|his|her|its)|no longer (?:available|exists?)"
         r"|does(?:n['’]t| not) exist|violat(?:es|ed|ing)"
         r"|violations? of (?:our|the|you|this|its|terms|community|policy)"
-        r"|(?:video|page|file) (?:was |could )?not (?:be )?found|has been (?:removed|deleted|taken down)",
+        r"|\bvideo (?:was |could )?not (?:be )?found|has been (?:removed|deleted|taken down)",
     ),
     # One video, temporary
     "live": Rule(
@@ -163,7 +196,7 @@ RULES: dict[str, Rule] = {
     ),
     "restricted": Rule(Action.LATER, r"video is restricted|administrator|workspace"),
     "unsupported": Rule(
-        Action.NEVER,
+        Action.LATER,
         r"unsupported url|is not a valid url|no suitable (?:extractor|InfoExtractor)"
         r"|unsupported url scheme|file:// URLs|looks truncated|does not have an? [\w ]{1,20} tab",
     ),
@@ -187,10 +220,10 @@ RULES: dict[str, Rule] = {
         r"|did not get any data|downloaded file is empty|fragments? (?:\d+ )?not found"
         r"|expected \d+ bytes"
         r"|unable to download (?:\w+ )?fragment|premature(?:ly)? (?:end|close)",
-        is_vague=False,
     ),
-    "http_gone": Rule(Action.NEVER, r"HTTP Error (?:404|410)|\b404\b[: ]+not found"),
-    "http_auth": Rule(Action.NEVER, r"HTTP Error (?:401|402|451)|unauthori[sz]ed"),
+    "http_gone": Rule(Action.LATER, r"HTTP Error (?:404|410)|\b404\b[: ]+not found"),
+    "media_gone": Rule(Action.LATER, counts_for_breaker=True),
+    "http_auth": Rule(Action.LATER, r"HTTP Error (?:401|402|451)|unauthori[sz]ed"),
     "http_403": Rule(Action.SOON, r"HTTP Error 403|\b403\b[: ]+forbidden", counts_for_breaker=True),
     "http_416": Rule(Action.SOON, r"HTTP Error 416|conflicting range|range not satisfiable"),
     "http_5xx": Rule(
@@ -198,7 +231,7 @@ RULES: dict[str, Rule] = {
         r"HTTP Error 5\d\d|internal server error|bad gateway|service (?:temporarily )?unavailable"
         r"|gateway time",
     ),
-    "http_4xx": Rule(Action.NEVER, r"HTTP Error 4\d\d"),
+    "http_4xx": Rule(Action.LATER, r"HTTP Error 4\d\d"),
     "youtube_4xx": Rule(Action.SOON, counts_for_breaker=True),
     "transport": Rule(
         Action.SOON,

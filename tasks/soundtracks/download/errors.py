@@ -5,16 +5,20 @@ message, and the warnings of the same call (which hold the statuses of the playe
 client received are the fourth. They are read in this order; the first specific one decides. The rules are data
 (`error_rules.py`), so that a new message is a new line there.
 
-An error status concerns a recording only if the URL is the recording's own. YouTube answers searches, lists and the
-player with 400 and 404 after changes of its API, so there a status never rejects a recording.
+Messages are read without what others wrote into them (the query with the film's title, ids, addresses, names of
+owners), or a film called "I'm Not a Robot" would pause the source. Only the player's own words about one recording may
+be permanent: not the text of a search or a list, nor that of a request that failed. A 403 of a page or an API of
+YouTube is a block; other error statuses of its hosts follow changes of the site, and concern no recording.
 """
 
 from __future__ import annotations
 
 import errno
+import json
+import re
 import socket
 import ssl
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlparse
 
@@ -30,12 +34,15 @@ from yt_dlp.utils import (
 
 from storage.errors import Retry
 from tasks.backoff import retry_after_seconds
-from tasks.soundtracks.download.error_rules import BY_MESSAGE, RULES, Action
+from tasks.soundtracks.download.error_rules import ABOUT_ONE_RECORDING, BY_MESSAGE, LISTS, RULES, Action, CallKind
 
 _DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE}
 _UNREACHABLE_ERRNOS = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN}
-_STATUS_REASONS = {"http_4xx", "http_auth", "http_gone"}
-_YOUTUBE_DOMAINS = ("youtube.com", "youtube-nocookie.com", "youtubei.googleapis.com", "googlevideo.com")
+_STATUS_REASONS = {"http_403", "http_4xx", "http_auth", "http_gone"}
+_MEDIA_DOMAIN = "googlevideo.com"
+_YOUTUBE_DOMAINS = ("youtube.com", "youtube-nocookie.com", "youtubei.googleapis.com", _MEDIA_DOMAIN)
+_MISSING_FIELDS = (LookupError, TypeError, AttributeError, json.JSONDecodeError)
+"""What an extractor raises when the site no longer sends a field, or sends another type."""
 _MAX_MESSAGE_CHARACTERS = 300
 _RETRY = {Action.NEVER: Retry.NEVER, Action.LATER: Retry.LATER, Action.SOON: Retry.SOON}
 
@@ -51,7 +58,7 @@ class ErrorResponse:
     @property
     def is_media(self) -> bool:
         """Whether the request was for a media file, not for a page or an API."""
-        return self.host.endswith("googlevideo.com")
+        return self.host.endswith(_MEDIA_DOMAIN)
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,8 @@ class Failure:
     action: Action
     message: str
     retry_after_seconds: float | None = None
+    kind: CallKind = CallKind.PLAYER
+    """The kind of call that failed."""
 
     @property
     def retry(self) -> Retry:
@@ -83,22 +92,66 @@ class Cancelled(DownloadCancelled):  # type: ignore[misc]  # yt_dlp is untyped
 
 
 def classify(
-    error: BaseException | str, log_lines: Sequence[str] = (), responses: Sequence[ErrorResponse] = ()
+    error: BaseException | str,
+    log_lines: Sequence[str] = (),
+    responses: Sequence[ErrorResponse] = (),
+    kind: CallKind = CallKind.PLAYER,
+    subjects: Collection[str] = (),
 ) -> Failure:
-    """Return the failure behind an exception (or a message), with the log lines and error responses of its call."""
+    """Return the failure behind an exception (or a message), with the log lines and error responses of its call.
+
+    `subjects` are texts of ours that the message may repeat: the query, the id.
+    """
     chain = list(_chain(error)) if isinstance(error, BaseException) else []
-    message = _tidy(str(error))
-    reason = _by_class(chain) or _by_message(str(error))
+    message, text = _tidy(str(error)), own_words(str(error), subjects)
+    may_condemn = kind in ABOUT_ONE_RECORDING and not _is_a_request_failing(text, chain)
+    reason = _by_class(chain, may_condemn) or _by_message(text, may_condemn)
     if reason is None or RULES[reason].is_vague:
-        reason = _by_message(" ".join(str(one) for one in chain[1:])) or reason
+        inner = own_words(" ".join(str(one) for one in chain[1:]), subjects)
+        reason = _by_message(inner, may_condemn) or reason
     if reason is None or RULES[reason].is_vague:
-        reason = _by_responses(responses) or _by_log(log_lines) or _by_status(chain) or reason
+        lines = [own_words(line, subjects) for line in log_lines]
+        reason = _by_responses(responses) or _by_log(lines) or _by_status(chain) or reason
         if responses:
             message = f"{responses[-1].host} answered {responses[-1].status}; {message}"
-    reason = reason or _by_status(chain) or "unknown"
+    reason = reason or _by_status(chain) or ("unresolved_list" if kind in LISTS else None)
+    if reason is None:
+        reason = "extractor" if any(isinstance(one, _MISSING_FIELDS) for one in chain) else "unknown"
     if reason in _STATUS_REASONS and _is_from_youtube(message, chain, responses):
-        reason = "youtube_4xx"
-    return Failure(reason, RULES[reason].action, message, _retry_after(chain, responses))
+        reason = _reason_of_youtube(reason, text, chain, responses)
+    return Failure(reason, RULES[reason].action, message, _retry_after(chain, responses), kind)
+
+
+_OTHERS_WORDS = [
+    (re.compile(r'query ".*"(?= page \d|:|$)|query ".*?"'), "query"),
+    (re.compile(r"https?://\S+"), "URL"),
+    (re.compile(r"^(?:ERROR: |WARNING: )?\[[\w:.+-]+\] (?:\S+: )?"), ""),
+    (re.compile(r'"[^"]*"|“[^”]*”'), '""'),
+    (re.compile(r"(?<!\w)'[^']*[/\\][^']*'(?!\w)"), "'/'"),
+    (re.compile(r"(?<=content from ).{1,80}?(?=,? who\b)"), "its owner"),
+    (re.compile(r"(?<= claim by ).*|(?<= request by ).*|(?<= complaint by ).*|(?<=on level: ).*"), "its owner"),
+    (re.compile(r"may yield HTTP Error \d+"), ""),  # of formats that are left out for want of a token; nothing failed
+]
+
+
+def own_words(message: str, subjects: Collection[str] = ()) -> str:
+    """Return a message without what others wrote into it: the query, ids, addresses, paths and names of owners."""
+    text = " ".join(message.split())
+    for subject in sorted(filter(None, subjects), key=len, reverse=True):
+        text = text.replace(f'query "{subject}"', "query").replace(subject, "it")
+    for pattern, replacement in _OTHERS_WORDS:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+_REQUEST_FAILED = re.compile(
+    r"unable to (?:download|extract|parse)|HTTP Error|report this issue|caused by <", re.IGNORECASE
+)
+
+
+def _is_a_request_failing(text: str, chain: Iterable[BaseException]) -> bool:
+    """Return whether a request or its parsing failed, so that the message is not the player's words."""
+    return bool(_REQUEST_FAILED.search(text)) or any(isinstance(one, network.RequestError) for one in chain)
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -116,7 +169,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
         queue += [cause for cause in inner if isinstance(cause, BaseException)]
 
 
-def _by_class(chain: Iterable[BaseException]) -> str | None:
+def _by_class(chain: Iterable[BaseException], may_condemn: bool) -> str | None:
     for one in chain:
         if isinstance(one, Cancelled):
             return one.reason
@@ -126,7 +179,7 @@ def _by_class(chain: Iterable[BaseException]) -> str | None:
             continue  # the message may be more specific than the status
         reason = _by_system_error(one)
         reason = reason or next((r for kind, r in _REASONS_BY_CLASS.items() if isinstance(one, kind)), None)
-        if reason:
+        if reason and (may_condemn or not _condemns(reason)):
             return reason
     return None
 
@@ -158,17 +211,26 @@ _REASONS_BY_CLASS: dict[type[BaseException], str] = {
 }
 
 
-def _by_message(text: str) -> str | None:
-    """Return the first reason whose pattern matches the text."""
-    return next((reason for reason, pattern in BY_MESSAGE if pattern.search(text)), None)
+def _condemns(reason: str) -> bool:
+    """Return whether a reason is the player's own: the checks of this program have no words of others."""
+    return RULES[reason].action is Action.NEVER and bool(RULES[reason].words) and reason != "too_large"
+
+
+def _by_message(text: str, may_condemn: bool) -> str | None:
+    """Return the first reason whose pattern matches the text, a permanent one only if the text may condemn."""
+    matching = (reason for reason, pattern in BY_MESSAGE if pattern.search(text))
+    return next((reason for reason in matching if may_condemn or not _condemns(reason)), None)
+
+
+_OF_THE_MEDIA = re.compile(r"video data|fragment|got error", re.IGNORECASE)
 
 
 def _by_log(lines: Sequence[str]) -> str | None:
     """Return the reason in the call's warnings, newest first; a 403 there is from the player API, so it is a block."""
     for line in reversed(lines):
-        reason = _by_message(line)
+        reason = _by_message(line, may_condemn=False)
         if reason == "http_403":
-            return "blocked"
+            return "http_403" if _OF_THE_MEDIA.search(line) else "blocked"
         if reason is not None and not RULES[reason].is_vague:
             return reason
     return None
@@ -195,6 +257,19 @@ def _is_from_youtube(message: str, chain: Iterable[BaseException], responses: Se
     if not hosts:
         return message.startswith("[youtube")
     return any(hosts[0] == domain or hosts[0].endswith(f".{domain}") for domain in _YOUTUBE_DOMAINS)
+
+
+def _reason_of_youtube(
+    reason: str, text: str, chain: Iterable[BaseException], responses: Sequence[ErrorResponse]
+) -> str:
+    """Return what an error status of YouTube's hosts means: of the media it concerns one file, else the whole site."""
+    hosts = [urlparse(one.response.url).hostname or "" for one in chain if isinstance(one, network.HTTPError)]
+    hosts += [response.host for response in reversed(responses)]
+    is_media = hosts[0].endswith(_MEDIA_DOMAIN) if hosts else bool(_OF_THE_MEDIA.search(text))
+    if reason == "http_403":
+        is_page = bool(hosts) or bool(re.search(r"API page|web ?page", text, re.IGNORECASE))
+        return "blocked" if is_page and not is_media else "http_403"
+    return "media_gone" if reason == "http_gone" and is_media else "youtube_4xx"
 
 
 _REASONS_BY_STATUS = {

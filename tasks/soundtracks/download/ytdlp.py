@@ -14,13 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
+from urllib.parse import parse_qs, urlparse
 
 from yt_dlp import YoutubeDL
 from yt_dlp.networking.exceptions import HTTPError
 
 from storage.errors import SourcePaused
 from tasks.backoff import backoff_seconds, retry_after_seconds
+from tasks.soundtracks.download.error_rules import CallKind
 from tasks.soundtracks.download.errors import Cancelled, ErrorResponse, Failure, classify
 
 MAX_BYTES = 64 << 20
@@ -79,14 +80,32 @@ class Pace:
 
 @dataclass
 class _Call:
-    """The state of one call: its warnings, error responses and match filter."""
+    """The state of one call: its kind, subjects, warnings, error responses and match filter."""
 
+    kind: CallKind = CallKind.PLAYER
+    subjects: frozenset[str] = frozenset()
     log_lines: list[str] = field(default_factory=list)
     responses: list[ErrorResponse] = field(default_factory=list)
     rejection: str | None = None
     rejected_info: dict[str, Any] = field(default_factory=dict)
     match_filter: MatchFilter | None = None
     download_started: float | None = None
+
+
+def kind_of(url: str) -> CallKind:
+    """Return which kind of call lists or reads an address: a search, a playlist, or the page of a recording."""
+    path = urlparse(url).path
+    if url.startswith("ytsearch") or path == "/results":
+        return CallKind.SEARCH
+    return CallKind.LIST if path == "/playlist" else CallKind.PLAYER
+
+
+def _subjects(url: str) -> frozenset[str]:
+    """Return the query and the ids in an address: errors repeat them, and they are nobody's verdict."""
+    if url.startswith("ytsearch"):
+        return frozenset({url.partition(":")[2]})
+    named = parse_qs(urlparse(url).query)
+    return frozenset(value for name in ("search_query", "v", "list") for value in named.get(name, ()))
 
 
 class _Client(YoutubeDL):  # type: ignore[misc]  # yt_dlp is untyped
@@ -171,7 +190,7 @@ class YtDlpClient:
 
     def entries(self, url: str) -> dict[str, Any]:
         """Return a search, an album or a feed, with its `entries` as listed. Raises `CallFailed`."""
-        self.call = _Call()
+        self.call = _Call(kind_of(url), _subjects(url))
         info = self._extract(url, download=False)
         info["entries"] = [entry for entry in info.get("entries") or () if entry]
         return info
@@ -182,7 +201,7 @@ class YtDlpClient:
         Returns the source's metadata and the file. Raises `FilteredOut`, `CallFailed`.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        self.call = _Call(match_filter=match_filter)
+        self.call = _Call(CallKind.PLAYER, _subjects(url), match_filter=match_filter)
         self._client.params["paths"] = {"home": str(folder)}
         info = self._extract(url, download=True)
         if self.call.rejection is not None:
@@ -190,7 +209,7 @@ class YtDlpClient:
         [download, *_] = info.get("requested_downloads") or [{}]
         path = Path(download["filepath"]) if download.get("filepath") else None
         if path is None or not path.is_file():  # beyond `max_filesize` yt-dlp returns without an error
-            raise CallFailed(classify(Cancelled("too_large", f"{url} is larger than {self._max_bytes >> 20} MB")))
+            raise CallFailed(self._classify(Cancelled("too_large", f"{url} is larger than {self._max_bytes >> 20} MB")))
         return info, path
 
     def _extract(self, url: str, *, download: bool) -> dict[str, Any]:
@@ -199,10 +218,14 @@ class YtDlpClient:
         except SourcePaused:
             raise
         except Exception as error:  # extractors raise whatever a changed page makes them raise
-            raise CallFailed(classify(error, self.call.log_lines, self.call.responses)) from error
+            raise CallFailed(self._classify(error)) from error
         if info is None:
-            raise CallFailed(classify(f"yt-dlp returned nothing for {url}", self.call.log_lines, self.call.responses))
+            raise CallFailed(self._classify(f"yt-dlp returned nothing for {url}"))
         return dict(self._client.sanitize_info(info))
+
+    def _classify(self, error: BaseException | str) -> Failure:
+        call = self.call
+        return classify(error, call.log_lines, call.responses, call.kind, call.subjects)
 
     def _match(self, info: dict[str, Any], *, incomplete: bool | set[str] = False) -> str | None:
         """Apply the match filter to complete pages of recordings; lists and their entries always pass."""
@@ -213,6 +236,8 @@ class YtDlpClient:
         self.call.rejection = self.call.match_filter(info)
         if self.call.rejection is not None:
             self.call.rejected_info = dict(info)
+        else:
+            self.call.kind = CallKind.MEDIA  # the page was read; what follows is the media
         return self.call.rejection
 
     def _on_progress(self, progress: dict[str, Any]) -> None:

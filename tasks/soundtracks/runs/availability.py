@@ -26,10 +26,11 @@ from tasks.run_report import RunReport
 from tasks.soundtracks.runs.context import RunContext
 from tasks.soundtracks.sources.base import NetworkedSource
 
-CLEAR_REASONS = frozenset({"age", "copyright", "drm", "geo", "http_gone", "members", "paid", "private", "removed"})
+CLEAR_REASONS = frozenset({"age", "copyright", "drm", "geo", "members", "paid", "private", "removed"})
 """Answers about the recording itself, after which nobody can collect it again from here."""
 DOUBTFUL_REASONS = frozenset(
-    {"http_403", "http_4xx", "http_auth", "needs_login", "restricted", "unavailable", "unreachable", "unsupported"}
+    {"http_403", "http_4xx", "http_auth", "http_gone", "needs_login", "restricted", "unavailable", "unreachable"}
+    | {"unsupported"}
 )
 """Answers that a block or a temporary fault gives too."""
 DOUBTS_UNTIL_DEAD = 3

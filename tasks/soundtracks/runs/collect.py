@@ -32,9 +32,7 @@ from tasks.soundtracks.runs.takedown import purge_films
 from tasks.soundtracks.sources.base import Source
 
 MOST_RUNS = 3
-"""A recording that failed in so many runs is not fetched again, except by `needledrop retry`."""
-NEVER_ABANDONED = frozenset({"youtube_4xx"})
-"""Failures that say nothing about the recording: after `MOST_RUNS` its film stops waiting, but it may be fetched."""
+"""A film stops waiting for a recording that failed in so many runs; the recording itself may still be fetched."""
 
 
 @dataclass
@@ -170,13 +168,10 @@ class Collector:
 
     def _failed_track(self, gathered: GatheredFilm, item: str, error: ItemError) -> Outcome:
         """Return the outcome of a recording's failure; after `MOST_RUNS` runs its film no longer waits for it."""
-        if self.plan.attempts.get((str(Stage.TRACK), item), 0) + 1 >= MOST_RUNS:
+        if self.plan.attempts.get((str(Stage.TRACK), item), 0) + 1 >= MOST_RUNS and error.retry is not Retry.NEVER:
             gathered.overdue.add(item)
-            if error.reason in NEVER_ABANDONED:
-                message = f"{error} (its film no longer waits for it after {MOST_RUNS} runs)"
-                error = ItemError(error.reason, message, Retry.LATER)
-            else:
-                error = ItemError(error.reason, f"{error} (abandoned after {MOST_RUNS} runs)", Retry.NEVER)
+            message = f"{error} (its film no longer waits for it after {MOST_RUNS} runs)"
+            error = ItemError(error.reason, message, Retry.LATER)
         return from_error(Stage.TRACK, item, error)
 
     def commit(self, batch: Batch, results: Sequence[FilmResult], leases: LeaseKeeper) -> Counter[str]:

@@ -111,7 +111,7 @@ def test_a_film_waits_for_a_track_that_may_still_come(lake: Lake, world: Any, ad
     assert world.media_requests()[ids[0]] == 1
 
 
-def test_what_fails_in_three_runs_is_abandoned_and_retried_by_reason(
+def test_a_film_stops_waiting_for_what_fails_in_three_runs_and_it_is_retried_by_reason(
     lake: Lake, world: Any, add_films: Any, collect: Any
 ) -> None:
     ids = world.add_film("Night Ferry", 2015, 1)
@@ -120,7 +120,7 @@ def test_what_fails_in_three_runs_is_abandoned_and_retried_by_reason(
     add_films(lake, [NIGHT])
     for _run in range(3):
         collect(retry_reasons=("no_usable_track",) if _run else ())
-    assert reasons(lake, Stage.TRACK)[f"enwiki-1/youtube:{ids[0]}"] == ("http_5xx", "never", 3)
+    assert reasons(lake, Stage.TRACK)[f"enwiki-1/youtube:{ids[0]}"] == ("http_5xx", "later", 3)
     before = len(world.requests)
     collect()
     assert len(world.requests) == before
@@ -157,7 +157,7 @@ def test_a_film_does_not_wait_for_ever_for_a_track_that_youtube_answers_with_an_
     for _run in range(3):
         collect()
     assert [row["media_id"] for row in taken(lake)] == [ids[0], ids[2]]
-    assert reasons(lake, Stage.TRACK)[f"enwiki-1/youtube:{ids[1]}"] == ("youtube_4xx", "later", 3)
+    assert reasons(lake, Stage.TRACK)[f"enwiki-1/youtube:{ids[1]}"] == ("media_gone", "later", 3)
 
 
 def test_an_api_that_answers_every_film_with_400_pauses_the_source(

@@ -91,7 +91,7 @@ FAULTS = {
     "trickle": ({"kind": "trickle"}, ("deadline", "soon")),
     "reset": ({"kind": "reset"}, ("transport", "soon")),
     "403": ({"status": 403}, ("http_403", "soon")),
-    "404": ({"status": 404}, ("youtube_4xx", "soon")),
+    "404": ({"status": 404}, ("media_gone", "later")),
     "429": ({"status": 429}, ("rate_limit", "pause")),
     "500": ({"status": 500}, ("http_5xx", "soon")),
     "503": ({"status": 503}, ("http_5xx", "soon")),
@@ -113,6 +113,12 @@ PLAYER_ERRORS = {
     "removed": ("ERROR", "Video unavailable", "This video has been removed by the uploader", "never"),
     "geo": ("UNPLAYABLE", "Video unavailable", BLOCKED_IN_COUNTRY, "never"),
     "copyright": ("ERROR", "Video unavailable", BLOCKED_BY_COPYRIGHT, "never"),
+    "inappropriate": (
+        "UNPLAYABLE",
+        "This video has been identified by the YouTube community as inappropriate or offensive to some audiences.",
+        None,
+        "never",
+    ),
     "age": (
         "LOGIN_REQUIRED",
         "Sign in to confirm your age",
@@ -135,7 +141,7 @@ def test_error_of_the_player_is_classified(
     status, message, details, action = PLAYER_ERRORS[reason]
     world.videos[video] |= {"status": status, "reason": message, "subreason": details}
     world.save()
-    assert failure(client, video, tmp_path / "staging") == (reason, action)
+    assert failure(client, video, tmp_path / "staging") == ("age" if reason == "inappropriate" else reason, action)
 
 
 @pytest.mark.parametrize(

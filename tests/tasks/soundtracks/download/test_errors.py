@@ -13,7 +13,7 @@ from yt_dlp.utils import DownloadError, ExtractorError, GeoRestrictedError, User
 
 from storage.errors import Retry
 from storage.records.outcomes import FETCH_REASONS
-from tasks.soundtracks.download.error_rules import RULES, Action
+from tasks.soundtracks.download.error_rules import RULES, Action, CallKind
 from tasks.soundtracks.download.errors import ErrorResponse, classify
 
 MESSAGES = [
@@ -30,7 +30,7 @@ MESSAGES = [
     ("This video has been removed for violating YouTube's Terms of Service", "removed"),
     ("This video is no longer available because the account associated with it has been terminated.", "removed"),
     ("The uploader has closed their YouTube account.", "removed"),
-    ("This playlist does not exist", "removed"),
+    ("This playlist does not exist", "unresolved_list"),
     ("Video unavailable. The uploader has not made this video available in your country", "geo"),
     ("This video is not available in your region", "geo"),
     ("This video contains content from SME, who has blocked it in your country on copyright grounds", "geo"),
@@ -68,7 +68,7 @@ MESSAGES = [
     ("The read operation timed out", "timeout"),
     ("<urlopen error [Errno -3] Temporary failure in name resolution>", "dns"),
     ("Failed to resolve 'www.youtube.com' ([Errno -2] Name or service not known)", "dns"),
-    ("Failed to resolve url (does the playlist exist?)", "unknown"),
+    ("Failed to resolve url (does the playlist exist?)", "unresolved_list"),
     ("[Errno 101] Network is unreachable", "dns"),
     ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate", "tls"),
     ("('Connection aborted.', RemoteDisconnected('Remote end closed connection without response'))", "transport"),
@@ -93,8 +93,43 @@ MESSAGES = [
     ("This video is unavailable on this device.", "reload"),
     ("YouTube is no longer supported in this application or device", "reload"),
     ("YouTube said: This playlist type is unviewable.", "unavailable"),
+    ("Failed to resolve album to playlist; please report this issue on https://…", "unresolved_list"),
+    ("Unable to recognize tab page; please report this issue on https://…", "unresolved_list"),
+    ("YouTube said: The playlist does not exist.", "unresolved_list"),
+    ("This video has been identified by the YouTube community as inappropriate or offensive to some audiences.", "age"),
+    ("This video may be inappropriate for some users. Sign in to confirm your age", "age"),
+    (
+        "Video unavailable. This video contains content from DRM Records, who has blocked it on copyright grounds",
+        "copyright",
+    ),
+    ("This video is no longer available due to a copyright claim by Not A Robot Ltd", "copyright"),
+    ("This video is available to this channel's members on level: Captcha (or any higher level).", "members"),
+    ("Video unavailable. This video is no longer available due to a trademark claim by a third party", "copyright"),
+    ("This video is not available in your country due to a legal complaint from the government", "geo"),
+    ("Video unavailable. The YouTube account associated with this video has been terminated due to claims", "removed"),
+    ("Video unavailable. This video is private", "private"),
+    ("All player responses are invalid. Your IP is likely being blocked by Youtube", "bot"),
+    ("Playback on other websites has been disabled by the video owner", "reload"),
+    ("Error code: 152 - 18. This video is unavailable", "unavailable"),
+    ("Signature solving failed: Some formats may be missing", "extractor"),
+    ("n challenge solving failed: Some formats may be missing", "extractor"),
+    ("Only images are available for download. use --list-formats to see them", "no_format"),
+    ("YouTube is requiring a captcha challenge before playback", "bot"),
+    ("Unable to download API page: HTTP Error 403: Forbidden (caused by <HTTPError 403: Forbidden>)", "blocked"),
+    ("Unable to download webpage: HTTP Error 403: Forbidden (caused by <HTTPError 403: Forbidden>)", "blocked"),
+    ("unable to download video data: HTTP Error 404: Not Found", "media_gone"),
+    ("unable to download video data: HTTP Error 400: Bad Request", "youtube_4xx"),
+    ("unable to download video data: HTTP Error 416: Requested range not satisfiable", "http_416"),
+    ("Unable to download webpage: the connection was terminated", "unknown"),
+    ("Unable to download API page: Connection reset by peer", "transport"),
+    ("Unable to connect to proxy: 407 Proxy Authentication Required", "proxy"),
+    ("Requested range not satisfiable", "http_416"),
+    ("Please sign in. Use --cookies-from-browser or --cookies for the authentication", "needs_login"),
+    ("Video unavailable. This video is restricted by your administrator", "restricted"),
+    ("Offline.", "live"),
     ("Something that nobody has ever seen", "unknown"),
 ]
+"""What the site and yt-dlp say: of its installed release's source, and of reports by its users."""
 
 
 @pytest.mark.parametrize(("message", "reason"), MESSAGES, ids=[message[:60] for message, _reason in MESSAGES])
@@ -125,7 +160,7 @@ def wrapped(cause: Exception) -> DownloadError:
         (wrapped(CertificateVerifyError("bad")), "tls"),
         (OSError(errno.ENOSPC, "full"), "disk"),
         (MemoryError(), "memory"),
-        (KeyError("streamingData"), "unknown"),
+        (KeyError("streamingData"), "extractor"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -146,7 +181,7 @@ def test_403_of_the_player_is_a_block_and_403_of_the_media_is_not() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 410, 418])
-@pytest.mark.parametrize("host", ["www.youtube.com", "youtubei.googleapis.com", "rr1---sn-x.googlevideo.com"])
+@pytest.mark.parametrize("host", ["www.youtube.com", "youtubei.googleapis.com"])
 def test_error_status_of_youtube_is_retried_and_counts_for_the_breaker(status: int, host: str) -> None:
     raised = classify(wrapped(http_error(status, url=f"https://{host}/youtubei/v1/search")))
     suppressed = classify("No video formats found!", (), [ErrorResponse(status, host)])
@@ -158,9 +193,82 @@ def test_message_of_the_player_goes_before_an_error_status() -> None:
     assert classify("Private video", (), [ErrorResponse(404, "www.youtube.com")]).retry is Retry.NEVER
 
 
-@pytest.mark.parametrize("host", ["example.invalid", "notyoutube.com"])
-def test_404_of_a_listed_url_is_permanent(host: str) -> None:
-    assert classify("HTTP Error 404: Not Found", (), [ErrorResponse(404, host)]).retry is Retry.NEVER
+@pytest.mark.parametrize("host", ["example.invalid", "notyoutube.com", "rr1---sn-x.googlevideo.com"])
+@pytest.mark.parametrize("status", [404, 410])
+def test_a_file_that_is_gone_today_is_tried_again_later(host: str, status: int) -> None:
+    assert classify("x", (), [ErrorResponse(status, host)]).action is Action.LATER
+    assert classify(wrapped(http_error(status, url=f"https://{host}/x.webm"))).action is Action.LATER
+
+
+API, MEDIA_HOST = "www.youtube.com", "rr1---sn-x.googlevideo.com"
+PO_TOKEN = (
+    "[youtube] abc: web client https formats require a GVS PO Token which was not provided. They will be skipped as "
+    'they may yield HTTP Error 403. You can pass one with --extractor-args "youtube:po_token=web.gvs+XXX"'
+)
+OF_THE_SITE = [
+    # message or exception, warnings, responses, kind -> reason, action, whether it counts for the breaker
+    ("Failed to extract any player response", [], [(400, API)], "player", "youtube_4xx", "soon", True),
+    ("Unable to download API page: HTTP Error 400", [], [(400, API)], "search", "youtube_4xx", "soon", True),
+    ("Unable to download API page: HTTP Error 404: Not Found", [], [(404, API)], "search", "youtube_4xx", "soon", True),
+    ("unable to download video data: HTTP Error 404", [], [(404, MEDIA_HOST)], "media", "media_gone", "later", True),
+    ("unable to download video data: HTTP Error 410", [], [(410, MEDIA_HOST)], "media", "media_gone", "later", True),
+    ("unable to download video data: HTTP Error 403", [], [(403, MEDIA_HOST)], "media", "http_403", "soon", True),
+    ("Unable to download webpage: HTTP Error 403: Forbidden", [], [(403, API)], "player", "blocked", "pause", False),
+    ("Unable to download API page: HTTP Error 403: Forbidden", [], [(403, API)], "search", "blocked", "pause", False),
+    ("No video formats found!", [PO_TOKEN], [], "player", "extractor", "soon", True),
+    ("No video formats found!", ["HTTP Error 403: Forbidden", PO_TOKEN], [], "player", "blocked", "pause", False),
+    ("No video formats found!", [], [(404, API)], "player", "youtube_4xx", "soon", True),
+    ("Failed to resolve album to playlist", [], [], "list", "unresolved_list", "later", True),
+    ("Failed to resolve url (does the playlist exist?)", [], [], "list", "unresolved_list", "later", True),
+    ("Failed to resolve url (does the playlist exist?)", [], [(400, API)], "list", "youtube_4xx", "soon", True),
+    ("Failed to resolve url (does the playlist exist?)", [], [(429, API)], "list", "rate_limit", "pause", False),
+    ("Failed to resolve url (does the playlist exist?)", [], [(503, API)], "list", "http_5xx", "soon", False),
+    ("YouTube said: This playlist is private", [], [], "list", "unresolved_list", "later", True),
+    ("This video has been removed by the uploader", [], [], "search", "unknown", "soon", False),
+    ("This video has been removed by the uploader", [], [], "album", "unresolved_list", "later", True),
+    ("This video has been removed by the uploader", [], [], "media", "removed", "never", False),
+    ("No video formats found!", ["This video is DRM protected"], [], "player", "extractor", "soon", True),
+    (GeoRestrictedError("not here"), [], [], "list", "unresolved_list", "later", True),
+    (KeyError("streamingData"), [], [], "player", "extractor", "soon", True),
+    (TypeError("'NoneType' object is not subscriptable"), [], [], "search", "extractor", "soon", True),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("error", "warnings", "responses", "kind", "reason", "action", "counts"), OF_THE_SITE)
+def test_what_the_site_says_in_general_is_no_verdict_on_a_recording(
+    error: Exception | str,
+    warnings: list[str],
+    responses: list[tuple[int, str]],
+    kind: str,
+    reason: str,
+    action: str,
+    counts: bool,
+) -> None:
+    failure = classify(error, warnings, [ErrorResponse(*one) for one in responses], CallKind(kind))
+    assert (failure.reason, failure.action, failure.counts_for_breaker) == (reason, action, counts)
+
+
+TITLES = ["I'm Not a Robot", "Room 429", "Captcha", "Copyright Criminals", "Under 18", "DRM", "Legal Reasons"]
+TITLES += ["Private Video", 'The "Bot"', "No Space Left on Device", "Premieres in 1999: Offline", "Slow Down"]
+
+
+@pytest.mark.parametrize("title", TITLES)
+@pytest.mark.parametrize("prefix", ["ERROR: ", "ERROR: [youtube:search] ", ""])
+def test_the_title_of_a_film_is_not_read_as_an_error(title: str, prefix: str) -> None:
+    query = f"{title} 2023 soundtrack"
+    message = f'{prefix}query "{query}" page 1: Unable to download API page: HTTP Error 503: Service Unavailable'
+    for subjects in ((), (query,)):
+        failure = classify(message, [message], [ErrorResponse(503, API)], CallKind.SEARCH, subjects)
+        assert (failure.reason, failure.action) == ("http_5xx", Action.SOON)
+
+
+@pytest.mark.parametrize("media_id", ["-_429_DRM-a", "captcha-429", "DRM_-DRM-18"])
+def test_an_id_is_not_read_as_an_error(media_id: str) -> None:
+    message = f"ERROR: [youtube] {media_id}: Video unavailable"
+    assert classify(message).reason == "unavailable"
+    assert (
+        classify(f"No data for {media_id} at https://example.invalid/captcha", subjects=[media_id]).reason == "unknown"
+    )
 
 
 @pytest.mark.parametrize("value", ["30", "Wed, 21 Oct 2099 07:28:00 GMT"])
