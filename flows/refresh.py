@@ -34,7 +34,7 @@ from flows.parameters import (
     check,
     takes,
 )
-from flows.run_record import names_its_leases, noted_on, recorded, retried, run_name
+from flows.run_record import RETRIES, names_its_leases, noted_on, recorded, retried, run_name
 from flows.train_and_evaluate import train_and_evaluate
 from storage.coordination.held_leases import describe_holder
 from storage.coordination.leases import leased
@@ -59,7 +59,8 @@ def refresh(parameters: RefreshParameters) -> dict[str, Any] | State[dict[str, A
     check(parameters)
     if parameters.train == "deployment":
         check_training_deployment()
-    lake = retried(lambda: open_tables(parameters.lake))
+    # Nobody watches a run of a deployment; whoever types a wrong address of a store learns it at once.
+    lake = retried(lambda: open_tables(parameters.lake), retries=RETRIES if deployment.id else 0)
     with leased(lake, NAME, on_wait=get_run_logger().warning) as lease:
         if lease is None:
             return _meet_another(lake)

@@ -15,6 +15,7 @@ import httpx
 import pytest
 from prefect import flow, flow_engine
 
+from flows.refresh import refresh
 from flows.run_record import check_failures, recorded, retried, run_name
 from storage.errors import InputError, ItemError, LakeError, Retry, StoreUnreachable, TooManyFailed
 from storage.lake.lake import Lake
@@ -144,6 +145,20 @@ def test_other_errors_are_not_repeated(error: Exception) -> None:
     with pytest.raises(type(error)):
         retried(work, AT_ONCE)
     assert len(calls) == 1
+
+
+def test_whoever_types_the_address_of_a_store_that_does_not_answer_is_told_at_once(
+    prefect_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = pytest.importorskip("s3fs").S3FileSystem
+    for name, value in (("ENDPOINT_URL", "http://127.0.0.1:9"), ("ACCESS_KEY_ID", "a"), ("SECRET_ACCESS_KEY", "b")):
+        monkeypatch.setenv(f"AWS_{name}", value)
+    client.clear_instance_cache()
+    began = time.monotonic()
+    with pytest.raises(StoreUnreachable, match="check its address"):
+        refresh(lake="s3://nobody/lake", train="never")
+    client.clear_instance_cache()
+    assert time.monotonic() - began < 240
 
 
 def test_the_last_error_of_the_infrastructure_is_raised() -> None:
