@@ -10,16 +10,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Set
 
-from tasks.soundtracks.matching.keywords import NEUTRAL_WORDS, SOUNDTRACK, plain
+from tasks.soundtracks.matching.keywords import NEUTRAL_WORDS, SOUNDTRACK
+from tasks.soundtracks.matching.normalise import Words, occurrences, plain, words_of
 from tasks.soundtracks.matching.titles import (
     ARTICLES,
-    Words,
     is_sequel_mark,
-    occurrences,
     plain_title,
     title_words,
     without_article,
-    words_of,
 )
 
 NEAR_YEARS = 1

@@ -15,6 +15,7 @@ from storage.lake.lake import Lake
 from storage.tables import tables
 from storage.tables.schemas import ALBUM_LISTINGS, FILMS
 from tasks.films.models import AlbumListing, ListedTrack, page_of_address
+from tasks.soundtracks.matching.normalise import words_of
 from tasks.soundtracks.matching.scoring import DESCRIPTION_CHARACTERS
 from tasks.soundtracks.matching.titles import (
     MIN_COVERAGE,
@@ -22,7 +23,6 @@ from tasks.soundtracks.matching.titles import (
     plain_title,
     title_words,
     without_article,
-    words_of,
 )
 from tasks.soundtracks.models import Candidate, Film
 

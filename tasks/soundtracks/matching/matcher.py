@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tasks.soundtracks.matching.film_index import FilmIndex
+from tasks.soundtracks.matching.normalise import words_of
 from tasks.soundtracks.matching.rule import judge
-from tasks.soundtracks.matching.titles import words_of
 from tasks.soundtracks.models import Candidate, Decision, Film, Judged, Verdict
 
 

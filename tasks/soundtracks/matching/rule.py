@@ -1,238 +1,219 @@
 """Decide whether a recording is a film's soundtrack: taken, left for review, or rejected, with a reason.
 
-Precision goes before recall: a wrong pair teaches the model something false, a missing pair costs little. The score
-(`scoring.py`) decides only if no guard does: guards reject a candidate, or leave it for review, whatever its score. A
-video from YouTube is taken only if a label delivered it: among other uploads, names and words are wrong more often
-than right, so these are left for review. Every candidate keeps its score, the parts of it, the decision, the reason
-and `RULE_VERSION`, taken or not.
+Precision goes before recall: a wrong pair teaches the model something false, a missing pair costs little. A recording
+from YouTube is taken only on official evidence, named field by field (`evidence.py`): a label delivered it on an album
+that names the film, or it is on a channel of the film's own composer or label. Any other upload is left for review at
+most. Guards reject a candidate, or leave it for review, whatever its score; the score (`scoring.py`) decides about the
+user's own files and lists, and orders what is taken. Every candidate keeps its score, the parts of it, the decision,
+the reason and `RULE_VERSION`, taken or not.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
-from tasks.soundtracks.matching import keywords
+from tasks.soundtracks.matching import guards, keywords
 from tasks.soundtracks.matching.alternative_titles import is_alternative_title
-from tasks.soundtracks.matching.keywords import plain
-from tasks.soundtracks.matching.scoring import (
-    OFFICIAL_CHANNEL,
-    CandidateTexts,
-    duration_part,
-    is_delivered,
-    score_parts,
-    total_score,
-    year_difference,
-)
-from tasks.soundtracks.matching.titles import Naming, is_one_word, naming, title_words, words_of
+from tasks.soundtracks.matching.evidence import Agreement, Evidence, evidence_of, is_comparable, with_delivery_notes
+from tasks.soundtracks.matching.guards import MIN_NAMES_FILM, Case
+from tasks.soundtracks.matching.normalise import occurrences, plain, same_name, words_of
+from tasks.soundtracks.matching.scoring import OFFICIAL_CHANNEL, total_score
+from tasks.soundtracks.matching.titles import Naming, is_one_word, is_sequel_mark, naming, plain_title, title_words
 from tasks.soundtracks.models import Candidate, Decision, Film, Verdict
 
-RULE_VERSION = 4
+RULE_VERSION = 5
 TAKE_SCORE = 0.70
 REVIEW_SCORE = 0.55
-MIN_NAMES_FILM = 0.6
-"""Without the film's title as a phrase nothing is taken, however official it is."""
 LISTED = "listed"
 NOT_DELIVERED = "not_delivered"
 """Why an upload that would otherwise be taken is left for review."""
-_REASONS_WITHOUT_TITLE = ("other_album", "names_no_film", "low_score")
-"""Why a candidate that does not name the page's title is rejected."""
+MIN_BARS = 2
+"""Bars in the title of a label's video of a song: "Film: Song | Hero, Heroine | Composer"."""
+_REASONS_WITHOUT_TITLE = ("other_album", "names_no_film", "low_score", "longer_title", "title_unsure")
+"""Why a candidate that does not name the page's title is rejected, or doubted."""
+_FILM_WORDS = frozenset({"film", "movie", "映画", "电影", "電影", "영화", "фильм", "фильма"})
 
 
 def judge(candidate: Candidate, film: Film, rivals: Collection[Film] = ()) -> Verdict:
     """Return the verdict on a candidate for a film. `rivals` are the other films whose titles its texts contain."""
     if candidate.listed_for is not None:
         return Verdict(Decision.TAKEN, LISTED)
-    verdict = _judge_by_title(candidate, film, rivals)
-    if verdict.reason in _REASONS_WITHOUT_TITLE and any(
-        _fits_other_name(candidate, film, name, rivals) for name in film.names
-    ):
-        return Verdict(Decision.REVIEW, "other_name", verdict.score, verdict.parts)
-    if verdict.decision is Decision.TAKEN and candidate.source == "youtube" and not is_delivered(candidate):
-        return Verdict(Decision.REVIEW, NOT_DELIVERED, verdict.score, verdict.parts)
+    candidate = with_delivery_notes(candidate)
+    case = Case.of(candidate, film, rivals, evidence_of(candidate, film))
+    verdict = _judge_by_title(case)
+    if verdict.reason in _REASONS_WITHOUT_TITLE:
+        verdict = _judge_by_other_names(case) or verdict
+    if verdict.decision is Decision.TAKEN and case.is_video and not _is_official(case.evidence):
+        return replace(verdict, decision=Decision.REVIEW, reason=NOT_DELIVERED)
     return verdict
 
 
-def _fits_other_name(candidate: Candidate, film: Film, name: str, rivals: Collection[Film]) -> bool:
-    """Return whether an official candidate would be taken if the film had this name, and no rival is named."""
-    verdict = _judge_by_title(candidate, replace(film, title=name), rivals)
-    is_official = verdict.decision is Decision.TAKEN and verdict.parts["official"] >= OFFICIAL_CHANNEL
-    return is_official and not _names_any(CandidateTexts.of(candidate), rivals)
+def _is_official(evidence: Evidence) -> bool:
+    return evidence.is_delivered or evidence.own_channel is not None
 
 
-def _judge_by_title(candidate: Candidate, film: Film, rivals: Collection[Film]) -> Verdict:
-    texts = CandidateTexts.of(candidate)
-    parts = score_parts(candidate, texts, film)
-    score = total_score(parts)
-    other = _other_title(texts, film)
-    renamed = other is not None and _may_be_renamed(candidate, texts, film, parts, rivals)
+def _judge_by_other_names(case: Case) -> Verdict | None:
+    """Return the verdict on an official candidate under an original title or the name of a listed album.
+
+    It is taken if people, a track list or the channel tie it to the film, or if it is of the film's year.
+    """
+    if guards.names_any(case.texts, case.rivals):
+        return None
+    evidence, years, doubtful = case.evidence, case.years, None
+    is_sure = evidence.is_certain or evidence.own_channel is not None or years in (-1, 0, 1)
+    for name in _other_names(case.film, evidence):
+        renamed = Case.of(case.candidate, replace(case.film, title=name), case.rivals, evidence)
+        verdict = _judge_by_title(renamed)
+        if verdict.decision is Decision.REJECTED or verdict.parts["official"] < OFFICIAL_CHANNEL:
+            continue
+        if verdict.decision is Decision.TAKEN and is_sure:
+            return verdict
+        doubtful = doubtful or replace(verdict, decision=Decision.REVIEW, reason="other_name")
+    return doubtful
+
+
+def _other_names(film: Film, evidence: Evidence) -> Iterator[str]:
+    yield from film.names
+    if evidence.own_channel is not None and ":" in plain_title(film.title):
+        yield plain_title(film.title).split(":")[0]  # "Pushpa" for "Pushpa: The Rise"
+    yield from (album.title for album in film.listings if not same_name(album.title, film.title))
+
+
+def _judge_by_title(case: Case) -> Verdict:
+    other = guards.other_title(case)
+    if other is not None and other[1] == "longer_title" and _is_song_of_film(case):
+        other = None
+    is_renamed = other is not None and _may_be_renamed(case)
     guard = (
-        _unavailable(candidate)
-        or _unwanted(candidate, texts, film, parts)
-        or (None if renamed else other)
-        or _other_film(candidate, texts, film, rivals)
-        or _wrong_time(candidate, texts, film, parts)
-        or ((Decision.REVIEW, "other_name") if renamed else None)
+        guards.unavailable(case)
+        or guards.other_artist(case)
+        or guards.unwanted(case)
+        or (None if is_renamed else other)
+        or guards.other_film(case)
+        or guards.wrong_time(case)
+        or guards.other_language(case)
     )
     if guard:
-        return Verdict(guard[0], guard[1], score, parts)
-    return _by_score(texts, film, score, parts)
+        return case.verdict(*guard)
+    if is_renamed:
+        is_sure = case.evidence.is_certain and case.years in (-1, 0, 1)
+        return case.verdict(Decision.TAKEN, "matched") if is_sure else case.verdict(Decision.REVIEW, "other_name")
+    return _judge_by_doubts(case)
 
 
-_Guard = tuple[Decision, str] | None
-
-
-def _unavailable(candidate: Candidate) -> _Guard:
-    if candidate.live_status in ("is_live", "is_upcoming", "was_live", "post_live"):
-        return Decision.REJECTED, "live"
-    if candidate.is_short:
-        return Decision.REJECTED, "short_video"
-    if candidate.availability not in (None, "public", "unlisted"):
-        return Decision.REJECTED, "not_public"
-    if candidate.categories and "Music" not in candidate.categories and not candidate.album:
-        return Decision.REJECTED, "not_music"
-    if candidate.duration_seconds is not None and duration_part(candidate) == 0.0:
-        return Decision.REJECTED, "too_short" if candidate.duration_seconds < 60 else "too_long"
-    return None
-
-
-def _other_title(texts: CandidateTexts, film: Film) -> _Guard:
-    """Reject sequels and longer titles. The album's name is more reliable than the video's title, so it goes first."""
-    for text in (texts.album, texts.title):
-        is_album = text is texts.album  # also the title of a playlist, which is its album's name
-        match = naming(film.title, film.year, text, texts.neutral_words, is_album=is_album)
-        if match is Naming.SEQUEL:
-            return Decision.REJECTED, "sequel"
-        if match is Naming.LONGER:
-            return Decision.REJECTED, "longer_title"
-        if match >= Naming.COVERED:
-            return None
-        if is_album and keywords.SOUNDTRACK.search(plain(text)):
-            # An album that is called a soundtrack must name this film; otherwise it is another film's.
-            return None if match is Naming.LOOSE else (Decision.REJECTED, "other_album")
-    return None
-
-
-def _may_be_renamed(
-    candidate: Candidate, texts: CandidateTexts, film: Film, parts: Mapping[str, float], rivals: Collection[Film]
-) -> bool:
+def _may_be_renamed(case: Case) -> bool:
     """Return whether an official album under another name may be this film's, and names no other film of the lake."""
+    texts, is_reissue = case.texts, guards.called_reissue(case)
     name = texts.album or texts.title
-    years, is_reissue = year_difference(candidate, texts, film), _is_reissue(texts, film)
-    fits = is_alternative_title(name, film.title, texts.neutral_words, years, is_reissue=is_reissue)
-    return parts["official"] >= OFFICIAL_CHANNEL and fits and not _names_any(texts, rivals)
+    fits = is_alternative_title(name, case.film.title, texts.neutral_words, case.years, is_reissue=is_reissue)
+    return case.parts["official"] >= OFFICIAL_CHANNEL and fits and not guards.names_any(texts, case.rivals)
 
 
-def _names_any(texts: CandidateTexts, films: Collection[Film]) -> bool:
-    name = texts.album or texts.title
-    return any(naming(f.title, f.year, name, texts.neutral_words, is_album=True) >= Naming.COVERED for f in films)
+def _judge_by_doubts(case: Case) -> Verdict:
+    """Return the verdict if no guard applies; the first doubt that applies is the reason of a review.
 
-
-def _unwanted(candidate: Candidate, texts: CandidateTexts, film: Film, parts: Mapping[str, float]) -> _Guard:
-    """Reject trailers, covers, compilations and other media, by words outside the film's title."""
-    title, album = _without_title(texts.title, film), _without_title(texts.album, film)
-    both = f"{title} | {album}"
-    if keywords.OTHER_MEDIUM.search(both):
-        return Decision.REJECTED, "other_medium"
-    if keywords.INSPIRED.search(both) and not keywords.FROM_AND_INSPIRED.search(both):
-        return Decision.REJECTED, "inspired_by"
-    if match := keywords.UNWANTED.search(f"{both} | {plain(candidate.artist)}"):
-        return Decision.REJECTED, "unwanted_" + _one_word(match.group())
-    is_trusted = parts["official"] == 1.0 and parts["names_film"] == 1.0
-    if not is_trusted and candidate.source != "music_folder" and (match := keywords.DOUBTFUL.search(title)):
-        return Decision.REJECTED, "unwanted_" + _one_word(match.group())
-    return None
-
-
-def _other_film(candidate: Candidate, texts: CandidateTexts, film: Film, rivals: Collection[Film]) -> _Guard:
-    """Reject a candidate that a rival fits better.
-
-    The longest title that is named as completely wins; among films of the same title the one with the nearest year,
-    or a review if the years do not decide.
+    The score is no doubt about a recording with official evidence: that already says whose it is.
     """
-    own_title = title_words(film.title)
-    own_naming = _namings(texts, film)
-    difference = year_difference(candidate, texts, film)
-    for rival in rivals:
-        if rival.film_id == film.film_id:
-            continue
-        rival_title = title_words(rival.title)
-        pairs = zip(_namings(texts, rival), own_naming, strict=True)
-        is_named = any(theirs >= Naming.COVERED and theirs >= own for theirs, own in pairs)
-        if is_named and len("".join(rival_title)) > len("".join(own_title)):
-            return Decision.REJECTED, "belongs_to_another_film"
-        if rival_title == own_title and (guard := _nearer(difference, year_difference(candidate, texts, rival))):
-            return guard
-    return None
-
-
-def _namings(texts: CandidateTexts, film: Film) -> list[Naming]:
-    """Return how far the album's name and the title name a film."""
-    return [naming(film.title, film.year, text, texts.neutral_words) for text in (texts.album, texts.title)]
-
-
-def _nearer(own: int | None, theirs: int | None) -> _Guard:
-    if own is None or theirs is None or abs(own) == abs(theirs):
-        return Decision.REVIEW, "same_title"
-    return (Decision.REJECTED, "belongs_to_another_film") if abs(theirs) < abs(own) else None
-
-
-def _wrong_time(candidate: Candidate, texts: CandidateTexts, film: Film, parts: Mapping[str, float]) -> _Guard:
-    """Reject recordings older than the film; leave much younger ones for review unless they are reissues."""
-    difference = year_difference(candidate, texts, film)
-    if difference is None or abs(difference) <= 2:
-        return None
-    if difference < 0:
-        return Decision.REJECTED, "older_than_film"
-    if _is_reissue(texts, film) or parts["names_film"] < MIN_NAMES_FILM:
-        return None
-    return Decision.REVIEW, "younger_than_film"
-
-
-def _is_reissue(texts: CandidateTexts, film: Film) -> bool:
-    """Return whether an album is called a reissue, or states that it was first published in the film's year."""
-    original = film.year is not None and re.search(rf"(?:℗|\(p\)|©)\s*{film.year}\b", plain(texts.description))
-    return bool(original or keywords.REISSUE.search(plain(f"{texts.album} {texts.title}")))
-
-
-def _by_score(texts: CandidateTexts, film: Film, score: float, parts: Mapping[str, float]) -> Verdict:
-    """Return the verdict if no guard applies; the first doubt that applies is the reason of a review."""
+    evidence, parts, score = case.evidence, case.parts, total_score(case.parts)
+    is_official = case.is_video and _is_official(evidence)
+    is_tied = _is_tied(case)
     doubts = {
-        "title_unsure": parts["names_film"] < MIN_NAMES_FILM,
-        "no_soundtrack_words": parts["soundtrack_words"] == 0.0,
-        "one_word_title": is_one_word(film.title) and not _surely_names_one_word(texts, film, parts),
-        "middling_score": score < TAKE_SCORE,
+        "title_unsure": parts["names_film"] < MIN_NAMES_FILM and not _is_own_track(case),
+        "other_album": _is_of_other_album(case),
+        "no_album": _has_no_album(case),
+        "no_soundtrack_words": parts["soundtrack_words"] == 0.0 and not is_tied,
+        "one_word_title": is_one_word(case.film.title) and not is_tied and not _surely_names_one_word(case),
+        "by_others": evidence.is_by_others and not is_tied,
+        "not_in_track_list": evidence.listed is Agreement.AGAINST and not is_tied,
+        "middling_score": score < TAKE_SCORE and not is_official,
     }
     doubt = next((reason for reason, applies in doubts.items() if applies), None)
-    if parts["names_film"] == 0.0:
-        return Verdict(Decision.REJECTED, "names_no_film", score, parts)
-    if score < REVIEW_SCORE:
-        return Verdict(Decision.REJECTED, "low_score", score, parts)
-    return Verdict(Decision.REVIEW, doubt, score, parts) if doubt else Verdict(Decision.TAKEN, "matched", score, parts)
+    if parts["names_film"] == 0.0 and doubt == "title_unsure":
+        return case.verdict(Decision.REJECTED, "names_no_film")
+    if score < REVIEW_SCORE and not is_official:
+        return case.verdict(Decision.REJECTED, "low_score")
+    return case.verdict(Decision.REVIEW, doubt) if doubt else case.verdict(Decision.TAKEN, "matched")
 
 
-def _surely_names_one_word(texts: CandidateTexts, film: Film, parts: Mapping[str, float]) -> bool:
+def _is_tied(case: Case) -> bool:
+    """Return whether people, a track list, a channel or a label tie a recording to the film, so that words need not."""
+    evidence = case.evidence
+    by_label = evidence.own_channel is not None or evidence.label is Agreement.FOR
+    return evidence.is_certain or by_label or _is_named_like_the_film(case)
+
+
+def _is_named_like_the_film(case: Case) -> bool:
+    """Return whether it is an Indian film's album of the film's year, whose name is just the film's.
+
+    Such albums have the film's name alone. If artists and composers are written in one script and differ, it is not.
+    """
+    film, texts = case.film, case.texts
+    return (
+        case.evidence.is_delivered
+        and bool({plain(language) for language in film.languages} & keywords.LANGUAGES)
+        and case.years == 0
+        and naming(film.title, film.year, texts.album, texts.neutral_words, is_album=True) is Naming.WHOLE
+        and not is_comparable(case.candidate, film)
+    )
+
+
+def _is_own_track(case: Case) -> bool:
+    """Return whether a video on the channel of the film's own people is of the film although its title is not sure.
+
+    It has a listed track, or the title beside the song's, or the description says that it is from the film.
+    """
+    if case.evidence.own_channel is None:
+        return False
+    is_song = _is_song_of_film(case) and case.naming()[1] in (Naming.LOOSE, Naming.LONGER)
+    return case.evidence.listed is Agreement.FOR or is_song or _is_from_film(case.texts.description, case.film)
+
+
+def _is_song_of_film(case: Case) -> bool:
+    """Return whether a video on its own channel has the song's name after the film's: "Tamasha: Heer VIDEO Song"."""
+    title = case.texts.title
+    is_song = bool(keywords.SONG_VIDEO.search(plain(title))) or len(re.findall(r"[|｜]", title)) >= MIN_BARS
+    return case.evidence.own_channel is not None and not case.texts.album and is_song
+
+
+def _is_from_film(description: str, film: Film) -> bool:
+    """Return whether a description says "from the TITLE soundtrack" or "Film: TITLE"."""
+    words, title = words_of(description).words, title_words(film.title)
+    for start, end in occurrences(title, words):
+        before, after = words[max(0, start - 2) : start], words[end : end + 5]
+        if _FILM_WORDS & set(before) or ("from" in before and "soundtrack" in after):
+            return end == len(words) or not is_sequel_mark(words, end, film.year)
+    return False
+
+
+def _is_of_other_album(case: Case) -> bool:
+    """Return whether a delivered recording names the film in its own title only: its album is another one."""
+    texts, evidence = case.texts, case.evidence
+    if not case.is_video or not evidence.is_delivered or not texts.album or guards.names_as_album(case):
+        return False
+    is_single = plain(texts.title).startswith(plain(texts.album)) and case.years in (-1, 0, 1)
+    return not (is_single and evidence.is_certain)
+
+
+def _has_no_album(case: Case) -> bool:
+    """Return whether the page of a delivered video, which has categories, names no album; a search result cannot."""
+    is_page = bool(case.candidate.categories) and case.is_video
+    is_sure = case.evidence.own_channel is not None or case.evidence.listed is Agreement.FOR
+    return is_page and case.evidence.is_delivered and not case.texts.album and not is_sure
+
+
+def _surely_names_one_word(case: Case) -> bool:
     """Return whether a title of one word ("It", "Up", "Her") is meant as the film's.
 
     It is if a soundtrack album has exactly this name, or an official channel writes "Up soundtrack" or the like.
     """
-    if parts["names_film"] == 1.0 and keywords.SOUNDTRACK.search(plain(texts.album)):
+    if case.parts["names_film"] == 1.0 and keywords.SOUNDTRACK.search(plain(case.texts.album)):
         return True
-    if parts["official"] < OFFICIAL_CHANNEL:
+    if case.parts["official"] < OFFICIAL_CHANNEL:
         return False
-    word = re.escape(" ".join(title_words(film.title)))
-    title = " ".join(words_of(texts.title).words)
+    word = re.escape(" ".join(title_words(case.film.title)))
+    title = " ".join(words_of(case.texts.title).words)
     before = rf"\b{word} (?:original )?(?:(?:motion picture|movie|film) )?(?:soundtrack|ost|score)\b"
     after = rf"\b(?:music|songs?|theme) from (?:the )?(?:(?:motion picture|movie|film) )?{word}\b"
     return bool(re.search(f"{before}|{after}", title))
-
-
-def _without_title(text: str, film: Film) -> str:
-    """Return a text without the film's title, so that "The Interview" is not rejected for its name."""
-    own = re.escape(plain(film.title).split(" (")[0])
-    return re.sub(rf"(?<!\w){own}(?!\w)", " ", plain(text))
-
-
-def _one_word(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", text).strip("_") or "word"

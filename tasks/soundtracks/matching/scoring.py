@@ -1,8 +1,8 @@
 """Score how likely a candidate is a film's soundtrack: the candidate's text and the five parts of the score.
 
-The score is a weighted mean of five parts, each in 0…1:
+The score is a weighted mean of six parts, each in 0…1:
 
-    names the film .45 · is official .20 · soundtrack words .15 · year .10 · duration .10
+    names the film .40 · is official .20 · people .10 · soundtrack words .10 · year .10 · duration .10
 """
 
 from __future__ import annotations
@@ -12,15 +12,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tasks.soundtracks.matching import keywords
-from tasks.soundtracks.matching.keywords import plain
-from tasks.soundtracks.matching.titles import Naming, naming, title_words, words_of
+from tasks.soundtracks.matching.evidence import Agreement, Evidence, artists_of, is_delivered, is_label_channel
+from tasks.soundtracks.matching.normalise import plain, words_of
+from tasks.soundtracks.matching.titles import Naming, naming, title_words
 from tasks.soundtracks.models import Candidate, Film
 
-WEIGHTS = {"names_film": 0.45, "official": 0.20, "soundtrack_words": 0.15, "year": 0.10, "duration": 0.10}
+WEIGHTS = {
+    "names_film": 0.40,
+    "official": 0.20,
+    "people": 0.10,
+    "soundtrack_words": 0.10,
+    "year": 0.10,
+    "duration": 0.10,
+}
+_PEOPLE = {Agreement.FOR: 1.0, Agreement.UNKNOWN: 0.5, Agreement.AGAINST: 0.0}
 OFFICIAL_CHANNEL = 0.7
 """The part `official` of a label's, a verified or the artist's own channel, and of the user's own files."""
-DELIVERED = "provided to youtube by"
-"""First words of the description of a recording that a label delivered."""
+MIN_SECONDS, MAX_SECONDS = 30, 900
+MAX_DELIVERED_SECONDS = 1800
+"""Labels deliver long suites, while a video of such length is a complete album or a loop."""
 DESCRIPTION_CHARACTERS = 600
 """How much of a description is read: what follows are links to albums of other films."""
 
@@ -35,9 +45,10 @@ class CandidateTexts:
     neutral_words: frozenset[str]
 
     @classmethod
-    def of(cls, candidate: Candidate) -> CandidateTexts:
-        """Return the texts of a candidate; its artist and channel are neutral words."""
-        names = words_of(f"{candidate.artist or ''} {_channel_name(candidate.uploader)}").words
+    def of(cls, candidate: Candidate, film: Film) -> CandidateTexts:
+        """Return the texts of a candidate; its artists, its channel and the film's people are neutral words."""
+        people = " ".join((*artists_of(candidate), *film.composers, *film.song_producers))
+        names = words_of(f"{people} {_channel_name(candidate.uploader)}").words
         return cls(
             candidate.album or "",
             candidate.title or "",
@@ -50,11 +61,12 @@ def _channel_name(uploader: str | None) -> str:
     return re.sub(r"(?i)\s+-\s+topic$|vevo$|\s+(?:official|music|records)$", "", uploader or "")
 
 
-def score_parts(candidate: Candidate, texts: CandidateTexts, film: Film) -> Mapping[str, float]:
-    """Return the five parts of the score, each in 0…1, in the order of `WEIGHTS`."""
+def score_parts(candidate: Candidate, texts: CandidateTexts, film: Film, evidence: Evidence) -> Mapping[str, float]:
+    """Return the parts of the score, each in 0…1, in the order of `WEIGHTS`."""
     return {
         "names_film": _names_film(texts, film),
-        "official": _official(candidate),
+        "official": _official(candidate, evidence),
+        "people": _PEOPLE[Agreement.FOR if evidence.is_certain else evidence.people],
         "soundtrack_words": _soundtrack_words(texts),
         "year": _year(candidate, texts, film),
         "duration": duration_part(candidate),
@@ -77,22 +89,13 @@ def _names_film(texts: CandidateTexts, film: Film) -> float:
     )
 
 
-def _official(candidate: Candidate) -> float:
+def _official(candidate: Candidate, evidence: Evidence) -> float:
     """Return 1 for a recording that a label delivered, `OFFICIAL_CHANNEL` for one of an official channel, or .2."""
-    channel = plain(candidate.uploader)
-    if is_delivered(candidate):
+    if evidence.is_delivered:
         return 1.0
-    own = candidate.source == "music_folder" or bool(candidate.artist and channel == plain(candidate.artist))
-    return OFFICIAL_CHANNEL if own or candidate.is_verified or keywords.LABELS.search(channel) else 0.2
-
-
-def is_delivered(candidate: Candidate) -> bool:
-    """Return whether a label delivered this recording: a Topic channel, an official album, or the delivery line."""
-    return (
-        candidate.is_official_album
-        or plain(candidate.uploader).endswith(" - topic")
-        or plain(candidate.description).lstrip().startswith(DELIVERED)
-    )
+    is_artists = bool(candidate.artist and plain(candidate.uploader) == plain(candidate.artist))
+    is_own = candidate.source == "music_folder" or evidence.own_channel is not None or is_artists
+    return OFFICIAL_CHANNEL if is_own or candidate.is_verified or is_label_channel(candidate.uploader) else 0.2
 
 
 def _soundtrack_words(texts: CandidateTexts) -> float:
@@ -119,7 +122,8 @@ def year_difference(candidate: Candidate, texts: CandidateTexts, film: Film) -> 
     if film.year is None:
         return None
     year = film.year
-    years = [int(y) for y in re.findall(r"\b(?:19|20)\d\d\b", f"{texts.album} {texts.title}")]
+    # A track's own name may contain a year ("Halloween 1963"); a video's title contains the film's.
+    years = [int(y) for y in re.findall(r"\b(?:19|20)\d\d\b", texts.album or texts.title)]
     years = [y for y in years if str(y) not in title_words(film.title)]
     if candidate.release_year is not None:
         years.append(candidate.release_year)
@@ -135,4 +139,5 @@ def duration_part(candidate: Candidate) -> float:
         return 0.5
     if 60 <= seconds <= 480:
         return 1.0
-    return 0.5 if 30 <= seconds <= 900 else 0.0
+    longest = MAX_DELIVERED_SECONDS if is_delivered(candidate) else MAX_SECONDS
+    return 0.5 if MIN_SECONDS <= seconds <= longest else 0.0

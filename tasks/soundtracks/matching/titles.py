@@ -8,41 +8,18 @@ Two" after it makes it a sequel, other words in the same section make it a longe
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Iterator, Set
-from dataclasses import dataclass
+from collections.abc import Set
 from enum import IntEnum
 from functools import lru_cache
 
+from tasks.soundtracks.matching.normalise import SAME_WORD, Words, occurrences, words_of
+
 _DISAMBIGUATION = re.compile(r"\s*\((?:[^()]*\b(?:film|movie|serial)\b[^()]*|\d{4})\)\s*$", re.IGNORECASE)
-_WORD = re.compile(r"[^\W_]+")
-_BREAK = re.compile(r"[|•·()\[\]{}/\"“”«»;]|(?<!\w)[-–—~](?!\w)|[–—]")
-"""Separates sections of a video's name: a hyphen only with spaces around it; a colon never, it starts a subtitle."""
-_ALBUM_BREAK = re.compile(r"[|•·()\[\]{}/\"“”«»;]")
-"""Separates sections of an album's name, where a dash starts a subtitle as a colon does."""
-_SUBTITLE = re.compile(r":|(?<!\w)[-–—~](?!\w)|[–—]")
-_DIGIT_AS_LETTER = re.compile(r"(?<=[a-z])[013457](?=[a-z])")
-"""A digit inside a word, as on posters: "Se7en", "S1m0ne", "Fant4stic"."""
-_LETTER = dict(zip("013457", "oieasv", strict=True))
 _ORDINAL = re.compile(r"\d+(?:st|nd|rd|th)")
 ARTICLES = frozenset({"the", "a", "an"})
-# fmt: off
-_NUMBERS = (
-    "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen",
-)
-_ROMAN = ("ii", "iii", "iv", "v", "vi", "vii", "viii", "ix", "x", "xi", "xii", "xiii")
-# fmt: on
-_SAME_WORD = {
-    **{word: str(number) for number, word in enumerate(_NUMBERS, 1)},
-    **{word: str(number) for number, word in enumerate(_ROMAN, 2)},
-    "vol": "volume",
-    "pt": "part",
-    "ch": "chapter",
-    "st": "saint",
-    "dr": "doctor",
-    "mr": "mister",
-}
 _SEQUEL_MARKS = frozenset({"part", "chapter", "volume", "episode", "sequel"})
+_SONGS_FROM = (frozenset({"songs", "music", "highlights", "selections", "themes"}), frozenset({"from", "of"}))
+"""Words after a title that open the name of an album of songs: "The Hunger Games: Songs from District 12"."""
 MIN_WORDS_FOR_COVERAGE = 3
 MIN_COVERAGE = 0.75
 """Share of a title's words that must appear if the phrase does not; for titles of at least three words."""
@@ -64,46 +41,19 @@ class Naming(IntEnum):
     """The title as a complete phrase."""
 
 
-@dataclass(frozen=True)
-class Words:
-    """A text as normalised words, each with the number of its section."""
-
-    words: tuple[str, ...]
-    sections: tuple[int, ...]
-    opens_subtitle: tuple[bool, ...]
-    """Whether there is a colon or dash between the word and the one before it."""
-
-
 def plain_title(page_title: str) -> str:
     """Return a page's title without its disambiguation in brackets: "Health" for "Health (film)"."""
     return _DISAMBIGUATION.sub("", page_title) or page_title
 
 
 @lru_cache(maxsize=65536)
-def words_of(text: str, *, is_album: bool = False) -> Words:
-    """Split a text into words without case, accents and apostrophes; "&" and "and" are both left out."""
-    decomposed = unicodedata.normalize("NFKD", text.replace("&", " and "))
-    plain = "".join(c for c in decomposed if not unicodedata.combining(c)).casefold()
-    plain = _DIGIT_AS_LETTER.sub(lambda digit: _LETTER[digit[0]], re.sub(r"['’‘`´]", "", plain))
-    words, sections, subtitles, section, last_end = [], [], [], 0, 0
-    section_break = _ALBUM_BREAK if is_album else _BREAK
-    for word in _WORD.finditer(plain):
-        between = plain[last_end : word.start()]
-        section += bool(section_break.search(between))
-        last_end = word.end()
-        if word.group() == "and":
-            continue
-        words.append(_SAME_WORD.get(word.group(), word.group()))
-        sections.append(section)
-        subtitles.append(bool(_SUBTITLE.search(between)))
-    return Words(tuple(words), tuple(sections), tuple(subtitles))
-
-
-@lru_cache(maxsize=65536)
 def title_words(page_title: str) -> tuple[str, ...]:
     """Return the words of a film's title; a title without any letter or digit ("?") is returned unchanged."""
-    plain = plain_title(page_title)
-    return words_of(plain).words or (plain.strip().casefold(),)
+    title = plain_title(page_title)
+    found = words_of(title)
+    if found.words and found.words[-1] == "i" and found.opens_subtitle[-1]:
+        return (*found.words[:-1], "1")  # "Ponniyin Selvan: I"
+    return found.words or (title.strip().casefold(),)
 
 
 def is_one_word(page_title: str) -> bool:
@@ -116,20 +66,15 @@ def without_article(words: tuple[str, ...]) -> tuple[str, ...]:
     return words[1:] if len(words) > 1 and words[0] in ARTICLES else words
 
 
-def occurrences(title: tuple[str, ...], text: tuple[str, ...]) -> Iterator[tuple[int, int]]:
-    """Yield where a text contains a title as a phrase, as half-open ranges of words.
+def has_same_article(page_title: str, text: str) -> bool:
+    """Return whether a text writes a film's title with its own article, or without one if it has none.
 
-    Words may be joined or split differently ("Spider-Man", "Spiderman"; "E.T.", "ET").
+    So that "Batman" and "The Batman" are told apart.
     """
-    joined_title = "".join(title)
-    for start in range(len(text)):
-        joined_text = ""
-        for end in range(start, len(text)):
-            joined_text += text[end]
-            if len(joined_text) >= len(joined_title):
-                if joined_text == joined_title:
-                    yield start, end + 1
-                break
+    title, words = title_words(page_title), words_of(text).words
+    if title[0] in ARTICLES:
+        return next(occurrences(title, words), None) is not None
+    return any(start == 0 or words[start - 1] not in ARTICLES for start, _end in occurrences(title, words))
 
 
 def naming(page_title: str, year: int | None, text: str, neutral_words: Set[str], *, is_album: bool = False) -> Naming:
@@ -167,10 +112,17 @@ def _judge_occurrence(text: Words, start: int, end: int, year: int | None, neutr
     ]
     before = [i for i in range(start) if text.sections[i] == first and not _fits(text.words[i], year, allowed)]
     if after and not before:
+        if _opens_songs_from(text.words, end):
+            return Naming.COVERED
         opened = any(text.opens_subtitle[end : after[0] + 1])
         if opened or all(word in ARTICLES for word in text.words[end : after[0]]):
             return Naming.LONGER
     return Naming.LOOSE if after or before else Naming.WHOLE
+
+
+def _opens_songs_from(words: tuple[str, ...], index: int) -> bool:
+    following = words[index : index + 2]
+    return len(following) == 2 and all(word in opening for word, opening in zip(following, _SONGS_FROM, strict=True))
 
 
 def is_sequel_mark(words: tuple[str, ...], index: int, year: int | None) -> bool:
@@ -185,7 +137,7 @@ def is_sequel_mark(words: tuple[str, ...], index: int, year: int | None) -> bool
 
 
 def _is_initial_and_number(word: str, following: str) -> bool:
-    initial = "x" if following == _SAME_WORD["x"] else following[0]
+    initial = "x" if following == SAME_WORD["x"] else following[0]
     return len(word) == 2 and word[0] == initial and word[1] in "23456789"
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
-from tasks.soundtracks.matching.keywords import plain
+from tasks.soundtracks.matching.normalise import plain
 from tasks.soundtracks.models import Candidate
 
 _TOPIC = re.compile(r"\s+-\s+Topic$")

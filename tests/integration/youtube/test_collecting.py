@@ -77,7 +77,7 @@ def test_an_upload_of_somebody_else_waits_for_a_review(lake: Lake, world: Any, a
     add_films(lake, [SLOW])
     collect()
     [row] = tables.latest(lake, TRACKS).to_pylist()
-    assert (row["decision"], row["reason"], row["rule_version"]) == ("review", "not_delivered", 4)
+    assert (row["decision"], row["reason"], row["rule_version"]) == ("review", "not_delivered", 5)
     assert not world.media_requests()
     record_review(lake, "enwiki-1", f"youtube:{fan}", is_match=True, note="", run_id="test")
     collect()

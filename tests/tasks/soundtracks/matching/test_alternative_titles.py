@@ -76,15 +76,18 @@ FOREIGN_FILM = Film("f-1", "Life Is Beautiful", 1997, ("La vita è bella",))
 @pytest.mark.parametrize(
     ("album", "year", "expected"),
     [
-        ("La vita è bella (Colonna sonora originale)", 1997, ("review", "other_name")),
-        ("La Vita E Bella (Original Motion Picture Soundtrack)", 1998, ("review", "other_name")),
+        ("La vita è bella (Colonna sonora originale)", 1997, ("taken", "matched")),
+        ("La Vita E Bella (Original Motion Picture Soundtrack)", 1998, ("taken", "matched")),
+        ("La vita è bella (Colonna sonora originale)", 2011, ("review", "other_name")),
         ("Life Is Beautiful (Original Motion Picture Soundtrack)", 1997, ("taken", "matched")),
         ("La vita è bella 2 (Colonna sonora originale)", 1999, ("rejected", "other_album")),
         ("La vita è bella (Colonna sonora)", 1943, ("rejected", "other_album")),
         ("La vita agra (Colonna sonora originale)", 1997, ("rejected", "other_album")),
     ],
 )
-def test_album_under_an_original_title_is_left_for_review(album: str, year: int, expected: tuple[str, str]) -> None:
+def test_album_under_an_original_title_is_taken_from_the_films_year(
+    album: str, year: int, expected: tuple[str, str]
+) -> None:
     verdict = judge(delivered(album, year), FOREIGN_FILM)
     assert (str(verdict.decision), verdict.reason) == expected
 
@@ -104,7 +107,7 @@ def test_album_belongs_to_the_film_with_the_exact_title_rather_than_an_original_
 def test_film_is_found_by_its_original_title() -> None:
     candidate = delivered("La vita è bella (Colonna sonora originale)", 1997)
     [judged] = judge_for_all_films(candidate, FilmIndex([FOREIGN_FILM, Film("f-3", "Life", 2017)]))
-    assert (judged.film_id, judged.verdict.reason) == ("f-1", "other_name")
+    assert (judged.film_id, judged.verdict.reason) == ("f-1", "matched")
 
 
 def test_films_of_a_lake_without_a_names_column_are_read(tmp_path: Path) -> None:

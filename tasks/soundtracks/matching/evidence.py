@@ -1,0 +1,283 @@
+"""Collect the official evidence that a recording is a film's: delivery, channel, people and track list.
+
+Each piece of evidence comes from one named field of the candidate and one of the film, so that a verdict can be
+checked by hand. What the article does not state speaks neither for nor against.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import lru_cache
+
+from tasks.films.models import AlbumListing, ListedTrack
+from tasks.soundtracks.matching import keywords
+from tasks.soundtracks.matching.normalise import contains, plain, same_name, words_of
+from tasks.soundtracks.models import Candidate, Film
+
+DELIVERED = "provided to youtube by"
+"""First words of the description of a recording that a label delivered."""
+SAME_LENGTH_SECONDS = 3.0
+"""Listed lengths are rounded, and a file may have a second of silence more."""
+MIN_DISTINCT_WORDS = 2
+MAX_NAME_WORDS = 6
+"""Longer texts are no name with its middle names written out."""
+_TOPIC = re.compile(r"\s+-\s+topic$")
+_VARIOUS = re.compile(
+    r"various(?:\s+artists?)?|varios(?:\s+(?:artistas|interpretes))?|multi[\s-]interpretes|artisti\s+vari|aa\.?\s?vv\.?|v\.?\s?a\.?"
+    r"|verschiedene\s+(?:interpreten|kunstler)|diverse(?:\s+artist\w*)?|cesitli\s+sanatcilar|разные\s+исполнители"
+    r"|ヴァリアス・?アーティスト|オムニバス|群星|여러\s?아티스트|.*\bcast\b.*"
+)
+"""An album's artist that names nobody: "Various Artists" in several languages, and a film's cast."""
+_SECTION_BREAK = re.compile(r"[|｜•\n]|\s[-–—]\s")
+_ARTIST_BREAK = re.compile(r"\s*(?:[,;/·|&]|\bfeat\.?|\bft\.?|\bwith\b|\band\b|\bx\b)\s*", re.IGNORECASE)
+_CREDIT = re.compile(r"(?im)^(?:composer(?: lyricist)?|music composer|producer|conductor|music)\s*:\s*(.+)$")
+_RELEASED = re.compile(r"(?m)^Released on:\s*(\d{4})|^℗\s*(\d{4})")
+_COPYRIGHT = re.compile(r"[℗©]\s*(?:\d{4}\s+)?([^\n℗©]+)")
+
+
+class Agreement(StrEnum):
+    """Whether a piece of evidence speaks for a film, against it, or is not there."""
+
+    FOR = "for"
+    UNKNOWN = "unknown"
+    AGAINST = "against"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the fields of a candidate prove about a film."""
+
+    is_delivered: bool
+    """A label delivered it: a Topic channel, an official album, or the delivery line of the description."""
+    own_channel: str | None
+    """`composer` or `label` if the channel belongs to the film's composer, or to a label that published its music."""
+    people: Agreement
+    """Whether its artists are people of the film: composers, producers of songs, artists of a listed album."""
+    is_by_others: bool
+    """Whether all its artists are named in the script of the film's people, and none is one of them."""
+    label: Agreement
+    """Whether the label that delivered it published the film's music."""
+    listed: Agreement
+    """Whether a listed album of the film has this track; against if its own album is listed without it."""
+
+    @property
+    def is_certain(self) -> bool:
+        """Return whether people or track list tie the recording to the film."""
+        return Agreement.FOR in (self.people, self.listed)
+
+
+def evidence_of(candidate: Candidate, film: Film) -> Evidence:
+    """Return the evidence that a candidate's fields give for a film."""
+    listed = track_listed(candidate, film)
+    return Evidence(
+        is_delivered(candidate),
+        own_channel(candidate, film),
+        people_of(candidate, film, listed),
+        _is_by_others(candidate, film),
+        label_of(candidate, film),
+        listed,
+    )
+
+
+def is_delivered(candidate: Candidate) -> bool:
+    """Return whether a label delivered this recording to YouTube.
+
+    Anybody can copy the description of a delivery, so that counts only on a channel of its own artists.
+    """
+    if candidate.is_official_album or _TOPIC.search(plain(candidate.uploader)):
+        return True
+    lines = _lines(candidate.description)
+    if not lines or not plain(lines[0]).startswith(DELIVERED):
+        return False
+    artists = lines[1].split(" · ")[1:] if len(lines) > 1 else []
+    return candidate.uploader is None or any(_same_owner(candidate.uploader, artist) for artist in artists)
+
+
+def _lines(text: str | None) -> list[str]:
+    return [line.strip() for line in (text or "").splitlines() if line.strip()]
+
+
+def with_delivery_notes(candidate: Candidate) -> Candidate:
+    """Return the candidate with the album, artists and year that a delivery's description names.
+
+    The description that YouTube generates has one paragraph each: "Provided to YouTube by LABEL", "TRACK · ARTIST ·
+    ARTIST", ALBUM, "℗ YEAR OWNER", "Released on: DATE", credits.
+    """
+    lines = _lines(candidate.description)
+    if len(lines) < 3 or not plain(lines[0]).startswith(DELIVERED) or not is_delivered(candidate):
+        return candidate
+    _track, *artists = (part.strip() for part in lines[1].split(" · "))
+    is_album = not re.match(r"[℗©]|released on:|auto-generated", plain(lines[2]))
+    album = candidate.album or (lines[2] if is_album else None)
+    released = _RELEASED.search(candidate.description or "")
+    year = candidate.release_year or (int(released[1] or released[2]) if released else None)
+    return replace(candidate, album=album, artist=candidate.artist or ", ".join(artists) or None, release_year=year)
+
+
+def artists_of(candidate: Candidate) -> tuple[str, ...]:
+    """Return the artists of a recording and of its album, without "Various Artists"."""
+    topic = _TOPIC.sub("", plain(candidate.uploader)) if _TOPIC.search(plain(candidate.uploader)) else None
+    return _separate_artists(candidate.album_artist, candidate.artist, topic)
+
+
+@lru_cache(maxsize=16384)
+def _separate_artists(*texts: str | None) -> tuple[str, ...]:
+    names = [name.strip() for text in texts if text for name in (text, *_ARTIST_BREAK.split(text))]
+    return tuple(name for name in dict.fromkeys(names) if name and not _VARIOUS.fullmatch(plain(name)))
+
+
+def people_of(candidate: Candidate, film: Film, listed: Agreement) -> Agreement:
+    """Return whether the artists and credits are people of the film; against if none is, of those that it names."""
+    people = (*film.composers, *film.song_producers, *(a for album in film.listings for a in _listed_artists(album)))
+    people = tuple(name for name in people if not _VARIOUS.fullmatch(plain(name)))
+    artists = artists_of(candidate)
+    credits = _CREDIT.findall(candidate.description or "")
+    if any(_names(person, artist) for person in people for artist in (*artists, *credits)):
+        return Agreement.FOR
+    if is_label_channel(candidate.uploader) and named_people(candidate, film):
+        return Agreement.FOR
+    if listed is Agreement.FOR or not artists:
+        return Agreement.UNKNOWN
+    if people and any(keywords.COVER_ARTISTS.search(plain(artist)) for artist in artists):
+        return Agreement.AGAINST
+    return Agreement.UNKNOWN
+
+
+def _is_by_others(candidate: Candidate, film: Film) -> bool:
+    """Return whether an album's own artist is nobody of the film; "Various Artists" and singers on it say nothing."""
+    album_artist = candidate.album_artist or ""
+    return bool(album_artist) and not _VARIOUS.fullmatch(plain(album_artist)) and is_comparable(candidate, film)
+
+
+def _listed_artists(album: AlbumListing) -> Iterable[str]:
+    yield from album.artists
+    for track in album.tracks:
+        yield from track.artists
+
+
+def _names(person: str, text: str) -> bool:
+    """Return whether a text names a person: all words in order, or a name with its words reordered or middle names.
+
+    A name of one word must be the whole text: "Her" is not "Heritage Orchestra", and many songs contain "Prince".
+    """
+    name, words = _spelled(person), _spelled(text)
+    if len(name) == 1:
+        return "".join(words) == name[0]
+    if contains(name, words) or sorted(name) == sorted(words):
+        return True
+    return len(words) <= MAX_NAME_WORDS and words[:1] + words[-1:] == (name[0], name[-1]) and set(name) <= set(words)
+
+
+@lru_cache(maxsize=16384)
+def _spelled(name: str) -> tuple[str, ...]:
+    """Return the words of a name with doubled letters written once: "Keeravaani" and "Keeravani" are one man."""
+    return tuple(re.sub(r"(\D)\1+", r"\1", word) for word in words_of(name).words)
+
+
+def named_people(candidate: Candidate, film: Film) -> bool:
+    """Return whether a video's title or description names one of the film's composers as a section or a phrase."""
+    texts = _SECTION_BREAK.split(f"{candidate.title}\n{candidate.description or ''}")
+    return any(_names(person, text) for person in (*film.composers, *film.song_producers) for text in texts)
+
+
+def own_channel(candidate: Candidate, film: Film) -> str | None:
+    """Return whose official channel a video is on: the film's `composer`, a `label` of its music, or None.
+
+    A label is the film's if its article names it; another well-known one must name the film's composer with the video.
+    """
+    owners = _owners(candidate.uploader)
+    if any(_same_owner(one, person) for one in owners for person in (*film.composers, *film.song_producers)):
+        return "composer"
+    if any(_same_owner(one, label) for one in owners for label in _labels(film)):
+        return "label"
+    if is_label_channel(candidate.uploader) and named_people(candidate, film):
+        return "label"
+    return None
+
+
+def is_label_channel(channel: str | None) -> bool:
+    """Return whether a channel is one of a label that publishes soundtracks."""
+    return any(_essence(owner) in _LABEL_ESSENCES for owner in _owners(channel))
+
+
+def _owners(channel: str | None) -> list[str]:
+    """Return the owners that a channel's name states: "Lahari Music | T-Series" has two."""
+    return re.split(r"\s*[|/]\s*", channel or "")
+
+
+def _same_owner(channel: str, owner: str) -> bool:
+    """Return whether a channel bears an owner's name, but for words like "Official", "Music" or "VEVO"."""
+    return same_name(channel, owner) or _essence(channel) == _essence(owner) != ""
+
+
+@lru_cache(maxsize=4096)
+def _essence(name: str) -> str:
+    """Return what distinguishes the name of a channel or company: "Sony Music India", "SonyMusicVEVO" are "sony"."""
+    words = words_of(re.sub(r"(?i)\(.*?\)|vevo$", " ", name)).words
+    distinct = [word for word in words if word not in keywords.CHANNEL_WORDS]
+    if len(words) == 1:
+        distinct = [re.sub(r"(?:music|official|records|soundtracks?|channel|staff|india|south)+$", "", words[0])]
+    return "".join(distinct)
+
+
+_LABEL_ESSENCES = frozenset(_essence(label) for label in keywords.LABELS) - {""}
+
+
+def label_of(candidate: Candidate, film: Film) -> Agreement:
+    """Return whether the delivery names a label of the film's music, as the deliverer or the owner of the rights."""
+    description = candidate.description or ""
+    if not plain(description).lstrip().startswith(DELIVERED):
+        return Agreement.UNKNOWN
+    deliverer = description.lstrip()[len(DELIVERED) :].splitlines()[:1]
+    stated = {_essence(name) for name in (*deliverer, *_COPYRIGHT.findall(description))} - {""}
+    return Agreement.FOR if any(_essence(label) in stated for label in _labels(film)) else Agreement.UNKNOWN
+
+
+def _labels(film: Film) -> tuple[str, ...]:
+    return (*film.record_labels, *(album.record_label for album in film.listings if album.record_label))
+
+
+def track_listed(candidate: Candidate, film: Film) -> Agreement:
+    """Return whether a listed album of the film has the recording by title, and by length if both lengths are known.
+
+    Against only if the candidate's album is a listed one and its tracks do not contain it.
+    """
+    verdict = Agreement.UNKNOWN
+    for album in film.listings:
+        if any(_is_listed_track(track, candidate) for track in album.tracks):
+            return Agreement.FOR
+        if album.tracks and same_name(album.title, candidate.album):
+            verdict = Agreement.AGAINST
+    return verdict
+
+
+def _is_listed_track(track: ListedTrack, candidate: Candidate) -> bool:
+    """Return whether title and length agree; a list without lengths is evidence by titles that are no common words."""
+    parts = [candidate.title, *re.split(r"[|｜]|\s[-–—]\s|[()\[\]“”\"]", candidate.title)]
+    if not any(same_name(track.title, part) for part in parts):
+        return False
+    if track.seconds is not None and candidate.duration_seconds is not None:
+        return abs(track.seconds - candidate.duration_seconds) <= SAME_LENGTH_SECONDS
+    distinct = [word for word in words_of(track.title).words if word not in keywords.NEUTRAL_WORDS]
+    return track.seconds is None and len(distinct) >= MIN_DISTINCT_WORDS
+
+
+def named_share(candidate: Candidate, film: Film) -> float:
+    """Return the share of the film's composers that a recording's artists or a video's title name, in 0…1."""
+    texts = (*artists_of(candidate), *_SECTION_BREAK.split(candidate.title))
+    named = [any(_names(person, text) for text in texts) for person in film.composers]
+    return sum(named) / len(named) if named else 0.0
+
+
+def is_comparable(candidate: Candidate, film: Film) -> bool:
+    """Return whether artists and the film's people are written in one script, so that a difference means something."""
+    return bool(_scripts(artists_of(candidate)) & _scripts((*film.composers, *film.song_producers)))
+
+
+def _scripts(names: Iterable[str]) -> set[str]:
+    """Return the scripts of names, by the first word of the Unicode name of their letters: LATIN, THAI."""
+    return {unicodedata.name(letter, "").split(" ")[0] for name in names for letter in name if letter.isalpha()}

@@ -1,0 +1,246 @@
+"""Reject what cannot be a film's soundtrack, or leave it for review, whatever its score: one guard per kind of error.
+
+A `Case` is a candidate, a film and what was derived from both. A guard returns a decision with its reason, or None.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from tasks.soundtracks.matching import keywords
+from tasks.soundtracks.matching.evidence import Agreement, Evidence, evidence_of, named_share
+from tasks.soundtracks.matching.normalise import plain, same_name, words_of
+from tasks.soundtracks.matching.scoring import (
+    CandidateTexts,
+    duration_part,
+    score_parts,
+    total_score,
+    year_difference,
+)
+from tasks.soundtracks.matching.titles import Naming, has_same_article, naming, title_words, without_article
+from tasks.soundtracks.models import Candidate, Decision, Film, Verdict
+
+MIN_NAMES_FILM = 0.6
+"""Without the film's title as a phrase nothing is taken, however official it is."""
+NEAR_YEARS = 2
+"""Albums of this many years before or after the film are of its time."""
+Guard = tuple[Decision, str] | None
+
+
+@dataclass(frozen=True)
+class Case:
+    """A candidate for a film, with its texts, its evidence and the parts of its score."""
+
+    candidate: Candidate
+    film: Film
+    rivals: Collection[Film]
+    texts: CandidateTexts
+    evidence: Evidence
+    parts: Mapping[str, float]
+
+    @classmethod
+    def of(cls, candidate: Candidate, film: Film, rivals: Collection[Film], evidence: Evidence) -> Case:
+        """Return the case of a candidate for a film under its title."""
+        texts = CandidateTexts.of(candidate, film)
+        return cls(candidate, film, rivals, texts, evidence, score_parts(candidate, texts, film, evidence))
+
+    @property
+    def years(self) -> int | None:
+        """The years from the film to the recording, None if unknown."""
+        return year_difference(self.candidate, self.texts, self.film)
+
+    @property
+    def is_video(self) -> bool:
+        """Whether it is from YouTube, where anybody may upload."""
+        return self.candidate.source == "youtube"
+
+    def naming(self, film: Film | None = None) -> tuple[Naming, Naming]:
+        """Return how far the album's name and the title name a film, by default the case's."""
+        film = film or self.film
+        album, title = (
+            naming(film.title, film.year, t, self.texts.neutral_words) for t in (self.texts.album, self.texts.title)
+        )
+        return album, title
+
+    def verdict(self, decision: Decision, reason: str) -> Verdict:
+        """Return a verdict with the score and its parts."""
+        return Verdict(decision, reason, total_score(self.parts), self.parts)
+
+
+def unavailable(case: Case) -> Guard:  # noqa: PLR0911  one return per reason
+    """Reject what has no complete public recording of a usual length."""
+    candidate = case.candidate
+    if re.fullmatch(r"\[(?:deleted|private) video\]", candidate.title.strip(), re.IGNORECASE):
+        return Decision.REJECTED, "not_available"
+    if candidate.live_status in ("is_live", "is_upcoming", "was_live", "post_live"):
+        return Decision.REJECTED, "live"
+    if candidate.is_short:
+        return Decision.REJECTED, "short_video"
+    if candidate.availability not in (None, "public", "unlisted"):
+        return Decision.REJECTED, "not_public"
+    if candidate.categories and "Music" not in candidate.categories and not candidate.album:
+        return Decision.REJECTED, "not_music"
+    if candidate.duration_seconds is not None and duration_part(candidate) == 0.0:
+        return Decision.REJECTED, "too_short" if candidate.duration_seconds < 60 else "too_long"
+    return None
+
+
+def other_title(case: Case) -> Guard:
+    """Reject sequels and longer titles. The album's name is more reliable than the video's title, so it goes first."""
+    texts, film = case.texts, case.film
+    for text in (texts.album, texts.title):
+        is_album = text is texts.album  # also the title of a playlist, which is its album's name
+        match = naming(film.title, film.year, text, texts.neutral_words, is_album=is_album)
+        if match is Naming.SEQUEL:
+            return Decision.REJECTED, "sequel"
+        if match is Naming.LONGER:
+            return Decision.REJECTED, "longer_title"
+        if match >= Naming.COVERED:
+            return None
+        if is_album and keywords.SOUNDTRACK.search(plain(text)):
+            # An album that is called a soundtrack must name this film; otherwise it is another film's.
+            return None if match is Naming.LOOSE else (Decision.REJECTED, "other_album")
+    return None
+
+
+def names_any(texts: CandidateTexts, films: Collection[Film]) -> bool:
+    """Return whether the album, or the title without one, names any of these films."""
+    name = texts.album or texts.title
+    return any(naming(f.title, f.year, name, texts.neutral_words, is_album=True) >= Naming.COVERED for f in films)
+
+
+def names_as_album(case: Case) -> bool:
+    """Return whether the album's name is the film's title, another name of it, or that of a listed album."""
+    texts, film = case.texts, case.film
+    if any(same_name(album.title, texts.album) for album in film.listings):
+        return True
+    names = (film.title, *film.names)
+    return any(
+        naming(name, film.year, texts.album, texts.neutral_words, is_album=True) >= Naming.COVERED for name in names
+    )
+
+
+def other_artist(case: Case) -> Guard:
+    """Reject recordings by artists who deliver covers, unless they are the film's own people."""
+    if case.candidate.source != "music_folder" and case.evidence.people is Agreement.AGAINST:
+        return Decision.REJECTED, "other_artist"
+    return None
+
+
+def unwanted(case: Case) -> Guard:
+    """Reject trailers, covers, compilations and other media, by words outside the film's title.
+
+    The name of an official track is not searched for such words: "Audition (The Fools Who Dream)" is a song.
+    """
+    is_trusted = (case.evidence.is_delivered and names_as_album(case)) or case.evidence.listed is Agreement.FOR
+    title = "" if is_trusted else _without_title(case.texts.title, case.film)
+    both = f"{title} | {_without_title(case.texts.album, case.film)}"
+    if keywords.OTHER_MEDIUM.search(both):
+        return Decision.REJECTED, "other_medium"
+    if keywords.INSPIRED.search(both) and not keywords.FROM_AND_INSPIRED.search(both):
+        return Decision.REJECTED, "inspired_by"
+    match = keywords.UNWANTED.search(f"{both} | {plain(case.candidate.artist)}")
+    if match is None and case.candidate.source != "music_folder":
+        match = keywords.DOUBTFUL.search(title)
+    return (Decision.REJECTED, "unwanted_" + _one_word(match.group())) if match else None
+
+
+def _without_title(text: str, film: Film) -> str:
+    """Return a text without the film's title, so that "The Interview" is not rejected for its name."""
+    own = re.escape(plain(film.title).split(" (")[0])
+    return re.sub(rf"(?<!\w){own}(?!\w)", " ", plain(text))
+
+
+def _one_word(text: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", text).strip("_") or "word"
+
+
+def other_film(case: Case) -> Guard:
+    """Reject a candidate that a rival fits better.
+
+    The longest title that is named as completely wins. Films of the same title, or that differ by an article, are told
+    apart by their people, then by the nearest year, then by the article; if nothing decides, it is left for review.
+    """
+    own_title, own_naming = title_words(case.film.title), case.naming()
+    for rival in case.rivals:
+        if rival.film_id == case.film.film_id:
+            continue
+        rival_title = title_words(rival.title)
+        if without_article(rival_title) == without_article(own_title):
+            if guard := _other_twin(case, rival):
+                return guard
+            continue
+        pairs = zip(case.naming(rival), own_naming, strict=True)
+        is_named = any(theirs >= Naming.COVERED and theirs >= own for theirs, own in pairs)
+        if is_named and len("".join(rival_title)) > len("".join(own_title)):
+            return Decision.REJECTED, "belongs_to_another_film"
+    return None
+
+
+def _other_twin(case: Case, rival: Film) -> Guard:
+    own, theirs = _twin_evidence(case, case.film, rival), _twin_evidence(case, rival, case.film)
+    if own == theirs:
+        return Decision.REVIEW, "same_title"
+    return (Decision.REJECTED, "belongs_to_another_film") if theirs > own else None
+
+
+def _twin_evidence(case: Case, film: Film, other: Film) -> tuple[float, ...]:
+    """Return what ties a candidate to one of two films of one title, strongest first.
+
+    People or track list, label, the film's very year, the share of its composers, the nearer year, the article.
+    """
+    evidence = evidence_of(case.candidate, film)
+    own, theirs = (year_difference(case.candidate, case.texts, one) for one in (film, other))
+    is_nearer = own is not None and theirs is not None and _distance(own) < _distance(theirs)
+    return (
+        evidence.is_certain,
+        evidence.own_channel is not None or evidence.label is Agreement.FOR,
+        is_nearer and own == 0,
+        named_share(case.candidate, film),
+        is_nearer,
+        has_same_article(film.title, case.texts.album or case.texts.title),
+    )
+
+
+def _distance(years: int) -> int:
+    """Return how far a recording is from a film, of which it is not if it is older."""
+    return abs(years) if years >= -NEAR_YEARS else 1000 - years
+
+
+def wrong_time(case: Case) -> Guard:
+    """Reject recordings older than the film; leave younger ones for review unless people or a track list decide.
+
+    A soundtrack is often first released decades after its film; then its artist is the film's composer.
+    """
+    years, is_named = case.years, case.parts["names_film"] >= MIN_NAMES_FILM
+    is_reissue, is_listed = called_reissue(case), case.evidence.listed is Agreement.FOR
+    is_soundtrack = case.parts["soundtrack_words"] > 0 or is_listed or is_reissue
+    is_certain = case.evidence.is_certain and is_soundtrack and is_named
+    other_article = not has_same_article(case.film.title, case.texts.album or case.texts.title)
+    if years is None or abs(years) <= NEAR_YEARS:
+        is_doubtful = other_article and years not in (None, 0) and not case.evidence.is_certain
+        return (Decision.REVIEW, "other_article") if is_doubtful and is_named else None
+    if years < 0:
+        return None if is_listed and is_certain else (Decision.REJECTED, "older_than_film")
+    if is_certain or not is_named or (is_reissue and not other_article):
+        return None
+    return Decision.REVIEW, "younger_than_film"
+
+
+def called_reissue(case: Case) -> bool:
+    """Return whether an album is called a reissue, or states that it was first published in the film's year."""
+    year, texts = case.film.year, case.texts
+    original = year is not None and re.search(rf"(?:℗|\(p\)|©)\s*{year}\b", plain(texts.description))
+    return bool(original or keywords.REISSUE.search(plain(f"{texts.album} {texts.title}")))
+
+
+def other_language(case: Case) -> Guard:
+    """Leave an album for review that names a language the film is not in: a remake of the same title, or a dubbing."""
+    languages = {plain(language) for language in case.film.languages}
+    words = words_of(f"{case.texts.album} {case.texts.title}").words
+    named = {word for word in words if word in keywords.LANGUAGES}
+    if languages and named and not named & languages and not case.evidence.is_certain:
+        return Decision.REVIEW, "other_language"
+    return None
