@@ -53,8 +53,12 @@ def _candidate(facts: dict[str, Any]) -> Candidate:
 
 @cache
 def results(half: str) -> list[Result]:
-    content = json.loads((FOLDER / f"{half}.json").read_text(encoding="utf-8"))
-    return [one for entry in content["films"] for one in _results_of(entry)]
+    return [one for entry in _entries(half) for one in _results_of(entry)]
+
+
+def _entries(half: str) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = json.loads((FOLDER / f"{half}.json").read_text(encoding="utf-8"))
+    return entries
 
 
 def _results_of(entry: dict[str, Any]) -> list[Result]:
@@ -126,10 +130,7 @@ def test_frozen_half_is_the_one_of_its_checksum() -> None:
 
 
 def test_no_film_is_in_both_halves() -> None:
-    titles = [
-        {entry["film"]["title"] for entry in json.loads((FOLDER / f"{half}.json").read_text("utf-8"))["films"]}
-        for half in HALVES
-    ]
+    titles = [{entry["film"]["title"] for entry in _entries(half)} for half in HALVES]
     assert not titles[0] & titles[1]
 
 
