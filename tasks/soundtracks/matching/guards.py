@@ -160,8 +160,8 @@ def _one_word(text: str) -> str:
 def other_film(case: Case) -> Guard:
     """Reject a candidate that a rival fits better.
 
-    The longest title that is named as completely wins. Films of the same title, or that differ by an article, are told
-    apart by their people, then by the nearest year, then by the article; if nothing decides, it is left for review.
+    The longest title that is named as completely wins. Films of the same title, or that differ by an article, are
+    distinguished by their people, then by the nearest year, then by the article, else left for review.
     """
     own_title, own_naming = title_words(case.film.title), case.naming()
     for rival in case.rivals:

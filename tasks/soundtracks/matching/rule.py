@@ -162,7 +162,7 @@ def _is_named_like_the_film(case: Case) -> bool:
 def _is_own_track(case: Case) -> bool:
     """Return whether a video on the channel of the film's own people is of the film although its title is not sure.
 
-    It has a listed track, or the title beside the song's, or the description says that it is from the film.
+    It has a listed track, or the title next to the song's, or the description says that it is from the film.
     """
     if case.evidence.own_channel is None:
         return False

@@ -69,7 +69,7 @@ def without_article(words: tuple[str, ...]) -> tuple[str, ...]:
 def has_same_article(page_title: str, text: str) -> bool:
     """Return whether a text writes a film's title with its own article, or without one if it has none.
 
-    So that "Batman" and "The Batman" are told apart.
+    So that "Batman" and "The Batman" are distinguished.
     """
     title, words = title_words(page_title), words_of(text).words
     if title[0] in ARTICLES:

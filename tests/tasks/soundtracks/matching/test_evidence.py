@@ -149,7 +149,7 @@ TWINS = (
         ("The Lantern (Original Motion Picture Soundtrack)", {}, 1),
     ],
 )
-def test_films_that_differ_by_an_article_are_told_apart(album: str, facts: dict[str, Any], film: int) -> None:
+def test_films_that_differ_by_an_article_are_distinguished(album: str, facts: dict[str, Any], film: int) -> None:
     candidate = video("Main Title", album=album, is_official_album=True, **facts)
     own, other = TWINS[film], TWINS[1 - film]
     assert decision(candidate, own, other)[0] == "taken"
