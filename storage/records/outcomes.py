@@ -62,6 +62,7 @@ REASONS: dict[Stage, frozenset[str]] = {
         | {"http_error"}
     ),
     Stage.SOUNDTRACK: frozenset({"ok", "no_match", "no_usable_track", "awaiting_review", "taken_down", "incomplete"})
+    | {"album_not_searched"}
     | FETCH_REASONS,
     Stage.TRACK: frozenset(
         {"ok", "missing_file", "not_audio", "no_audio", "truncated", "too_short", "too_long", "unknown_film", "timeout"}

@@ -23,7 +23,7 @@ from tasks.soundtracks.download.error_rules import RULES, Action
 from tasks.soundtracks.download.errors import Failure
 from tasks.soundtracks.download.staging import read_note, staging_folder, write_note
 from tasks.soundtracks.download.throttle import SourceThrottle
-from tasks.soundtracks.download.ytdlp import CallFailed, MatchFilter, YtDlpClient
+from tasks.soundtracks.download.ytdlp import CallFailed, MatchFilter, Pace, YtDlpClient
 
 ATTEMPTS_PER_RUN = 3
 """Attempts in one run after failures that are retried soon."""
@@ -78,21 +78,28 @@ class Downloader:
         return info, path
 
     def _attempt(self, media_id: str, call: Callable[[], _T]) -> _T:
-        """Call, retry failures that may be temporary, and report the result to the throttle."""
-        for attempt in range(ATTEMPTS_PER_RUN):
-            self.throttle.enter()
-            try:
-                result = call()
-            except CallFailed as error:
-                failure = error.failure
-                if failure.action is Action.SOON and attempt + 1 < ATTEMPTS_PER_RUN:
-                    time.sleep(self.client.pace.retry_wait(attempt))
-                    continue
-                self.throttle.failed(media_id, failure)
-                raise ItemError(failure.reason, failure.message, failure.retry) from error
-            self.throttle.succeeded()
-            return result
-        raise AssertionError("the last attempt returns or raises")
+        return attempt(self.throttle, self.client.pace, media_id, call)
+
+
+def attempt(throttle: SourceThrottle, pace: Pace, item: str, call: Callable[[], _T]) -> _T:
+    """Call, retry failures that may be temporary, and report the result to the throttle.
+
+    Raises `ItemError`, or `SourcePaused` if the source is paused or the failure pauses it.
+    """
+    for number in range(ATTEMPTS_PER_RUN):
+        throttle.enter()
+        try:
+            result = call()
+        except CallFailed as error:
+            failure = error.failure
+            if failure.action is Action.SOON and number + 1 < ATTEMPTS_PER_RUN:
+                time.sleep(pace.retry_wait(number))
+                continue
+            throttle.failed(item, failure)
+            raise ItemError(failure.reason, failure.message, failure.retry) from error
+        throttle.succeeded()
+        return result
+    raise AssertionError("the last attempt returns or raises")
 
 
 def verify_audio(path: Path, stated_seconds: float | None) -> float:

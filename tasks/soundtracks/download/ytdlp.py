@@ -8,6 +8,7 @@ file is accepted only after `verify_audio`.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlparse
 
 from yt_dlp import YoutubeDL
+from yt_dlp.extractor.youtube import YoutubeSearchURLIE as YouTubeSearch
 from yt_dlp.networking.exceptions import HTTPError
 
 from storage.errors import SourcePaused
@@ -37,6 +39,8 @@ EXTRACTORS = ["^youtube$", "^youtube:search$", "^youtube:search_url$", "^youtube
 """The only extractors that are loaded; loading all 1,747 takes fifty times as long."""
 PLUGINS_SETTING = "NEEDLEDROP_YTDLP_PLUGINS"
 """Plugins of yt-dlp are code from anywhere on the Python path: they are loaded only if this variable is 1."""
+
+log = logging.getLogger(__name__)
 
 MatchFilter = Callable[[dict[str, Any]], str | None]
 """Receives a recording's metadata before its media is requested; returns why it is rejected, or None."""
@@ -124,6 +128,18 @@ class _Client(YoutubeDL):  # type: ignore[misc]  # yt_dlp is untyped
             raise
 
 
+class YoutubeSearchURLIE(YouTubeSearch):  # type: ignore[misc]  # yt_dlp is untyped
+    """The search of yt-dlp, which knows albums too; yt-dlp finds an extractor by the name of its class.
+
+    YouTube lists albums as playlists or with a type of their own, which yt-dlp 2026.10.26 warns of and leaves out.
+    """
+
+    def _extract_lockup_view_model(self, view_model: dict[str, Any]) -> Any:
+        if view_model.get("contentType") == "LOCKUP_CONTENT_TYPE_ALBUM":
+            view_model = {**view_model, "contentType": "LOCKUP_CONTENT_TYPE_PLAYLIST"}
+        return super()._extract_lockup_view_model(view_model)
+
+
 class YtDlpClient:
     """List and download with yt-dlp, one call at a time. Not thread-safe."""
 
@@ -144,6 +160,7 @@ class YtDlpClient:
         disable_plugins()
         self._client = _Client(self._options(cache_folder, socket_timeout_seconds))
         self._client.client = self
+        self._client.add_info_extractor(YoutubeSearchURLIE())
 
     def _options(self, cache_folder: Path, socket_timeout_seconds: float) -> dict[str, Any]:
         min_wait, max_wait = self.pace.before_download_seconds
@@ -193,6 +210,8 @@ class YtDlpClient:
         self.call = _Call(kind_of(url), _subjects(url))
         info = self._extract(url, download=False)
         info["entries"] = [entry for entry in info.get("entries") or () if entry]
+        for line in dict.fromkeys(self.call.log_lines):  # what a list leaves out is known only from here
+            log.warning("yt-dlp: %s", line)
         return info
 
     def download(self, url: str, folder: Path, match_filter: MatchFilter) -> tuple[dict[str, Any], Path]:

@@ -27,6 +27,7 @@ from tasks.soundtracks.sources.base import NetworkedSource, PreassignedSource, S
 from tasks.soundtracks.sources.music_folder import MusicSource, read_music
 from tasks.soundtracks.sources.url_list import UrlSource, open_listed, read_url_lists
 from tasks.soundtracks.sources.youtube import YouTubeSource
+from tasks.soundtracks.sources.youtube_music import YouTubeMusic
 
 
 @dataclass
@@ -124,8 +125,10 @@ def _open_urls(context: RunContext, stack: ExitStack) -> Source:
 
 def _open_youtube(context: RunContext, stack: ExitStack) -> Source:
     downloader = _open_downloader(context, stack, "youtube")
+    music = YouTubeMusic(downloader.throttle, downloader.client.pace)
+    stack.callback(music.close)
     cc_only = context.settings.creative_commons_only
-    return YouTubeSource(downloader, context.matcher, creative_commons_only=cc_only)
+    return YouTubeSource(downloader, music, context.matcher, creative_commons_only=cc_only)
 
 
 def _open_downloader(context: RunContext, stack: ExitStack, source: str) -> Downloader:

@@ -1,7 +1,8 @@
-"""Make candidates from yt-dlp's metadata: entries of lists and feeds, and complete pages."""
+"""Make candidates from metadata: yt-dlp's of lists, feeds and pages, and ytmusicapi's of albums and their tracks."""
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,16 +12,24 @@ from typing import Any
 from tasks.soundtracks.matching.normalise import plain
 from tasks.soundtracks.models import Candidate
 
+log = logging.getLogger(__name__)
+
+OFFICIAL_ALBUM_PREFIX = "OLAK5uy_"
+"""Prefix of the playlists that YouTube makes from a label's delivery."""
+_LENGTH = re.compile(r"(?:\d+:)?\d{1,2}:\d\d")
 _TOPIC = re.compile(r"\s+-\s+Topic$")
 _ALBUM_PREFIX = re.compile(r"^Album\s+-\s+")
+_HIDDEN = re.compile(r"\[(Private|Deleted) video\]")
+"""The title that a list gives to a video that nobody may see."""
 _RELEASED = re.compile(r"^(?:Released on:|℗)\s*(\d{4})", re.MULTILINE)
 
 
 def candidate_from_entry(entry: Mapping[str, Any], source: str, query: str, position: int) -> Candidate:
     """Return the candidate of a search result or of an album's track, whose own page was not read yet."""
-    return from_info(
-        Candidate(source, str(entry["id"]), canonical_url(entry), "", query=query, position=position), entry
-    )
+    hidden = _HIDDEN.fullmatch(str(entry.get("title") or ""))
+    availability = hidden.group(1).lower() if hidden else None
+    listed = Candidate(source, str(entry["id"]), canonical_url(entry), "", availability=availability)
+    return from_info(replace(listed, query=query, position=position), entry)
 
 
 def from_info(candidate: Candidate, info: Mapping[str, Any]) -> Candidate:
@@ -44,7 +53,7 @@ def from_info(candidate: Candidate, info: Mapping[str, Any]) -> Candidate:
         live_status=info.get("live_status") or candidate.live_status,
         is_short=candidate.is_short or info.get("media_type") == "short" or "/shorts/" in str(info.get("url") or ""),
         licence=info.get("license") or candidate.licence,
-        tool_versions=_tool_versions(info),
+        tool_versions={**candidate.tool_versions, **_tool_versions(info)},
     )
 
 
@@ -78,3 +87,106 @@ def _release_year(info: Mapping[str, Any]) -> int | None:
 def _tool_versions(info: Mapping[str, Any]) -> dict[str, str]:
     facts = {"yt-dlp": version("yt-dlp"), "extractor": info.get("extractor"), "format": info.get("format_id")}
     return {name: str(value) for name, value in facts.items() if value}
+
+
+def is_official(playlist_id: str | None) -> bool:
+    """Return whether a playlist is an album that a label delivered."""
+    return bool(playlist_id and playlist_id.startswith(OFFICIAL_ALBUM_PREFIX))
+
+
+def music_album(found: Mapping[str, Any], query: str, position: int) -> Candidate:
+    """Return an album of a search of YouTube Music; `media_id` is the id of the album's page."""
+    playlist_id = _text(found, "playlistId")
+    title = _text(found, "title") or ""
+    artists, channel_id = _artists(found.get("artists"))
+    return Candidate(
+        "youtube",
+        str(found["browseId"]),
+        _playlist_url(playlist_id),
+        title,
+        artist=artists,
+        album=title,
+        album_id=playlist_id,
+        album_artist=artists,
+        channel_id=channel_id,
+        is_official_album=is_official(playlist_id),
+        release_year=_year(found),
+        query=query,
+        position=position,
+        tool_versions={"ytmusicapi": version("ytmusicapi")},
+    )
+
+
+def music_tracks(page: Mapping[str, Any], album: Candidate, first_position: int) -> list[Candidate]:
+    """Return the tracks of an album's page on YouTube Music. What the page leaves out is known from the search.
+
+    A track without a video has a made-up id, so that it has a row with its reason too.
+    """
+    playlist_id = _text(page, "audioPlaylistId") or album.album_id
+    title = _text(page, "title") or album.title
+    album_artist = _artists(page.get("artists"))[0] or album.album_artist
+    tracks = [one for one in page.get("tracks") or () if isinstance(one, Mapping)]
+    _report_missing(page, title, len(tracks))
+    candidates = []
+    for number, track in enumerate(tracks):
+        media_id = _text(track, "videoId")
+        is_playable = media_id is not None and track.get("isAvailable") is not False
+        media_id = media_id or f"{playlist_id or album.media_id}/{number + 1}"
+        artists, channel_id = _artists(track.get("artists"))
+        candidates.append(
+            Candidate(
+                "youtube",
+                media_id,
+                f"https://www.youtube.com/watch?v={media_id}" if is_playable else _playlist_url(playlist_id),
+                _text(track, "title") or "",
+                artist=artists or album_artist,
+                album=title,
+                album_id=playlist_id,
+                album_artist=album_artist,
+                channel_id=channel_id,
+                is_official_album=is_official(playlist_id),
+                release_year=_year(page) or album.release_year,
+                duration_seconds=_seconds(track),
+                availability=None if is_playable else "unavailable",
+                query=album.query,
+                position=first_position + number,
+                tool_versions={"ytmusicapi": version("ytmusicapi")},
+            )
+        )
+    return candidates
+
+
+def _report_missing(page: Mapping[str, Any], title: str, listed: int) -> None:
+    stated = page.get("trackCount")
+    if not listed:
+        log.warning("The album %r has a page on YouTube Music, but no tracks", title)
+    elif isinstance(stated, int) and stated > listed:
+        log.warning("The album %r states %d tracks, but its page lists %d", title, stated, listed)
+
+
+def _artists(listed: Any) -> tuple[str | None, str | None]:
+    """Return the names of artists, and the channel if there is one artist and it has one."""
+    artists = [one for one in listed or () if isinstance(one, Mapping) and _text(one, "name")]
+    channel_id = _text(artists[0], "id") if len(artists) == 1 else None
+    return ", ".join(str(one["name"]).strip() for one in artists) or None, channel_id
+
+
+def _text(values: Mapping[str, Any], name: str) -> str | None:
+    value = values.get(name)
+    return value.strip() or None if isinstance(value, str) else None
+
+
+def _year(values: Mapping[str, Any]) -> int | None:
+    year = _text(values, "year") or ""
+    return int(year) if re.fullmatch(r"(?:18|19|20|21)\d\d", year) else None
+
+
+def _seconds(track: Mapping[str, Any]) -> float | None:
+    """Return a track's length, or None for one that is not written as a length ("3:5")."""
+    seconds = track.get("duration_seconds")
+    is_length = _LENGTH.fullmatch(_text(track, "duration") or "")
+    return float(seconds) if is_length and isinstance(seconds, int) and seconds > 0 else None
+
+
+def _playlist_url(playlist_id: str | None) -> str:
+    return f"https://music.youtube.com/playlist?list={playlist_id}" if playlist_id else "https://music.youtube.com"

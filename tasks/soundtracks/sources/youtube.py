@@ -1,17 +1,19 @@
 """Find and fetch recordings on YouTube: the film's official album first, then a search.
 
-An album takes two lists (four requests) and gives ordered tracks that the label delivered, so most films need no
-search. Only candidates that the rule takes by the metadata of the list are opened; they are judged again by the
-metadata of their page before the media is requested.
+Albums come from YouTube Music, in one search and one page. Where it has none, or cannot be asked, yt-dlp searches for
+the album among YouTube's playlists. An album gives ordered tracks that the label delivered, so most films need no
+search for videos. Only candidates that the rule takes by the metadata of the list are opened; they are judged again by
+the metadata of their page before the media is requested.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from urllib.parse import quote_plus
 
+from storage.errors import ItemError, Retry, SourcePaused
 from tasks.soundtracks.download.downloader import Downloader
 from tasks.soundtracks.download.ytdlp import FilteredOut
 from tasks.soundtracks.extraction.jobs import Recording
@@ -20,7 +22,14 @@ from tasks.soundtracks.matching.matcher import TRACKS_PER_FILM, Matcher, with_de
 from tasks.soundtracks.matching.titles import plain_title
 from tasks.soundtracks.models import Candidate, Decision, Film, Judged, Verdict
 from tasks.soundtracks.sources.base import Fetched
-from tasks.soundtracks.sources.metadata import album_title, candidate_from_entry, from_info, is_creative_commons
+from tasks.soundtracks.sources.metadata import (
+    album_title,
+    candidate_from_entry,
+    from_info,
+    is_creative_commons,
+    is_official,
+)
+from tasks.soundtracks.sources.youtube_music import BREAKERS, WHOLE_ADDRESS, YouTubeMusic
 
 NAME = "youtube"
 MAX_SEARCH_RESULTS = 20
@@ -31,8 +40,11 @@ MIN_DELIVERED = 0.8
 """Share of an unofficial playlist's tracks that labels must have delivered, or its name is not used as an album's."""
 _PLAYLISTS_ONLY = "EgIQAw%3D%3D"
 _CREATIVE_COMMONS_ONLY = "EgIwAQ%3D%3D"
-OFFICIAL_ALBUM_PREFIX = "OLAK5uy_"
-"""Prefix of the playlists that YouTube makes from a label's delivery."""
+
+TracksOf = Callable[[Candidate, int], list[Candidate]]
+"""Opens an album: its tracks, whose positions begin with the number given."""
+
+log = logging.getLogger(__name__)
 
 
 class YouTubeSource:
@@ -41,55 +53,127 @@ class YouTubeSource:
     name = NAME
     has_many_hosts = False
 
-    def __init__(self, downloader: Downloader, matcher: Matcher, *, creative_commons_only: bool = False) -> None:
+    def __init__(
+        self, downloader: Downloader, music: YouTubeMusic, matcher: Matcher, *, creative_commons_only: bool = False
+    ) -> None:
         self.downloader = downloader
+        self._music = music
         self._matcher = matcher
         self._creative_commons_only = creative_commons_only
+        self._reported: set[str] = set()
 
     def find(self, film: Film) -> Sequence[Judged]:
-        """Return judged candidates of the film's album, and of a search if the album has too few."""
+        """Return judged candidates of the film's albums, and of a search if these have too few tracks.
+
+        Raises `ItemError` when YouTube Music could not be asked and nothing else has an album: a film that is
+        collected without its album does not get it later.
+        """
         judged: dict[str, Judged] = {}
-        if not self._creative_commons_only:  # labels do not publish albums under such a licence
-            for candidate in self._from_albums(film):
+
+        def is_enough(candidates: Sequence[Candidate]) -> bool:
+            for candidate in candidates:
                 judged.setdefault(candidate.media_id, self._matcher.judge(candidate, film))
-        if sum(one.verdict.decision is Decision.TAKEN for one in judged.values()) < MIN_ALBUM_TRACKS:
-            for candidate in self._from_search(film):
-                judged.setdefault(candidate.media_id, self._matcher.judge(candidate, film))
+            return sum(one.verdict.decision is Decision.TAKEN for one in judged.values()) >= MIN_ALBUM_TRACKS
+
+        if self._creative_commons_only:  # labels do not publish albums under such a licence
+            is_enough(self._from_search(film))
+            return list(judged.values())
+        candidates, problem = self._from_music(film)
+        if is_enough(candidates) or (not candidates and is_enough(self._from_playlists(film))):
+            return list(judged.values())
+        if not is_enough(self._from_search(film)) and problem is not None:
+            message = f"YouTube Music could not be asked for its album, and nothing else has one ({problem})"
+            raise ItemError("album_not_searched", message, Retry.LATER)
         return list(judged.values())
 
-    def _from_albums(self, film: Film) -> list[Candidate]:
+    def _from_music(self, film: Film) -> tuple[list[Candidate], Exception | None]:
+        """Return the tracks of the film's albums on YouTube Music, and why it could not be asked if it could not."""
+        albums: list[Candidate] = []
+        try:
+            for title in _titles(film):
+                albums += self._music.search(f"{title} {film.year or ''} soundtrack".replace("  ", " "))
+                if any(self._matcher.judge(album, film).verdict.decision is Decision.TAKEN for album in albums):
+                    break
+        except (ItemError, SourcePaused) as error:
+            self._report(error)
+            return [], error
+        return self._from_albums(albums, film, self._tracks_on_music), None
+
+    def _from_playlists(self, film: Film) -> list[Candidate]:
+        """Return the tracks of the film's albums among YouTube's playlists."""
         query = _words(film, "soundtrack")
-        results = self.downloader.entries(_results_url(query, _PLAYLISTS_ONLY))
-        judged: dict[Decision, list[tuple[bool, float, int, Candidate]]] = defaultdict(list)
-        for position, entry in enumerate(results["entries"]):
-            title = album_title(entry.get("title"))
-            is_official = str(entry["id"]).startswith(OFFICIAL_ALBUM_PREFIX)
-            album = Candidate(
-                NAME, str(entry["id"]), "", title, album=title, is_official_album=is_official, position=position
+        albums = []
+        for position, entry in enumerate(self.downloader.entries(_results_url(query, _PLAYLISTS_ONLY))["entries"]):
+            title, playlist_id = album_title(entry.get("title")), str(entry["id"])
+            albums.append(
+                Candidate(
+                    NAME,
+                    playlist_id,
+                    "",
+                    title,
+                    album=title,
+                    album_id=playlist_id,
+                    is_official_album=is_official(playlist_id),
+                    query=query,
+                    position=position,
+                )
             )
-            verdict = self._matcher.judge(album, film).verdict
-            judged[verdict.decision].append((not is_official, -(verdict.score or 0.0), position, album))
-        ordered = {decision: sorted(albums, key=lambda one: one[:3]) for decision, albums in judged.items()}
-        opened = [album for *_order, album in ordered.get(Decision.TAKEN, [])[:MAX_ALBUMS]]
-        if not opened:  # a label's album that may be the film's: its first tracks are left for review
-            doubtful = [album for *_order, album in ordered.get(Decision.REVIEW, []) if album.is_official_album]
-            return [one for album in doubtful[:1] for one in self._tracks_of(album, query, 0)[:TRACKS_PER_FILM]]
+        return self._from_albums(albums, film, self._tracks_of_playlist)
+
+    def _from_albums(self, albums: Sequence[Candidate], film: Film, tracks_of: TracksOf) -> list[Candidate]:
+        """Return the tracks of the albums that the rule takes, official ones first; at most `MAX_ALBUMS` are opened.
+
+        If it takes none, the first tracks of a label's album that may be the film's are left for review.
+        """
+        judged = [self._matcher.judge(album, film) for album in albums]
+        judged.sort(key=lambda one: (not one.candidate.is_official_album, -(one.verdict.score or 0.0)))
+        taken = [one.candidate for one in judged if one.verdict.decision is Decision.TAKEN]
         candidates: list[Candidate] = []
-        for album in opened:
-            candidates += self._tracks_of(album, query, len(candidates))
+        for album in taken[:MAX_ALBUMS]:
+            candidates += tracks_of(album, len(candidates))
             if len(candidates) >= MIN_ALBUM_TRACKS:
                 break
-        return candidates
+        if taken:
+            return candidates
+        doubtful = [one.candidate for one in judged if one.verdict.decision is Decision.REVIEW]
+        official = [album for album in doubtful if album.is_official_album]
+        return [track for album in official[:1] for track in tracks_of(album, 0)[:TRACKS_PER_FILM]]
 
-    def _tracks_of(self, album: Candidate, query: str, first_position: int) -> list[Candidate]:
-        listed = self.downloader.entries(f"https://www.youtube.com/playlist?list={album.media_id}")
+    def _tracks_on_music(self, album: Candidate, first_position: int) -> list[Candidate]:
+        """Return the tracks of an album's page on YouTube Music or, if that fails, of the album's playlist."""
+        try:
+            return self._music.tracks(album, first_position)
+        except (ItemError, SourcePaused) as error:
+            self._report(error)
+        return self._tracks_of_playlist(album, first_position) if album.is_official_album else []
+
+    def _tracks_of_playlist(self, album: Candidate, first_position: int) -> list[Candidate]:
+        listed = self.downloader.entries(f"https://www.youtube.com/playlist?list={album.album_id}")["entries"]
         tracks = [
-            candidate_from_entry(entry, NAME, query, first_position + n) for n, entry in enumerate(listed["entries"])
+            candidate_from_entry(one, NAME, album.query or "", first_position + n) for n, one in enumerate(listed)
         ]
         delivered = sum(is_delivered(track) for track in tracks)
         if not album.is_official_album and delivered < MIN_DELIVERED * len(tracks):
             return tracks  # anybody can name a playlist "soundtrack", so its name is no evidence
-        return [replace(track, album=album.title, is_official_album=album.is_official_album) for track in tracks]
+        return [
+            replace(
+                track,
+                album=album.title,
+                album_id=album.album_id,
+                album_artist=album.album_artist,
+                is_official_album=album.is_official_album,
+                release_year=track.release_year or album.release_year,
+            )
+            for track in tracks
+        ]
+
+    def _report(self, error: ItemError | SourcePaused) -> None:
+        """Log once per run that YouTube Music pauses, and every other failure. Raises what concerns all of YouTube."""
+        if isinstance(error, SourcePaused) and (error.source not in BREAKERS or error.reason in WHOLE_ADDRESS):
+            raise error
+        if str(error) not in self._reported:
+            log.warning("%s; until then albums are looked for among YouTube's playlists", error)
+            self._reported.add(str(error))
 
     def _from_search(self, film: Film) -> list[Candidate]:
         query = _words(film, "original motion picture soundtrack")
@@ -128,6 +212,13 @@ class YouTubeSource:
         if self._creative_commons_only and not is_creative_commons(candidate.licence):
             return with_decision(judged, Decision.REJECTED, "not_creative_commons")
         return judged
+
+
+def _titles(film: Film) -> list[str]:
+    """Return the titles to search for: the page's and, if it is another one, the first other name: the original."""
+    title = plain_title(film.title)
+    others = [name for name in film.names if plain_title(name).casefold() != title.casefold()]
+    return [title, *others[:1]]
 
 
 def _words(film: Film, ending: str) -> str:

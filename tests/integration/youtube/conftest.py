@@ -10,7 +10,9 @@ import zlib
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import av
@@ -24,6 +26,7 @@ from tasks.run_report import RunReport
 from tasks.soundtracks.runs.settings import SoundtrackSettings
 
 PLUGIN_FOLDER = Path(__file__).parent / "plugin"
+CHANNEL_ID = "UC" + "a" * 22
 TRACK_SECONDS = 31
 """Long enough for the rule and for three segments, short enough to be made and decoded often."""
 DELIVERED = (
@@ -38,7 +41,11 @@ class World:
     folder: Path
     videos: dict[str, dict[str, Any]] = field(default_factory=dict)
     searches: list[tuple[str, list[str]]] = field(default_factory=list)
-    albums: list[tuple[str, str, str, list[str]]] = field(default_factory=list)
+    albums: list[tuple[str, str, str, list[str], str]] = field(default_factory=list)
+    """Playlists of YouTube: phrase, id, title, videos, type of lockup."""
+    music_albums: list[dict[str, Any]] = field(default_factory=list)
+    """Albums of YouTube Music; see fake_music."""
+    did_you_mean: str | None = None
     faults: list[dict[str, Any]] = field(default_factory=list)
 
     @property
@@ -50,7 +57,10 @@ class World:
         return self.folder / "requests.jsonl"
 
     def save(self) -> World:
-        content = {name: getattr(self, name) for name in ("videos", "searches", "albums", "faults")}
+        content = {
+            name: getattr(self, name)
+            for name in ("videos", "searches", "albums", "music_albums", "did_you_mean", "faults")
+        }
         temporary = self.file.with_suffix(".new")
         temporary.write_text(json.dumps(content))
         temporary.replace(self.file)
@@ -61,7 +71,7 @@ class World:
         audio = self.folder / f"tone-{facts.pop('tone', len(self.videos) % 8)}.webm"
         seconds = facts.pop("seconds", TRACK_SECONDS)
         if not audio.exists():
-            write_tone(audio, TRACK_SECONDS, 110.0 * 2 ** (int(audio.stem[5:]) / 5))
+            audio.write_bytes(_tone(int(audio.stem[5:])))
         self.videos[video_id] = {
             "title": title,
             "channel": "A Fan",
@@ -73,21 +83,39 @@ class World:
         return video_id
 
     def add_film(self, title: str, year: int, tracks: int = 9, *, artist: str = "Ann Composer") -> list[str]:
-        """Add a film whose official album has these tracks; return the ids of the videos."""
+        """Add a film whose official album, in both places, has these tracks; return the ids of the videos."""
         album = f"{title} (Original Motion Picture Soundtrack)"
-        ids = []
+        ids, listed = [], []
         for number in range(1, tracks + 1):
             video_id = f"{number:02d}{_code(title, year)}"
             name = f"Cue {number}"
             description = DELIVERED.format(title=name, artist=artist, album=album, year=year)
             self.add_video(video_id, name, channel=f"{artist} - Topic", description=description)
             ids.append(video_id)
-        self.albums.append((f"{title} {year}", f"OLAK5uy_{_code(title, year)}", f"Album - {album}", ids))
+            listed.append({"video": video_id, "title": name, "length": f"0:{TRACK_SECONDS}"})
+        code = _code(title, year)
+        self.albums.append((f"{title} {year}", f"OLAK5uy_{code}", f"Album - {album}", ids, "PLAYLIST"))
+        self.music_albums.append(
+            {
+                "phrase": f"{title} {year}",
+                "browse_id": f"MPREb_{code}",
+                "playlist_id": f"OLAK5uy_{code}",
+                "title": album,
+                "kind": "Album",
+                "artists": [[artist, CHANNEL_ID]],
+                "year": year,
+                "tracks": listed,
+            }
+        )
         return ids
 
     @property
     def requests(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def asked(self, host: str) -> list[str]:
+        """Return the paths that were requested of a host, in order."""
+        return [one["path"] for one in self.requests if one["host"] == host]
 
     def media_requests(self) -> Counter[str]:
         """Return the number of media requests per video."""
@@ -109,6 +137,15 @@ class World:
 def _code(title: str, year: int) -> str:
     """Return nine digits that identify a film."""
     return f"{zlib.crc32(f'{title} {year}'.encode()) % 10**9:09d}"
+
+
+@cache
+def _tone(number: int) -> bytes:
+    """Return one of the recordings of this process: encoding one takes longer than a search for it."""
+    with TemporaryDirectory() as folder:
+        path = Path(folder, "tone.webm")
+        write_tone(path, TRACK_SECONDS, 110.0 * 2 ** (number / 5))
+        return path.read_bytes()
 
 
 def write_tone(path: Path, seconds: float, hertz: float) -> None:

@@ -135,6 +135,7 @@ def test_an_error_status_of_the_api_is_forgotten_when_it_works_again(
     lake: Lake, world: Any, add_films: Any, collect: Any, path: str, status: int
 ) -> None:
     world.add_film("Night Ferry", 2015, 2)
+    world.music_albums.clear()
     world.faults.append({"path": path, "status": status})
     world.save()
     add_films(lake, [NIGHT])

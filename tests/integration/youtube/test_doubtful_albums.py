@@ -25,6 +25,7 @@ def test_an_album_that_fits_two_films_of_one_title_awaits_a_review(
     lake: Lake, world: Any, add_films: Any, collect: Any
 ) -> None:
     ids = world.add_film("Night Ferry", 2015, 12)
+    world.music_albums[0]["year"] = None
     world.save()
     _older, newer = add_films(lake, TWO_OF_A_TITLE)
     collect()
@@ -40,9 +41,7 @@ def test_an_album_that_numbers_its_film_as_an_episode_awaits_a_review(
     lake: Lake, world: Any, add_films: Any, collect: Any
 ) -> None:
     ids = world.add_film("Night Ferry", 2015, 2)
-    (query, playlist, _title, tracks) = world.albums[0]
-    name = "Album - Night Ferry: Episode IV - The Crossing (Original Motion Picture Soundtrack)"
-    world.albums[0] = (query, playlist, name, tracks)
+    world.music_albums[0]["title"] = "Night Ferry: Episode IV - The Crossing (Original Motion Picture Soundtrack)"
     world.save()
     (film_id,) = add_films(lake, [("Night Ferry", 2015)])
     collect()

@@ -111,17 +111,17 @@ def video_results(found: list[tuple[str, Video]]) -> dict[str, Any]:
     return _results(items)
 
 
-def playlist_results(found: list[tuple[str, str]]) -> dict[str, Any]:
-    """A search's answer with playlists, as (id, title)."""
+def playlist_results(found: list[tuple[str, str, str]]) -> dict[str, Any]:
+    """A search's answer with playlists, as (id, title, PLAYLIST or ALBUM)."""
     items = [
         {
             "lockupViewModel": {
                 "contentId": playlist_id,
-                "contentType": "LOCKUP_CONTENT_TYPE_PLAYLIST",
+                "contentType": f"LOCKUP_CONTENT_TYPE_{kind}",
                 "metadata": {"lockupMetadataViewModel": {"title": {"content": title}}},
             }
         }
-        for playlist_id, title in found
+        for playlist_id, title, kind in found
     ]
     return _results(items)
 

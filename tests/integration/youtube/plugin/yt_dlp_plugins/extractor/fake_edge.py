@@ -1,11 +1,12 @@
-"""A fake edge of YouTube under the real yt-dlp: only the network is made up.
+"""A fake edge of YouTube under the real yt-dlp and the real ytmusicapi: only the network is made up.
 
-Registered as a request handler, it answers for youtube.com and googlevideo.com out of a world in a JSON file
-(`FAKE_EDGE_WORLD`), so that the real extractors, format choice, downloader, resume and messages all run. Every
-request is written to `FAKE_EDGE_LOG`, one JSON line each, which also counts across processes and crashes.
+Registered as a request handler of yt-dlp, and as the adapter of requests for music.youtube.com, it answers out of a
+world in a JSON file (`FAKE_EDGE_WORLD`), so that the real extractors, format choice, downloader, resume and messages
+all run. Every request is written to `FAKE_EDGE_LOG`, a JSON line each, which also counts across processes and crashes.
 
-A world holds `videos` (id -> facts), `searches` ([phrase, ids]), `albums` ([phrase, playlist id, title, ids]) and
-`faults` ([{path, video, status, headers, kind, times}]): a fault applies while its `times` last.
+A world holds `videos` (id -> facts), `searches` ([phrase, ids]), `albums` ([phrase, playlist id, title, ids, type of
+lockup]), `music_albums` (see fake_music) and `faults` ([{host, path, video, status, headers, body, kind, times}]): a
+fault applies to its host (default: all) while its `times` last.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlparse
 
+import fake_music as music
 import fake_pages as pages
+import requests
+from requests.adapters import HTTPAdapter
 from yt_dlp.networking.common import Request, RequestHandler, Response, register_preference, register_rh
 from yt_dlp.networking.exceptions import HTTPError, IncompleteRead, TransportError, UnsupportedRequest
 
@@ -60,7 +64,7 @@ class FakeEdgeRH(RequestHandler):
         body = json.loads(request.data) if request.data else {}
         video = query.get("v") or query.get("id") or body.get("videoId") or ""
         _log(url.hostname or "", url.path, video, request.headers.get("Range"))
-        fault = _fault(url.path, video)
+        fault = _fault(url.hostname or "", url.path, video)
         if fault and "status" in fault:
             headers = fault.get("headers", {})
             raise HTTPError(Response(io.BytesIO(b"no"), request.url, headers, status=fault["status"]))
@@ -76,14 +80,42 @@ def _before_all_others(_handler: RequestHandler, _request: Request) -> int:
     return 10_000
 
 
-def _log(host: str, path: str, video: str, byte_range: str | None) -> None:
+_over_the_network = HTTPAdapter.send
+
+
+def _send_music(
+    adapter: HTTPAdapter, request: requests.PreparedRequest, *args: Any, **options: Any
+) -> requests.Response:
+    """Answer for YouTube Music instead of the network; every other request goes there."""
+    url = urlparse(str(request.url))
+    if "FAKE_EDGE_WORLD" not in os.environ or url.hostname != "music.youtube.com":
+        return _over_the_network(adapter, request, *args, **options)
+    _log(url.hostname, url.path, "", None, {name.lower(): value for name, value in request.headers.items()})
+    fault = _fault(url.hostname, url.path)
+    if fault and fault.get("kind") == "reset":
+        raise requests.ConnectionError("[Errno 104] Connection reset by peer")
+    if fault:
+        answer = music.response(fault.get("body", "no"), fault.get("status", 200), fault.get("headers"))
+    elif url.path.startswith("/youtubei/v1/"):
+        sent = json.loads(request.body or b"{}")
+        answer = music.response(music.answer(sent, url.path.rsplit("/", 1)[1], world()))
+    else:
+        answer = music.response(music.HOME_PAGE)
+    return adapter.build_response(request, answer)
+
+
+HTTPAdapter.send = _send_music  # type: ignore[method-assign]
+
+
+def _log(host: str, path: str, video: str, byte_range: str | None, headers: Any = None) -> None:
+    line = {"host": host, "path": path, "video": video, "range": byte_range, "headers": headers}
     with Path(os.environ["FAKE_EDGE_LOG"]).open("a") as file:
-        file.write(json.dumps({"host": host, "path": path, "video": video, "range": byte_range}) + "\n")
+        file.write(json.dumps(line) + "\n")
 
 
-def _fault(path: str, video: str) -> dict[str, Any] | None:
+def _fault(host: str, path: str, video: str = "") -> dict[str, Any] | None:
     for number, fault in enumerate(world().get("faults", ())):
-        concerns = fault["path"] in path and fault.get("video", video) == video
+        concerns = fault["path"] in path and fault.get("video", video) == video and fault.get("host", host) == host
         key = f"{os.environ['FAKE_EDGE_WORLD']}#{number}"
         if concerns and _spent.get(key, 0) < fault.get("times", 1 << 30):
             _spent[key] = _spent.get(key, 0) + 1
@@ -115,7 +147,7 @@ def _innertube(endpoint: str, everything: dict[str, Any], body: dict[str, Any]) 
     if endpoint == "browse" and str(body.get("browseId", "")).startswith("VL"):
         return _album(everything, body["browseId"][2:])
     if endpoint == "search" and str(body.get("params") or "").startswith("EgIQAw"):
-        found = [(album[1], album[2]) for album in everything["albums"] if _asks(body, album[0])]
+        found = [(album[1], album[2], album[4]) for album in everything["albums"] if _asks(body, album[0])]
         return pages.playlist_results(found)
     if endpoint == "search":
         ids = [i for phrase, hits in everything["searches"] if _asks(body, phrase) for i in hits]
@@ -128,7 +160,7 @@ def _asks(body: dict[str, Any], phrase: str) -> bool:
 
 
 def _album(everything: dict[str, Any], playlist_id: str) -> dict[str, Any]:
-    _phrase, _id, title, ids = next(album for album in everything["albums"] if album[1] == playlist_id)
+    _phrase, _id, title, ids, _type = next(album for album in everything["albums"] if album[1] == playlist_id)
     return pages.playlist(playlist_id, title, [(i, everything["videos"][i]) for i in ids])
 
 
