@@ -151,7 +151,7 @@ TRACKS = _table(
     ("shard", pa.string()),  # path of the film's mel shard, relative to the lake
     ("first_row", pa.int32()),  # this track's rows in the shard: first_row … first_row + segments - 1
     ("segments", pa.int32()),
-    ("fingerprint", pa.binary()),  # of the mels, similar for re-encodings of one recording
+    ("fingerprint", pa.binary()),  # of the mels, begins with its version; copies of one recording have similar ones
     ("licence", pa.string()),
     ("tool_versions", pa.map_(pa.string(), pa.string())),
 )

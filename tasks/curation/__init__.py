@@ -5,6 +5,7 @@ settings    the rules that a user may set
 candidates  the newest rows of the lake
 exclusions  the rules that exclude films and tracks, and rare tags
 duplicates  tracks that are one recording
+same_sound  pairs of tracks that sound the same at any offset, by their fingerprints
 splits      the chronological split
 manifest    counts and checksums
 card        the README of a version

@@ -1,46 +1,25 @@
 """Find tracks that are one recording, and keep each recording under one film only.
 
 The same audio under two films would leak from one split to another. Tracks are one recording if they have the same
-bytes, the same upload, or the same sound: a re-encoding. It stays with the film that was released first (then the
-smallest id), because music is placed in a film before it is reused in a remake, a compilation or a re-upload.
+bytes, the same upload, or the same sound: a copy in another encoding, with another lead-in, end or level. It stays with
+the film that was released first (then the smallest id), because music is placed in a film before it is reused in a
+remake, a compilation or a re-upload.
 
-Re-encodings are found by fingerprint (`tasks/soundtracks/audio/fingerprint.py`: one 32-bit word per half second).
-Measured on 14 pieces in six encodings each: two encodings of one recording share 2 to 90 % of their words at the same
-position, unrelated music none; of all their bits 86 to 99 % agree (Opus at 32 kb/s is the worst), of unrelated music
-half. So tracks that share a word at a position are compared bit by bit, which costs time in proportion to the number
-of tracks, not of pairs.
+Copies are found by fingerprint, at any offset (`tasks/curation/same_sound.py`). Recordings whose fingerprint an older
+version made are compared by bytes and upload only, until `needledrop fingerprint` has made it again from their mels.
 """
 
 from __future__ import annotations
 
 import duckdb
-import numpy as np
-import pyarrow as pa
 
 from tasks.curation.candidates import Snapshot
-from tasks.soundtracks.audio.fingerprint import MIN_WORDS, WORD_SECONDS, is_same_sound
+from tasks.curation.same_sound import find_same_sound
+from tasks.soundtracks.audio.fingerprint import IS_CURRENT
 
-SAMPLED_WORDS = 64
-"""Words per track that are indexed, spread over its length; 96 % of pairs that share 5 % of their words collide."""
-MAX_TRACKS_PER_WORD = 50
-"""A word that more tracks have at one position is a property of codecs or test tones, not of a recording."""
-TRACKS_PER_BATCH = 16_384
-INDEX_BUCKETS = 16
-
-_FINGERPRINTS = """
-SELECT item, fingerprint,
-       least(octet_length(fingerprint) // 4, floor(duration_seconds / {word_seconds}) - 1)::INTEGER AS length
-FROM (SELECT film_id, track_id, fingerprint FROM {tracks}) JOIN items USING (film_id, track_id) {only}
-WHERE fingerprint IS NOT NULL AND length >= {min_words}
-"""
-"""The words of a track, and how many of them are not padding."""
-
-_COLLISIONS = """
-INSERT INTO collisions
-WITH shared AS (
-    SELECT position_and_word, min(item) AS one FROM word_index_{bucket} GROUP BY position_and_word
-    HAVING count(*) BETWEEN 2 AND {max_tracks})
-SELECT DISTINCT one, item FROM word_index_{bucket} JOIN shared USING (position_and_word) WHERE item <> one
+_FINGERPRINTS = f"""
+SELECT item, fingerprint FROM (SELECT film_id, track_id, fingerprint FROM {{tracks}} WHERE {IS_CURRENT})
+JOIN items USING (film_id, track_id)
 """
 
 _EQUAL_VALUES = """
@@ -51,11 +30,10 @@ SELECT item AS one, min(item) OVER (PARTITION BY {column}) AS other FROM items W
 def find_recordings(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
     """Create the table `recordings` (film_id, track_id, recording): tracks with the same number are one recording."""
     connection.execute(
-        "CREATE TABLE items AS SELECT film_id, track_id, audio_sha256, duration_seconds, "
+        "CREATE TABLE items AS SELECT film_id, track_id, audio_sha256, "
         "row_number() OVER (ORDER BY film_id, track_id)::INTEGER AS item FROM usable_tracks"
     )
-    _index_words(connection, snapshot)
-    connection.register("same_sound", _find_same_sound(connection, snapshot))
+    connection.register("same_sound", find_same_sound(connection, _FINGERPRINTS.format(tracks=snapshot.tracks)))
     same = [_EQUAL_VALUES.format(column=column) for column in ("audio_sha256", "track_id")]
     pairs = " UNION ".join(f"({query})" for query in [*same, "FROM same_sound"])
     connection.execute(f"CREATE TEMP TABLE same AS SELECT * FROM ({pairs}) WHERE one <> other")
@@ -66,57 +44,6 @@ def find_recordings(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -
     connection.execute(
         "CREATE TABLE recordings AS SELECT film_id, track_id, recording FROM items JOIN labels USING (item)"
     )
-
-
-def _index_words(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
-    """Create `collisions` (one, other): tracks that share a word at a position, each with the first one that has it.
-
-    The words are divided among several tables by their lowest bits, so that grouping each fits in memory.
-    """
-    for bucket in range(INDEX_BUCKETS):
-        connection.execute(f"CREATE TABLE word_index_{bucket} (item INTEGER, position_and_word UBIGINT)")
-    writer = connection.cursor()
-    for batch in connection.sql(_fingerprints(snapshot)).to_arrow_reader(TRACKS_PER_BATCH):
-        writer.register("batch", _sample_words(batch))
-        for bucket in range(INDEX_BUCKETS):
-            writer.execute(
-                f"INSERT INTO word_index_{bucket} FROM batch WHERE position_and_word % {INDEX_BUCKETS} = {bucket}"
-            )
-    connection.execute("CREATE TABLE collisions (one INTEGER, other INTEGER)")
-    for bucket in range(INDEX_BUCKETS):
-        connection.execute(_COLLISIONS.format(bucket=bucket, max_tracks=MAX_TRACKS_PER_WORD))
-        connection.execute(f"DROP TABLE word_index_{bucket}")
-
-
-def _fingerprints(snapshot: Snapshot, only: str = "") -> str:
-    return _FINGERPRINTS.format(tracks=snapshot.tracks, word_seconds=WORD_SECONDS, min_words=MIN_WORDS, only=only)
-
-
-def _sample_words(batch: pa.RecordBatch) -> pa.Table:
-    """Return (item, position_and_word) for the sampled words of a batch: 32 bits of position above 32 bits of word."""
-    column = batch.column("fingerprint").cast(pa.large_binary())
-    words = np.frombuffer(column.buffers()[2] or b"", "<u4")
-    first = np.frombuffer(column.buffers()[1], "<i8")[column.offset :][: len(column)] // 4
-    length = batch.column("length").to_numpy().astype(np.int64)
-    stride = np.maximum(1, length // SAMPLED_WORDS)
-    count = -(-length // stride)
-    position = (np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)) * np.repeat(stride, count)
-    word = words[np.repeat(first, count) + position].astype(np.uint64)
-    item = np.repeat(batch.column("item").to_numpy(), count)
-    is_audible = word != 0  # silence is zeros
-    key = (position.astype(np.uint64) << np.uint64(32)) | word
-    return pa.table({"item": item[is_audible], "position_and_word": key[is_audible]})
-
-
-def _find_same_sound(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> pa.Table:
-    """Return the collisions of which most bits agree. Few tracks collide, so their fingerprints fit in memory."""
-    only = "SEMI JOIN (SELECT one AS item FROM collisions UNION SELECT other FROM collisions) USING (item)"
-    rows = connection.execute(_fingerprints(snapshot, only)).fetchall()
-    words = {item: np.frombuffer(fingerprint, "<u4")[:length] for item, fingerprint, length in rows}
-    pairs = connection.execute("SELECT DISTINCT one, other FROM collisions ORDER BY ALL").fetchall()
-    same = [(one, other) for one, other in pairs if is_same_sound(words[one], words[other])]
-    one, other = zip(*same, strict=True) if same else ((), ())
-    return pa.table({"one": pa.array(one, pa.int32()), "other": pa.array(other, pa.int32())})
 
 
 def _propagate_smallest_label(connection: duckdb.DuckDBPyConnection) -> int:

@@ -3,5 +3,5 @@
 decode          any recording as mono samples at one sample rate
 stft            mel power of a segment by a compiled short-time Fourier transform
 melspectrogram  segments, decibels and quantised mels
-fingerprint     a 32-bit word per half second, and the comparison of two fingerprints
+fingerprint     words and a contour of a recording, and the comparison of two recordings at an offset
 """

@@ -1,59 +1,228 @@
-"""Fingerprint recordings, so that re-encodings of one recording are recognised as the same sound.
+"""Fingerprint recordings, so that copies of one recording are recognised whatever their encoding or their start.
 
-The idea is Haitsma and Kalker's (ISMIR 2002): the sign of how the energy difference between neighbouring bands changes
-over time survives coding, equalising and level changes. Here the bands are taken from the mels that the shard already
-holds, and a frame is half a second, so that a few milliseconds of encoder delay do not matter; four minutes are 2 kB.
+Both parts of a fingerprint are made from how the spectrum's shape changes: the sign of the energy difference between
+neighbouring bands, differenced over time (Haitsma and Kalker, ISMIR 2002), survives coding, equalising and level.
+
+Words find candidates. A word is 48 such signs over two seconds, taken at every hundredth of a second, so that a copy
+which starts at any moment has the same words; those with the smallest hash values are kept, which are the same ones in
+both copies wherever they begin. The place of a word is kept with it but is no part of it.
+
+The contour decides. It is the changes themselves, coarsely quantised, five times per second: smooth enough to be
+compared at any offset between its moments. Two recordings are one if their contours correlate, over the time that both
+have, as only copies do.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import struct
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter1d
 
+from storage.mels.settings import MelSettings, decibels
 from storage.mels.writer import TrackMels
 
-WORDS_PER_SEGMENT = 20
-WORD_SECONDS = 0.496
-"""A twentieth of a segment of 9.92 s; encoders shift a recording by up to 0.05 s."""
-LOWEST_BAND, HIGHEST_BAND = 4, 103
-"""About 90 Hz to 6 kHz, which every codec keeps. 99 mel bands make 33 of three."""
-WORD_BITS = 32
-MIN_WORDS = 16
-"""Eight seconds must be compared: fewer bits agree by chance too often, and padding adds no bits."""
-MIN_EQUAL_BITS = 0.82
-"""Below the worst encoding (0.86), above two themes of one composer on the same instruments (0.77)."""
+VERSION = 2
+"""1 was words of half a second without a header, which were compared at equal positions only."""
+HEADER = struct.Struct("<3sBH")
+"""`MAGIC`, version and number of words. Six bytes, so the length is never a multiple of four as version 1's was."""
+MAGIC = b"NDF"
+
+FRAME_SECONDS = 220 / 22_050
+"""The unit of all times below: one frame of the mels."""
+LOWEST_BAND = 4
+"""About 90 Hz: what is below depends on the encoder."""
+BANDS = 17
+WORD_MELS, CONTOUR_MELS = 4, 6
+"""Mel bands per band: words reach 2.3 kHz, where codecs agree best, and contours 6 kHz, where voices differ."""
+WORD_SPAN, CONTOUR_SPAN = 64, 48
+"""Frames that are averaged, and frames between the two averages whose difference is a change."""
+WORD_PARTS = (0, 64, 128)
+"""Frames from a word's start to each of its three sets of 16 signs."""
+FLOOR_DB = 45.0
+"""What is so far below the loudest band of the second around it is not compared: codecs remove it."""
+SILENCE_DB = -40.0
+"""Mel power of a tone of about -60 dB of full scale."""
+MAX_WORDS = 512
+"""Words kept per recording, of four minutes one in twelve."""
+MAX_REPEATS = 3
+"""Kept places of one word: a loop repeats it."""
+TIME_BITS = 24
+"""Of a word's 64 bits; the other 40 are its hash. 46 hours of frames."""
+CONTOUR_STEP = 20
+"""Frames between two moments of the contour."""
+LEVELS_DB = np.array([0, 0.5, 1.25, 2.25, 3.5, 5.5, 8.5, 13.0], np.float32)
+"""Sizes of a change that a contour distinguishes, with either sign: four bits."""
+
+MIN_SECONDS = 8.0
+"""Of music that changes, compared; less agrees by chance too often."""
+MIN_SHARE = 0.5
+"""Of the shorter recording that must lie within the other: albums fade from one recording into the next."""
+BLOCK_SECONDS = 4.0
+STATIC_DB = 0.6
+"""Root mean square of the changes of a block below which nothing happens in it: silence, a held chord, a drone."""
+MIN_CORRELATION = 0.8
+"""Over all blocks: the worst encoding 0.85, other themes on the same instruments at the same tempo 0.72."""
+MIN_BLOCK_CORRELATION = 0.7
+"""In all blocks but the worst seventh: an arrangement with another melody in places is another recording."""
+WORST_BLOCKS = 0.15
 
 
-def fingerprint(mels: TrackMels) -> bytes:
-    """Return one little-endian 32-bit word per `WORD_SECONDS` after the first; nothing for silence."""
+@dataclass(frozen=True)
+class Fingerprint:
+    """A decoded fingerprint.
+
+    `words`: uint64 [n], the hash of each above `TIME_BITS` of its place in frames, ordered by place.
+    `contour`: float32 [moments, 16], changes in decibels every `CONTOUR_STEP` frames.
+    """
+
+    words: NDArray[np.uint64]
+    contour: NDArray[np.float32]
+
+
+def fingerprint(mels: TrackMels, settings: MelSettings) -> bytes:
+    """Return the fingerprint of a recording as it is stored; nothing for silence."""
     if mels.silent.all():
         return b""
-    energy = np.concatenate([_band_energy(segment) for segment in mels.stored])
-    bits = np.diff(np.diff(energy, axis=1), axis=0) > 0
-    return np.packbits(bits, axis=1, bitorder="little").tobytes()
+    words = _kept_words(_changes(_band_levels(mels, settings, WORD_MELS), WORD_SPAN))
+    contour = _changes(_band_levels(mels, settings, CONTOUR_MELS), CONTOUR_SPAN)[::CONTOUR_STEP]
+    return HEADER.pack(MAGIC, VERSION, len(words)) + words.astype("<u8").tobytes() + _quantise(contour)
 
 
-def _band_energy(stored: NDArray[Any]) -> NDArray[np.float32]:
-    """Return the mean stored values of one segment, shape (20 words, 33 bands).
+IS_CURRENT = f"(hex(fingerprint[1:4]) = '{(MAGIC + bytes([VERSION])).hex().upper()}')"
+"""SQL: whether a column `fingerprint` is of this version. Silence has none in any version."""
 
-    Quantised mels serve as well as decibels: they differ by a factor and by the segment's maximum, and neither changes
-    the sign of a difference between bands.
+
+def decode(stored: bytes) -> Fingerprint | None:
+    """Return a stored fingerprint; None for silence, and for one of another version or length."""
+    if not stored.startswith(MAGIC + bytes([VERSION])):
+        return None
+    words = stored_words(stored)
+    nibbles = np.frombuffer(stored, np.uint8, offset=HEADER.size + words.nbytes)
+    if len(nibbles) % (BANDS // 2):
+        return None
+    codes = np.stack([nibbles & 15, nibbles >> 4], axis=1).reshape(-1, BANDS - 1)
+    return Fingerprint(words, np.concatenate([LEVELS_DB, -LEVELS_DB])[codes])
+
+
+def stored_words(stored: bytes) -> NDArray[np.uint64]:
+    """Return the words of a stored fingerprint of this version, without its contour; none if it is cut short."""
+    count = HEADER.unpack_from(stored)[2] if len(stored) >= HEADER.size else 0
+    is_complete = len(stored) >= HEADER.size + 8 * count
+    return np.frombuffer(stored, "<u8", count if is_complete else 0, HEADER.size if is_complete else 0).astype(
+        np.uint64
+    )
+
+
+def _band_levels(mels: TrackMels, settings: MelSettings, width: int) -> NDArray[np.float32]:
+    """Return decibels of `BANDS` bands of so many mel bands, one row per frame of the recording as a whole.
+
+    Segments are 994.25 frames long, so each frame of the whole is the nearest one of its segment: a recording whose
+    start lies elsewhere in its segment has the same levels, to half a frame.
     """
-    bands = stored[LOWEST_BAND:HIGHEST_BAND].reshape(WORD_BITS + 1, -1, stored.shape[1]).sum(axis=1, dtype=np.float32)
-    edges = np.linspace(0, bands.shape[1], WORDS_PER_SEGMENT + 1).astype(int)
-    sums = np.add.reduceat(bands, edges[:-1], axis=1)
-    return np.asarray(sums.T / np.diff(edges)[:, None], np.float32)
+    chosen = mels.stored[:, LOWEST_BAND : LOWEST_BAND + BANDS * width]
+    means = chosen.reshape(len(mels), BANDS, width, -1).mean(axis=2, dtype=np.float32)
+    levels = decibels(means, mels.ref_db, settings)
+    frames_per_segment = settings.segment_samples / settings.hop_samples
+    frame = np.arange(int(len(mels) * frames_per_segment))
+    segment = np.minimum((frame / frames_per_segment).astype(np.int64), len(mels) - 1)
+    within = np.minimum(np.rint(frame - segment * frames_per_segment).astype(np.int64), levels.shape[2] - 1)
+    return np.asarray(levels.transpose(0, 2, 1)[segment, within], np.float32)
 
 
-def is_same_sound(one: NDArray[np.uint32], other: NDArray[np.uint32]) -> bool:
-    """Return whether two fingerprints are of one recording, compared from the start to the end of the shorter.
+def _changes(levels: NDArray[np.float32], span: int) -> NDArray[np.float32]:
+    """Return how the differences between neighbouring bands change over `span` frames, shape (frames, BANDS - 1)."""
+    second = 2 * round(1 / FRAME_SECONDS) + 1
+    floor = maximum_filter1d(levels.max(axis=1), second) - np.float32(FLOOR_DB)
+    audible = np.maximum(levels, np.maximum(floor, np.float32(SILENCE_DB))[:, None])
+    shape = np.diff(audible, axis=1).astype(np.float64)
+    total = np.concatenate([np.zeros((1, BANDS - 1)), np.cumsum(shape, axis=0)])
+    smooth = ((total[span:] - total[:-span]) / span).astype(np.float32)
+    return np.asarray(smooth[span:] - smooth[:-span], np.float32)
 
-    The words are compared position by position: a recording that starts half a second later is not recognised.
+
+def _kept_words(changes: NDArray[np.float32]) -> NDArray[np.uint64]:
+    """Return the words with the smallest hash values, each with its place, ordered by place.
+
+    A word that lasts is one word, in the middle of the time that it lasts.
     """
-    shorter = min(len(one), len(other))
-    left, right = one[:shorter], other[:shorter]
-    audible = int(np.count_nonzero(left | right))
-    different = int(np.bitwise_count(left ^ right).sum())
-    return audible >= MIN_WORDS and different < (1 - MIN_EQUAL_BITS) * WORD_BITS * audible
+    signs = (changes > 0) @ (1 << np.arange(BANDS - 1, dtype=np.uint64))
+    moves = np.sqrt(np.mean(changes**2, axis=1)) >= STATIC_DB
+    count = max(0, len(signs) - WORD_PARTS[-1])
+    word, is_alive = np.zeros(count, np.uint64), np.ones(count, np.bool_)
+    for start in WORD_PARTS:
+        word = (word << np.uint64(BANDS - 1)) | signs[start : start + count]
+        is_alive &= moves[start : start + count]
+    first = np.flatnonzero(np.diff(word, prepend=~word[:1]) != 0)
+    middle = (first + np.append(first[1:], count)) // 2
+    middle = middle[is_alive[middle]]
+    mixed = _mix(word[middle])
+    order = np.lexsort((middle, mixed))
+    starts = np.flatnonzero(np.diff(mixed[order], prepend=~mixed[order][:1]) != 0)
+    repeat = np.arange(len(order)) - np.repeat(starts, np.diff(np.append(starts, len(order))))
+    kept = np.sort(order[repeat < MAX_REPEATS][:MAX_WORDS])
+    hashes = mixed[kept] << np.uint64(TIME_BITS)
+    return np.asarray(hashes | middle[kept].astype(np.uint64))
+
+
+def _mix(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return hash values that order the words as if by chance: the finaliser of SplitMix64 (Steele et al., 2014)."""
+    mixed = words.copy()
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
+    return np.asarray(mixed ^ (mixed >> np.uint64(31)))
+
+
+def _quantise(contour: NDArray[np.float32]) -> bytes:
+    """Return the nearest of `LEVELS_DB`, and the sign in the fourth bit, two changes per byte."""
+    limits = (LEVELS_DB[1:] + LEVELS_DB[:-1]) / 2
+    codes = np.searchsorted(limits, np.abs(contour)).astype(np.uint8) | ((contour < 0).astype(np.uint8) << 3)
+    return (codes[:, 0::2] | (codes[:, 1::2] << 4)).tobytes()
+
+
+def is_same_sound(one: Fingerprint, other: Fingerprint, shift: float) -> bool:
+    """Return whether two fingerprints are of one recording, where `one` at a time is `other` `shift` frames later."""
+    left, right = _overlap(one.contour, other.contour, shift / CONTOUR_STEP)
+    shorter = min(len(one.contour), len(other.contour))
+    if len(left) < MIN_SHARE * shorter:
+        return False
+    block = round(BLOCK_SECONDS / FRAME_SECONDS / CONTOUR_STEP)
+    starts = np.arange(0, max(1, len(left) - block // 2), block)
+    products = np.array([left * right, left**2, right**2]).sum(axis=2)
+    both, lefts, rights = np.add.reduceat(products, starts, axis=1) if len(left) else np.zeros((3, 1))
+    length = np.diff(np.append(starts, len(left))) * (BANDS - 1)
+    moves = np.maximum(lefts, rights) >= STATIC_DB**2 * length
+    if length[moves].sum() * CONTOUR_STEP * FRAME_SECONDS < MIN_SECONDS * (BANDS - 1):
+        return False
+    both, energy = both[moves], np.sqrt(lefts[moves] * rights[moves])
+    correlations = both / np.maximum(energy, 1e-9)
+    total = both.sum() / np.sqrt(lefts[moves].sum() * rights[moves].sum())
+    return bool(total >= MIN_CORRELATION and np.quantile(correlations, WORST_BLOCKS) >= MIN_BLOCK_CORRELATION)
+
+
+def _overlap(
+    one: NDArray[np.float32], other: NDArray[np.float32], shift: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the moments that both contours have: of the first as they are, of the second interpolated between its own.
+
+    `shift` is in moments. The interpolation is Catmull and Rom's cubic.
+    """
+    whole = int(np.floor(shift))
+    first = max(0, 1 - whole)
+    last = min(len(one), len(other) - 2 - whole)
+    if last <= first:
+        return one[:0], other[:0]
+    t = np.float32(shift - whole)
+    weights = (
+        ((2 - t) * t - 1) * t / 2,
+        ((3 * t - 5) * t * t + 2) / 2,
+        ((4 - 3 * t) * t + 1) * t / 2,
+        (t - 1) * t * t / 2,
+    )
+    near = (
+        weight * other[first + whole + at : last + whole + at]
+        for weight, at in zip(weights, (-1, 0, 1, 2), strict=True)
+    )
+    return one[first:last], np.asarray(sum(near), np.float32)

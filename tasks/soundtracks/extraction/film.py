@@ -126,7 +126,7 @@ def _facts_and_mels(recording: Recording, settings: MelSettings) -> tuple[dict[s
         "sample_rate_hz": audio.source_rate_hz,
         "decoded_seconds": audio.decoded_seconds,
         "segments": len(mels),
-        "fingerprint": fingerprint(mels),
+        "fingerprint": fingerprint(mels, settings),
     }
     return facts, mels
 

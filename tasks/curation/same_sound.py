@@ -1,0 +1,210 @@
+"""Find the pairs of tracks that are the same sound at any offset, in bounded memory and linear time.
+
+Each track's words (`tasks/soundtracks/audio/fingerprint.py`) are looked up without their places. Tracks that share
+words the same time apart are candidates, and their contours decide. All steps work on sorted runs: arrays of one batch
+each, sorted and written to a temporary folder, of which then one range of keys at a time is read from every run. So
+memory is bounded by `TRACKS_PER_BATCH` and `ENTRIES_PER_RANGE` (about 300 MB), however many tracks there are, and the
+folder takes about 12 bytes per word: 6 kB per track.
+
+The work is in proportion to the number of tracks, since a word that few tracks have pairs all of them, one that more
+have pairs each with the next only, which suffices to join the copies of one recording, and one that very many have is
+a property of codecs, test tones or instruments and pairs none.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from storage.errors import LakeError
+from storage.tables.tables import SPILL_PREFIX
+from tasks.soundtracks.audio.fingerprint import TIME_BITS, Fingerprint, decode, is_same_sound, stored_words
+
+TRACKS_PER_BATCH = 8_192
+ENTRIES_PER_RANGE = 4_000_000
+"""Words, or votes, sorted at once: about 200 MB."""
+PAIRS_PER_BATCH = 8_192
+"""Candidates whose fingerprints are in memory at once: at most twice as many fingerprints of about 14 kB."""
+ITEM_BITS = 24
+"""Of a key; the other 40 are a word's hash, or the other track of a pair."""
+MAX_ITEMS = 1 << ITEM_BITS
+FEW_TRACKS = 8
+"""A word that at most so many tracks have pairs all of them."""
+MAX_TRACKS_PER_WORD = 1_000
+SAME_SHIFT = 3
+"""Votes at most so many frames apart, of 10 ms, are for one offset."""
+MIN_VOTES = 2
+OFFSETS_TRIED = 3
+"""Of a pair, those with the most votes: music that repeats itself has some at every repetition."""
+
+Entries = tuple[NDArray[np.uint64], NDArray[np.int32]]
+"""Keys, and a value of each."""
+
+
+@dataclass
+class SortedRuns:
+    """Keys with values, on disk, sorted run by run."""
+
+    folder: Path
+    name: str
+    entries: int = 0
+    runs: list[Path] = field(default_factory=list)
+    """Of the keys; the values lie beside them."""
+
+    def add(self, keys: NDArray[np.uint64], values: NDArray[np.int32]) -> None:
+        """Write one run. Raises `LakeError` when the temporary folder is full."""
+        order = np.argsort(keys, kind="stable")
+        path = self.folder / f"{self.name}-{len(self.runs)}.keys"
+        try:
+            keys[order].tofile(path)
+            values[order].tofile(path.with_suffix(".values"))
+        except OSError as error:
+            raise LakeError(f"No room to compare recordings ({error}); set TMPDIR to a larger disk") from error
+        self.runs += [path] if len(keys) else []
+        self.entries += len(keys)
+
+    def ranges(self) -> Iterator[Entries]:
+        """Yield all entries, one range of keys after another, sorted; equal keys in the order of their runs."""
+        if not self.entries:
+            return
+        limits = self._limits(-(-self.entries // ENTRIES_PER_RANGE))
+        cuts = [self._cut(run, limits) for run in self.runs]
+        for number in range(len(limits) + 1):
+            parts = [(run, cut[number], cut[number + 1]) for run, cut in zip(self.runs, cuts, strict=True)]
+            keys = np.concatenate([_read(run, np.uint64, *part) for run, *part in parts])
+            values = np.concatenate([_read(run.with_suffix(".values"), np.int32, *part) for run, *part in parts])
+            order = np.argsort(keys, kind="stable")
+            yield keys[order], values[order]
+
+    def _limits(self, count: int) -> NDArray[np.uint64]:
+        """Return the keys at which ranges begin, from a sample. Keys of one upper part are never divided."""
+        step = max(1, self.entries // (count * 1_000))
+        sample = np.sort(np.concatenate([np.memmap(run, np.uint64, "r")[::step] for run in self.runs]))
+        chosen = sample[np.arange(1, count) * len(sample) // count]
+        return np.unique(chosen >> np.uint64(ITEM_BITS) << np.uint64(ITEM_BITS))
+
+    def _cut(self, run: Path, limits: NDArray[np.uint64]) -> list[int]:
+        """Return where in a run each range begins, and where the last one ends."""
+        keys = np.memmap(run, np.uint64, "r")
+        return [0, *np.searchsorted(keys, limits).tolist(), len(keys)]
+
+
+def _read(path: Path, kind: type, start: int, end: int) -> NDArray[Any]:
+    return np.fromfile(path, kind, end - start, offset=start * np.dtype(kind).itemsize)
+
+
+def find_same_sound(connection: duckdb.DuckDBPyConnection, fingerprints: str) -> pa.Table:
+    """Return the pairs (one, other) of items that are one sound.
+
+    `fingerprints` is a SELECT of item (from 1, below `MAX_ITEMS`) and fingerprint. Raises `LakeError` when the
+    temporary folder is full or there are too many items.
+    """
+    with tempfile.TemporaryDirectory(prefix=f"{SPILL_PREFIX}{os.getpid()}-", ignore_cleanup_errors=True) as folder:
+        words = _index_words(connection, fingerprints, Path(folder))
+        votes = SortedRuns(Path(folder), "votes")
+        for keys, places in words.ranges():
+            votes.add(*_vote(keys, places))
+        same = [
+            pair
+            for candidates in _batches(_candidates(votes))
+            for pair in _compare(connection, fingerprints, candidates)
+        ]
+    one, other = zip(*sorted(set(same)), strict=True) if same else ((), ())
+    return pa.table({"one": pa.array(one, pa.int32()), "other": pa.array(other, pa.int32())})
+
+
+def _index_words(connection: duckdb.DuckDBPyConnection, fingerprints: str, folder: Path) -> SortedRuns:
+    """Write the words of all tracks: the key is a word's hash above its item, the value its place in frames."""
+    words = SortedRuns(folder, "words")
+    for batch in connection.sql(fingerprints).to_arrow_reader(TRACKS_PER_BATCH):
+        items = batch.column("item").to_pylist()
+        if max(items, default=0) >= MAX_ITEMS:
+            raise LakeError(f"More than {MAX_ITEMS - 1:,} recordings cannot be compared; curate a part of the films")
+        keys, places = [np.empty(0, np.uint64)], [np.empty(0, np.int32)]
+        for item, stored in zip(items, batch.column("fingerprint"), strict=True):
+            decoded = stored_words(stored.as_py())
+            keys.append(decoded >> np.uint64(TIME_BITS) << np.uint64(ITEM_BITS) | np.uint64(item))
+            places.append((decoded & np.uint64((1 << TIME_BITS) - 1)).astype(np.int32))
+        words.add(np.concatenate(keys), np.concatenate(places))
+    return words
+
+
+def _vote(keys: NDArray[np.uint64], places: NDArray[np.int32]) -> Entries:
+    """Return the votes of one range of words: pairs of tracks as keys, and their offsets in frames.
+
+    The smaller item of a pair is the upper part of its key; the offset is the larger one's place minus its own.
+    """
+    items, word = (keys & np.uint64(MAX_ITEMS - 1)).astype(np.int64), keys >> np.uint64(ITEM_BITS)
+    starts = np.flatnonzero(np.diff(word, prepend=~word[:1]) != 0)
+    sizes = np.diff(np.append(starts, len(word)))
+    size = np.repeat(sizes, sizes)
+    pairs, shifts = [np.empty(0, np.uint64)], [np.empty(0, np.int32)]
+    for apart in range(1, min(FEW_TRACKS, len(word))):
+        limit = MAX_TRACKS_PER_WORD if apart == 1 else FEW_TRACKS
+        is_pair = (word[apart:] == word[:-apart]) & (size[apart:] <= limit) & (items[apart:] != items[:-apart])
+        at = np.flatnonzero(is_pair)
+        pairs.append((items[at] << ITEM_BITS | items[at + apart]).astype(np.uint64))
+        shifts.append(places[at + apart] - places[at])
+    return np.concatenate(pairs), np.concatenate(shifts).astype(np.int32)
+
+
+Candidate = tuple[int, int, float]
+"""Two items, and how many frames later the second is."""
+
+
+def _candidates(votes: SortedRuns) -> Iterator[Candidate]:
+    """Yield the pairs that have votes enough for one offset, with the offsets that have the most."""
+    for pairs, shifts in votes.ranges():
+        order = np.lexsort((shifts, pairs))
+        pair, shift = pairs[order], shifts[order].astype(np.int64)
+        is_new = (np.diff(pair, prepend=~pair[:1]) != 0) | (np.diff(shift, prepend=0) > SAME_SHIFT)
+        starts = np.flatnonzero(is_new)
+        if not len(starts):
+            continue
+        count = np.diff(np.append(starts, len(pair)))
+        mean = np.add.reduceat(shift, starts) / count
+        enough = np.flatnonzero(count >= MIN_VOTES)
+        ranked = enough[np.lexsort((-count[enough], pair[starts][enough]))]
+        first = np.flatnonzero(np.diff(pair[starts][ranked], prepend=~pair[starts][ranked][:1]) != 0)
+        rank = np.arange(len(ranked)) - np.repeat(first, np.diff(np.append(first, len(ranked))))
+        for offset in ranked[rank < OFFSETS_TRIED]:
+            key = int(pair[starts[offset]])
+            yield key >> ITEM_BITS, key & (MAX_ITEMS - 1), float(mean[offset])
+
+
+def _batches(candidates: Iterable[Candidate]) -> Iterator[list[Candidate]]:
+    batch: list[Candidate] = []
+    for candidate in candidates:
+        batch.append(candidate)
+        if len(batch) == PAIRS_PER_BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _compare(
+    connection: duckdb.DuckDBPyConnection, fingerprints: str, candidates: list[Candidate]
+) -> list[tuple[int, int]]:
+    """Return the candidates whose contours are of one recording."""
+    wanted = pa.table(
+        {"item": pa.array(sorted({item for one, other, _ in candidates for item in (one, other)}), pa.int32())}
+    )
+    connection.register("wanted", wanted)
+    rows = connection.execute(f"FROM ({fingerprints}) SEMI JOIN wanted USING (item)").fetchall()
+    connection.unregister("wanted")
+    decoded: dict[int, Fingerprint] = {item: known for item, stored in rows if (known := decode(stored)) is not None}
+    return [
+        (one, other)
+        for one, other, shift in candidates
+        if one in decoded and other in decoded and is_same_sound(decoded[one], decoded[other], shift)
+    ]
