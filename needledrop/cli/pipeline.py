@@ -1,8 +1,8 @@
-"""The commands that run the pipeline: `demo`, `refresh` and, of its stages, `films`, `soundtracks` and `retry`.
+"""The commands that run the pipeline: `demo`, `refresh`, and those that do one stage of it or a part.
 
 `needledrop refresh` runs all of it over your own films and music and prints the tables that end it; `demo` does so on a
-small invented corpus, in minutes, without a network; `films` and `soundtracks` only collect, and `retry` tries failures
-again.
+small invented corpus, in minutes, without a network; `films` and `soundtracks` only collect, `retry` tries failures
+again, and `fingerprint` brings the fingerprints of an old lake up to date.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ if TYPE_CHECKING:
 from pathlib import Path
 
 from flows.parameters import CollectFilmsParameters, CollectSoundtracksParameters
-from needledrop.cli.options import Verbose
-from storage.errors import InputError, SourcePaused
+from needledrop.cli.options import LakeRoot, Verbose
+from storage.errors import InputError, LakeError, SourcePaused
+from storage.tables.tables import open_existing
 
 QUERIES = (
     "SELECT * FROM leaderboard",
@@ -43,6 +44,7 @@ def register(app: typer.Typer) -> None:
     app.command("films")(films_command)
     app.command("soundtracks")(soundtracks_command)
     app.command("retry")(retry_command)
+    app.command("fingerprint")(fingerprint_command)
 
 
 def demo_command(
@@ -233,3 +235,27 @@ def _table(title: str, *columns: str) -> Table:
     for column in columns:
         table.add_column(column, no_wrap=column == columns[0])
     return table
+
+
+def fingerprint_command(lake: LakeRoot = "lake") -> None:
+    """Make the fingerprints that an earlier version made again from the mels, so that copies at any offset are found.
+
+    Needed once after an upgrade; nothing is fetched or decoded. Interrupted, the same command goes on. Make a version
+    of the data set afterwards.
+
+    [bold]Example[/]: needledrop fingerprint
+    """
+    from flows.run_record import asking_prefect
+    from tasks.progress import shown_progress
+    from tasks.soundtracks.runs.fingerprints import make_fingerprints
+
+    opened = open_existing(lake)
+    with asking_prefect(), shown_progress() as report:
+        done = make_fingerprints(opened, "command", report)
+    for sentence in done.unreadable:
+        Console(stderr=True).print(sentence, soft_wrap=True)
+    Console().print(f"Made the fingerprints of {done.tracks:,} tracks", soft_wrap=True)
+    if done.held:
+        raise LakeError(f"Others hold {', '.join(done.held)}; run this command again when they are done")
+    if done.unreadable:
+        raise LakeError(f"{len(done.unreadable)} shards cannot be read; see above, and `needledrop verify`")

@@ -7,6 +7,7 @@ plan          which films to collect, and which finished ones to reopen
 collect       gather a film's recordings, and commit a film
 pipeline      overlap gathering, extraction and commits, batch by batch
 backfill      add recordings to finished films
+fingerprints  make fingerprints again from mels, after an upgrade
 availability  check what is still available
 takedown      delete what must not be kept
 """
