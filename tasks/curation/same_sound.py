@@ -58,7 +58,7 @@ class SortedRuns:
     name: str
     entries: int = 0
     runs: list[Path] = field(default_factory=list)
-    """Of the keys; the values lie beside them."""
+    """Of the keys; the values lie next to them."""
 
     def add(self, keys: NDArray[np.uint64], values: NDArray[np.int32]) -> None:
         """Write one run. Raises `LakeError` when the temporary folder is full."""
