@@ -150,9 +150,11 @@ def why_not_a_film(title: str, text: str, categories: Sequence[str], box: Infobo
         return f"{title} is a television or web series"
     if _SERIES_TITLE.match(title) or (not in_year and any(_SERIES_CATEGORY.fullmatch(name) for name in categories)):
         return f"{title} is a series of films"
-    if _NOT_A_FILM_BOX.match(box.opening) and not (in_year and _is_film_with_other_box(title, categories, box)):
+    is_named_film = title.endswith("film)") and any(_YEAR_KIND_FILMS.fullmatch(name) for name in categories)
+    is_film_in_other_box = is_named_film or (in_year and _is_television_film(categories, box))
+    if _NOT_A_FILM_BOX.match(box.opening) and not is_film_in_other_box:
         return f"{title} opens with {{{{{box.opening}}}}}"
-    if box.is_film or in_year:
+    if box.is_film or in_year or is_named_film:
         return ""
     if not box.name and any(_YEAR_KIND_FILMS.fullmatch(name) for name in categories):
         return ""
@@ -164,10 +166,9 @@ def _is_disambiguation(text: str, categories: Sequence[str]) -> bool:
     return bool(is_marked) or any("disambiguation pages" in name.lower() for name in categories)
 
 
-def _is_film_with_other_box(title: str, categories: Sequence[str], box: Infobox) -> bool:
-    """Return whether it is a film all the same: television films open with a television infobox, for example."""
-    on_television = "television" in box.opening and any(name.endswith("television films") for name in categories)
-    return on_television or title.endswith("film)")
+def _is_television_film(categories: Sequence[str], box: Infobox) -> bool:
+    """Return whether it is a television film, many of which open with a television programme's infobox."""
+    return "television" in box.opening and any(name.endswith("television films") for name in categories)
 
 
 @lru_cache(maxsize=65536)

@@ -16,7 +16,7 @@ from typing import Any
 import mwparserfromhell
 from mwparserfromhell import nodes
 
-from tasks.films.parsing.templates import words
+from tasks.films.parsing.templates import CALCULATED, LITERAL, grouped, words
 
 _DROPPED_TAGS = (
     "gallery|table|math|chem|ce|score|timeline|imagemap|syntaxhighlight|source|pre|references|templatedata|hiero|graph|"
@@ -57,14 +57,22 @@ _EMPTY_BRACKETS = re.compile(r"[(\[][\s,;:/–—-]*[)\]]")
 _OPENING_JUNK = re.compile(r"\(\s*[,;:]\s*|\( +")
 _CLOSING_JUNK = re.compile(r"[,;:] *\)")
 _INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2060\ufeff"
+_APOSTROPHE = "\ue027"
+"""A private character for an apostrophe that is no markup, which beside '' would be read as '''."""
+_APOSTROPHE_ENTITY = re.compile(r"&(?:#0*39|#[xX]0*27|apos);")
+_WITH_CALCULATED = re.compile(
+    rf"\s*\([^()\n]*{CALCULATED}[^()\n]*\)|,? (?:or )?equivalent to [^,.;()\n]*{CALCULATED}[^,.;()\n]*|\S?{CALCULATED}"
+)
+"""What an amount without its number leaves: "(equivalent to $ in )"."""
 _STRAY_REF = re.compile(r"</?ref\b(?:\s+\w+\s*=\s*(?:\"[^\"\n]*\"|'[^'\n]*'|[^\s<>\"'/]+))*\s*/?>?", re.IGNORECASE)
 _MARKS = ("''", "[[", "]]", "{{", "}}")
 _BRACKETS = re.compile(r"\[\[(?:[^\[\]|\n]*\|)?|\]\]|\{\{+|\}\}+")
 _SPACE_BEFORE = re.compile(r" ([,.)])(?=[\s\"')\]]|$)")
 _LIST_MARKS = "*#:;"
 _HATNOTE = re.compile(
-    r"^[ \t:]*''+[ \t]*(?:see also|see|main articles?|further information|for (?:the|a|an|other|more)|this article)\b"
-    r"[^\n]*''+[.\s]*$",
+    r"^[ \t:]*''+[ \t]*(?:see also|see|main articles?|further information|for (?:the|a|an|other"
+    r"|more)\b[^\n]*\b(?:see|visit)"
+    r"|this article)\b[^\n]*''+[.\s]*$",
     re.MULTILINE | re.IGNORECASE,
 )
 MAX_UNCLOSED_BRACKETS = 50
@@ -122,7 +130,7 @@ def _without_non_prose(text: str) -> str:
         text = without_references(without_comments(text))
     if "<" in text:  # other tags are left
         if "</nowiki" in text:
-            text = _NOWIKI.sub(lambda match: re.sub(r"[\[\]{}|<>=]|''+", "", match[1]), text)
+            text = _NOWIKI.sub(_literal, text)
         last = text.rfind("</") + 40
         text = _DROPPED.sub("", text[:last]) + text[last:] if last >= 40 else text
         text = _BREAK.sub(" ", _PARAGRAPH_TAG.sub("\n\n", _BREAKS.sub("\n\n", text)))
@@ -133,6 +141,10 @@ def _without_non_prose(text: str) -> str:
     if "-{" in text:
         text = _VARIANT.sub(_one_variant, text)
     return _HEADING.sub("\n", text) if "\n=" in text else text
+
+
+def _literal(nowiki: re.Match[str]) -> str:
+    return re.sub(r"[\[\]{}|<>=]|''+", "", nowiki[1]).replace("'", _APOSTROPHE)
 
 
 def _without_tables(text: str) -> str:
@@ -205,8 +217,11 @@ def _template_words(template: Any) -> str:
             named[key.lower()] = value
     if ":" in name and not positional:
         function, _, argument = name.partition(":")
-        return argument if function.strip().lower() in ("formatnum", "lc", "uc", "lcfirst", "ucfirst") else ""
-    return words(name, positional, named)
+        if function.strip().lower() == "formatnum":
+            return grouped(argument)
+        return argument if function.strip().lower() in ("lc", "uc", "lcfirst", "ucfirst") else ""
+    shown = words(name, positional, named)
+    return shown.replace("'", _APOSTROPHE) if name.lower() in LITERAL else shown
 
 
 def _without_leftovers(text: str) -> str:
@@ -216,7 +231,7 @@ def _without_leftovers(text: str) -> str:
     if "[[" in text or "|" in text:
         text = _UNCLOSED_FILE.sub("", text)
     if "&" in text:
-        text = html.unescape(text)
+        text = html.unescape(_APOSTROPHE_ENTITY.sub(_APOSTROPHE, text))
     if "<" in text:
         text = _STRAY_REF.sub("", _TAG.sub("", text))
     while any(mark in text for mark in _MARKS):  # the text around a removed mark may form another
@@ -226,6 +241,7 @@ def _without_leftovers(text: str) -> str:
     if "|" in text:
         text = _FILE_OPTION.sub("", _STRAY_ROW.sub("", text))
     if not text.isascii():
+        text = (_WITH_CALCULATED.sub("", text) if CALCULATED in text else text).replace(_APOSTROPHE, "'")
         for character in _INVISIBLE:
             if character in text:
                 text = text.replace(character, "")

@@ -26,15 +26,24 @@ _KINDS = (
 PLOT = re.compile(
     rf"(?:the |film'?s? |movie |original |official |full |detailed |brief |short |complete |main |basic |story )*"
     rf"(?:plots?(?: ?(?:{_KINDS}))?|synopsis|storyline|story ?line|story|stories|trama|argumento|sinopsis|sinopse"
-    r"|handlung|résumé|intrigue|handling|fabuła|zusammenfassung|(?:plot summary|summary|plot) of (?:the )?(?:film|plot)"
+    r"|sinossi|enredo|plotlines?"
+    r"|handlung|résumé|intrigue|handling|fabuła|zusammenfassung|(?:plot summary|summary|plot"
+    r"|synopsis) of (?:the )?(?:film|plot)"
     r"|story (?:outline|summary|synopsis)"
     r"|(?:background|setting|overview|concept|premise|introduction) (?:and|&) (?:plot|synopsis|story))"
 )
 """Headings of a plot section, in the languages of the articles that the rules were made from."""
 TEASER = re.compile(
-    r"(?:the )?(?:premise|summary|outline|narrative|scenario|film summary|movie summary|content|storyline summary)"
+    r"(?:the |brief |short )*(?:premise|summary|outline|narrative|scenario|film summary|movie summary|contents?"
+    r"|storyline summary)"
 )
 """Headings of sections that may hold a plot, used when there is no `PLOT` section."""
+LAST_RESORT = re.compile(r"(?:the )?(?:film )?(?:overview|description|segments|vignettes|episodes)")
+"""Headings under which an anthology or a short article may tell its story, used when there is no other."""
+_AFTER_MORE = re.compile(
+    r"(?:cast|characters?|themes?|setting|structure) (?:and|&) (?:the )?(?:plots?|synopsis|story(?:line)?)"
+)
+"""As in "Cast and plot", which is no aside."""
 _WITH_MORE = re.compile(
     r"(plot(?: summary| synopsis)?|synopsis|premise|storyline|story)(?:\s*(?:\band\b|&|/|,|\+|;|–|—| - ).*)$"
 )
@@ -46,6 +55,7 @@ _ASIDE = re.compile(
     r"(?:main |voice |original |full |english )*(?:cast|characters?|credits|crew|music|songs?|soundtrack|production"
     r"|reception|release|notes?|footnotes?|references|sources|citations|see also|external links|analysis|themes?"
     r"|awards?|box office|trivia|gallery|personaggi|interpreti|galleria.*|note)(?: and .*)?"
+    r"|production notes?.*|(?:historical )?(?:differences?|comparisons?|deviations?|accuracy|inaccuracies|changes)\b.*"
 )
 """Sub-sections of a plot section that are not part of the plot."""
 _MARKUP = re.compile(r"[\[{<'&_]")
@@ -60,6 +70,7 @@ class Kind(StrEnum):
 
     PLOT = "plot"
     TEASER = "teaser"
+    LAST_RESORT = "last_resort"
     ASIDE = "aside"
     OTHER = "other"
 
@@ -89,7 +100,7 @@ def plot_paragraphs(text: str) -> list[str]:
 def _longest(text: str) -> list[str]:
     """Return the paragraphs of the plot section with the most words, else of such a teaser."""
     sections = _sections(f"\n{text}\n")
-    for kind in (Kind.PLOT, Kind.TEASER):
+    for kind in (Kind.PLOT, Kind.TEASER, Kind.LAST_RESORT):
         plots: dict[tuple[int, str], list[str]] = {}
         for index in _outermost(sections, kind):
             key = (sections[index].level, sections[index].name)
@@ -119,12 +130,16 @@ def _kind(heading: str) -> tuple[Kind, str]:
     name = " ".join(simple.lower().replace("’", "'").strip(" =:.*").split())
     base = _base(name)
     more = _WITH_MORE.fullmatch(base)
+    if _AFTER_MORE.fullmatch(base):
+        return Kind.PLOT, base
     if _ASIDE.fullmatch(name):
         return Kind.ASIDE, base
     if _NO_PLOT.match(base):
         return Kind.OTHER, base
     if PLOT.fullmatch(base) or (more and more[1] != "premise"):
         return Kind.PLOT, base
+    if LAST_RESORT.fullmatch(base):
+        return Kind.LAST_RESORT, base
     return (Kind.TEASER if TEASER.fullmatch(base) or more else Kind.OTHER), base
 
 

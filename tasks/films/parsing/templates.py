@@ -7,7 +7,7 @@ removed. Names are compared in lower case, with single spaces for underscores.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 
 def _names(text: str) -> frozenset[str]:
@@ -19,7 +19,7 @@ FIRST = _names("""
     nowrap|nobr|nobreak|nowraplinks|nwr|nowrap begin|small|smaller|smalldiv|big|bigger|larger|large|em|strong
     as written|abbr|abbrv|abbrlink|tooltip|hover|visible anchor|vanchor|visanc|nihongo2|ill|illm
     interlanguage link|interlanguage link multi|link-interwiki|link interwiki|iw|char|key|press|key press|keypress
-    mono|monospace|code|tt|var|samp|kbd|math|mvar|nobold|noitalic|normal|script|ruby|ruby-ja|tq|tqi|inline quote|sup|sub
+    mono|monospace|code|tt|var|samp|kbd|math|mvar|nobold|noitalic|normal|ruby|ruby-ja|tq|tqi|inline quote|sup|sub
     overline|underline|u|smallcaps|sc|sc2|allcaps|caps|nocaps|lc|uc|clarify span|citation needed span|cnspan|cn span
     explain span|proper name|translation|gloss|center|centre|centered|bold|italic|italics|plain text
     wikt|unlinked|unlink|nolink|mention|m|ins|highlight|mark|columns-list|block indent|blockindent|indented
@@ -32,7 +32,7 @@ FIRST = _names("""
 SECOND = _names("""
     lang|langx|wikt-lang|wt|color|colour|font color|font colour|fontcolor|colored text|coloured text|resize|font size
     rtl-lang|plain link|plainlink|bg|background color|abbr color|link color
-    h:title
+    h:title|script
 """)
 """Templates whose second argument is part of the sentence; the first is a language, colour, size or address."""
 
@@ -48,7 +48,7 @@ CONCATENATED = _names("linktext|not a typo|typo|notatypo|nat|sic|chem")
 """Templates whose arguments are concatenated, as in {{not a typo|left|over}}."""
 
 QUOTED = _names("""
-    quote|blockquote|quotation|cquote|bquote|rquote|poem|poemquote|poem quote|verse translation|quote block|block quote
+    quote|blockquote|quotation|cquote|bquote|poem|poemquote|poem quote|verse translation|quote block|block quote
 """)
 """Templates whose argument is a separate paragraph."""
 
@@ -59,6 +59,8 @@ LITERAL = {
     "spaced mdash": " — ", "spaced em dash": " — ", "smd": " — ", "nbsp": " ", "spc": " ", "space": " ", "spaces": " ",
     "sp": " ", "nnbsp": " ", "thin space": " ", "thinspace": " ", "hair space": " ", "hairsp": " ", "hsp": " ",
     "!": "|", "=": "=", "·": " · ", "*": " · ", "•": " • ", "dot": " · ", "middot": " · ", "bullet": " • ",
+    "--": "–", "–": "–", "—": "—", "---": "—", "hyphen": "-", "nbhyph": "-", "nbhyphen": "-", "half": "½", "1/2": "½",
+    "degree": "°", "°": "°", "usa": "United States", "co2": "CO2", "pound": "£",
     "...": "…", "ellipsis": "…", "times": "×", "okina": "ʻ", "deg": "°", "ampersand": "&",
     "pipe": "|", "colon": ":", "number sign": "#",
     "br": "\n", "break": "\n", "crlf": "\n", "paragraph": "\n\n", "pb": "\n\n", "paragraph break": "\n\n",
@@ -69,8 +71,18 @@ MONEY = {
     "us$": "US$", "usd": "US$", "us dollar": "US$", "gbp": "£", "£": "£", "pound sterling": "£", "eur": "€", "€": "€",
     "euro": "€", "inr": "₹", "₹": "₹", "rupee": "₹", "indian rupee": "₹", "inrconvert": "₹", "yen": "¥", "jpy": "¥",
     "¥": "¥", "cad": "C$", "c$": "C$", "aud": "A$", "a$": "A$", "krw": "₩", "rub": "₽", "$": "$",
+    "can$": "CA$", "nz$": "NZ$", "nzd": "NZ$", "hk$": "HK$", "hkd": "HK$",
+    "cny": "CN¥", "rmb": "CN¥", "sek": "SEK ", "nok": "NOK ",
+    "dkk": "DKK ", "chf": "CHF ", "gbpconvert": "£",
 }  # fmt: skip
 """Currencies: {{US$|5 million}} reads "US$5 million"."""
+
+CALCULATED = "\ue028"
+"""A private character for an amount that only the wiki can calculate, such as one adjusted for inflation."""
+_CALCULATED = _names("inflation|inflation-year|inflation/year|inflationyear|inflation year|inflation-fn year")
+
+QUOTED_SECOND = _names("rquote|rquotation")
+"""Quotations whose first argument is the side of the page."""
 
 SHIPS = _names("uss|hms|ss|rms|mv|ms|hmcs|hmas|hmnzs|ins|rfa|gts|mts|rv|sv|usns|uscgc|hmt|hmhs|sms|ss|css|hnoms|hdms")
 """Ship prefixes: {{USS|Nimitz|CVN-68}} reads "USS Nimitz"."""
@@ -78,13 +90,19 @@ SHIPS = _names("uss|hms|ss|rms|mv|ms|hmcs|hmas|hmnzs|ins|rfa|gts|mts|rv|sv|usns|
 _RANGE = {"to": " to ", "-": "–", "–": "–", "and": " and ", "or": " or ", "x": " × ", "by": " by ", "+/-": " ± "}
 """What may be between two values of {{convert}}."""
 
+FIRST_YEARS = ("circa", "c.", "ca.", "c")
 FRAMED = {
-    **dict.fromkeys(("circa", "c.", "ca.", "c"), "c. {}"),
+    **dict.fromkeys(FIRST_YEARS, "c. {}"),
     **dict.fromkeys(("nee", "née"), "née {}"),
     **dict.fromkeys(("interp", "interpolation", "bracket"), "[{}]"),
     **dict.fromkeys(("lit", "literally", "literal", "literal translation"), "lit. '{}'"),
 }
 """Templates that put something around their first argument."""
+
+_MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July",
+    "August", "September", "October", "November", "December",
+)  # fmt: skip
 
 INDIAN_UNITS = {"k": " thousand", "l": " lakh", "c": " crore", "m": " million", "b": " billion", "t": " trillion"}
 """The abbreviations of numbers in {{INRConvert|5|c}}."""
@@ -110,6 +128,8 @@ def words(name: str, positional: Sequence[str], named: dict[str, str]) -> str:  
         return _at(positional, 0)
     if key.startswith("lang-"):  # {{lang-fr|texte}}, the older form of {{langx|fr|texte}}
         return _at(positional, 0)
+    if key in QUOTED_SECOND:
+        return f"\n\n{named.get('2') or named.get('quote') or _at(positional, 1)}\n\n"
     if key in QUOTED:
         return f"\n\n{_first(positional, named)}\n\n"
     if key in FIRST:
@@ -119,35 +139,55 @@ def words(name: str, positional: Sequence[str], named: dict[str, str]) -> str:  
     return _composed(key, positional, named)
 
 
-def _composed(key: str, positional: Sequence[str], named: dict[str, str]) -> str:  # noqa: PLR0911  one return per kind
-    if key in ("nihongo", "nihongo4", "nihongo5"):
-        return _at(positional, 0) or _at(positional, 2) or _at(positional, 1)
-    if key in ("convert", "cvt", "conv"):
-        return _converted(positional)
-    if key in ("height", "weight"):
-        return " ".join(
-            f"{value} {unit}" for unit, value in named.items() if unit in ("ft", "in", "m", "cm", "lb", "kg")
-        )
-    if key == "nihongo3":  # the transcription is first, the meaning last
-        return _at(positional, 2) or _at(positional, 0)
-    if key in FRAMED:
+def _composed(key: str, positional: Sequence[str], named: dict[str, str]) -> str:
+    if key in _CALCULATED:
+        return CALCULATED
+    if key in FRAMED and not (key in FIRST_YEARS and _at(positional, 1)):
         return FRAMED[key].format(_at(positional, 0)).strip()
     if key in MONEY:  # without an argument only the sign
-        unit = INDIAN_UNITS.get(_at(positional, 1).lower(), "") if key == "inrconvert" else ""
+        unit = INDIAN_UNITS.get(_at(positional, 1).lower(), "") if key.endswith("convert") else ""
         return MONEY[key] + _at(positional, 0) + unit
-    if key in ("frac", "fraction", "sfrac", "fract"):
-        return _fraction([p.strip() for p in positional])
-    if key in ("as of", "asof"):
-        return f"As of {' '.join(p.strip() for p in positional)}"
-    if key in ("ship", "sclass", "sclass2", "bibleverse", "bibleref") and positional:
-        return " ".join(p.strip() for p in positional[:2] if p.strip())
-    if key in ("start date", "film date", "release date", "dts"):
-        return "-".join(p.strip() for p in positional[:3])
-    if key == "val":
-        return f"{_at(positional, 0)} {named.get('u', '').strip()}".strip()
-    if key in ("formatnum", "num", "number", "nts", "ordinal", "ord", "date"):  # after a date comes its format
-        return _at(positional, 0)
-    return ""
+    compose = next((function for names, function in _COMPOSED.items() if key in names), None)
+    return compose(positional, named) if compose else ""
+
+
+def _as_of(positional: Sequence[str], named: dict[str, str]) -> str:
+    """`{{as of|2010|7|5|lc=y}}` reads "as of 5 July 2010"."""
+    if named.get("alt", "").strip():
+        return named["alt"].strip()
+    shown = _date(positional, day_first=named.get("df", "").strip().lower() != "us")
+    if named.get("bare", "").strip():
+        return shown
+    word = "Since" if named.get("since", "").strip() else "As of"
+    return f"{word[0].lower() if named.get('lc', '').strip() else word[0]}{word[1:]} {shown}"
+
+
+def _date(positional: Sequence[str], *, day_first: bool) -> str:
+    """Return year, month and day as a reader sees them; what is no number stays as it is."""
+    year, month, day = (_at(positional, index) for index in range(3))
+    name = _MONTHS[int(month) - 1] if month.isdecimal() and 1 <= int(month) <= len(_MONTHS) else month
+    day = day.lstrip("0")
+    if not day or not name:
+        return f"{name} {year}".strip()
+    return f"{day} {name} {year}" if day_first else f"{name} {day}, {year}"
+
+
+def _ordinal(number: str) -> str:
+    if not number.isdecimal():
+        return number
+    teens = 10 < int(number) % 100 < 20
+    return number + ("th" if teens else {1: "st", 2: "nd", 3: "rd"}.get(int(number) % 10, "th"))
+
+
+def grouped(number: str) -> str:
+    """Return a number as {{formatnum:…}} shows it: with a comma between thousands."""
+    whole, point, fraction = number.strip().partition(".")
+    digits = whole.lstrip("-")
+    return (
+        f"{whole[: -len(digits)]}{int(digits):,}{point}{fraction}"
+        if digits.isdecimal() and len(digits) < 40
+        else number
+    )
 
 
 def _at(positional: Sequence[str], index: int) -> str:
@@ -180,3 +220,43 @@ def _fraction(parts: list[str]) -> str:
     if len(parts) >= 3:
         return f"{parts[0]} {parts[1]}/{parts[2]}"
     return "/".join(parts if len(parts) == 2 else ["1", *parts])
+
+
+def _currency(positional: Sequence[str], named: dict[str, str]) -> str:
+    """`{{currency|5|USD}}` reads "US$5"."""
+    code = _at(positional, 1) or named.get("code", "").strip() or "US$"
+    return MONEY.get(code.lower(), f"{code} ") + _at(positional, 0)
+
+
+def _height(_positional: Sequence[str], named: dict[str, str]) -> str:
+    return " ".join(f"{value} {unit}" for unit, value in named.items() if unit in ("ft", "in", "m", "cm", "lb", "kg"))
+
+
+def _start_date(positional: Sequence[str], named: dict[str, str]) -> str:
+    return _date(positional, day_first=named.get("df", "").strip().lower() in ("y", "yes", "1"))
+
+
+def _joined(count: int) -> Callable[[Sequence[str], dict[str, str]], str]:
+    """Return a function that joins the first `count` arguments: the kind and name of a ship, book and verse."""
+    return lambda positional, _named: " ".join(p.strip() for p in positional[:count] if p.strip())
+
+
+_COMPOSED: dict[tuple[str, ...], Callable[[Sequence[str], dict[str, str]], str]] = {
+    ("nihongo", "nihongo4", "nihongo5"): lambda p, _: _at(p, 0) or _at(p, 2) or _at(p, 1),
+    ("nihongo3",): lambda p, _: _at(p, 2) or _at(p, 0),  # the transcription is first, the meaning last
+    ("convert", "cvt", "conv"): lambda p, _: _converted(p),
+    ("height", "weight"): _height,
+    FIRST_YEARS: lambda p, _: f"c. {_at(p, 0)} – c. {_at(p, 1)}",
+    ("currency",): _currency,
+    ("no.", "numero"): lambda p, _: f"No. {_at(p, 0)}".strip(),
+    ("gaps",): lambda p, _: "".join(part.strip() for part in p),
+    ("frac", "fraction", "sfrac", "fract"): lambda p, _: _fraction([part.strip() for part in p]),
+    ("as of", "asof"): _as_of,
+    ("ship", "sclass", "sclass2"): _joined(2),
+    ("bibleverse", "bibleref", "bible verse"): _joined(3),
+    ("start date", "film date", "release date", "dts"): _start_date,
+    ("val",): lambda p, named: f"{_at(p, 0)} {named.get('u', '').strip()}".strip(),
+    ("ordinal", "ord"): lambda p, _: _ordinal(_at(p, 0)),
+    ("formatnum", "num", "number", "nts", "date", "format price", "formatprice"): lambda p, _: _at(p, 0),
+}
+"""How other templates are read, by their names. After a date comes its format."""

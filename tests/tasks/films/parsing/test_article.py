@@ -81,6 +81,11 @@ FILMS = {
     "a cartoon": ("X", "{{Infobox Hollywood cartoon|name=X}}"),
     "a category without a box": ("X", _categories("1961 films", "Japanese drama films")),
     "a television film": ("X", "{{Infobox television|name=X}}" + _categories("1995 films", "1995 television films")),
+    "a television film in its title": (
+        "Foo (2010 TV film)",
+        "{{Infobox television|name=X}}" + _categories("2010 television films"),
+    ),
+    "an animated film in its title": ("Foo (film)", "{{Infobox animanga/Header}}" + _categories("2010 anime films")),
     "a film about a list": ("List of Sins", BOX % "" + _categories("1995 films")),
     "a member of a series": ("X", BOX % "" + _categories("1995 films", "Batman film series")),
 }

@@ -11,6 +11,35 @@ from hypothesis import strategies as st
 from tasks.films.parsing.plain_text import paragraphs
 
 CASES = {
+    "apostrophes after titles in italics": (
+        "The ''Enterprise''{{'s}} crew and the ''Reliant''{{'s}} crew, ''Orca''&#39;s and ''Falcon''&apos;s hull.",
+        ["The Enterprise's crew and the Reliant's crew, Orca's and Falcon's hull."],
+    ),
+    "an apostrophe next to bold and italics": (
+        "'''Bold''' John boards the ''Falcon''{{'s}} deck. ''A''<nowiki>'</nowiki>s and ''B''{{'}}s men.",
+        ["Bold John boards the Falcon's deck. A's and B's men."],
+    ),
+    "amounts and signs": (
+        "{{CAN$|5}} {{HK$|5}} {{RMB|5}} {{SEK|5}} {{currency|5|USD}} {{GBPConvert|5|m}} {{half}} {{°}} {{No.|1}}",
+        ["CA$5 HK$5 CN¥5 SEK 5 US$5 £5 million ½ ° No. 1"],
+    ),
+    "an amount that only the wiki can calculate": (
+        "It cost $5 (equivalent to ${{Inflation|US|5|1950}} in {{Inflation-year|US}}) and {{gaps|1|000}} days.",
+        ["It cost $5 and 1000 days."],
+    ),
+    "dashes and hyphens": ("A{{--}}B{{–}}C{{—}}D{{hyphen}}E{{nbhyph}}F goes on.", ["A–B–C—D-E-F goes on."]),
+    "dates and numbers": (
+        "{{ordinal|3}} {{as of|2010|7|5|lc=y}} {{start date|2001|9|11}} {{formatnum:10000}} {{circa|1920|1930}}.",
+        ["3rd as of 5 July 2010 September 11, 2001 10,000 c. 1920 – c. 1930."],
+    ),
+    "a quotation with its side, a script, a verse": (
+        "{{rquote|right|He lived.|Bob}} {{script|Cyrl|слово}} of {{bibleverse||John|3:16}}.",
+        ["He lived.", "слово of John 3:16."],
+    ),
+    "a sentence in italics that begins like a hatnote": (
+        "''For a long time, he was alone.''\n''For the song, see [[X]].''",
+        ["For a long time, he was alone."],
+    ),
     "links": ("[[Paris]], [[Paris|the city]], [[Foo (film)|]] and [[#Cast|them]].", ["Paris, the city, Foo and them."]),
     "quote marks": ("'''''A''''' and ''B'''s '90s ''rock 'n' roll''.", ["A and B's '90s rock 'n' roll."]),
     "references": (
@@ -78,7 +107,7 @@ CASES = {
     ),
     "a template closed by half": ("He leaves.{{citation needed|date=May} She stays.", ["He leaves. She stays."]),
     "an unclosed note": ("He meets John.{{efn|A note on John\n\nShe stays.", ["He meets John.", "She stays."]),
-    "magic words": ("__NOTOC__ He {{#if:x|y}}goes to {{formatnum:1000}} places ~~~~.", ["He goes to 1000 places."]),
+    "magic words": ("__NOTOC__ He {{#if:x|y}}goes to {{formatnum:1000}} places ~~~~.", ["He goes to 1,000 places."]),
     "language variants": ("He -{zh-hans:A; zh-hant:B}- and -{C}- -{H|zh:x}-go.", ["He A and C go."]),
     "nowiki": ("A <nowiki>''b'' [[c]]</nowiki> d''e''<nowiki/>s.", ["A b c des."]),
     "formulas, code and struck words": ("A <math>x^2</math><del>b</del> c <small>d</small> <u>e</u>.", ["A c d e."]),

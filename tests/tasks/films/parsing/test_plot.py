@@ -23,6 +23,9 @@ MORE = "A second part that follows the first."
         "== The plot ==", "== Plot details ==", "==Plot==  ",
         "== Summary of plot ==", "== Story outline ==", "== Plot introduction ==", "== Official synopsis ==",
         "== Plot* ==", "== Plot summary and analysis ==", "== Background and plot ==",
+        "== Cast and plot ==", "== Characters and plot ==", "== Themes and plot ==", "== Brief summary ==",
+        "== Synopsis of the film ==", "== Plotlines ==", "== Contents ==", "== Sinossi ==", "== Enredo ==",
+        "== Segments ==", "== Vignettes ==", "== Episodes ==", "== Overview ==", "== Description ==",
     ],
 )  # fmt: skip
 def test_a_plot_heading_is_recognised(heading: str) -> None:
@@ -37,7 +40,6 @@ def test_a_plot_heading_is_recognised(heading: str) -> None:
         "Plot device",
         "Story development",
         "Story and screenplay",
-        "Overview",
         "Reception",
         "Plotting",
         "Plot twist",
@@ -53,6 +55,16 @@ def test_a_heading_of_something_else_is_no_plot(heading: str) -> None:
 def test_sub_sections_are_part_of_the_plot_except_asides() -> None:
     text = f"==Plot==\n===Part I===\n{STORY}\n===Cast===\nSomebody as the king of all.\n===Part II===\n{MORE}\n==Cast=="
     assert plot_paragraphs(text) == [STORY, MORE]
+
+
+@pytest.mark.parametrize("aside", ["Production notes", "Differences from the novel", "Historical accuracy", "Changes"])
+def test_sub_sections_about_the_film_are_no_story(aside: str) -> None:
+    assert plot_paragraphs(f"==Plot==\n{STORY}\n==={aside}===\n{MORE}\n==Cast==") == [STORY]
+
+
+def test_segments_are_the_plot_only_where_nothing_else_is() -> None:
+    assert plot_paragraphs(f"==Segments==\n===One===\n{STORY}\n===Two===\n{MORE}") == [STORY, MORE]
+    assert plot_paragraphs(f"==Segments==\n{STORY} {STORY}\n==Premise==\n{MORE}") == [MORE]
 
 
 def test_of_differently_named_sections_the_longest_is_the_plot() -> None:
