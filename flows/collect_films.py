@@ -110,5 +110,5 @@ def _wiki_time(plan: FetchPlan | None, report: RunReport) -> dict[str, Any]:
     """Return the wiki, and its time if nothing was cut short: otherwise a changed page would never be fetched."""
     if plan is None:
         return {}
-    is_complete = plan.is_complete and report.paused is None
+    is_complete = plan.is_complete and report.paused is None and not report.counts["unanswered"]
     return {"wiki": plan.site.wiki} | ({"wiki_time": plan.site.time.isoformat()} if is_complete else {})

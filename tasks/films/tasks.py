@@ -56,6 +56,7 @@ def collect_from_wiki(
 ) -> RunReport:
     """Fetch and commit what the plan of a run lists, until the last article or until the wiki pauses."""
     report = RunReport(Counter({"unchanged": plan.unchanged, f"looked_by_{plan.method}": 1}))
+    report.counts.update({"unanswered": plan.unanswered} if plan.unanswered else {})
     if plan.deleted or plan.categories or plan.missing:
         report.counts.update(commit_changes(lake, plan, run_id))
     fetched, total = 0, len(plan.fetch)
@@ -126,14 +127,16 @@ def commit_changes(lake: Lake, plan: FetchPlan, run_id: str) -> Counter[str]:
 def fetch_and_commit_articles(
     lake: Lake, client: Wikipedia, site: Site, page_ids: Sequence[int], run_id: str
 ) -> RunReport:
-    """Fetch, parse and commit a batch of articles; one that does not exist has an outcome."""
+    """Fetch, parse and commit a batch of articles; one that does not exist has an outcome, one left out has none."""
     try:
-        pages = list(fetch_articles(client, site, page_ids))
+        fetched = fetch_articles(client, site, page_ids)
     except SourcePaused as pause:
         return RunReport(paused=pause)
-    counts = commit_pages(lake, pages, run_id)
-    absent = sorted(set(page_ids) - {page.page_id for page in pages})
-    counts.update(commit_outcomes(lake, [_outcome_of_absent(site.wiki, page_id) for page_id in absent], run_id))
+    counts = commit_pages(lake, fetched.pages, run_id)
+    absent = [_outcome_of_absent(site.wiki, page_id) for page_id in sorted(fetched.missing)]
+    counts.update(commit_outcomes(lake, absent, run_id))
+    unanswered = len(set(page_ids)) - len(fetched.pages) - len(fetched.missing)
+    counts.update({"unanswered": unanswered} if unanswered else {})
     return RunReport(counts)
 
 

@@ -58,7 +58,7 @@ _OPENING_JUNK = re.compile(r"\(\s*[,;:]\s*|\( +")
 _CLOSING_JUNK = re.compile(r"[,;:] *\)")
 _INVISIBLE = "\u00ad\u200b\u200c\u200d\u200e\u200f\u2028\u2029\u202a\u202b\u202c\u202d\u202e\u2060\ufeff"
 _APOSTROPHE = "\ue027"
-"""A private character for an apostrophe that is no markup, which beside '' would be read as '''."""
+"""A private character for an apostrophe that is no markup, which next to '' would be read as '''."""
 _APOSTROPHE_ENTITY = re.compile(r"&(?:#0*39|#[xX]0*27|apos);")
 _WITH_CALCULATED = re.compile(
     rf"\s*\([^()\n]*{CALCULATED}[^()\n]*\)|,? (?:or )?equivalent to [^,.;()\n]*{CALCULATED}[^,.;()\n]*|\S?{CALCULATED}"

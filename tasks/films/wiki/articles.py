@@ -2,6 +2,9 @@
 
 Fifty pages per query, which a wiki allows every client. Text is requested only where it is needed: whether a page
 exists, its last revision and its categories can be queried without it.
+
+Only what the wiki calls missing is missing. A page that an answer leaves out, or gives in an unknown form, is not in
+any result here, and so it is neither committed nor marked as deleted: the next run asks for it again.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 from storage.errors import InputError
 from tasks.films.models import UNKNOWN_LICENCE, Page, page_url, wiki_name
-from tasks.films.wiki.client import Answer, Wikipedia, merge_pages
+from tasks.films.wiki.client import Answer, Wikipedia, flag, listed, merge_pages, moment, pages_of
 
 IDS_PER_QUERY = 50
 THUMBNAIL_PIXELS = 480
@@ -36,20 +39,30 @@ class Site:
 
 @dataclass(frozen=True)
 class PageState:
-    """A page without its text: enough to see whether anything changed."""
+    """A page without its text: enough to see whether anything changed. One that `is_missing` has nothing else."""
 
     page_id: int
-    title: str
-    revision_id: int
-    touched: datetime
-    is_redirect: bool
+    title: str = ""
+    revision_id: int = 0
+    touched: datetime | None = None
+    is_redirect: bool = False
+    is_missing: bool = False
+
+
+@dataclass(frozen=True)
+class Articles:
+    """Fetched pages, and the ids of those that the wiki says it does not have, or whose text it hides."""
+
+    pages: tuple[Page, ...]
+    missing: tuple[int, ...]
 
 
 def describe_site(client: Wikipedia) -> Site:
     """Return a wiki's name, clock, licence and file hosts. Raises `InputError` if the address is no wiki's."""
-    answer = client.call(action="query", meta="siteinfo", siprop="general|rightsinfo").get("query") or {}
-    general, rights = answer.get("general"), answer.get("rightsinfo") or {}
-    if not general:
+    query = client.call(action="query", meta="siteinfo", siprop="general|rightsinfo")["query"]
+    general, rights = _texts(query.get("general")), _texts(query.get("rightsinfo"))
+    time = moment(general.get("time"))
+    if time is None:
         raise InputError(f"{client.api_url} does not describe a wiki; check the address")
     base_url = general.get("base") or client.api_url
     hosts = {urlsplit(client.api_url).netloc.lower(), urlsplit(base_url).netloc.lower()}
@@ -59,40 +72,55 @@ def describe_site(client: Wikipedia) -> Site:
         wiki=wiki_name(general.get("wikiid"), base_url),
         base_url=base_url,
         licence=rights.get("text") or rights.get("url") or UNKNOWN_LICENCE,
-        time=datetime.fromisoformat(general["time"]),
+        time=time,
         file_hosts=frozenset(hosts),
     )
 
 
+def _texts(values: object) -> dict[str, str]:
+    """Return the values of an object that are texts."""
+    return {key: value for key, value in values.items() if isinstance(value, str)} if isinstance(values, dict) else {}
+
+
 def page_states(client: Wikipedia, page_ids: Sequence[int]) -> dict[int, PageState]:
-    """Return the state of each page that still exists, by page id."""
-    states = {}
+    """Return the state of each page that the wiki answered about, by page id."""
+    states: dict[int, PageState] = {}
     for ids in _id_batches(page_ids):
         merged = merge_pages(list(client.query(prop="info", pageids=ids)))
-        for page_id, page in merged.items():
-            if not page.get("missing"):
-                states[page_id] = _state(page)
+        states |= {page_id: state for page_id, page in merged.items() if (state := _state(page))}
     return states
 
 
 def titles_to_ids(client: Wikipedia, titles: Sequence[str]) -> dict[str, int | None]:
-    """Return the page id of each title, following normalisation and redirects; None where there is no article."""
+    """Return the page id of each title, following normalisation and redirects; None where there is no article.
+
+    A title that the wiki did not answer about is left out.
+    """
     page_ids: dict[str, int | None] = {}
     for start in range(0, len(titles), IDS_PER_QUERY):
         batch = titles[start : start + IDS_PER_QUERY]
         steps: dict[str, str] = {}
-        ids: dict[str, int] = {}
+        answered: dict[str, int | None] = {}
         for part in client.query(prop="info", titles="|".join(batch), redirects=1):
-            query = part.get("query") or {}
-            for step in [*query.get("normalized", []), *query.get("converted", []), *query.get("redirects", [])]:
-                steps[_decoded(step)] = step["to"]
-            ids |= {p["title"]: p["pageid"] for p in query.get("pages", []) if p.get("pageid") and p.get("ns") == 0}
-        page_ids |= {title: ids.get(_followed(title, steps)) for title in batch}
+            for kind in ("normalized", "converted", "redirects"):
+                entries = listed(part, kind, **{"from": str, "to": str})
+                steps |= {_decoded(step): step["to"] for step in entries if "from" in step and "to" in step}
+            answered |= {entry["title"]: None for entry in listed(part, "interwiki", title=str) if "title" in entry}
+            for page in pages_of(part):
+                is_none = any(flag(page, kind) for kind in ("missing", "invalid", "special")) or page.get("ns", 0) != 0
+                if is_none or page.get("pageid"):
+                    answered[page.get("title", "")] = None if is_none else page["pageid"]
+        ends = {title: _followed(title, steps) for title in batch}
+        page_ids |= {
+            title: answered.get(end) if end else None for title, end in ends.items() if not end or end in answered
+        }
     return page_ids
 
 
-def fetch_articles(client: Wikipedia, site: Site, page_ids: Sequence[int]) -> Iterator[Page]:
-    """Yield the newest revision of each page that exists, with categories and image."""
+def fetch_articles(client: Wikipedia, site: Site, page_ids: Sequence[int]) -> Articles:
+    """Fetch the newest revision of each page that exists, with categories, image and Wikidata id."""
+    pages: list[Page] = []
+    missing: list[int] = []
     for ids in _id_batches(page_ids):
         parts = client.query(
             prop="revisions|categories|pageimages|pageprops|info",
@@ -106,9 +134,12 @@ def fetch_articles(client: Wikipedia, site: Site, page_ids: Sequence[int]) -> It
             pilicense="any",  # posters are not free; by default they are left out
             ppprop="page_image_free|wikibase_item",
         )
-        for page in merge_pages(list(parts)).values():
-            if "content" in _slot(page):  # a hidden revision has no content
-                yield _page(site, page)
+        for page_id, page in merge_pages(list(parts)).items():
+            if flag(page, "missing") or any(flag(revision, "texthidden") for revision in page.get("revisions", [])):
+                missing.append(page_id)
+            elif wikitext_of(page) is not None and "title" in page and "revid" in page["revisions"][0]:
+                pages.append(_page(site, page))
+    return Articles(tuple(pages), tuple(missing))
 
 
 def fetch_categories(client: Wikipedia, page_ids: Sequence[int]) -> dict[int, tuple[str, ...]]:
@@ -116,7 +147,7 @@ def fetch_categories(client: Wikipedia, page_ids: Sequence[int]) -> dict[int, tu
     names: dict[int, tuple[str, ...]] = {}
     for ids in _id_batches(page_ids):
         merged = merge_pages(list(client.query(prop="categories", pageids=ids, **_CATEGORIES)))
-        names |= {page_id: _category_names(page) for page_id, page in merged.items() if not page.get("missing")}
+        names |= {page_id: _category_names(page) for page_id, page in merged.items() if not flag(page, "missing")}
     return names
 
 
@@ -125,9 +156,13 @@ def _id_batches(page_ids: Sequence[int]) -> Iterator[str]:
         yield "|".join(str(i) for i in page_ids[start : start + IDS_PER_QUERY])
 
 
-def _state(page: Answer) -> PageState:
-    touched = datetime.fromisoformat(page["touched"])
-    return PageState(page["pageid"], page["title"], page["lastrevid"], touched, bool(page.get("redirect")))
+def _state(page: Answer) -> PageState | None:
+    if flag(page, "missing"):
+        return PageState(page["pageid"], is_missing=True)
+    touched = moment(page.get("touched"))
+    if touched is None or "title" not in page or "lastrevid" not in page:
+        return None
+    return PageState(page["pageid"], page["title"], page["lastrevid"], touched, flag(page, "redirect"))
 
 
 def _page(site: Site, page: Answer) -> Page:
@@ -140,10 +175,10 @@ def _page(site: Site, page: Answer) -> Page:
         wiki=site.wiki,
         page_id=page["pageid"],
         revision_id=revision["revid"],
-        revision_time=datetime.fromisoformat(revision["timestamp"]),
+        revision_time=moment(revision.get("timestamp")),
         title=page["title"],
         url=page_url(site.base_url, page["title"]),
-        wikitext=_slot(page)["content"],
+        wikitext=wikitext_of(page) or "",
         source=f"api:{site.base_url}",
         licence=site.licence,
         categories=_category_names(page),
@@ -154,10 +189,12 @@ def _page(site: Site, page: Answer) -> Page:
     )
 
 
-def _slot(page: Answer) -> Answer:
-    """Return the main slot of a page's only revision, or an empty dict."""
-    revisions = page.get("revisions") or [{}]
-    return (revisions[0].get("slots") or {}).get("main") or {}
+def wikitext_of(page: Answer) -> str | None:
+    """Return the text of a page's only revision, of any version of the API, or None without one."""
+    revision: Answer = next(iter(page.get("revisions", [])), {})
+    slot = (revision.get("slots") or {}).get("main") or revision
+    text = slot.get("content", slot.get("*")) if isinstance(slot, dict) else None
+    return text if isinstance(text, str) else None
 
 
 def _category_names(page: Answer) -> tuple[str, ...]:
@@ -170,10 +207,12 @@ def _decoded(step: Answer) -> str:
     return unquote(step["from"]) if step.get("fromencoded") else str(step["from"])
 
 
-def _followed(title: str, steps: dict[str, str]) -> str:
-    """Return the title at the end of a chain of redirects; of a circle, one that is no article."""
+def _followed(title: str, steps: dict[str, str]) -> str | None:
+    """Return the title at the end of a chain of redirects; None for a circle, in which there is no article."""
     seen = set()
-    while title in steps and title not in seen:
+    while title in steps:
+        if title in seen:
+            return None
         seen.add(title)
         title = steps[title]
     return title

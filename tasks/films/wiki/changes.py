@@ -22,7 +22,7 @@ from storage.tables.schemas import FLOW_RUNS
 from tasks.films.commit import PRESENT, StoredPage, stored_pages
 from tasks.films.models import film_id
 from tasks.films.wiki.articles import IDS_PER_QUERY, PageState, Site, describe_site, fetch_categories, page_states
-from tasks.films.wiki.client import Wikipedia
+from tasks.films.wiki.client import Wikipedia, listed
 from tasks.films.wiki.discovery import articles_named, films_of_years
 
 MAX_AGE = timedelta(days=25)
@@ -34,12 +34,16 @@ _TEMPLATE_NAMESPACES = (10, 828)
 
 @dataclass
 class Changes:
-    """Page ids to fetch, page id -> why it is deleted, page id -> new categories, and how they were found."""
+    """Page ids to fetch, page id -> why it is deleted, page id -> new categories, and how they were found.
+
+    `unanswered` counts the pages that the wiki left out of its answer: nothing is known of them.
+    """
 
     fetch: list[int] = field(default_factory=list)
     deleted: dict[int, str] = field(default_factory=dict)
     categories: dict[int, tuple[str, ...]] = field(default_factory=dict)
     method: str = ""
+    unanswered: int = 0
 
 
 def find_changes(
@@ -63,7 +67,9 @@ def find_changes(
     inspected = sorted(from_wiki if changed is None else changed.intersection(from_wiki))
     states = page_states(client, inspected)
     retouched = [i for i in inspected if _compare(i, present[i], states.get(i), last_run, changes)]
-    for page_id, names in fetch_categories(client, retouched).items():
+    categories = fetch_categories(client, retouched)
+    changes.unanswered += len(retouched) - len(categories)
+    for page_id, names in categories.items():
         if names != present[page_id].categories:
             changes.categories[page_id] = names
     return changes
@@ -74,13 +80,15 @@ def _compare(
 ) -> bool:
     """Add one page to the changes; return whether its categories may have changed without a new revision."""
     if state is None:
+        changes.unanswered += 1
+    elif state.is_missing:
         changes.deleted[page_id] = "The wiki has deleted this page or merged it into another"
     elif state.is_redirect:
         changes.deleted[page_id] = f"{state.title} now only redirects to another page"
     elif state.revision_id != stored.revision_id or state.title != stored.title:
         changes.fetch.append(page_id)
     else:
-        return last_run is None or state.touched >= last_run - OVERLAP
+        return last_run is None or state.touched is None or state.touched >= last_run - OVERLAP
     return False
 
 
@@ -105,7 +113,7 @@ def _recently_changed(
     for count, part in enumerate(parts):
         if count >= max(1, max_requests):
             return None
-        for change in part.get("query", {}).get("recentchanges", []):
+        for change in listed(part, "recentchanges", ns=int, pageid=int, title=str):
             if change.get("ns") in _TEMPLATE_NAMESPACES:
                 return None
             changed.add(change.get("pageid", 0))
@@ -134,6 +142,8 @@ class FetchPlan:
     unchanged: int
     method: str
     """How changes were found: `recent_changes` or `sweep`."""
+    unanswered: int
+    """Pages in the lake that the wiki left out of its answers."""
     is_complete: bool
     """Whether no limit cut it short: only then may the next run start from the changes since this one."""
 
@@ -170,6 +180,7 @@ def plan_fetch(
         missing=tuple(outcome for outcome in missing if outcome.item not in not_due),
         unchanged=present - touched,
         method=changes.method,
+        unanswered=changes.unanswered,
         is_complete=fetch == due,
     )
 

@@ -1,83 +1,45 @@
-"""A client of MediaWiki's Action API and file hosts: rate limit, retries, continuation, checks of every response.
+"""A client of MediaWiki's Action API and file hosts: continuation, and checks of the shape of every answer.
 
-API errors arrive with HTTP 200, so every response is searched for an `error`. Transient failures (a busy server, a
-truncated or foreign body, a timeout) are retried with backoff, or after the wait that Retry-After asks for; a
-refusal is not retried. Where the wiki asks for a long wait, `SourcePaused` ends the run; what it committed stays.
+API errors arrive with HTTP 200, so every answer is searched for one. An answer is untrusted: what is not in the form
+that MediaWiki documents is retried or refused with a sentence, and a page in another form counts as left out.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import re
 import time
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
-from importlib.metadata import version
-from typing import Any, TypeVar
-from urllib.parse import urlencode, urlsplit
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
 
-import requests
-
-from storage.errors import InputError, ItemError, NeedledropError, Retry, SourcePaused
-from tasks.backoff import backoff_seconds, retry_after_seconds
-from tasks.films.wiki.rate_limit import TokenBucket
+from storage.errors import InputError, ItemError, Retry, SourcePaused
+from tasks.films.polite_client import TIMEOUTS_SECONDS, ApiError, PoliteClient, Response, TransientError
 
 Answer = dict[str, Any]
-T = TypeVar("T")
 
 MAXLAG_SECONDS = 5
 """Ask to be refused while the wiki's replicas lag further behind, as Wikimedia's etiquette demands."""
-MAX_GET_BYTES = 2_000
-"""A longer query is sent by POST: Wikimedia refuses addresses of about 8 kB, and some proxies shorter ones."""
-TIMEOUTS_SECONDS = (10.0, 60.0)
-"""For the connection, and between two reads."""
-ATTEMPTS = 6
 DOWNLOAD_ATTEMPTS = 3
 MAX_FAILED_DOWNLOADS = 5
 """So many consecutive failures mean that the file host is down."""
-MAX_WAIT_SECONDS = 300.0
-"""A longer Retry-After ends the run instead of keeping a process waiting."""
 LAG_WAIT_SECONDS = 5.0
-_ANSWER_KEYS = frozenset({"query", "batchcomplete", "continue", "error", "errors"})
 _TRANSIENT_CODES = frozenset({"maxlag", "ratelimited", "readonly"})
-_DOWNLOAD_CHUNK_BYTES = 65_536
-_CONTACT = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+|https?://\S+|User:\S+")
+_PAGE_FIELDS: dict[str, type] = {
+    "pageid": int,
+    "ns": int,
+    "title": str,
+    "lastrevid": int,
+    "touched": str,
+    "pageimage": str,
+    "revisions": list,
+    "categories": list,
+    "pageprops": dict,
+    "thumbnail": dict,
+    "original": dict,
+}
 
 log = logging.getLogger(__name__)
-
-
-class ApiError(NeedledropError):
-    """The wiki refused a query, and would again; `code` is the API's error code."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class _TransientError(Exception):
-    """A failure to be retried. `wait_seconds` is what the wiki asks for, if it does."""
-
-    def __init__(self, message: str, wait_seconds: float | None = None) -> None:
-        super().__init__(message)
-        self.wait_seconds = wait_seconds
-
-
-def user_agent(contact: str | None) -> str:
-    """Return the User-Agent of every request, which names the operator as Wikimedia's policy demands.
-
-    Without a `contact` it is read from NEEDLEDROP_CONTACT, so a worker needs only its environment.
-    Raises `InputError` without a mail address or web page to write to.
-    """
-    text = (contact or os.environ.get("NEEDLEDROP_CONTACT", "")).strip()
-    if not _CONTACT.search(text):
-        raise InputError(
-            "The wiki wants to know whom to write to; give your mail address or page with --contact"
-            " or in NEEDLEDROP_CONTACT (in a deployment: the parameter contact, or the worker's environment)"
-        )
-    if not text.isascii() or not text.isprintable() or any(character in "()" for character in text):
-        raise InputError(f"The contact {text!r} cannot be sent in a header; give a plain mail address or web page")
-    return f"Needledrop/{version('needledrop')} ({text}) python-requests/{requests.__version__}"
 
 
 class Wikipedia:
@@ -97,18 +59,24 @@ class Wikipedia:
         if parts.scheme not in ("http", "https") or not parts.hostname or not parts.path.endswith("api.php"):
             raise InputError(f"{api_url!r} is not the address of a wiki's API; give https://HOST/w/api.php with --wiki")
         self.api_url = api_url
-        self.calls = 0
-        self._sleep = sleep
-        self._bucket = TokenBucket(requests_per_minute, sleep=sleep)
-        self._timeouts_seconds = timeouts_seconds
-        self._session = requests.Session()
-        self._session.headers.update({"User-Agent": user_agent(contact), "Accept-Encoding": "gzip"})
-        self._has_answered = False
+        self._http = PoliteClient(
+            "wikipedia",
+            contact,
+            requests_per_minute=requests_per_minute,
+            timeouts_seconds=timeouts_seconds,
+            sleep=sleep,
+        )
+        self._downloads = 0
         self._failed_downloads = 0
+
+    @property
+    def calls(self) -> int:
+        """How many requests were sent to the API."""
+        return self._http.calls - self._downloads
 
     def close(self) -> None:
         """Close the connections."""
-        self._session.close()
+        self._http.close()
 
     def query(self, **parameters: str | int) -> Iterator[Answer]:
         """Yield every part of a query's result: the `continue` object of each is sent with the next request."""
@@ -126,7 +94,7 @@ class Wikipedia:
     def call(self, **parameters: Any) -> Answer:
         """Call the API once and return its answer. Raises `ApiError`, `InputError` or `SourcePaused`."""
         fields = {**parameters, "format": "json", "formatversion": 2, "maxlag": MAXLAG_SECONDS, "utf8": 1}
-        return self._with_retries(lambda: self._request(fields), self.api_url)
+        return self._http.with_retries(lambda: _answer(self._http.send(self.api_url, fields)), self.api_url)
 
     def download(self, url: str, hosts: frozenset[str], max_bytes: int) -> bytes:
         """Return the bytes at an address on one of these hosts (`name` or `name:port`).
@@ -136,9 +104,11 @@ class Wikipedia:
         if urlsplit(url).scheme not in ("http", "https") or urlsplit(url).netloc.lower() not in hosts:
             raise ItemError("foreign_host", f"{url} is not on the wiki's own file hosts")
         try:
-            data = self._with_retries(lambda: self._read_file(url, max_bytes), url, DOWNLOAD_ATTEMPTS)
+            data = self._http.with_retries(lambda: self._read_file(url, max_bytes), url, DOWNLOAD_ATTEMPTS)
         except InputError as error:
             raise ItemError("http_error", str(error), Retry.LATER) from error
+        except ApiError as error:
+            raise ItemError("too_large", f"{url} has more than {max_bytes:,} bytes") from error
         except SourcePaused as pause:
             self._failed_downloads += 1
             if pause.reason == "asked_to_wait" or self._failed_downloads >= MAX_FAILED_DOWNLOADS:
@@ -147,110 +117,130 @@ class Wikipedia:
         self._failed_downloads = 0
         return data
 
-    def _with_retries(self, request: Callable[[], T], address: str, attempts: int = ATTEMPTS) -> T:
-        """Return the result of a request, retried after the wait that the wiki asks for, else with backoff."""
-        failure, wait = _TransientError(""), 0.0
-        for attempt in range(attempts):
-            if attempt:
-                log.warning("%s: %s; trying again in %.1f s", address, failure, wait)
-                self._sleep(wait)
-            self._bucket.wait()
-            try:
-                result = request()
-            except requests.RequestException as error:
-                failure = _TransientError(f"{type(error).__name__}: {error}")
-                if isinstance(error, requests.ConnectionError) and not self._has_answered and attempt >= 1:
-                    raise InputError(f"{address} cannot be reached; check the address and the network") from error
-            except _TransientError as error:
-                failure = error
-            else:
-                self._has_answered = True
-                return result
-            wait = backoff_seconds(attempt) if failure.wait_seconds is None else failure.wait_seconds
-            if wait > MAX_WAIT_SECONDS:
-                break
-        reason = "unavailable" if failure.wait_seconds is None else "asked_to_wait"
-        until = datetime.now(UTC) + timedelta(seconds=max(wait, MAX_WAIT_SECONDS))
-        message = f"{address} does not answer ({failure}); run the same command again later"
-        raise SourcePaused("wikipedia", reason, until, message)
-
-    def _request(self, fields: Answer) -> Answer:
-        """Send one call of the API and return its answer, without retries."""
-        self.calls += 1
-        encoded = urlencode(fields)
-        options: dict[str, Any] = {"timeout": self._timeouts_seconds, "allow_redirects": False}
-        if len(encoded) > MAX_GET_BYTES:
-            response = self._session.post(self.api_url, data=fields, **options)
-        else:
-            response = self._session.get(self.api_url, params=fields, **options)
-        _check_status(response)
-        try:
-            answer = response.json()
-        except ValueError as error:
-            raise _TransientError(f"the answer is not JSON ({response.text[:60]!r})") from error
-        if not isinstance(answer, dict) or answer.keys().isdisjoint(_ANSWER_KEYS):
-            raise _TransientError(f"the answer is not one of the API ({response.text[:60]!r})")
-        _check_error(answer, retry_after_seconds(response.headers))
-        for module, warning in (answer.get("warnings") or {}).items():
-            log.warning("The wiki returned a warning about %s: %s", module, warning)
-        return answer
-
     def _read_file(self, url: str, max_bytes: int) -> bytes:
         """Return the body of a file, without retries."""
-        with self._session.get(url, timeout=self._timeouts_seconds, allow_redirects=False, stream=True) as response:
-            if response.status_code in (404, 410):
-                raise ItemError("missing", f"{url} does not exist", Retry.LATER)
-            _check_status(response)
-            body = bytearray()
-            for chunk in response.iter_content(_DOWNLOAD_CHUNK_BYTES):
-                body += chunk
-                if len(body) > max_bytes:
-                    raise ItemError("too_large", f"{url} has more than {max_bytes:,} bytes")
-            return bytes(body)
+        self._downloads += 1
+        response = self._http.send(url, max_bytes=max_bytes)
+        if response.status in (404, 410):
+            raise ItemError("missing", f"{url} does not exist", Retry.LATER)
+        response.check()
+        return response.body
 
 
-def _check_status(response: requests.Response) -> None:
-    """Raise for every status but 200: `_TransientError` if a retry may help, else `InputError`."""
-    status = response.status_code
-    if status == 429 or status >= 500:
-        raise _TransientError(f"HTTP {status}", retry_after_seconds(response.headers))
-    if 300 <= status < 400:
-        raise InputError(f"{response.url} has moved to {response.headers.get('Location')}; give that address instead")
-    if status == 403:
-        raise InputError(f"The wiki refuses this client ({_first_line(response)}); check --contact and its policy")
-    if status != 200:
-        raise InputError(f"{response.url} answers HTTP {status} ({_first_line(response)}); check the address")
+def _answer(response: Response) -> Answer:
+    """Return the answer of the API in a response. Raises as `Response.check`, and `ApiError` for an API error."""
+    response.check()
+    answer = response.json()
+    if not isinstance(answer, dict):
+        raise TransientError(f"the answer is not one of the API ({response.start[:60]!r})")
+    _check_error(answer, response.wait_seconds)
+    query = answer.get("query", {}) or {}  # without `formatversion` an empty object is written as []
+    following = answer.get("continue") or {}
+    is_known = "query" in answer or "batchcomplete" in answer or following
+    if not is_known or not isinstance(query, dict) or not _is_continuation(following):
+        raise TransientError(f"the answer is not one of the API ({response.start[:60]!r})")
+    warnings = answer.get("warnings") or {}
+    for module, warning in warnings.items() if isinstance(warnings, dict) else enumerate([warnings]):
+        log.warning("The wiki returned a warning about %s: %s", module, str(warning)[:500])
+    return {**answer, "query": query, "continue": following}
+
+
+def _is_continuation(following: Any) -> bool:
+    return isinstance(following, dict) and all(isinstance(value, str | int) for value in following.values())
 
 
 def _check_error(answer: Answer, wait_seconds: float | None) -> None:
     """Raise for an error in an answer with HTTP 200, in the old form (`error`) or the new one (`errors`)."""
-    errors = answer.get("errors") or ([answer["error"]] if "error" in answer else [])
-    if not errors:
+    listed = answer.get("errors")
+    errors = [*(listed if isinstance(listed, list) else [listed]), answer.get("error")]
+    error = next((error for error in errors if error), None)
+    if error is None:
         return
-    code = str(errors[0].get("code", "unknown"))
-    text = str(errors[0].get("info") or errors[0].get("text") or "")
+    if not isinstance(error, dict):  # of a gateway before the wiki
+        raise TransientError(f"the answer is an error: {str(error)[:160]}", wait_seconds)
+    code = str(error.get("code", "unknown"))[:80]
+    text = str(error.get("info") or error.get("text") or "")[:300]
     if code in _TRANSIENT_CODES:
-        raise _TransientError(f"{code}: {text}", LAG_WAIT_SECONDS if wait_seconds is None else wait_seconds)
+        raise TransientError(f"{code}: {text}", LAG_WAIT_SECONDS if wait_seconds is None else wait_seconds)
     if code.startswith("internal_api_error"):
-        raise _TransientError(f"{code}: {text}", wait_seconds)
-    raise ApiError(code, f"The wiki refused a query ({code}: {text})")
+        raise TransientError(f"{code}: {text}", wait_seconds)
+    raise ApiError(code, f"The wiki refused a query ({code}: {text}); check the parameters, or run it again later")
 
 
-def _first_line(response: requests.Response) -> str:
-    return (response.text.strip().splitlines() or [response.reason or ""])[0][:160]
+def pages_of(part: Answer) -> list[Answer]:
+    """Return the pages of a part of a result that are in the documented form, of either format version."""
+    return [page for page in _all_pages(part) if _is_well_formed(page)]
 
 
 def merge_pages(parts: list[Answer]) -> dict[int, Answer]:
     """Merge the parts of one query's result into pages by id: lists are joined, other values replaced.
 
-    Pages without an id (missing or invalid ones) are left out.
+    Pages without an id (missing or invalid ones) are left out, and those that any part gives in another form.
     """
     merged: dict[int, Answer] = {}
+    refused: set[Any] = set()
     for part in parts:
-        for page in (part.get("query") or {}).get("pages") or []:
+        for page in _all_pages(part):
+            if not _is_well_formed(page):
+                log.warning("The wiki returned a page in an unknown form, which is left out: %.200s", page)
+                page_id = page.get("pageid") if isinstance(page, dict) else None
+                refused.add(page_id if isinstance(page_id, int) else None)
+                continue
             if not page.get("pageid"):
                 continue
             whole = merged.setdefault(page["pageid"], {})
             for name, value in page.items():
                 whole[name] = whole[name] + value if isinstance(value, list) and name in whole else value
-    return merged
+    return {page_id: page for page_id, page in merged.items() if page_id not in refused}
+
+
+def listed(part: Answer, name: str, **fields: type) -> list[Answer]:
+    """Return the entries of a list of a result, in which these fields have these types where they are given.
+
+    Raises `ApiError` for another form: an entry that is passed over would be a film that is never found.
+    """
+    entries = part["query"].get(name) or []
+    if isinstance(entries, list) and all(_has_types(entry, fields) for entry in entries):
+        return entries
+    raise ApiError("form", f"The wiki returned {name} in an unknown form; check that --wiki names a MediaWiki's API")
+
+
+def flag(page: Answer, name: str) -> bool:
+    """Return whether a page is marked as `missing`, `redirect` or the like: with true, or in the old format with ""."""
+    return page.get(name, False) not in (False, None)
+
+
+def moment(text: Any) -> datetime | None:
+    """Return a timestamp of the API, or None for anything else."""
+    try:
+        parsed = datetime.fromisoformat(text)
+    except (TypeError, ValueError):
+        return None
+    return parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+
+
+def _all_pages(part: Answer) -> list[Any]:
+    pages = part.get("query", {}).get("pages") or []
+    return list(pages.values()) if isinstance(pages, dict) else pages if isinstance(pages, list) else []
+
+
+def _is_well_formed(page: Any) -> bool:
+    if not _has_types(page, _PAGE_FIELDS):
+        return False
+    categories = all(
+        _has_types(category, {"title": str}) and "title" in category for category in page.get("categories", [])
+    )
+    revisions = all(
+        _has_types(revision, {"revid": int, "slots": dict, "content": str}) for revision in page.get("revisions", [])
+    )
+    properties = all(isinstance(value, str) for value in page.get("pageprops", {}).values())
+    images = all(isinstance(page.get(key, {}).get("source", ""), str) for key in ("thumbnail", "original"))
+    return categories and revisions and properties and images
+
+
+def _has_types(entry: Any, fields: Mapping[str, type]) -> bool:
+    return isinstance(entry, dict) and all(
+        isinstance(entry[name], kind) and not isinstance(entry[name], bool)
+        for name, kind in fields.items()
+        if name in entry
+    )

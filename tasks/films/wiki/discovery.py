@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 from storage.errors import InputError
 from tasks.films.models import page_of_address
-from tasks.films.wiki.articles import IDS_PER_QUERY, Site, titles_to_ids
-from tasks.films.wiki.client import Wikipedia
+from tasks.films.wiki.articles import IDS_PER_QUERY, Site, titles_to_ids, wikitext_of
+from tasks.films.wiki.client import Wikipedia, listed, pages_of
 
 MAX_DEPTH = 3
 """Levels below "2022 films": by genre, by country and genre, and one more. Deeper ones are about other subjects."""
@@ -63,12 +63,13 @@ def _walk_level(
         for part in client.query(
             list="categorymembers", cmtitle=category, cmtype="page|subcat", cmprop="ids|title|type", cmlimit="max"
         ):
-            for member in part.get("query", {}).get("categorymembers", []):
+            for member in listed(part, "categorymembers", type=str, title=str, ns=int, pageid=int):
                 count += 1
-                if member["type"] == "subcat" and _ABOUT_FILMS.search(member["title"]):
-                    below.append(member["title"])
-                elif member["type"] == "page" and member["ns"] == 0:
-                    members[member["pageid"]] = member["title"]
+                title = member.get("title", "")
+                if member.get("type") == "subcat" and _ABOUT_FILMS.search(title):
+                    below.append(title)
+                elif member.get("type") == "page" and member.get("ns") == 0 and member.get("pageid"):
+                    members[member["pageid"]] = title
         if count == 0:
             empty.append(category)
     return below, empty
@@ -80,10 +81,9 @@ def redirect_targets(client: Wikipedia, categories: Sequence[str]) -> list[str]:
     for start in range(0, len(categories), IDS_PER_QUERY):
         titles = "|".join(categories[start : start + IDS_PER_QUERY])
         for part in client.query(prop="revisions", titles=titles, rvprop="content", rvslots="main"):
-            for page in part.get("query", {}).get("pages", []):
-                for revision in page.get("revisions", []):
-                    text = ((revision.get("slots") or {}).get("main") or {}).get("content") or ""
-                    targets.extend(f"Category:{match.strip()}" for match in _CATEGORY_REDIRECT.findall(text))
+            for page in pages_of(part):
+                text = wikitext_of(page) or ""
+                targets.extend(f"Category:{match.strip()}" for match in _CATEGORY_REDIRECT.findall(text))
     return targets
 
 

@@ -12,8 +12,9 @@ from storage.coordination.breakers_and_budgets import read_breakers
 from storage.errors import InputError, ItemError, SourcePaused
 from storage.tables import tables
 from storage.tables.schemas import FILMS, FLOW_RUNS, OUTCOMES
+from tasks.films.polite_client import ApiError
 from tasks.films.wiki.articles import describe_site, fetch_articles, titles_to_ids
-from tasks.films.wiki.client import ApiError, Wikipedia
+from tasks.films.wiki.client import Wikipedia
 
 if TYPE_CHECKING:
     from tests.integration.mediawiki.conftest import Wiki
@@ -97,7 +98,7 @@ def test_a_truncated_result_is_continued_until_every_page_has_its_text(wiki: Wik
     site = describe_site(client)
     ids = _ids(client, *(f"Harbour Reel {n:03d}" for n in range(50)))
     wiki.misbehave(largest_answer_bytes=12_000)
-    pages = list(fetch_articles(client, site, ids))
+    pages = fetch_articles(client, site, ids).pages
     assert len(pages) == 50
     assert all("==Plot==" in page.wikitext and len(page.categories or ()) == 12 for page in pages)
 
@@ -120,7 +121,7 @@ def test_an_image_that_redirects_off_the_wiki_is_not_followed(wiki: Wiki, client
 
 def test_an_image_elsewhere_or_too_large_is_refused(wiki: Wiki, client: Wikipedia) -> None:
     site = describe_site(client)
-    page = next(fetch_articles(client, site, _ids(client, "Glass Orchard")))
+    [page] = fetch_articles(client, site, _ids(client, "Glass Orchard")).pages
     for url, limit, reason in (
         ("http://203.0.113.9/x.jpg", 10_000, "foreign_host"),
         ("file:///etc/passwd", 10_000, "foreign_host"),

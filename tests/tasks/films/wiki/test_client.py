@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from storage.errors import InputError
-from tasks.films.wiki.client import Wikipedia, merge_pages, user_agent
+from tasks.films.polite_client import user_agent
+from tasks.films.wiki.client import Wikipedia, merge_pages
 
 
 @pytest.mark.parametrize("contact", ["me@example.org", "https://example.org/bot", "User:Somebody"])
@@ -28,12 +29,21 @@ def test_an_address_that_is_no_api_is_refused(address: str) -> None:
 
 
 def test_the_parts_of_a_result_are_merged_by_page_id() -> None:
+    one, two, revision = {"title": "Category:1"}, {"title": "Category:2"}, {"revid": 3}
     parts = [
-        {"query": {"pages": [{"pageid": 1, "title": "A", "categories": [1]}, {"missing": True, "title": "B"}]}},
-        {"batchcomplete": True, "query": {"pages": [{"pageid": 1, "title": "A", "categories": [2], "revisions": [3]}]}},
+        {"query": {"pages": [{"pageid": 1, "title": "A", "categories": [one]}, {"missing": True, "title": "B"}]}},
+        {"query": {"pages": {"1": {"pageid": 1, "title": "A", "categories": [two], "revisions": [revision]}}}},
         {"batchcomplete": True},
     ]
-    assert merge_pages(parts) == {1: {"pageid": 1, "title": "A", "categories": [1, 2], "revisions": [3]}}
+    merged = {"pageid": 1, "title": "A", "categories": [one, two], "revisions": [revision]}
+    assert merge_pages(parts) == {1: merged}
+
+
+def test_a_page_that_one_part_gives_in_an_unknown_form_is_left_out() -> None:
+    good, bad = {"pageid": 1, "categories": [{"title": "Category:1"}]}, {"pageid": 1, "categories": None}
+    assert merge_pages([{"query": {"pages": [good, {"pageid": 2}, None]}}, {"query": {"pages": [bad]}}]) == {
+        2: {"pageid": 2}
+    }
 
 
 @pytest.mark.parametrize("contact", [None, ""])
