@@ -71,7 +71,7 @@ class World:
         """Add a video; one on a "Topic" channel has the description that the site generates, with its album."""
         channel = str(facts.get("channel", "A Fan"))
         if channel.endswith(" - Topic") and "description" not in facts:
-            artist, album = channel.removesuffix(" - Topic"), title.split(" - ")[0]
+            artist, album = channel.removesuffix(" - Topic"), title.partition(" - ")[0]
             facts["description"] = DELIVERED.format(title=title, artist=artist, album=album, year=2016)
         audio = self.folder / f"tone-{facts.pop('tone', len(self.videos) % 8)}.webm"
         seconds = facts.pop("seconds", TRACK_SECONDS)
