@@ -27,6 +27,7 @@ from tasks.soundtracks.runs.backfill import Reopener
 from tasks.soundtracks.runs.collect import Collector
 from tasks.soundtracks.runs.context import RunContext, open_context
 from tasks.soundtracks.runs.plan import plan
+from tasks.soundtracks.runs.preview import preview
 from tasks.soundtracks.runs.reconcile import recover
 from tasks.soundtracks.runs.settings import SoundtrackSettings
 from tasks.soundtracks.tasks import collect_in_batches, recheck_tracks, reopen_films
@@ -45,10 +46,13 @@ def collect_soundtracks(parameters: CollectSoundtracksParameters) -> dict[str, A
     lake, run_id = open_tables(parameters.lake), str(flow_run.id)
     settings = settings.in_encoding_of(lake)
     with recorded(lake, NAME, run_id, settings.as_parameters()) as summary, shown_progress(lake) as progress:
-        summary.update(_collect_from_sources(lake, settings, run_id, progress))
+        collected = _collect_from_sources(lake, settings, run_id, progress)
+        found = {"found": collected.pop("found")} if "found" in collected else {}  # for who called, not for the lake
+        summary.update(collected)
         if "paused" not in summary:
             check_failures(lake, run_id, parameters.max_failed_share)
-    return Completed(name="Paused", message=summary["paused"], data=summary) if "paused" in summary else summary
+    result = {**summary, **found}
+    return Completed(name="Paused", message=summary["paused"], data=result) if "paused" in summary else result
 
 
 def _collect_from_sources(
@@ -58,7 +62,7 @@ def _collect_from_sources(
         with _slot(settings), open_context(lake, settings, run_id, progress) as context:
             for warning in context.warnings:
                 run_logger().warning(warning)
-            return _collect(context)
+            return _preview(context) if settings.find_only else _collect(context)
     except SourcePaused as pause:  # before any film was begun: another run has the slot
         return {"films": 0, "tracks": 0, "paused": str(pause)}
 
@@ -66,6 +70,17 @@ def _collect_from_sources(
 def _slot(settings: SoundtrackSettings) -> AbstractContextManager[None]:
     """Return the slot of YouTube where it is a source: two runs at once would ask for twice its pace."""
     return source_slot("youtube") if settings.youtube else nullcontext()
+
+
+def _preview(context: RunContext) -> dict[str, Any]:
+    """Look for the music of the films that a run would collect; fetch nothing."""
+    films = context.settings.chosen(plan(context).films, context.matcher.film_index)
+    report, found = preview(context, films)
+    for line in found:
+        run_logger().info(
+            "%s (%s): %s, %s, %s", *(line[name] for name in ("film", "film_id", "decision", "reason", "url"))
+        )
+    return report.summary(films_to_do=len(films), requests=context.requests, found=found)
 
 
 def _collect(context: RunContext) -> dict[str, Any]:

@@ -195,6 +195,13 @@ class SoundtrackOptions(MusicOptions, NetworkOptions, ExtractionOptions, Selecti
     retry_reasons: Annotated[
         tuple[str, ...], Doc("Try only failures of these reasons again, such as http_403 or timeout.")
     ] = ()
+    find_only: Annotated[
+        bool,
+        Doc(
+            "Look for recordings, print what would be taken, download nothing. Needs the same statement; nothing of "
+            "what it finds is stored, but its requests count in the daily budget, and pauses are kept."
+        ),
+    ] = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from flows.parameters import RefreshParameters
@@ -127,11 +128,13 @@ def soundtracks_command(parameters: CollectSoundtracksParameters, verbose: bool)
     needledrop soundtracks --music ~/Music/Soundtracks --music library.csv
 
     needledrop soundtracks --youtube --i-have-the-right-to-collect --film enwiki-123
+
+    needledrop soundtracks --youtube --i-have-the-right-to-collect --limit 20 --find-only
     """
     _collect_soundtracks(parameters, verbose)
 
 
-@options_of(CollectSoundtracksParameters, without={"recheck_days", "most_rechecks"})
+@options_of(CollectSoundtracksParameters, without={"recheck_days", "most_rechecks", "find_only"})
 def retry_command(parameters: CollectSoundtracksParameters, verbose: bool) -> None:
     """Try failures of the given reasons again, permanent failures too, and do nothing else.
 
@@ -147,10 +150,23 @@ def retry_command(parameters: CollectSoundtracksParameters, verbose: bool) -> No
 def _collect_soundtracks(parameters: CollectSoundtracksParameters, verbose: bool) -> None:
     """Run the flow, print its counts, and exit with status 4 if a source asked for a pause."""
     counts = run_flow("flows.collect_soundtracks:collect_soundtracks", parameters, verbose=verbose)
+    if "found" in counts:
+        _print_found(counts.pop("found"))
     shown = (f"{name.replace('_', ' ')} {count}" for name, count in counts.items() if name != "paused")
     Console().print(", ".join(shown), soft_wrap=True)
     if print_pause(counts):
         raise typer.Exit(SourcePaused.exit_status)
+
+
+def _print_found(lines: list[dict[str, Any]]) -> None:
+    """Print what would be taken of each film, left for review, or the reason why there is nothing."""
+    headings = ("film", "decision", "score", "reason", "recording", "album", "by", "url")
+    table = Table(title="Judged by what lists state; a recording's own page may still refuse it", title_justify="left")
+    for heading in headings:
+        table.add_column(heading, overflow="fold")
+    for line in lines:
+        table.add_row(*(escape("" if line[name] is None else str(line[name])) for name in headings))
+    Console().print(table)
 
 
 def run_refresh(parameters: RefreshParameters, *, verbose: bool) -> None:

@@ -35,6 +35,7 @@ FLOWS: dict[type[OptionGroup], Flow[..., Any]] = {
 }
 ONLY_IN_ITS_STAGE = {
     "films": "narrows one stage; a refresh is of the whole lake",
+    "find_only": "looks for music and collects none, so nothing follows it: `needledrop soundtracks`",
     "retry_reasons": "a retry does nothing else: `needledrop retry`",
     "dataset": "a refresh trains on the version that it has just made",
     "again": "in a refresh: train = always",

@@ -4,6 +4,7 @@ settings      check what the user chose
 context       open the sources; what all steps of a run share
 reconcile     which films are done; restore rows after a crash
 plan          which films to collect, and which finished ones to reopen
+preview       judge what would be fetched, and fetch nothing
 collect       gather a film's recordings, and commit a film
 pipeline      overlap gathering, extraction and commits, batch by batch
 backfill      add recordings to finished films
