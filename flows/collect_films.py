@@ -6,24 +6,40 @@ parses the stored wikitext. A wiki that asks for a pause ends the run as "Paused
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from prefect import flow
+from prefect import flow, get_run_logger
 from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from flows.parameters import CollectFilmsParameters, check, takes
 from flows.run_record import check_failures, names_its_leases, recorded, run_name
-from storage.coordination.breakers_and_budgets import Pause, note_success, open_breaker, read_breaker
+from storage.coordination.breakers_and_budgets import (
+    BUDGET_SPENT,
+    Budget,
+    Pause,
+    note_success,
+    open_breaker,
+    read_breaker,
+)
 from storage.errors import SourcePaused
 from storage.lake.lake import Lake
 from storage.tables.tables import open_tables
 from tasks.films.images.thumbnails import ImageFolder
-from tasks.films.tasks import collect_from_export, collect_from_wiki, make_missing_thumbnails, parse_stale_pages
+from tasks.films.musicbrainz import MusicBrainz
+from tasks.films.tasks import (
+    collect_from_export,
+    collect_from_wiki,
+    look_up_evidence,
+    look_up_musicbrainz,
+    make_missing_thumbnails,
+    parse_stale_pages,
+)
 from tasks.films.wiki.changes import FLOW, FetchPlan, plan_fetch
 from tasks.films.wiki.client import Wikipedia
 from tasks.progress import ReportProgress, shown_progress
@@ -91,11 +107,40 @@ def _from_wiki(
                 if not report.paused:
                     hosts = plan.site.file_hosts
                     report.add(make_missing_thumbnails(lake, folder, client, hosts, run_id, progress))
+                if not report.paused and parameters.daily_evidence:
+                    budget = _budget(lake, source, parameters)
+                    report.add(look_up_evidence(lake, client, plan.site, budget, run_id, progress))
         except SourcePaused as pause:
             report.paused = pause
     report.counts["api_calls"] = client.calls
     _keep_pause(lake, source, report.paused, run_id)
+    if parameters.musicbrainz and parameters.daily_evidence and not report.paused:
+        report.counts.update(_from_musicbrainz(lake, parameters, parameters.musicbrainz, run_id, progress))
     return {**report.summary(), **_wiki_time(plan, report)}
+
+
+def _budget(lake: Lake, source: str, parameters: CollectFilmsParameters) -> Budget:
+    """Return the day's budget of a host, with a hyphen before its port: it is the name of a folder."""
+    return Budget(lake, source.replace(":", "-"), {"requests": parameters.daily_evidence})
+
+
+def _from_musicbrainz(
+    lake: Lake, parameters: CollectFilmsParameters, address: str, run_id: str, progress: ReportProgress
+) -> Counter[str]:
+    """Ask MusicBrainz until the day's budget is spent or it asks for a pause, which ends nothing else."""
+    source = urlsplit(address).netloc
+    if read_breaker(lake, source).is_open(""):
+        return Counter(musicbrainz_paused=1)
+    budget = _budget(lake, source, parameters)
+    with closing(MusicBrainz(address, parameters.contact)) as client:
+        counts, pause = look_up_musicbrainz(lake, client, budget, run_id, progress)
+    if pause is None or pause.reason == BUDGET_SPENT:
+        note_success(lake, source, run_id)
+        return counts
+    get_run_logger().warning("%s", pause)
+    wait = pause.until - datetime.now(UTC)
+    open_breaker(lake, source, Pause(pause.reason, str(pause), wait, wait, wait), "", run_id)
+    return counts + Counter(musicbrainz_paused=1)
 
 
 def _keep_pause(lake: Lake, source: str, pause: SourcePaused | None, run_id: str) -> None:

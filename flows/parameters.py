@@ -172,6 +172,7 @@ def check(parameters: OptionGroup) -> None:
 def _check_films(parameters: CollectFilmsParameters) -> None:
     """Raise `InputError` unless there is one readable source of films: an export, or a wiki with a contact."""
     from tasks.films.dump.reader import existing_export
+    from tasks.films.musicbrainz import MusicBrainz
     from tasks.films.polite_client import user_agent
 
     if parameters.years and parameters.recent_years:
@@ -185,6 +186,8 @@ def _check_films(parameters: CollectFilmsParameters) -> None:
         existing_export(parameters.export)
     else:
         user_agent(parameters.contact)
+        if parameters.musicbrainz:
+            MusicBrainz(parameters.musicbrainz, parameters.contact).close()
 
 
 def _check_refresh(parameters: RefreshParameters) -> None:

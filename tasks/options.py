@@ -89,6 +89,15 @@ class FilmOptions(OptionGroup):
     requests_per_minute: Annotated[
         float, Gt(0), Doc("Request rate to the wiki; Wikimedia allows 200 for a client that names a contact.")
     ] = 150
+    daily_evidence: Annotated[
+        int,
+        Ge(0),
+        Doc("Requests per day for albums' articles and Wikidata ids, and as many to MusicBrainz; 0: none."),
+    ] = 1_000
+    musicbrainz: Annotated[
+        str | None,
+        Doc("Ask MusicBrainz for soundtrack albums: https://musicbrainz.org/ws/2, or a mirror; default: not asked."),
+    ] = None
 
     def release_years(self, today: int | None = None) -> tuple[int, ...]:
         """Return the release years to collect: the named ones, or the newest `recent_years` up to the year `today`."""

@@ -32,6 +32,9 @@ class Stage(StrEnum):
     """The search for a film's music; the item is a film."""
     TRACK = "track"
     """One recording; the item is `FILM_ID/TRACK_ID`, or the track id alone when it matches no film."""
+    EVIDENCE = "evidence"
+    """What other pages say of a film's music; the item is `FILM_ID/album_page/TITLE`, `FILM_ID/wikidata` or
+    `FILM_ID/musicbrainz`."""
     AVAILABILITY = "availability"
     """Whether a collected recording is still available; the item is a track. `ok` is available, `failed` is dead, and
     `skipped` means that the source could not tell this time. `retry_at` is the time of the next check."""
@@ -69,6 +72,7 @@ REASONS: dict[Stage, frozenset[str]] = {
         | {"undecodable", "too_large", "decoder_crashed", "unforeseen_error", "no_film", "taken_down"}
         | FETCH_REASONS
     ),
+    Stage.EVIDENCE: frozenset({"ok", "missing", "not_an_album", "no_item", "no_album", "odd_answer"}),
     Stage.AVAILABILITY: frozenset({"ok", "unreachable"}) | FETCH_REASONS,
 }
 

@@ -114,7 +114,7 @@ _PROGRESS = """
 SELECT stage, count(*) AS items, count(*) FILTER (status = 'ok') AS ok, count(*) FILTER (status = 'skipped') AS skipped,
     count(*) FILTER (status = 'failed') AS failed, max(recorded_at) AS newest
 FROM outcomes GROUP BY stage
-ORDER BY list_position(['film', 'thumbnail', 'soundtrack', 'track', 'availability'], stage)
+ORDER BY list_position(['film', 'thumbnail', 'evidence', 'soundtrack', 'track', 'availability'], stage)
 """
 
 _FAILURES = """
@@ -151,7 +151,7 @@ WITH untried AS (
 )
 SELECT stage, state, count(*) AS items, min(due) AS next_due, any_value(seconds_each) * count(*) AS estimated_seconds
 FROM waiting LEFT JOIN pace USING (stage) GROUP BY stage, state
-ORDER BY list_position(['film', 'thumbnail', 'soundtrack', 'track', 'availability'], stage), state
+ORDER BY list_position(['film', 'thumbnail', 'evidence', 'soundtrack', 'track', 'availability'], stage), state
 """
 
 _MISSING = """

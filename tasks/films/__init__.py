@@ -6,6 +6,8 @@ wiki/    the Action API: client, discovery of articles, change detection, the pl
 dump/    XML exports and dumps: reading them, and which of their pages are new
 parsing/ wikitext to plot, tags, year, image, titles, credits and soundtrack albums
 images/  which images are missing; thumbnails
-commit   pages, films and outcomes in the lake
+commit   pages, albums, films and outcomes in the lake
+evidence looks up albums' articles and Wikidata ids
+musicbrainz  a client of MusicBrainz; the soundtracks of films there
 tasks    the Prefect tasks
 """

@@ -105,6 +105,15 @@ def commit_listings(lake: Lake, kind: str, listings: Mapping[str, Sequence[dict[
     tables.append(lake, ALBUM_LISTINGS, [*rows, *gone], run_id)
 
 
+def commit_wikidata_ids(lake: Lake, ids: Mapping[str, str], run_id: str) -> None:
+    """Add Wikidata ids to films (film id -> "Q42").
+
+    The rows keep the time at which they were recorded: nothing was parsed again, and outcomes stay newer than they.
+    """
+    rows = _rows_of(lake, FILMS, ids)
+    tables.append(lake, FILMS, [{**row, "wikidata_id": ids[row["film_id"]]} for row in rows], run_id)
+
+
 def _wikidata_ids(lake: Lake, film_ids: Sequence[str]) -> dict[str, str]:
     """Return the Wikidata ids that films have already: no article names its own, so parsing again must keep them."""
     with tables.connect(lake) as connection:

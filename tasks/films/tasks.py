@@ -6,12 +6,16 @@ report says so, and the loop ends.
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
+from storage.coordination.breakers_and_budgets import Budget
 from storage.errors import ItemError, Retry, SourcePaused
 from storage.lake.lake import Lake
 from storage.records import outcomes
@@ -25,15 +29,34 @@ from tasks.films.commit import (
     stale_pages,
 )
 from tasks.films.dump.new_pages import PAGES_PER_BATCH, ExportBatch, export_size_bytes, new_pages
+from tasks.films.evidence import (
+    look_up_albums,
+    look_up_wikidata_ids,
+    wanted_albums,
+    wanted_wikidata_ids,
+    wikidata_outcomes,
+)
 from tasks.films.images.thumbnails import ImageFolder, MissingImage, commit_images, missing_images, read_image
 from tasks.films.models import Page, film_id
-from tasks.films.wiki.articles import Site, fetch_articles
+from tasks.films.musicbrainz import (
+    FILMS_PER_BATCH,
+    MusicBrainz,
+    WantedAlbums,
+    look_up_releases,
+    wanted_from_musicbrainz,
+)
+from tasks.films.polite_client import ApiError
+from tasks.films.wiki.articles import IDS_PER_QUERY, Site, fetch_articles
 from tasks.films.wiki.changes import FetchPlan
 from tasks.films.wiki.client import Wikipedia
 from tasks.progress import ReportProgress, place
 from tasks.run_report import RunReport
 
+T = TypeVar("T")
+
 IMAGES_PER_BATCH = 100
+
+log = logging.getLogger(__name__)
 
 
 def collect_from_export(
@@ -103,6 +126,96 @@ def make_missing_thumbnails(
     return report
 
 
+def look_up_evidence(
+    lake: Lake, client: Wikipedia, site: Site, budget: Budget, run_id: str, progress: ReportProgress
+) -> RunReport:
+    """Look up albums' articles and Wikidata ids that the lake lacks, until the day's budget is spent."""
+    report = RunReport()
+    albums, films = wanted_albums(lake, site.wiki), wanted_wikidata_ids(lake, site.wiki)
+    jobs: list[tuple[int, Callable[[], RunReport]]] = []
+    for batch in _fifties(albums):
+        name = place("albums", len(jobs) * IDS_PER_QUERY, len(batch), len(albums))
+        task_of_batch = fetch_and_commit_albums.with_options(task_run_name=name)
+        jobs.append((len(batch), partial(task_of_batch, lake, client, site, batch, run_id)))
+    for start, batch_of_ids in enumerate(_fifties(films)):
+        name = place("Wikidata ids", start * IDS_PER_QUERY, len(batch_of_ids), len(films))
+        task_of_ids = fetch_and_commit_wikidata_ids.with_options(task_run_name=name)
+        jobs.append((len(batch_of_ids), partial(task_of_ids, lake, client, site, batch_of_ids, run_id)))
+    done, total, owed = 0, len(albums) + len(films), 0
+    for count, job in jobs:
+        before = client.calls
+        try:
+            budget.reserve(requests=1 + owed)
+        except SourcePaused as spent:
+            log.info("%s", spent)
+            report.counts["evidence_for_another_day"] = total - done
+            break
+        report.add(job())
+        owed = max(0, client.calls - before - 1)  # a long answer takes more than one request
+        if report.paused:
+            break
+        done += count
+        progress("Looking up albums and ids", done, total)
+    return report
+
+
+def look_up_musicbrainz(
+    lake: Lake, client: MusicBrainz, budget: Budget, run_id: str, progress: ReportProgress
+) -> tuple[Counter[str], SourcePaused | None]:
+    """Ask MusicBrainz for the albums that the lake lacks; return the films by reason, and the pause that ended it."""
+    counts: Counter[str] = Counter()
+    wanted = wanted_from_musicbrainz(lake)
+    for start in range(0, len(wanted), FILMS_PER_BATCH):
+        batch = wanted[start : start + FILMS_PER_BATCH]
+        name = place("films on MusicBrainz", start, len(batch), len(wanted))
+        reasons, pause = fetch_and_commit_releases.with_options(task_run_name=name)(lake, client, batch, budget, run_id)
+        counts.update({f"musicbrainz_{reason}": count for reason, count in reasons.items()})
+        if pause:
+            return counts, pause
+        progress("Asking MusicBrainz", start + len(batch), len(wanted))
+    return counts, None
+
+
+def _fifties(wanted: Sequence[T]) -> list[Sequence[T]]:
+    return [wanted[start : start + IDS_PER_QUERY] for start in range(0, len(wanted), IDS_PER_QUERY)]
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def fetch_and_commit_albums(
+    lake: Lake, client: Wikipedia, site: Site, albums: Sequence[tuple[str, tuple[str, ...]]], run_id: str
+) -> RunReport:
+    """Fetch and commit the articles of a batch of albums."""
+    return _evidence(lambda: look_up_albums(lake, client, site, albums, run_id))
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def fetch_and_commit_wikidata_ids(
+    lake: Lake, client: Wikipedia, site: Site, page_ids: Sequence[int], run_id: str
+) -> RunReport:
+    """Fetch and commit the Wikidata ids of a batch of films."""
+    return _evidence(lambda: look_up_wikidata_ids(lake, client, site, page_ids, run_id))
+
+
+@task(cache_policy=NO_CACHE, persist_result=False)
+def fetch_and_commit_releases(
+    lake: Lake, client: MusicBrainz, batch: Sequence[WantedAlbums], budget: Budget, run_id: str
+) -> tuple[Counter[str], SourcePaused | None]:
+    """Ask MusicBrainz for the albums of a batch of films and commit them, also those before a pause."""
+    return look_up_releases(lake, client, batch, lambda count: budget.reserve(requests=count), run_id)
+
+
+def _evidence(look_up: Callable[[], Counter[str]]) -> RunReport:
+    """Return the report of one look-up. A wiki that refuses such queries must not end the collection of films."""
+    try:
+        counts = look_up()
+    except SourcePaused as pause:
+        return RunReport(paused=pause)
+    except ApiError as error:
+        log.warning("%s", error)
+        return RunReport(Counter(evidence_refused=1))
+    return RunReport(Counter({f"evidence_{reason}": count for reason, count in counts.items()}))
+
+
 @task(cache_policy=NO_CACHE, persist_result=False)
 def commit_export_batch(lake: Lake, batch: ExportBatch, run_id: str) -> Counter[str]:
     """Parse and commit the pages of one batch of an export."""
@@ -135,6 +248,8 @@ def fetch_and_commit_articles(
     counts = commit_pages(lake, fetched.pages, run_id)
     absent = [_outcome_of_absent(site.wiki, page_id) for page_id in sorted(fetched.missing)]
     counts.update(commit_outcomes(lake, absent, run_id))
+    without_item = {page.page_id: None for page in fetched.pages if page.wikidata_id is None}
+    commit_outcomes(lake, wikidata_outcomes(site.wiki, without_item), run_id)
     unanswered = len(set(page_ids)) - len(fetched.pages) - len(fetched.missing)
     counts.update({"unanswered": unanswered} if unanswered else {})
     return RunReport(counts)

@@ -9,20 +9,24 @@ any result here, and so it is neither committed nor marked as deleted: the next 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 from urllib.parse import unquote, urlsplit
 
 from storage.errors import InputError
 from tasks.films.models import UNKNOWN_LICENCE, Page, page_url, wiki_name
 from tasks.films.wiki.client import Answer, Wikipedia, flag, listed, merge_pages, moment, pages_of
 
+T = TypeVar("T")
+
 IDS_PER_QUERY = 50
 THUMBNAIL_PIXELS = 480
 """The box that images must fit: a 2:3 poster is then 330 pixels wide, a landscape still 480; both exceed 224."""
 _WIKIMEDIA = ("wikipedia.org", "wikimedia.org")
 _WIKIMEDIA_FILES = frozenset({"upload.wikimedia.org", "thumb.wikimedia.org"})
+_STEP = {"from": str, "to": str}
 _CATEGORIES = {"cllimit": "max", "clshow": "!hidden"}
 
 
@@ -102,19 +106,65 @@ def titles_to_ids(client: Wikipedia, titles: Sequence[str]) -> dict[str, int | N
         steps: dict[str, str] = {}
         answered: dict[str, int | None] = {}
         for part in client.query(prop="info", titles="|".join(batch), redirects=1):
-            for kind in ("normalized", "converted", "redirects"):
-                entries = listed(part, kind, **{"from": str, "to": str})
-                steps |= {_decoded(step): step["to"] for step in entries if "from" in step and "to" in step}
-            answered |= {entry["title"]: None for entry in listed(part, "interwiki", title=str) if "title" in entry}
-            for page in pages_of(part):
-                is_none = any(flag(page, kind) for kind in ("missing", "invalid", "special")) or page.get("ns", 0) != 0
-                if is_none or page.get("pageid"):
-                    answered[page.get("title", "")] = None if is_none else page["pageid"]
-        ends = {title: _followed(title, steps) for title in batch}
-        page_ids |= {
-            title: answered.get(end) if end else None for title, end in ends.items() if not end or end in answered
-        }
+            steps |= _steps(part)
+            answered |= dict.fromkeys(_titles_of_nothing(part))
+            answered |= {page["title"]: page["pageid"] for page in pages_of(part) if _is_article(page)}
+        page_ids |= _led_to(batch, steps, answered)
     return page_ids
+
+
+def fetch_titles(client: Wikipedia, site: Site, titles: Sequence[str]) -> dict[str, Page | None]:
+    """Return the page that each of at most fifty titles leads to, without categories; None where there is none.
+
+    A title that the wiki did not answer about is left out.
+    """
+    parts = list(
+        client.query(
+            prop="revisions|info", titles="|".join(titles), redirects=1, rvprop="ids|timestamp|content", rvslots="main"
+        )
+    )
+    steps = {old: new for part in parts for old, new in _steps(part).items()}
+    answered: dict[str, Page | None] = dict.fromkeys(title for part in parts for title in _titles_of_nothing(part))
+    for page in merge_pages(parts).values():
+        if _is_article(page) and _is_whole(page):
+            answered[page["title"]] = _page(site, page)
+    return _led_to(titles, steps, answered)
+
+
+def _steps(part: Answer) -> dict[str, str]:
+    """Return what titles were changed to: by normalisation, conversion between scripts, redirects."""
+    entries = [e for kind in ("normalized", "converted", "redirects") for e in listed(part, kind, **_STEP)]
+    return {_decoded(entry): entry["to"] for entry in entries if "from" in entry and "to" in entry}
+
+
+def _titles_of_nothing(part: Answer) -> list[str]:
+    """Return the titles that the wiki says are no article of its own."""
+    elsewhere = [entry["title"] for entry in listed(part, "interwiki", title=str) if "title" in entry]
+    return elsewhere + [
+        page["title"]
+        for page in pages_of(part)
+        if "title" in page
+        and (page.get("ns", 0) != 0 or any(flag(page, kind) for kind in ("missing", "invalid", "special")))
+    ]
+
+
+def _is_article(page: Answer) -> bool:
+    return bool(page.get("pageid")) and "title" in page and page.get("ns", 0) == 0 and not flag(page, "missing")
+
+
+def _is_whole(page: Answer) -> bool:
+    """Return whether a page has its text and what a row of `pages` needs."""
+    return wikitext_of(page) is not None and "title" in page and "revid" in page["revisions"][0]
+
+
+def _led_to(titles: Sequence[str], steps: dict[str, str], answered: Mapping[str, T | None]) -> dict[str, T | None]:
+    """Return what the wiki answered about each title, or about the title that it leads to; a circle leads nowhere."""
+    found: dict[str, T | None] = {}
+    for title in titles:
+        end = _followed(title, steps)
+        if end is None or end in answered:
+            found[title] = answered[end] if end else None
+    return found
 
 
 def fetch_articles(client: Wikipedia, site: Site, page_ids: Sequence[int]) -> Articles:
@@ -137,7 +187,7 @@ def fetch_articles(client: Wikipedia, site: Site, page_ids: Sequence[int]) -> Ar
         for page_id, page in merge_pages(list(parts)).items():
             if flag(page, "missing") or any(flag(revision, "texthidden") for revision in page.get("revisions", [])):
                 missing.append(page_id)
-            elif wikitext_of(page) is not None and "title" in page and "revid" in page["revisions"][0]:
+            elif _is_whole(page):
                 pages.append(_page(site, page))
     return Articles(tuple(pages), tuple(missing))
 
@@ -149,6 +199,15 @@ def fetch_categories(client: Wikipedia, page_ids: Sequence[int]) -> dict[int, tu
         merged = merge_pages(list(client.query(prop="categories", pageids=ids, **_CATEGORIES)))
         names |= {page_id: _category_names(page) for page_id, page in merged.items() if not flag(page, "missing")}
     return names
+
+
+def fetch_wikidata_ids(client: Wikipedia, page_ids: Sequence[int]) -> dict[int, str | None]:
+    """Return the Wikidata id of each page that the wiki answered about, by page id; None where it names none."""
+    found: dict[int, str | None] = {}
+    for ids in _id_batches(page_ids):
+        merged = merge_pages(list(client.query(prop="pageprops", pageids=ids, ppprop="wikibase_item")))
+        found |= {page_id: (page.get("pageprops") or {}).get("wikibase_item") for page_id, page in merged.items()}
+    return found
 
 
 def _id_batches(page_ids: Sequence[int]) -> Iterator[str]:

@@ -1,14 +1,20 @@
-"""Small exports written by the tests, and the folders of real articles, exports and images."""
+"""Small exports, the folders of real articles, exports and images, and an edge of the network without a socket."""
 
 from __future__ import annotations
 
 import bz2
 import gzip
+import io
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from xml.sax.saxutils import escape
 
 import pytest
+from requests import PreparedRequest, Response
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPResponse
 
 FILM = "{{Infobox film\n| image = %s.jpg\n}}\n==Plot==\nSomebody goes away, and nobody comes.\n[[Category:2020 films]]"
 
@@ -68,3 +74,32 @@ def write_export(tmp_path: Path) -> Callable[..., Path]:
 def page_of() -> Callable[..., str]:
     """Return `page_xml`."""
     return page_xml
+
+
+@dataclass
+class Edge:
+    """What is answered: bodies in turn (the last one from then on), a status, headers; and what was asked."""
+
+    bodies: list[bytes] = field(default_factory=lambda: [b"{}"])
+    status: int = 200
+    headers: dict[str, str] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    api: str = "http://wiki.example/w/api.php"
+
+    def answer(self, adapter: HTTPAdapter, request: PreparedRequest, **_options: Any) -> Response:
+        """Return what a server would have sent, still packed, as a stream."""
+        self.asked.append(str(request.url))
+        body = self.bodies.pop(0) if len(self.bodies) > 1 else self.bodies[0]
+        raw = HTTPResponse(io.BytesIO(body), headers=self.headers, status=self.status, preload_content=False)
+        return adapter.build_response(request, raw)
+
+
+@pytest.fixture
+def edge(monkeypatch: pytest.MonkeyPatch) -> Edge:
+    edge = Edge()
+
+    def send(adapter: HTTPAdapter, request: PreparedRequest, **options: Any) -> Response:
+        return edge.answer(adapter, request, **options)
+
+    monkeypatch.setattr(HTTPAdapter, "send", send)
+    return edge

@@ -30,7 +30,7 @@ from tasks.films.wiki.client import Wikipedia
 from tasks.films.wiki.discovery import films_of_years, redirect_targets
 
 if TYPE_CHECKING:
-    from tests.tasks.films.wiki.conftest import Edge
+    from tests.tasks.films.conftest import Edge
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
 SITE = Site("enwiki", "https://en.wikipedia.org/wiki/Main_Page", "CC BY-SA 4.0", NOW, frozenset())
