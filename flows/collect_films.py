@@ -17,7 +17,8 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from flows.parameters import CollectFilmsParameters, check, takes
+from flows.parameter_checks import check
+from flows.parameters import CollectFilmsParameters, takes
 from flows.run_record import check_failures, names_its_leases, recorded, run_name
 from storage.coordination.breakers_and_budgets import (
     BUDGET_SPENT,

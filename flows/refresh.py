@@ -25,13 +25,13 @@ from flows.collect_films import collect_films
 from flows.collect_soundtracks import collect_soundtracks
 from flows.curate_dataset import curate_dataset
 from flows.new_versions import announce_version, check_training_deployment, start_missing_trainings
+from flows.parameter_checks import check
 from flows.parameters import (
     CollectFilmsParameters,
     CollectSoundtracksParameters,
     CurateDatasetParameters,
     RefreshParameters,
     TrainAndEvaluateParameters,
-    check,
     takes,
 )
 from flows.run_record import RETRIES, names_its_leases, noted_on, recorded, retried, run_name

@@ -2,14 +2,18 @@
 
 Two processes are at one place when they share the kernel (boot id) and its PID and time namespaces: only then does a
 process number name the same process to both. The host's name proves nothing: a container may have that of its host.
+This process's own limit of open files is raised here too.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import resource
 from contextlib import suppress
 from pathlib import Path
+
+from storage.errors import LakeError
 
 Place = tuple[str, str, str]
 """Boot id, PID namespace and time namespace."""
@@ -88,3 +92,13 @@ _START_TIME = 22 - 3
 def place_digest() -> str:
     """Return a short name of this place, for the names of files."""
     return hashlib.blake2b(" ".join(this_place()).encode(), digest_size=4).hexdigest()
+
+
+def allow_open_files(files: int) -> None:
+    """Raise this process's limit of open files; raises `LakeError` when the system does not allow so many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= files:
+        return
+    if hard != resource.RLIM_INFINITY and hard < files:
+        raise LakeError(f"So many shards need {files} open files, and {hard} are allowed; run ulimit -Hn {files}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))

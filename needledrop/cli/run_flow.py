@@ -18,7 +18,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from flows.parameters import check
+from flows.parameter_checks import check
 from storage.errors import InputError, NeedledropError
 from tasks.interrupts import children_block_sigint
 from tasks.options import OptionGroup

@@ -7,7 +7,6 @@ without decoding. It refuses a shard with a wrong checksum or with other paramet
 from __future__ import annotations
 
 import mmap
-import resource
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +21,7 @@ from storage.errors import LakeError
 from storage.lake.lake import Lake
 from storage.mels.layout import row_offsets, verify_checksums
 from storage.mels.settings import MelSettings, check_settings
+from storage.processes import allow_open_files
 
 SPARE_FILES = 512
 """Open files left for everything else: Python keeps one per mapped shard; the usual limit is 1,024."""
@@ -82,16 +82,6 @@ class MelReader:
         for file, start in zip(self._file[positions].tolist(), self._offset[positions].tolist(), strict=True):
             begin, end = end, end + size
             target[begin:end] = sources[file][start : start + size]
-
-
-def allow_open_files(files: int) -> None:
-    """Raise this process's limit of open files; raises `LakeError` when the system does not allow so many."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= files:
-        return
-    if hard != resource.RLIM_INFINITY and hard < files:
-        raise LakeError(f"So many shards need {files} open files, and {hard} are allowed; run ulimit -Hn {files}")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 curate      select films and tracks, name, write and publish the version
 settings    the rules that a user may set
 candidates  the newest rows of the lake
-exclusions  the rules that exclude films and tracks, and rare tags
+exclusions  the rules that exclude films and tracks
+rare_tags   the exclusion of tags that too few films have
 duplicates  tracks that are one recording
 same_sound  pairs of tracks that sound the same at any offset, by their fingerprints
 splits      the chronological split

@@ -24,15 +24,9 @@ from tasks.curation import duplicates
 from tasks.curation.candidates import Snapshot, digest_of, load_candidates, take_snapshot
 from tasks.curation.card import write_card
 from tasks.curation.charts import draw_charts
-from tasks.curation.exclusions import (
-    count_tags,
-    drop_films,
-    exclude_candidates,
-    exclude_rare_tags,
-    exclude_tracks_without_film,
-    films_without_tag,
-)
+from tasks.curation.exclusions import drop_films, exclude_candidates, exclude_tracks_without_film
 from tasks.curation.manifest import summarise
+from tasks.curation.rare_tags import count_tags, exclude_rare_tags, films_without_tag
 from tasks.curation.settings import CurationSettings
 from tasks.curation.splits import check_splits, split_sql
 

@@ -1,0 +1,69 @@
+"""Check the parameters of a flow before anything is started or fetched; `InputError` says what the user has to change.
+
+`refresh` checks the parameters of all its stages first, so that a misspelt system does not show after hours of
+collecting. The stages are imported only then: every command imports this module.
+"""
+
+from __future__ import annotations
+
+from flows.parameters import (
+    CollectFilmsParameters,
+    CollectSoundtracksParameters,
+    CurateDatasetParameters,
+    RefreshParameters,
+    TrainAndEvaluateParameters,
+)
+from storage.errors import InputError
+from tasks.options import OptionGroup, TuningOptions
+
+
+def check(parameters: OptionGroup) -> None:
+    """Raise `InputError` for parameters of a flow that cannot work."""
+    from tasks.curation.settings import CurationSettings
+    from tasks.soundtracks.runs.settings import SoundtrackSettings
+    from training.config import chosen_settings, chosen_systems
+
+    match parameters:
+        case CollectFilmsParameters():
+            _check_films(parameters)
+        case CollectSoundtracksParameters():
+            SoundtrackSettings(**parameters.part(SoundtrackSettings)).check()
+        case CurateDatasetParameters():
+            CurationSettings(**parameters.part(CurationSettings))
+        case TrainAndEvaluateParameters():
+            chosen_systems(list(parameters.systems))
+            chosen_settings(parameters.preset, epochs=parameters.epochs, **parameters.part(TuningOptions))
+        case RefreshParameters():
+            _check_refresh(parameters)
+
+
+def _check_films(parameters: CollectFilmsParameters) -> None:
+    """Raise `InputError` unless there is one readable source of films: an export, or a wiki with a contact."""
+    from tasks.films.dump.reader import existing_export
+    from tasks.films.musicbrainz import MusicBrainz
+    from tasks.films.polite_client import user_agent
+
+    if parameters.years and parameters.recent_years:
+        raise InputError("Give years that are named (--years) or the newest ones (--recent-years), not both")
+    if bool(parameters.export) == bool(parameters.years or parameters.recent_years or parameters.films):
+        raise InputError(
+            "Say where films come from: either an export (--export), or years or films of a wiki "
+            "(--years, --recent-years, --film)"
+        )
+    if parameters.export:
+        existing_export(parameters.export)
+    else:
+        user_agent(parameters.contact)
+        if parameters.musicbrainz:
+            MusicBrainz(parameters.musicbrainz, parameters.contact).close()
+
+
+def _check_refresh(parameters: RefreshParameters) -> None:
+    """Raise `InputError` for what would end any stage of a refresh."""
+    if parameters.export or parameters.years or parameters.recent_years:
+        check(CollectFilmsParameters(**parameters.part(CollectFilmsParameters)))
+    if parameters.music or parameters.urls or parameters.youtube:
+        check(CollectSoundtracksParameters(**parameters.part(CollectSoundtracksParameters)))
+    check(CurateDatasetParameters(**parameters.part(CurateDatasetParameters)))
+    if parameters.train in ("when_new", "always"):
+        check(TrainAndEvaluateParameters(**parameters.part(TrainAndEvaluateParameters)))
