@@ -16,6 +16,7 @@ from needledrop.report.sections import (
     curves_section,
     differences_section,
     histograms_section,
+    pairs_section,
     runs_section,
     slices_section,
     training_section,
@@ -53,6 +54,7 @@ def html_page(report: Report, films: BestAndWorst) -> str:
         ("training", "Training", training_section(report)),
         ("slices", f"{report.shown.label} by kind of film", slices_section(report)),
         ("films", f"Best and worst films of {report.shown.label}", films_section(films)),
+        ("pairs", "Are the pairs right?", pairs_section(report)),
         ("runs", "Runs and method", runs_section(report)),
     ]
     sections = [(name, title, body) for name, title, body in sections if body]

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from storage.errors import InputError
 from storage.metrics.leaderboard_views import RECALL_AT
 from storage.tables.tables import fetch_rows
+from storage.views.review_views import NEWEST_RATED
 from training.evaluation.confidence import REFERENCE
 from training.evaluation.embedding_files import PARITY_POLICY
 
@@ -66,6 +67,10 @@ class Report:
     shown: System
     """The system of the slices and films."""
     slices: tuple[Row, ...]
+    precision: tuple[Row, ...]
+    """The rows of `review_precision` for the newest rated sample of what was collected; none if nobody rated one."""
+    agreement: tuple[Row, ...]
+    """The rows of `review_agreement`."""
 
 
 def query_report(connection: duckdb.DuckDBPyConnection, version: str | None) -> Report:
@@ -92,6 +97,8 @@ def query_report(connection: duckdb.DuckDBPyConnection, version: str | None) -> 
         comparisons=_comparisons(connection, version, policy),
         shown=shown,
         slices=tuple(_slices(connection, shown, policy)),
+        precision=tuple(fetch_rows(connection, NEWEST_RATED.format(precision="review_precision"))),
+        agreement=tuple(fetch_rows(connection, "FROM review_agreement")),
     )
 
 

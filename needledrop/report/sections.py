@@ -175,6 +175,40 @@ def _slice_order(kind: str, row: Row) -> tuple[float, str]:
     return (0.0, row["slice"]) if kind == "year" else (-float(row["films"]), row["slice"])
 
 
+_STRATA = {"all": "All", "band": "Score", "kind": "Kind of source", "decade": "Decade", "language": "Language"}
+
+
+def pairs_section(report: Report) -> str:
+    """Write what people found in the newest rated sample: precision by stratum, and how well raters agree."""
+    if not report.precision:
+        return (
+            "<p>Nobody has rated a sample of the collected pairs of film and recording yet, so their precision is not "
+            "known. <code>needledrop review sample --taken</code> draws one.</p>"
+        )
+    lines = [_precision_row(row) for row in report.precision if row["precision"] is not None]
+    heads = _heads("By", "Stratum", "Pairs", "Rated", "Right", "Wrong", "Unsure", "Precision", "95 % interval")
+    notes = [
+        "Share of a blind random sample that people found right, weighted to all collected pairs. Intervals are "
+        "Wilson's. A pair on which raters disagree counts as wrong until somebody decides it.",
+        *(_agreement_sentence(row) for row in report.agreement),
+    ]
+    return _table("", heads, lines) + "".join(f'<p class="soft">{escape(note)}</p>' for note in notes)
+
+
+def _precision_row(row: Row) -> str:
+    counts = "".join(f"<td>{row[name]:,}</td>" for name in ("pairs", "rated", "matches", "wrong", "unsure"))
+    interval = f"{100 * row['low']:.1f}–{100 * row['high']:.1f} %"
+    return (
+        f'<tr><th scope="row">{_STRATA[row["slice_by"]]}</th><td class="left">{escape(row["slice"])}</td>{counts}'
+        f"<td>{100 * row['precision']:.1f} %</td><td>{interval}</td></tr>"
+    )
+
+
+def _agreement_sentence(row: Row) -> str:
+    kappa = "cannot be computed: only one answer was given" if row["kappa"] is None else f"is {row['kappa']:.2f}"
+    return f"{row['rater']} and {row['other_rater']} rated {row['pairs']:,} pairs in common; Cohen's kappa {kappa}."
+
+
 def runs_section(report: Report) -> str:
     """Write the runs with their speed, and the method."""
     lines = [_run_row(system, run) for system in report.systems for run in system.runs]

@@ -204,6 +204,45 @@ REVIEWS = _table(
     ("note", pa.string()),
 )
 
+ALBUM_REVIEWS = _table(
+    "album_reviews",
+    ("film_id", "album", "rater"),
+    ("film_id", pa.string()),
+    ("album", pa.string()),  # `album_id` of its tracks, or "name:" and the name where they have none
+    ("rater", pa.string()),  # empty: the answer of `needledrop review`, which counts before all raters'
+    ("is_match", pa.bool_()),
+    ("album_title", pa.string()),
+    ("note", pa.string()),
+)
+
+RATINGS = _table(
+    "ratings",
+    ("film_id", "track_id", "rater"),
+    ("film_id", pa.string()),
+    ("track_id", pa.string()),
+    ("rater", pa.string()),
+    ("answer", pa.string()),  # yes, no, unsure
+    ("note", pa.string()),
+)
+
+REVIEW_SAMPLES = _table(
+    "review_samples",
+    ("sample", "film_id", "track_id"),
+    ("sample", pa.string()),  # a hash of its pairs and how they were drawn
+    ("film_id", pa.string()),
+    ("track_id", pa.string()),
+    ("decision", pa.string()),  # of all its pairs: taken, or review
+    ("position", pa.int32()),  # in the sheet
+    ("film", pa.string()),  # titles as the sheet shows them, to recognise rows that were mixed up
+    ("track", pa.string()),
+    ("band", pa.string()),  # of the score: "0.9–1.0"
+    ("kind", pa.string()),  # official_album, delivery, own_channel, search, url_list, music_folder, …
+    ("decade", pa.string()),
+    ("language", pa.string()),
+    ("weight", pa.float64()),  # how many pairs of the lake this one represents
+    ("seed", pa.int64()),
+)
+
 BREAKERS = _table(
     "breakers",
     ("source",),
@@ -237,6 +276,9 @@ TABLES: dict[str, Table] = {
         FLOW_RUNS,
         VERSIONS,
         REVIEWS,
+        ALBUM_REVIEWS,
+        RATINGS,
+        REVIEW_SAMPLES,
         BREAKERS,
         TAKEDOWNS,
     )

@@ -17,6 +17,7 @@ from storage.mels.layout import COLUMNS, list_shards
 from storage.mels.verify import shard_damage
 from storage.tables import tables
 from storage.tables.schemas import TABLES
+from storage.views.review_views import REVIEW_VIEWS
 
 VERSION_VIEWS = {
     "dataset_films": datasets.FILMS_FILE,
@@ -40,7 +41,7 @@ def define_lake_views(connection: duckdb.DuckDBPyConnection, lake: Lake, *, temp
     for name, file in VERSION_VIEWS.items():
         select = _version_sql(lake, versions, file) if versions else _empty_version_sql(file)
         connection.execute(f"CREATE OR REPLACE {kind} {name} AS {select}")
-    for name, select in STATUS_VIEWS.items():
+    for name, select in {**STATUS_VIEWS, **REVIEW_VIEWS}.items():
         connection.execute(f"CREATE OR REPLACE {kind} {name} AS {select}")
 
 

@@ -15,6 +15,7 @@ from storage.coordination.held_leases import HeldLease, list_leases
 from storage.datasets import versions as datasets
 from storage.lake.lake import Lake
 from storage.records.flow_runs import CRASHED, RUNNING, is_alive
+from storage.records.reviews import answered_pairs
 from storage.tables import tables
 from storage.views.lake_views import define_lake_views
 
@@ -26,7 +27,7 @@ SELECT flow, state, recorded_at, flow_run_id FROM flow_runs
 QUALIFY row_number() OVER (PARTITION BY flow ORDER BY recorded_at DESC) = 1 ORDER BY recorded_at DESC
 """
 _UNANSWERED_REVIEWS = """
-SELECT count(*) AS n FROM tracks SEMI JOIN films USING (film_id) ANTI JOIN reviews USING (film_id, track_id)
+SELECT count(*) AS n FROM tracks SEMI JOIN films USING (film_id) ANTI JOIN answered USING (film_id, track_id)
 WHERE decision = 'review'
 """
 
@@ -58,6 +59,7 @@ def read_status(lake: Lake) -> Status:
     """Read the status of a lake. Reads plain columns and file sizes only, so it is quick on a large lake."""
     with tables.connect(lake, tables.SMALL_MEMORY_LIMIT) as connection:
         define_lake_views(connection, lake, temporary=True)
+        connection.register("answered", answered_pairs(lake))
 
         def select(query: str) -> list[dict[str, Any]]:
             rows: list[dict[str, Any]] = connection.sql(query).to_arrow_table().to_pylist()

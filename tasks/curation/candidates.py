@@ -15,6 +15,7 @@ import pyarrow as pa
 
 from storage.lake.lake import Lake
 from storage.mels.layout import list_shards
+from storage.records.reviews import refused_pairs
 from storage.records.takedown_list import read_takedowns
 from storage.tables.schemas import FILMS, OUTCOMES, THUMBNAILS, TRACKS
 from storage.tables.tables import latest_sql
@@ -54,21 +55,25 @@ class Snapshot:
     outcomes: str
     shards: tuple[str, ...]
     takedowns: frozenset[str]
+    refused: frozenset[str]
+    """Pairs, FILM_ID/TRACK_ID, that a reviewer said no to."""
 
 
 def take_snapshot(lake: Lake) -> Snapshot:
     """Return the newest rows as of now: whatever is committed later waits for the next version."""
     films, thumbnails, tracks, outcomes = (latest_sql(lake, t) for t in (FILMS, THUMBNAILS, TRACKS, OUTCOMES))
     shards = tuple(list_shards(lake))
-    return Snapshot(films, thumbnails, tracks, outcomes, shards, read_takedowns(lake))
+    return Snapshot(films, thumbnails, tracks, outcomes, shards, read_takedowns(lake), refused_pairs(lake))
 
 
 def load_candidates(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -> None:
-    """Create `candidate_films`, `candidate_tracks` and `searches` in the connection."""
+    """Create `candidate_films`, `candidate_tracks`, `searches` and `refused_pairs` in the connection."""
     connection.register("committed_shards", pa.table({"shard": pa.array(snapshot.shards, pa.string())}))
     connection.execute(_FILMS.format(films=snapshot.films, thumbnails=snapshot.thumbnails))
     connection.execute(_TRACKS.format(tracks=snapshot.tracks))
     connection.execute(_SEARCHES.format(outcomes=snapshot.outcomes))
+    connection.register("refused", pa.table({"item": pa.array(sorted(snapshot.refused), pa.string())}))
+    connection.execute("CREATE TABLE refused_pairs AS FROM refused")
     connection.unregister("committed_shards")
 
 

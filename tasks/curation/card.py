@@ -27,6 +27,7 @@ _RULES = {
     "no_track": "no recording of its music could be used",
     "only_duplicates": "all its recordings belong to earlier films",
     "only_rare_tags": "all its tags are rare",
+    "refused": "a person said that it is not of the film",
     "not_taken": "the matching rule did not take the candidate",
     "no_mels": "taken, but its audio could not be used",
     "silent": "it is silent",
@@ -48,6 +49,7 @@ def write_card(connection: duckdb.DuckDBPyConnection, manifest: Mapping[str, Any
         _files(manifest),
         _tags_and_languages(connection),
         _missing(connection, manifest),
+        _reviews(manifest),
         _licences(manifest),
         _biases(connection, manifest),
         _citing(manifest),
@@ -164,6 +166,40 @@ def _missing(connection: duckdb.DuckDBPyConnection, manifest: Mapping[str, Any])
         + "\n\nWhy films, tracks and tags were excluded, each by the first rule that applies:\n\n"
         + (_table(["kind", "rule", "count", "meaning"], rules) if rules else "Nothing was excluded.")
     )
+
+
+def _reviews(manifest: Mapping[str, Any]) -> str:
+    """Return the section with what people found: precision by stratum, and how well raters agree."""
+    heading = "## Are the pairs right?\n\n"
+    rows = [row for row in manifest["reviews"]["precision"] if row["precision"] is not None]
+    if not rows:
+        return heading + (
+            "Nobody had rated a sample of the pairs when this version was made, so their precision is not known. "
+            "`needledrop review sample --taken` draws one."
+        )
+    whole, *slices = rows
+    table = [
+        [row["slice_by"], row["slice"], f"{row['pairs']:,}", f"{row['matches'] + row['wrong']:,}", _estimate(row)]
+        for row in slices
+    ]
+    agreement = [
+        f"Two raters agree on {row['agreement']:.1%} of {row['pairs'] - row['unsure']:,} pairs that both decided"
+        + (f", Cohen's kappa {row['kappa']:.2f}." if row["kappa"] is not None else ".")
+        for row in manifest["reviews"]["agreement"]
+        if row["agreement"] is not None
+    ]
+    return heading + (
+        f"People rated {whole['rated']:,} of {whole['pairs']:,} collected pairs of film and recording in a blind "
+        f"random sample, before this version was made: {_estimate(whole)} are right, weighted to all pairs; "
+        f"{whole['unsure']:,} were unsure, and {whole['disputed']:,} on which raters disagree count as wrong. Pairs "
+        "that were found wrong are not in this version (`refused`). In brackets: Wilson's 95 % interval.\n\n"
+        + "".join(f"{line}\n\n" for line in agreement)
+        + _table(["by", "stratum", "pairs", "decided", "precision"], table)
+    )
+
+
+def _estimate(row: Mapping[str, Any]) -> str:
+    return f"{row['precision']:.1%} ({row['low']:.1%}–{row['high']:.1%})"
 
 
 def _licences(manifest: Mapping[str, Any]) -> str:

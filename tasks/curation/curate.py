@@ -20,6 +20,7 @@ from storage.datasets import versions as datasets
 from storage.lake.lake import Lake
 from storage.mels.settings import MelSettings
 from storage.tables import tables
+from storage.views.review_views import read_precision
 from tasks.curation import duplicates
 from tasks.curation.candidates import Snapshot, digest_of, load_candidates, take_snapshot
 from tasks.curation.card import write_card
@@ -135,6 +136,7 @@ def _write(
         "parameters": settings.as_parameters(),
         "files": files,
         **summarise(connection),
+        "reviews": read_precision(lake),
     }
     manifest["files"] |= _write_card(lake, version, connection, manifest, charts=charts)
     lake.write_json(manifest, datasets.FOLDER, version, datasets.MANIFEST)

@@ -30,6 +30,7 @@ TRACK_RULES: tuple[tuple[str, str, str], ...] = (
         f"list_has_any($leave_out, [track_id, {_ITEM}, 'channel:' || channel_id])",
         "title",
     ),
+    ("refused", f"{_ITEM} IN (SELECT item FROM refused_pairs)", "title"),
     ("not_taken", "decision IS DISTINCT FROM 'taken'", "concat_ws(': ', decision, reason)"),
     ("no_mels", "shard IS NULL OR coalesce(segments, 0) = 0", "reason"),
     ("silent", "is_silent", "title"),

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from storage.records.reviews import album_answer
 from tasks.soundtracks.matching.film_index import FilmIndex
 from tasks.soundtracks.matching.normalise import words_of
 from tasks.soundtracks.matching.rule import judge
@@ -130,10 +131,16 @@ def with_decision(judged: Judged, decision: Decision, reason: str) -> Judged:
 
 
 def apply_review(judged: Judged, reviews: Mapping[tuple[str, str], bool]) -> Judged:
-    """Replace the rule's decision by the user's review of this pair, if there is one."""
-    is_approved = reviews.get((judged.film_id, judged.candidate.track_id))
+    """Replace the rule's decision by the review of this pair or else of its album, if there is one.
+
+    A yes to an album does not lift what the rule rejects: a trailer on it, a recording that is enough already.
+    """
+    candidate, decision = judged.candidate, judged.verdict.decision
+    is_approved = reviews.get((judged.film_id, candidate.track_id))
     if is_approved is None:
-        return judged
+        is_approved = album_answer(reviews, judged.film_id, candidate.album_id, candidate.album)
+        if is_approved is None or (is_approved and decision is Decision.REJECTED):
+            return judged
     if is_approved:
         return with_decision(judged, Decision.TAKEN, "approved")
     return with_decision(judged, Decision.REJECTED, "refused")

@@ -39,6 +39,7 @@ _CANDIDATE_COLUMNS = (
     "title",
     "artist",
     "album",
+    "album_id",
     "uploader",
     "channel_id",
     "release_year",

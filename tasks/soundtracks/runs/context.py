@@ -102,7 +102,11 @@ def read_matcher(lake: Lake) -> Matcher:
         for batch in connection.sql(f"SELECT track_id, film_id {stored}").to_arrow_reader():
             films = map(intern, batch["film_id"].to_pylist())  # one string per film, however many tracks it has
             owners.update(zip(batch["track_id"].to_pylist(), films, strict=True))
-    return Matcher(read_film_index(lake), read_reviews(lake), read_takedowns(lake), owners)
+    reviews = read_reviews(lake)
+    for (film_id, track_id), is_match in reviews.items():
+        if not is_match and owners.get(track_id) == film_id:
+            del owners[track_id]  # it may belong to another film
+    return Matcher(read_film_index(lake), reviews, read_takedowns(lake), owners)
 
 
 def _open_music(context: RunContext) -> Source:

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from storage.lake.lake import Lake
-from storage.records.reviews import record_review
+from storage.records.reviews import find_album, record_new_rows, record_review
 from storage.tables import tables
-from storage.tables.schemas import TRACKS
+from storage.tables.schemas import ALBUM_REVIEWS, TRACKS
 
 pytestmark = pytest.mark.integration
 TWO_OF_A_TITLE = [("Night Ferry (1950 film)", 1950), ("Night Ferry (2015 film)", 2015)]
@@ -46,3 +46,22 @@ def test_an_album_that_numbers_its_film_as_an_episode_awaits_a_review(
     (film_id,) = add_films(lake, [("Night Ferry", 2015)])
     collect()
     assert {decisions(lake)[film_id, one] for one in ids} == {("review", "other_name")}
+
+
+def test_a_yes_to_an_album_takes_its_tracks_and_those_that_are_found_later(
+    lake: Lake, world: Any, add_films: Any, collect: Any
+) -> None:
+    ids = world.add_film("Night Ferry", 2015, 4)
+    (query, playlist, title, tracks) = world.albums[0]
+    world.albums[0] = (query, playlist, title, tracks[:3])
+    world.save()
+    _older, newer = add_films(lake, TWO_OF_A_TITLE)
+    collect()
+    assert {decisions(lake)[newer, one][0] for one in ids[:3]} == {"review"}
+    [album] = {row["album"] for row in tables.latest(lake, TRACKS).to_pylist() if row["film_id"] == newer}
+    answer = {"film_id": newer, "rater": "", "is_match": True, "note": "", **(find_album(lake, newer, album) or {})}
+    record_new_rows(lake, ALBUM_REVIEWS, [answer], "test")
+    world.albums[0] = (query, playlist, title, tracks)
+    world.save()
+    collect()
+    assert {decisions(lake)[newer, one] for one in ids} == {("taken", "approved")}

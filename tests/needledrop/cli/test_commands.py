@@ -14,6 +14,7 @@ from storage.tables.tables import open_tables
 TOP = list(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 PAGES = [[name] for name in TOP if name != "datasets"]
 PAGES += [["datasets", name] for name in ("list", "compare", "delete", "export")]
+PAGES += [["review", name] for name in ("sample", "import")]
 
 BAD_INPUT = {
     "demo --corpus FILE": "name a folder",
@@ -40,6 +41,10 @@ BAD_INPUT = {
     "retry": "--reason",
     "retry --reason tired --music FILE": "No failure is called tired",
     "review --yes nonsense --lake LAKE": "There is no match 'nonsense'",
+    "review --yes-album enwiki-1 Nothing --lake LAKE": "enwiki-1 has no album 'Nothing'",
+    "review sample --taken --lake LAKE": "No recording was collected yet",
+    "review sample --per-band 0 --lake LAKE": "'--per-band'",
+    "review import absent.csv --lake LAKE": "There is no file absent.csv",
     "takedown nonsense --lake LAKE": "'nonsense' is no film id",
     "leases --release refresh --lake LAKE": "Nobody holds 'refresh'",
     "curate --test-from 2010 --lake LAKE": "test_from=2010",
@@ -55,6 +60,8 @@ BAD_INPUT = {
 }
 READ_A_LAKE = (
     "review",
+    "review sample",
+    "review import x.csv",
     "takedown youtube:a",
     "leases",
     "curate",

@@ -124,7 +124,18 @@ def test_uniform_ranks_give_equal_bars(report: tuple[Report, Path]) -> None:
 
 def test_an_evaluated_version_has_every_section(text: str) -> None:
     sections = re.findall(r'<section id="(\w+)"', text)
-    assert sections == ["table", "byfilm", "recall", "ranks", "differences", "training", "slices", "films", "runs"]
+    assert sections == [
+        "table",
+        "byfilm",
+        "recall",
+        "ranks",
+        "differences",
+        "training",
+        "slices",
+        "films",
+        "pairs",
+        "runs",
+    ]
 
 
 def test_the_best_films_come_first_with_their_own_tracks_marked(

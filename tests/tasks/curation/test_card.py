@@ -36,6 +36,7 @@ def test_the_card_states_what_is_in_the_version_and_what_is_not(folder: Path) ->
     assert "| film | `no_plot` | 1 |" in card
     assert "| Tamil | 2 |" in card
     assert "| tracks | unknown | 22 |" in card
+    assert "Nobody had rated a sample of the pairs" in card
     for heading in ("Splits", "Files", "Known biases", "How to cite", "How to have something taken down", "Charts"):
         assert f"## {heading}" in card
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from storage.errors import InputError
+from storage.records.reviews import record_new_rows, record_review
 from storage.records.takedown_list import record_takedown
 from storage.tables import tables
-from storage.tables.schemas import FILMS
+from storage.tables.schemas import ALBUM_REVIEWS, FILMS
 
 if TYPE_CHECKING:
     from storage.lake.lake import Lake
@@ -191,3 +192,25 @@ def test_the_selection_is_a_fixed_point_of_its_rules(small_lake: SmallLake, sele
     assert all(tags)
     assert min(Counter(tag for of_film in tags for tag in of_film).values()) >= 2
     assert set(selected.films) == {track.split("/")[0] for track in selected.tracks}
+
+
+def test_a_collected_recording_that_a_person_refused_is_excluded_until_it_is_accepted(
+    small_lake: SmallLake, select: Select
+) -> None:
+    lake = small_lake.committed()
+    record_review(lake, "wiki-03", "folder:3-0", is_match=False, note="a cover", run_id="command")
+    selected = select(lake)
+    assert selected.exclusions["track", "wiki-03/folder:3-0"] == ("refused", "folder:3-0")
+    assert "wiki-03/folder:3-1" in selected.tracks
+    record_review(lake, "wiki-03", "folder:3-0", is_match=True, note="it is not", run_id="command")
+    assert "wiki-03/folder:3-0" in select(lake).tracks
+
+
+def test_a_refused_album_excludes_all_its_recordings_of_this_film(small_lake: SmallLake, select: Select) -> None:
+    for film_id, track_id in (("wiki-03", "folder:3-0"), ("wiki-03", "folder:3-1"), ("wiki-04", "folder:4-0")):
+        small_lake.tracks[film_id, track_id]["album"] = "Greatest Hits"
+    lake = small_lake.committed()
+    answer = {"film_id": "wiki-03", "album": "name:greatest hits", "rater": "", "is_match": False}
+    record_new_rows(lake, ALBUM_REVIEWS, [{**answer, "album_title": "Greatest Hits", "note": ""}], "command")
+    selected = select(lake)
+    assert selected.exclusions["film", "wiki-03"][0] == "no_track" and "wiki-04/folder:4-0" in selected.tracks
