@@ -36,7 +36,7 @@ def review_command(
         None, metavar="FILM_ID ALBUM", help="Reject an album, given by its id or its name, also tracks found later."
     ),
     note: str = typer.Option("", help="Reason, for the record."),
-    taken: bool = typer.Option(False, "--taken", help="List what was collected instead of what is doubtful."),
+    taken: bool = typer.Option(False, "--taken", help="What was collected, instead of what is doubtful."),
     disagreements: bool = typer.Option(False, "--disagreements", help="List the matches on which raters disagree."),
     count: int = typer.Option(50, min=1, help="Matches to show."),
     seed: int = typer.Option(None, help="List in a random order, the same for the same seed."),
@@ -69,7 +69,7 @@ def review_command(
 @review_app.command("sample")
 def sample_command(
     lake: LakeRoot = "lake",
-    taken: bool = typer.Option(False, "--taken", help="Sample what was collected instead of what is doubtful."),
+    taken: bool = typer.Option(False, "--taken", help="What was collected, instead of what is doubtful."),
     per_band: int = typer.Option(50, min=1, help="Pairs of each band of the score, 0.1 wide."),
     seed: int = typer.Option(0, help="The same lake and seed give the same sample."),
     out: Path = typer.Option(Path("review-sample"), help="Folder to write the sheet to."),

@@ -37,17 +37,17 @@ DIFFERENT = {
     "dataset": "the newest to train on, the one measured last to report",
     "limit": "films of a run, runs of a service",
     "count": "matches to review, tracks to find",
+    "seed": "the order of a list, what a sample draws",
     "yes": "a match to accept in a review, no question before versions are deleted",
 }
 """Options that differ between commands, and why."""
 
 
 def leaves(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield name -> command for every command below a group."""
-    children = getattr(command, "commands", None)
-    if children is None:
+    """Yield name -> command for every command below a group, and for a group that is a command too."""
+    children = getattr(command, "commands", {})
+    if not children or command.invoke_without_command:
         yield name, command
-        return
     for child_name, child in children.items():
         yield from leaves(child, f"{name} {child_name}".strip())
 
