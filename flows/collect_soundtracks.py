@@ -11,12 +11,14 @@ from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
+from prefect.events import emit_event
 from prefect.runtime import flow_run
 from prefect.states import Completed
 from prefect.utilities.annotations import quote
 
 from flows.parameters import CollectSoundtracksParameters, takes
 from flows.run_record import check_failures, names_its_leases, recorded, run_name
+from storage.coordination.breakers_and_budgets import NEEDS_UPGRADE
 from storage.errors import SourcePaused
 from storage.lake.lake import Lake
 from storage.tables.tables import open_tables
@@ -34,6 +36,7 @@ from tasks.soundtracks.tasks import collect_in_batches, recheck_tracks, reopen_f
 from tasks.source_slots import source_slot
 
 NAME = "collect-soundtracks"
+PAUSED_EVENT = "needledrop.source.paused"
 
 
 @flow(name=NAME, flow_run_name=run_name, timeout_seconds=3 * 24 * 3600)
@@ -83,6 +86,19 @@ def _preview(context: RunContext) -> dict[str, Any]:
     return report.summary(films_to_do=len(films), requests=context.requests, found=found)
 
 
+def _announce(lake: Lake, pause: SourcePaused) -> None:
+    """Emit an event for the pause of a source; log as an error one that only an upgrade ends."""
+    if pause.reason in NEEDS_UPGRADE:
+        run_logger().error("%s; see 'What an alert means' in docs/operations.md", pause)
+    resource = {
+        "prefect.resource.id": f"needledrop.source.{pause.source}",
+        "prefect.resource.name": f"{pause.source} of {lake.root}",
+        "needledrop.lake": lake.root,
+        "needledrop.reason": pause.reason,
+    }
+    emit_event(PAUSED_EVENT, resource)
+
+
 def _collect(context: RunContext) -> dict[str, Any]:
     """Recover, plan, collect, reopen, recheck: each step only while no source has paused."""
     report = RunReport(paused=context.paused)
@@ -95,5 +111,7 @@ def _collect(context: RunContext) -> dict[str, Any]:
         report.add(reopen_films(quote(Reopener(context)), quote(planned.reopened)))  # type: ignore[call-overload]
     if context.settings.rechecks and not report.paused:
         report.add(recheck_tracks(quote(AvailabilityChecker(context))))  # type: ignore[call-overload]
+    if report.paused:
+        _announce(context.lake, report.paused)
     requests = {"requests": context.requests} if context.settings.is_networked else {}
     return report.summary(films_to_do=len(films), **requests)

@@ -160,6 +160,12 @@ class NetworkOptions(OptionGroup):
     daily_downloads: Annotated[int, Ge(1), Doc("Downloads per day from each source, over all runs and workers.")] = (
         2_500
     )
+    retry_share: Annotated[
+        float,
+        Ge(0),
+        Le(1),
+        Doc("Share of each day's requests for films that were tried before, while others have not been tried yet."),
+    ] = 0.25
     recheck_days: Annotated[
         int, Ge(0), Doc("Check after this many days whether a collected track is still available; 0: never.")
     ] = 90

@@ -1,9 +1,10 @@
 """When a source may not be called: circuit breakers until its pause ends, daily budgets until tomorrow.
 
-A breaker is closed or open. While it is open, no run and no worker calls the source. When its pause ends, one request
-goes through as a canary (the caller holds a lease for it): if it succeeds the breaker closes, if it fails the pause
-doubles. An upgrade of the tool is a reason to retry too. The state is a table of the lake: it survives crashes, is
-shared by workers, and its history can be read with SQL.
+A breaker is closed or open. Each kind of call to a source has one, since a search works where the player is blocked.
+While any of them is open, no run and no worker calls the source. When its pause ends, calls go through as a canary (the
+caller holds a lease for it): the first success of the kind of call that caused the pause closes the breaker, a failure
+doubles the pause. An upgrade of the tool is a reason to retry too. The state is a table of the lake: it survives
+crashes, is shared by workers, and its history can be read with SQL.
 
 A budget is how many requests and downloads a source may see per day, over all runs and workers. Each worker first adds
 what it is about to spend to its file, `budgets/SOURCE/day=…/WORKER.json`, and then sums the files of all workers: so
@@ -28,6 +29,8 @@ from storage.tables.schemas import BREAKERS
 
 FAILURES_TO_OPEN = 5
 """Consecutive similar failures of different media that point to the source, not to the media."""
+NEEDS_UPGRADE = frozenset({"outdated_extractor", "changed_layout"})
+"""Reasons of pauses that end when another version of the tool is installed."""
 BUDGETS_FOLDER = "budgets"
 BUDGET_SPENT = "daily_budget"
 
@@ -48,7 +51,7 @@ class Pause:
 
 @dataclass(frozen=True)
 class Breaker:
-    """The state of one source.
+    """The state of one source, or of one kind of call to it.
 
     `openings` counts consecutive pauses; `consecutive_failures` are the media that failed alike one after another.
     """
@@ -61,12 +64,14 @@ class Breaker:
     openings: int = 0
     consecutive_failures: tuple[str, ...] = ()
     tool_version: str = ""
+    kind: str = ""
+    """The kind of call that failed; empty for a source as a whole, as older versions had it."""
 
     def is_open(self, tool_version: str, now: datetime | None = None) -> bool:
         """Return whether the source must not be called now. A newer version of an outdated tool may call it."""
         if self.state != "open" or self.until is None:
             return False
-        upgraded = self.reason == "outdated_extractor" and tool_version != self.tool_version
+        upgraded = self.reason in NEEDS_UPGRADE and tool_version != self.tool_version
         return not upgraded and (now or datetime.now(UTC)) < self.until
 
     @property
@@ -80,49 +85,63 @@ class Breaker:
 
 
 def read_breakers(lake: Lake) -> list[Breaker]:
-    """Read the breakers of all sources."""
+    """Read the breakers of all sources and kinds of call."""
     names = [name for name in BREAKERS.schema.names if name not in ("run_id", "recorded_at")]
     rows = tables.latest(lake, BREAKERS, names).to_pylist()
-    return [Breaker(consecutive_failures=tuple(row.pop("suspects") or ()), **row) for row in rows]
+    return [
+        Breaker(consecutive_failures=tuple(row.pop("suspects") or ()), **{**row, "kind": row["kind"] or ""})
+        for row in rows
+    ]
 
 
-def read_breaker(lake: Lake, source: str) -> Breaker:
-    """Read the breaker of one source; a source that never paused has a closed one."""
-    return next((breaker for breaker in read_breakers(lake) if breaker.source == source), Breaker(source))
+def read_breaker(lake: Lake, source: str, kind: str | None = None) -> Breaker:
+    """Read the breaker of one kind of call; without one, of the kinds of a source the one that is open the longest.
+
+    A source that never paused has a closed one.
+    """
+    breakers = [one for one in read_breakers(lake) if one.source == source and kind in (None, one.kind)]
+    never = datetime.min.replace(tzinfo=UTC)
+    by_end = sorted(breakers, key=lambda one: (one.state == "open", one.until or never, one.consecutive_failures))
+    return by_end[-1] if by_end else Breaker(source, kind=kind or "")
 
 
-def open_breaker(lake: Lake, source: str, pause: Pause, tool_version: str, run_id: str) -> Breaker:
-    """Open a breaker, or extend its pause. A wait that the source asked for is used as it is."""
-    previous = read_breaker(lake, source)
-    openings = previous.openings + 1
+def open_breaker(lake: Lake, source: str, pause: Pause, tool_version: str, run_id: str, kind: str = "") -> Breaker:
+    """Open a breaker, or extend its pause. A wait that the source asked for is used as it is.
+
+    The pause of a whole source, which an older version left open, counts as an earlier one of this kind of call.
+    """
+    previous, whole = read_breaker(lake, source, kind), read_breaker(lake, source, "")
+    openings = max(previous.openings, whole.openings if whole.state == "open" else 0) + 1
     wait = pause.asked_for or min(pause.longest, pause.first * 2 ** min(openings - 1, 10))
     until = datetime.now(UTC) + wait
     failures = previous.consecutive_failures
-    opened = Breaker(source, "open", pause.reason, pause.message, until, openings, failures, tool_version)
+    opened = Breaker(source, "open", pause.reason, pause.message, until, openings, failures, tool_version, kind)
     _write(lake, opened, run_id)
     return opened
 
 
-def note_failure(lake: Lake, source: str, media_id: str, run_id: str) -> bool:
-    """Record a failure that may mean a block; returns whether enough different media failed one after another."""
-    breaker = read_breaker(lake, source)
-    if media_id in breaker.consecutive_failures:
+def note_failure(
+    lake: Lake, source: str, item: str, run_id: str, kind: str = "", *, to_open: int = FAILURES_TO_OPEN
+) -> bool:
+    """Record a failure that may mean a block; returns whether `to_open` different items failed one after another."""
+    breaker = read_breaker(lake, source, kind)
+    if item in breaker.consecutive_failures:
         return False
-    failures = (*breaker.consecutive_failures, media_id)
+    failures = (*breaker.consecutive_failures, item)
     _write(lake, replace(breaker, consecutive_failures=failures), run_id)
-    return len(failures) >= FAILURES_TO_OPEN
+    return len(failures) >= to_open
 
 
-def note_success(lake: Lake, source: str, run_id: str) -> None:
+def note_success(lake: Lake, source: str, run_id: str, kind: str = "") -> None:
     """Close an open breaker and reset its failures; writes nothing if there is nothing to change."""
-    breaker = read_breaker(lake, source)
+    breaker = read_breaker(lake, source, kind)
     if breaker.state == "open" or breaker.consecutive_failures:
-        _write(lake, Breaker(source, tool_version=breaker.tool_version), run_id)
+        _write(lake, Breaker(source, tool_version=breaker.tool_version, kind=kind), run_id)
 
 
 def _write(lake: Lake, breaker: Breaker, run_id: str) -> None:
-    row = {**vars(breaker), "suspects": list(breaker.consecutive_failures)}  # the column's first name
-    del row["consecutive_failures"]
+    row = {**vars(breaker), "suspects": list(breaker.consecutive_failures), "kind": breaker.kind or None}
+    del row["consecutive_failures"]  # the column has its first name, "suspects"
     tables.append(lake, BREAKERS, [row], run_id)
 
 
@@ -148,6 +167,10 @@ class Budget:
             if amount > 0 and spent.get(name, 0) > self.limits[name]:
                 self.give_back(**amounts)
                 raise self._paused(name)
+
+    def count(self, **amounts: int) -> None:
+        """Count amounts that have no limit."""
+        self._add(amounts)
 
     def give_back(self, **amounts: int) -> None:
         """Give back what was reserved and not spent."""

@@ -21,6 +21,14 @@ from storage.tables.schemas import OUTCOMES
 
 RETRY_LATER_AFTER = timedelta(hours=20)
 """`later` means the next daily refresh; 20 hours, so that a refresh that starts early still retries."""
+BACKOFF_DAYS = (1, 3, 9, 27, 90)
+"""How long the music of a film is not asked for again after the first, second, … time that there was none."""
+
+
+def later(tries: int, now: datetime | None = None) -> datetime:
+    """Return when to try again after `tries` earlier tries: in 1, 3, 9, 27 or 90 days, each four hours less."""
+    days = BACKOFF_DAYS[min(tries, len(BACKOFF_DAYS) - 1)]
+    return (now or datetime.now(UTC)) + timedelta(days=days - 1) + RETRY_LATER_AFTER
 
 
 class Stage(StrEnum):
@@ -64,7 +72,9 @@ REASONS: dict[Stage, frozenset[str]] = {
         {"ok", "no_image", "no_folder", "missing", "foreign_host", "too_large", "too_many_pixels", "not_an_image"}
         | {"http_error"}
     ),
-    Stage.SOUNDTRACK: frozenset({"ok", "no_match", "no_usable_track", "awaiting_review", "taken_down", "incomplete"})
+    Stage.SOUNDTRACK: frozenset(
+        {"ok", "nothing_found", "no_match", "no_usable_track", "awaiting_review", "taken_down", "incomplete"}
+    )
     | {"album_not_searched"}
     | FETCH_REASONS,
     Stage.TRACK: frozenset(
@@ -90,6 +100,10 @@ class Outcome:
     message: str = ""
     seconds: float | None = None
     audio_seconds: float | None = None
+    tool_version: str | None = None
+    rule_version: int | None = None
+    sources: tuple[str, ...] | None = None
+    """What decided: the version of yt-dlp, of the matching rule, and the sources that were asked."""
 
     def __post_init__(self) -> None:
         """Refuse a reason that is not on the list: a row with a typo would not be found."""

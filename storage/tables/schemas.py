@@ -169,6 +169,10 @@ OUTCOMES = _table(
     ("attempt", pa.int32()),
     ("seconds", pa.float64()),  # wall time spent
     ("audio_seconds", pa.float64()),  # audio processed, so x-realtime is a division away
+    # Of stages soundtrack and track, null from older versions: what an upgrade or another source opens again.
+    ("tool_version", pa.string()),  # yt-dlp's, if a source on the network was asked
+    ("rule_version", pa.int32()),  # of the matching rule
+    ("sources", pa.list_(pa.string())),  # the sources that were asked
 )
 
 FLOW_RUNS = _table(
@@ -245,8 +249,9 @@ REVIEW_SAMPLES = _table(
 
 BREAKERS = _table(
     "breakers",
-    ("source",),
+    ("source", "kind"),
     ("source", pa.string()),
+    ("kind", pa.string()),  # the kind of call: search, player, …; null for a source as a whole, and from older versions
     ("state", pa.string()),  # open or closed; an open one whose pause has ended lets one canary through
     ("reason", pa.string()),
     ("message", pa.string()),

@@ -25,6 +25,7 @@ from tasks.soundtracks.runs.collect import Collector
 from tasks.soundtracks.runs.context import RunContext
 from tasks.soundtracks.runs.pipeline import BatchPipeline, Extractor
 from tasks.soundtracks.runs.plan import FilmToReopen
+from tasks.soundtracks.runs.schedule import WorkQueue
 
 LOCAL_FILMS_PER_TASK_RUN = 64
 """About half a minute of two cores: the start of the workers hardly counts, and little is repeated after a crash."""
@@ -36,10 +37,12 @@ def collect_in_batches(collector: Collector, films: Sequence[Film]) -> RunReport
     """Collect films in task runs, until the last or until a source pauses."""
     settings = collector.context.settings
     size = NETWORKED_FILMS_PER_TASK_RUN if settings.is_networked else LOCAL_FILMS_PER_TASK_RUN
-    report = RunReport()
+    report, context = RunReport(), collector.context
+    queue = WorkQueue(films, collector.plan.retries, settings.retry_share, context.spent_today)
     with open_pipeline(collector, len(films)) as pipeline:
-        for start in range(0, len(films), size):
-            batch, is_last = films[start : start + size], start + size >= len(films)
+        while len(queue):
+            start = len(films) - len(queue)
+            batch, is_last = queue.take(size), not len(queue)
             if settings.runner == "local":
                 task_of_batch = collect_batch.with_options(task_run_name=place("films", start, len(batch), len(films)))
                 report.add(task_of_batch(quote(pipeline), quote(batch), drain=is_last))  # type: ignore[call-overload]

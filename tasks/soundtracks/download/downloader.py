@@ -10,7 +10,7 @@ import random
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,11 +19,11 @@ from av.error import FFmpegError
 
 from storage.errors import ItemError
 from tasks.soundtracks.audio.decode import AudioFile, length_tolerance_seconds
-from tasks.soundtracks.download.error_rules import RULES, Action
+from tasks.soundtracks.download.error_rules import ABOUT_ONE_RECORDING, RULES, Action, CallKind
 from tasks.soundtracks.download.errors import Failure
 from tasks.soundtracks.download.staging import read_note, staging_folder, write_note
 from tasks.soundtracks.download.throttle import SourceThrottle
-from tasks.soundtracks.download.ytdlp import CallFailed, MatchFilter, Pace, YtDlpClient
+from tasks.soundtracks.download.ytdlp import CallFailed, FilteredOut, MatchFilter, Pace, YtDlpClient, kind_of
 
 ATTEMPTS_PER_RUN = 3
 """Attempts in one run after failures that are retried soon."""
@@ -37,24 +37,44 @@ class Downloader:
 
     throttle: SourceThrottle
     client: YtDlpClient
+    failed_lists: list[tuple[str, ItemError]] = field(default_factory=list)
+    """The lists that failed since they were last taken out, by their id, with the error of each."""
 
     def entries(self, url: str) -> dict[str, Any]:
-        """Return the entries of a list. Raises `ItemError` or `SourcePaused`."""
-        return self._attempt(url, lambda: self.client.entries(url))
+        """Return the entries of a search, a list or a feed. Raises `ItemError` or `SourcePaused`.
+
+        A search that found nothing is counted: a site whose layout changed finds nothing for any film.
+        """
+        kind = kind_of(url)
+        listed = self._attempt(kind, url, lambda: self.client.entries(url))
+        if kind in (CallKind.SEARCH, CallKind.LIST_SEARCH):
+            self.throttle.found(url, kind, anything=bool(listed["entries"]))
+        return listed
+
+    def list_or_nothing(self, list_id: str, url: str) -> dict[str, Any]:
+        """Return the entries of a list; none for a list that fails. Raises `SourcePaused`.
+
+        Such a list costs itself, not its film: the error is kept in `failed_lists`, for an outcome of its own.
+        """
+        try:
+            return self.entries(url)
+        except ItemError as error:
+            self.failed_lists.append((list_id, error))
+            return {"entries": []}
 
     def probe(self, media_id: str, url: str) -> dict[str, Any]:
         """Return the source's metadata of one recording, without its media. Raises `ItemError` or `SourcePaused`.
 
         Waits as before a download: a series of probes costs the source nearly as much.
         """
-        least, most = self.client.pace.before_download_seconds
-        time.sleep(self.client.pace.factor * random.uniform(least, most))  # noqa: S311
-        return self._attempt(media_id, lambda: self.client.entries(url))
+        self._wait()
+        return self._attempt(CallKind.PLAYER, media_id, lambda: self.client.entries(url))
 
     def download(self, film_id: str, media_id: str, url: str, match_filter: MatchFilter) -> tuple[dict[str, Any], Path]:
         """Return the metadata and the verified file of one recording, downloaded or from staging.
 
-        Raises `ItemError`, `SourcePaused`, or `FilteredOut` if `match_filter` rejects it.
+        Raises `ItemError`, `SourcePaused`, or `FilteredOut` if `match_filter` rejects it. yt-dlp waits between the
+        page and the media; after a page that is rejected the same wait follows here.
         """
         folder = staging_folder(self.throttle.lake, film_id) / media_id
         if (staged := read_note(folder)) is not None:
@@ -62,10 +82,21 @@ class Downloader:
         self.throttle.enter()
         self.throttle.budget.reserve(downloads=1)
         try:
-            return self._attempt(media_id, lambda: self._download_once(url, folder, match_filter))
+            found = self._attempt(CallKind.MEDIA, media_id, lambda: self._download_once(url, folder, match_filter))
+        except FilteredOut:
+            self.throttle.budget.give_back(downloads=1)
+            self.throttle.succeeded(CallKind.PLAYER)
+            self._wait()
+            raise
         except BaseException:  # also Ctrl-C: what was not downloaded is not spent
             self.throttle.budget.give_back(downloads=1)
             raise
+        self.throttle.succeeded(CallKind.PLAYER)  # the player named the media
+        return found
+
+    def _wait(self) -> None:
+        least, most = self.client.pace.before_download_seconds
+        time.sleep(self.client.pace.factor * random.uniform(least, most))  # noqa: S311
 
     def _download_once(self, url: str, folder: Path, match_filter: MatchFilter) -> tuple[dict[str, Any], Path]:
         info, path = self.client.download(url, folder, match_filter)
@@ -77,27 +108,28 @@ class Downloader:
         write_note(folder, info, path)
         return info, path
 
-    def _attempt(self, media_id: str, call: Callable[[], _T]) -> _T:
-        return attempt(self.throttle, self.client.pace, media_id, call)
+    def _attempt(self, kind: CallKind, item: str, call: Callable[[], _T]) -> _T:
+        return attempt(self.throttle, self.client.pace, item, call, kind)
 
 
-def attempt(throttle: SourceThrottle, pace: Pace, item: str, call: Callable[[], _T]) -> _T:
+def attempt(throttle: SourceThrottle, pace: Pace, item: str, call: Callable[[], _T], kind: CallKind) -> _T:
     """Call, retry failures that may be temporary, and report the result to the throttle.
 
-    Raises `ItemError`, or `SourcePaused` if the source is paused or the failure pauses it.
+    `call` raises `CallFailed`. Raises `ItemError`, or `SourcePaused` if the source is paused or the failure pauses it.
     """
     for number in range(ATTEMPTS_PER_RUN):
         throttle.enter()
         try:
             result = call()
         except CallFailed as error:
-            failure = error.failure
+            # A download is a call of the player and of the media: its failure says which of them.
+            failure = error.failure if kind in ABOUT_ONE_RECORDING else replace(error.failure, kind=kind)
             if failure.action is Action.SOON and number + 1 < ATTEMPTS_PER_RUN:
                 time.sleep(pace.retry_wait(number))
                 continue
             throttle.failed(item, failure)
             raise ItemError(failure.reason, failure.message, failure.retry) from error
-        throttle.succeeded()
+        throttle.succeeded(kind)
         return result
     raise AssertionError("the last attempt returns or raises")
 
@@ -131,4 +163,4 @@ def _header_seconds(path: Path) -> float | None:
 
 
 def _bad_audio(message: str) -> CallFailed:
-    return CallFailed(Failure("bad_audio", RULES["bad_audio"].action, message))
+    return CallFailed(Failure("bad_audio", RULES["bad_audio"].action, message, kind=CallKind.MEDIA))

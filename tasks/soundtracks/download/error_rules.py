@@ -20,6 +20,8 @@ class CallKind(StrEnum):
     """The kinds of call to a source; each has its own counter of consecutive failures and its own pauses."""
 
     SEARCH = "search"
+    LIST_SEARCH = "list_search"
+    """A search for playlists."""
     LIST = "list"
     """The entries of a playlist."""
     PLAYER = "player"

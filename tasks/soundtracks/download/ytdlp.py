@@ -37,6 +37,8 @@ READ_BYTES = 16_384
 FORMAT = "bestaudio[protocol^=http]/bestaudio/best[height<=?480]"
 EXTRACTORS = ["^youtube$", "^youtube:search$", "^youtube:search_url$", "^youtube:tab$", "^generic$"]
 """The only extractors that are loaded; loading all 1,747 takes fifty times as long."""
+PLAYLISTS_ONLY = "EgIQAw"
+"""Begins the site's code for a search that lists playlists only."""
 PLUGINS_SETTING = "NEEDLEDROP_YTDLP_PLUGINS"
 """Plugins of yt-dlp are code from anywhere on the Python path: they are loaded only if this variable is 1."""
 
@@ -97,8 +99,10 @@ class _Call:
 
 
 def kind_of(url: str) -> CallKind:
-    """Return which kind of call lists or reads an address: a search, a playlist, or the page of a recording."""
+    """Return the kind of call for an address: a search, a search for playlists, a playlist, or a recording's page."""
     path = urlparse(url).path
+    if PLAYLISTS_ONLY in url:
+        return CallKind.LIST_SEARCH
     if url.startswith("ytsearch") or path == "/results":
         return CallKind.SEARCH
     return CallKind.LIST if path == "/playlist" else CallKind.PLAYER

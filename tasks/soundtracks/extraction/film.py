@@ -90,13 +90,20 @@ def _extract_recording(
         facts, mels = _decode(recording, writer.settings)
     except ItemError as error:
         row.update(decision="rejected", reason=error.reason)
-        return replace(from_error(Stage.TRACK, item, error), seconds=time.monotonic() - started)
+        failed = from_error(Stage.TRACK, item, error)
+        message = _without_folders(failed.message, recording.path)
+        return replace(failed, message=message, seconds=time.monotonic() - started)
     finally:
         on_decode("")
     # Not inside the `try`: an error of the disk, or a defect of ours, is not the recording's failure.
     first_row = writer.append(recording.track_id, mels)
     row.update(facts, first_row=first_row, shard=shard_path(job.film_id, job.year))
     return ok(Stage.TRACK, item, time.monotonic() - started, facts["decoded_seconds"])
+
+
+def _without_folders(message: str, path: str) -> str:
+    """Return an error's message with a file's name instead of its path: the lake may go to others."""
+    return message.replace(str(Path(path).absolute()), Path(path).name).replace(path, Path(path).name)
 
 
 def _decode(recording: Recording, settings: MelSettings) -> tuple[dict[str, Any], TrackMels]:

@@ -81,7 +81,7 @@ class Reopener:
         if job.recordings:
             result = self._extend_shard(request.shard, job)
             track_outcomes += [outcome for outcome in result.outcomes if outcome.stage is Stage.TRACK]
-        outcomes.record(lake, track_outcomes, self.context.run_id)
+        outcomes.record(lake, self.context.decided(track_outcomes), self.context.run_id)
         purge_films(lake, self.context.takedowns.read(), [film.film_id], self.context.run_id)
         release_staged(lake, film.film_id, keep_audio=self.context.settings.keep_audio)
         report.counts["films_reopened"] += 1

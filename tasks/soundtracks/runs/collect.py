@@ -28,8 +28,9 @@ from tasks.soundtracks.matching.rule import RULE_VERSION
 from tasks.soundtracks.models import Decision, Film, Judged, track_row
 from tasks.soundtracks.runs.context import RunContext
 from tasks.soundtracks.runs.plan import Plan, nothing_taken, taken_down
+from tasks.soundtracks.runs.schedule import with_backoff
 from tasks.soundtracks.runs.takedown import purge_films
-from tasks.soundtracks.sources.base import Source
+from tasks.soundtracks.sources.base import NetworkedSource, Source
 
 MOST_RUNS = 3
 """A film stops waiting for a recording that failed in so many runs; the recording itself may still be fetched."""
@@ -109,13 +110,14 @@ class Collector:
                 leases.release([film.film_id])  # another worker finished it between the plan and the lease
                 continue
             gathered = GatheredFilm(film, lease=lease.number)
+            self.context.charge_retries(is_retry=film.film_id in self.plan.retries)
             try:
                 self._gather(gathered)
             except SourcePaused as pause:
                 # What was learned about single recordings is recorded; the film itself was not tried completely.
                 batch.paused = pause
                 track_outcomes = [one for one in gathered.outcomes if one.stage is Stage.TRACK]
-                outcomes.record(self.lake, track_outcomes, self.context.run_id)
+                outcomes.record(self.lake, self._completed(track_outcomes), self.context.run_id)
                 leases.release([film.film_id])
                 break
             batch.gathered.append(gathered)
@@ -133,10 +135,21 @@ class Collector:
             except ItemError as error:
                 gathered.outcomes.append(from_error(Stage.SOUNDTRACK, film.film_id, error))
                 continue
+            finally:
+                self._add_failed_lists(gathered, source)
             for judged in candidates:
                 gathered.judged.append(self._take(gathered, source, judged))
             if gathered.recordings:
                 break
+
+    def _add_failed_lists(self, gathered: GatheredFilm, source: Source) -> None:
+        """Record the lists that failed while a film was searched for; the film waits for none of them."""
+        if isinstance(source, NetworkedSource):
+            for list_id, error in source.downloader.failed_lists:
+                item = f"{gathered.film.film_id}/{source.name}:{list_id}"
+                gathered.outcomes.append(self._failed_track(gathered, item, error))
+                gathered.overdue.add(item)
+            source.downloader.failed_lists.clear()
 
     def _take(self, gathered: GatheredFilm, source: Source, judged: Judged) -> Judged:
         """Fetch one candidate if it is to be taken; return it with its final decision and reason."""
@@ -161,10 +174,16 @@ class Collector:
         return fetched.judged
 
     def _with_what_changed(self, judged: Judged) -> Judged:
-        """Return the decision as of now: another film of this run may have the recording, or it was taken down."""
+        """Return the decision as of now: another film of this run may have the recording, or it was taken down.
+
+        A recording that its page refused, by the present rule, stays refused: its page is not opened again.
+        """
         if {judged.candidate.track_id, f"channel:{judged.candidate.channel_id}"} & self.context.takedowns.read():
             return with_decision(judged, Decision.REJECTED, "taken_down")
-        return self.context.matcher.apply_overrides(judged)
+        judged = self.context.matcher.apply_overrides(judged)
+        if judged.verdict.decision is Decision.TAKEN and judged.verdict.reason != "approved":
+            return with_decision(judged, *self.plan.refusals.get(judged.item, (Decision.TAKEN, judged.verdict.reason)))
+        return judged
 
     def _failed_track(self, gathered: GatheredFilm, item: str, error: ItemError) -> Outcome:
         """Return the outcome of a recording's failure; after `MOST_RUNS` runs its film no longer waits for it."""
@@ -192,14 +211,24 @@ class Collector:
             batch_outcomes += gathered.outcomes
             if gathered.film.film_id not in extracted:
                 rows += gathered.job.rows
-                batch_outcomes += _without_shard(gathered)
+                batch_outcomes += _without_shard(gathered, was_searched=self.context.is_searching)
         tables.append(self.lake, TRACKS, rows, self.context.run_id)
-        outcomes.record(self.lake, batch_outcomes, self.context.run_id)
+        outcomes.record(self.lake, self._completed(batch_outcomes), self.context.run_id)
         self._update_owners(rows)
         for result in results:
             if result.shard:
                 release_staged(self.lake, result.film_id, keep_audio=self.context.settings.keep_audio)
         return _count(results, batch_outcomes)
+
+    def _completed(self, new: Iterable[Outcome]) -> list[Outcome]:
+        """Return outcomes with what decided them and, where they are to be retried later, with their time."""
+        return [with_backoff(one, self._earlier_tries(one)) for one in self.context.decided(new)]
+
+    def _earlier_tries(self, outcome: Outcome) -> int:
+        if outcome.stage is Stage.SOUNDTRACK:
+            history = self.plan.histories.get(outcome.item)
+            return history.tries if history else 0
+        return self.plan.attempts.get((str(outcome.stage), outcome.item), 0)
 
     def _update_owners(self, rows: Iterable[Mapping[str, Any]]) -> None:
         """A recording belongs to the film whose shard holds it; other films may have one that came to nothing."""
@@ -211,7 +240,7 @@ class Collector:
                 del owners[row["track_id"]]
 
 
-def _without_shard(gathered: GatheredFilm) -> list[Outcome]:
+def _without_shard(gathered: GatheredFilm, *, was_searched: bool) -> list[Outcome]:
     """Return why a film has no shard: it waits, nothing matched, it awaits a review, or nothing could be fetched."""
     film_id = gathered.film.film_id
     if any(outcome.stage is Stage.SOUNDTRACK for outcome in gathered.outcomes):
@@ -220,7 +249,7 @@ def _without_shard(gathered: GatheredFilm) -> list[Outcome]:
         message = "A recording may still come; what was fetched is kept for the next run"
         error = ItemError("incomplete", message, Retry.SOON)
     elif not gathered.outcomes or any(judged.verdict.decision is Decision.REVIEW for judged in gathered.judged):
-        return [nothing_taken(film_id, gathered.judged)]
+        return [nothing_taken(film_id, gathered.judged, was_searched=was_searched)]
     else:
         may_be_retried = any(outcome.retry is not Retry.NEVER for outcome in gathered.outcomes)
         message = "No candidate could be fetched; see the outcomes of stage track"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from sys import intern
 
 from storage.errors import SourcePaused
 from storage.lake.lake import Lake
-from storage.records.outcomes import Stage, from_error, record_new
+from storage.records.outcomes import Outcome, Stage, from_error, record_new
 from storage.records.reviews import read_reviews
 from storage.records.takedown_list import Takedowns, read_takedowns
 from storage.tables import tables
@@ -22,6 +23,7 @@ from tasks.soundtracks.download.throttle import SourceThrottle
 from tasks.soundtracks.download.ytdlp import Pace, YtDlpClient
 from tasks.soundtracks.matching.film_index import read_film_index
 from tasks.soundtracks.matching.matcher import Matcher
+from tasks.soundtracks.matching.rule import RULE_VERSION
 from tasks.soundtracks.runs.settings import SoundtrackSettings
 from tasks.soundtracks.sources.base import NetworkedSource, PreassignedSource, Source
 from tasks.soundtracks.sources.music_folder import MusicSource, read_music
@@ -43,6 +45,8 @@ class RunContext:
     """In the configured order; a film's music comes from the first that has any."""
     throttles: list[SourceThrottle] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    tool_version: str | None = None
+    """The version of yt-dlp, if a source on the network is asked."""
     takedowns: Takedowns = field(init=False)
     paused: SourcePaused | None = None
     """Set when a source paused before any film was begun."""
@@ -60,6 +64,27 @@ class RunContext:
     def is_searching(self) -> bool:
         """Whether a source is to be searched for each film, because its recordings are not known beforehand."""
         return len(self.assigned) < len(self.sources)
+
+    @property
+    def searched(self) -> list[str]:
+        """The names of the sources that are searched for each film."""
+        return [source.name for source in self.sources if not isinstance(source, PreassignedSource)]
+
+    def decided(self, outcomes: Iterable[Outcome]) -> list[Outcome]:
+        """Return outcomes with what decided them: the sources of this run, and the versions of yt-dlp and the rule."""
+        names = tuple(source.name for source in self.sources)
+        return [
+            replace(one, tool_version=self.tool_version, rule_version=RULE_VERSION, sources=names) for one in outcomes
+        ]
+
+    def spent_today(self) -> Counter[str]:
+        """Return the requests and downloads of today by all workers, over the sources on the network."""
+        return sum((throttle.spent_today() for throttle in self.throttles), Counter())
+
+    def charge_retries(self, *, is_retry: bool) -> None:
+        """Count the requests from now on as spent on a film that was tried before, or not."""
+        for throttle in self.throttles:
+            throttle.is_retry = is_retry
 
     @property
     def networked(self) -> list[NetworkedSource]:
@@ -122,7 +147,7 @@ def _open_urls(context: RunContext, stack: ExitStack) -> Source:
     except SourcePaused as pause:
         context.paused, candidates, failed = pause, [], []
     outcomes = [from_error(Stage.TRACK, item, error) for item, error in failed]
-    record_new(context.lake, outcomes, context.run_id)
+    record_new(context.lake, context.decided(outcomes), context.run_id)
     cc_only = context.settings.creative_commons_only
     return UrlSource(candidates, context.matcher, downloader, creative_commons_only=cc_only)
 
@@ -141,6 +166,7 @@ def _open_downloader(context: RunContext, stack: ExitStack, source: str) -> Down
     readiness = check_readiness()
     if readiness.warning and readiness.warning not in context.warnings:
         context.warnings.append(readiness.warning)
+    context.tool_version = readiness.yt_dlp_version
     limits = {"requests": settings.daily_requests, "downloads": settings.daily_downloads}
     throttle = SourceThrottle(context.lake, source, context.run_id, readiness.yt_dlp_version, limits)
     context.throttles.append(throttle)

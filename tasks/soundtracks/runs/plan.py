@@ -25,6 +25,7 @@ from tasks.soundtracks.matching.rule import RULE_VERSION
 from tasks.soundtracks.models import Decision, Film, Judged, track_row
 from tasks.soundtracks.runs.context import RunContext
 from tasks.soundtracks.runs.reconcile import done_films
+from tasks.soundtracks.runs.schedule import FilmHistory, in_order, read_history, read_refusals, tracks_to_open_again
 from tasks.soundtracks.runs.takedown import purge
 
 
@@ -39,13 +40,22 @@ class FilmToReopen:
 
 @dataclass(frozen=True)
 class Plan:
-    """The films to collect, oldest first; track items not to be tried; earlier attempts by (stage, item)."""
+    """The films to collect, in order of work; track items not to be tried; earlier attempts by (stage, item)."""
 
     films: list[Film]
     tracks_not_due: frozenset[str]
     attempts: dict[tuple[str, str], int]
     reopened: list[FilmToReopen] = field(default_factory=list)
     """Finished films to which a reviewer's yes or a retry adds recordings."""
+    histories: Mapping[str, FilmHistory] = field(default_factory=dict)
+    """film_id -> what earlier runs recorded, of films that are not done."""
+    refusals: Mapping[str, tuple[Decision, str]] = field(default_factory=dict)
+    """Decision and reason for recordings that their page refused."""
+
+    @property
+    def retries(self) -> frozenset[str]:
+        """The films that were tried before."""
+        return frozenset(film_id for film_id, history in self.histories.items() if history.was_asked)
 
 
 @dataclass(frozen=True)
@@ -56,6 +66,9 @@ class _History:
     """film_id -> shard."""
     retried: frozenset[str]
     """Items of either stage whose failure the user asks to try again."""
+    opened: frozenset[str]
+    """Recordings that were given up under another version of yt-dlp."""
+    films: Mapping[str, FilmHistory]
     films_not_due: frozenset[str]
     tracks_not_due: frozenset[str]
 
@@ -71,26 +84,28 @@ def plan(context: RunContext) -> Plan:
     purge(lake, context.run_id)
     done = done_films(lake)
     clean_staging(lake, done, keep_audio=context.settings.keep_audio)
-    history = _read_history(lake, done, context.settings.retry_reasons)
+    history = _read_history(context, done)
     films, skipped = _choose_films(context, history)
     _record_unplanned(context, {film.film_id for film in films}, done, skipped)
-    counted = {key: n for key, n in attempts(lake, [Stage.TRACK], done).items() if key[1] not in history.retried}
-    return Plan(films, history.tracks_not_due, counted, _choose_reopened(context, history))
+    opened = history.retried | history.opened
+    counted = {key: n for key, n in attempts(lake, [Stage.TRACK], done).items() if key[1] not in opened}
+    reopened, refusals = _choose_reopened(context, history), read_refusals(lake, done)
+    return Plan(films, history.tracks_not_due, counted, reopened, history.films, refusals)
 
 
-def _read_history(lake: Lake, done: Mapping[str, str], retry_reasons: Collection[str]) -> _History:
-    retried = _failed_items(lake, retry_reasons)
+def _read_history(context: RunContext, done: Mapping[str, str]) -> _History:
+    lake, tool_version = context.lake, context.tool_version
+    retried = _failed_items(lake, context.settings.retry_reasons)
     untried = retried | _items_of_deleted_shards(lake, done)
-    return _History(
-        done,
-        retried,
-        frozenset(not_due(lake, Stage.SOUNDTRACK, done_films=done)) - untried,
-        frozenset(not_due(lake, Stage.TRACK, done_films=done)) - untried,
-    )
+    opened = tracks_to_open_again(lake, done, tool_version)
+    films = read_history(lake, done, context.searched, tool_version)
+    waiting = frozenset(film_id for film_id, history in films.items() if history.is_waiting)
+    tracks_not_due = frozenset(not_due(lake, Stage.TRACK, done_films=done)) - untried - opened
+    return _History(done, retried, opened, films, waiting - untried, tracks_not_due)
 
 
 def _choose_films(context: RunContext, history: _History) -> tuple[list[Film], list[Outcome]]:
-    """Return the films to collect, oldest first, and the outcomes of films for which there is nothing to do."""
+    """Return the films to collect, in order of work, and the outcomes of films for which there is nothing to do."""
     matcher, is_searching = context.matcher, context.is_searching
     approved_films = {film_id for (film_id, _track_id), is_match in matcher.reviews.items() if is_match}
     retried_films = {item.split("/")[0] for item in history.retried}
@@ -106,16 +121,27 @@ def _choose_films(context: RunContext, history: _History) -> tuple[list[Film], l
         may_search = film.film_id not in history.films_not_due or film.film_id in approved_films | retried_films
         if any(judged.item not in history.tracks_not_due for judged in taken) or (is_searching and may_search):
             films.append(film)
-        elif not taken and not is_searching:
+        elif not taken and not is_searching and _says_something_new(context, history.films.get(film.film_id)):
             skipped.append(nothing_taken(film.film_id, candidates))
-    return sorted(films, key=lambda film: (film.year or 0, film.film_id)), skipped
+    return in_order(films, history.films), skipped
 
 
-def nothing_taken(film_id: str, candidates: Iterable[Judged]) -> Outcome:
-    """Return the outcome of a film of whose candidates none was taken: it awaits a review, or nothing matched."""
+def _says_something_new(context: RunContext, history: FilmHistory | None) -> bool:
+    """Return whether this run asks all sources that the newest outcome rests on; else that one says more."""
+    return history is None or history.sources <= {source.name for source in context.sources}
+
+
+def nothing_taken(film_id: str, candidates: Collection[Judged], *, was_searched: bool = False) -> Outcome:
+    """Return the outcome of a film of whose candidates none was taken: it awaits a review, or nothing matched.
+
+    A search that lists nothing at all is a reason of its own: it may be the site's layout.
+    """
     if any(judged.verdict.decision is Decision.REVIEW for judged in candidates):
         message = "Its candidates are doubtful; say yes or no with needledrop review"
         error = ItemError("awaiting_review", message, Retry.LATER)
+    elif was_searched and not candidates:
+        message = "No source lists anything at all for this film; it is asked for again, sooner with another yt-dlp"
+        error = ItemError("nothing_found", message, Retry.LATER)
     else:
         error = ItemError("no_match", "No source has music that matches; add some or wait for more", Retry.LATER)
     return from_error(Stage.SOUNDTRACK, film_id, error, Status.SKIPPED)
@@ -187,7 +213,7 @@ def _record_unplanned(
         for source in context.assigned
         for candidate, error in source.unmatched
     ]
-    record_new(context.lake, [*skipped, *unmatched], context.run_id)
+    record_new(context.lake, context.decided([*skipped, *unmatched]), context.run_id)
     unplanned = [
         judged
         for source in context.assigned

@@ -94,6 +94,7 @@ class YouTubeSource:
                 albums += self._music.search(f"{title} {film.year or ''} soundtrack".replace("  ", " "))
                 if any(self._matcher.judge(album, film).verdict.decision is Decision.TAKEN for album in albums):
                     break
+            self._music.note_results(film.film_id, anything=bool(albums))
         except (ItemError, SourcePaused) as error:
             self._report(error)
             return [], error
@@ -148,7 +149,8 @@ class YouTubeSource:
         return self._tracks_of_playlist(album, first_position) if album.is_official_album else []
 
     def _tracks_of_playlist(self, album: Candidate, first_position: int) -> list[Candidate]:
-        listed = self.downloader.entries(f"https://www.youtube.com/playlist?list={album.album_id}")["entries"]
+        url = f"https://www.youtube.com/playlist?list={album.album_id}"
+        listed = self.downloader.list_or_nothing(str(album.album_id), url)["entries"]
         tracks = [
             candidate_from_entry(one, NAME, album.query or "", first_position + n) for n, one in enumerate(listed)
         ]

@@ -27,7 +27,7 @@ from storage.coordination.breakers_and_budgets import read_breaker
 from storage.errors import SourcePaused
 from tasks.backoff import retry_after_seconds
 from tasks.soundtracks.download.downloader import attempt
-from tasks.soundtracks.download.error_rules import RULES, Action
+from tasks.soundtracks.download.error_rules import RULES, Action, CallKind
 from tasks.soundtracks.download.errors import Failure, classify
 from tasks.soundtracks.download.throttle import SourceThrottle
 from tasks.soundtracks.download.ytdlp import CallFailed, Pace
@@ -85,6 +85,13 @@ class YouTubeMusic:
         found.sort(key=lambda one: _KINDS.get(str(one.get("type")), 0))
         return [music_album(one, query, position) for position, one in enumerate(found)]
 
+    def note_results(self, film_id: str, *, anything: bool) -> None:
+        """Report whether the searches for a film listed anything at all. Raises `SourcePaused` after many that did not.
+
+        A search that can no longer be read looks like a catalogue without a single album.
+        """
+        self.throttles[SEARCHES].found(film_id, CallKind.ALBUM_SEARCH, anything=anything)
+
     def tracks(self, album: Candidate, first_position: int = 0) -> list[Candidate]:
         """Return the tracks of an album's page in order, playable or not. One request. Raises as `search` does."""
         page = self._ask(PAGES, album.media_id, lambda: self._page_once(album.media_id))
@@ -97,7 +104,8 @@ class YouTubeMusic:
             concerns_all = throttle is self._youtube or breaker.reason in WHOLE_ADDRESS
             if concerns_all and breaker.is_open(throttle.tool_version):
                 raise breaker.error
-        return attempt(self.throttles[name], self._pace, item, lambda: _answer_of(call))
+        kind = CallKind.ALBUM_SEARCH if name == SEARCHES else CallKind.ALBUM
+        return attempt(self.throttles[name], self._pace, item, lambda: _answer_of(call), kind)
 
     def _search_once(self, query: str) -> list[dict[str, Any]]:
         # With `limit` 1 the first page is enough, and all of its results are returned: never a second request.
