@@ -171,6 +171,11 @@ def test_a_refresh_from_the_same_material_changes_nothing(same: Step) -> None:
     assert {kind: same.after[kind] for kind in CONTENT} == {kind: same.before[kind] for kind in CONTENT}
 
 
+def test_the_old_films_have_their_composers_from_the_kept_pages(needledrop: Commands, same: Step) -> None:
+    [[films, credited]] = needledrop.rows("SELECT count(*), count(*) FILTER (len(composers) > 0) FROM films")
+    assert int(credited) > int(films) / 2
+
+
 def test_the_finished_run_is_recognised(same: Step) -> None:
     assert "already done 1" in same.printed
     assert [run.split()[1] for run in same.after["measured"]] == ["Ta"]

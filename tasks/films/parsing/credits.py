@@ -39,12 +39,12 @@ _SEPARATOR = re.compile(
 )
 FEATURING = re.compile(r"\s*[(\[]?\b(?:feat(?:uring)?|ft)\b\.?\s*", re.IGNORECASE)
 _ROLE_WORDS = (
-    r"(?:original|background|film|playback|additional|theme|title|incidental)?\s*"
+    r"(?:(?:original|background|film|playback|additional|theme|title|incidental)\s+)?"
     r"(?:songs?|scores?|scoring|music|soundtrack|bgm|themes?|compos(?:er|ition|ed|ers)|lyrics?|lyricists?"
     r"|words|album|guest composer)"
 )
 _ROLE = re.compile(
-    rf"(?P<role>{_ROLE_WORDS}(?:\s*(?:and|&|,|/)\s*{_ROLE_WORDS})*)(?:\(s\))?\s*"
+    rf"(?P<role>{_ROLE_WORDS}(?:\s*(?:and|&|,|/)\s*{_ROLE_WORDS}){{0,3}})(?:\(s\))?\s*"
     r"(?:(?:composed |written )?by\b\s*:?|:|$)\s*",
     re.IGNORECASE,
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 
 from tasks.films.models import AlbumListing, ListedTrack
 from tasks.films.parsing.credits import iso_date, names_in
@@ -18,6 +19,7 @@ from tasks.films.parsing.plain_text import plain
 from tasks.films.parsing.plain_tracks import listed_tracks, seconds_of, track_title
 
 MAX_ALBUMS = 40
+MAX_NOTE_CHARACTERS = 1_000
 MAX_TRACKS = 1_000
 """Bounds for vandalised pages: the longest real listings have some hundred tracks."""
 
@@ -126,7 +128,9 @@ class _Section:
 
 def parse_soundtrack(title: str, text: str) -> Soundtrack:
     """Parse the albums of an article with this title; `text` has no comments. An album may have no track."""
-    boxes = {match.start(): template_parameters(text, match.end()) for match in _ALBUM_BOX.finditer(text)}
+    boxes = {
+        match.start(): template_parameters(text, match.end()) for match in islice(_ALBUM_BOX.finditer(text), MAX_ALBUMS)
+    }
     if not boxes and not _TRACK_LISTING.search(text) and not SOUNDTRACK_HEADING.search(text):
         return Soundtrack()
     sections = _sections(text)
@@ -223,7 +227,7 @@ def _template_listing(parameters: dict[str, str], section: _Section) -> _Listing
     tracks = tuple(track for n in numbered if (track := _track(parameters, n, column, everywhere)))
     extras = [parameters.get(f"extra{n}", "") for n in numbered] if "produc" in column.lower() else []
     producers = tuple(name for extra in extras for name in names_in(extra))
-    headline = plain(parameters.get("headline", "")) or _sub_heading(section)
+    headline = plain(parameters.get("headline", "")[:MAX_NOTE_CHARACTERS]) or _sub_heading(section)
     return _Listing(tracks, headline.strip('"“” '), numbered[0] if numbered else 1, producers)
 
 
@@ -232,11 +236,12 @@ def _track(parameters: dict[str, str], number: int, column: str, everywhere: Seq
     title = track_title(_numbered(parameters, number, "title", "titolo", "titre", "título", "titel"))
     if not title:
         return None
-    note = plain(parameters.get(f"note{number}", "")).strip("() ")
+    noted_text = parameters.get(f"note{number}", "")[:MAX_NOTE_CHARACTERS]
+    note = plain(noted_text).strip("() ")
     if _VERSION_NOTE.fullmatch(note) and note.lower() not in title.lower():
         title = f"{title} ({note})"
     extra = parameters.get(f"extra{number}", "") if not column or _PERFORMERS.search(column) else ""
-    noted = _NOTED_PERFORMERS.search(parameters.get(f"note{number}", ""))
+    noted = _NOTED_PERFORMERS.search(noted_text)
     values = [extra, noted["names"] if noted else "", _numbered(parameters, number, "artist", "artista", "interprete")]
     values.append(_numbered(parameters, number, "music", "musica", "musique"))
     credited = [name for value in values for name in names_in(value)]
@@ -262,7 +267,7 @@ def _add(albums: list[_Album], listing: _Listing, section: int) -> None:
 
 
 def _listing(album: _Album, film: str) -> AlbumListing:
-    name = plain(_first(album.box, "name", "titolo", "nombre", "titre")).strip('"“” ')
+    name = plain(_first(album.box, "name", "titolo", "nombre", "titre")[:MAX_NOTE_CHARACTERS]).strip('"“” ')
     label = next(iter(names_in(_first(album.box, "label", "etichetta", "discográfica"))), None)
     return AlbumListing(
         title=_album_title(name, album.headline, film),

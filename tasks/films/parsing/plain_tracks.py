@@ -14,13 +14,18 @@ from tasks.films.parsing.plain_text import plain, without_references
 
 MIN_TRACKS = 2
 MAX_TITLE_WORDS = 18
+MAX_TITLE_CHARACTERS = 2_000
+"""Of wikitext that are parsed: an unclosed template may make a title of the rest of the article."""
+MAX_ITEM_CHARACTERS = 5_000
 MAX_LENGTH_SECONDS = 4 * 3600.0
 _LENGTH = re.compile(r"(?:(\d{1,2})[:.])?(\d{1,3})[:.](\d{2})(?:[.,](\d{1,3}))?")
 _LENGTH_WORDS = re.compile(r"min(?:ute)?s?\.?|approx\.?|c\.|~|\s|[()\[\]]", re.IGNORECASE)
 _DURATION = re.compile(r"\{\{\s*(?:duration|hms|time)\s*\|([^{}]*)\}\}", re.IGNORECASE)
 _PRIMES = re.compile(r"(\d+)\s*['′’]\s*(\d{2})\s*(?:[\"″”]|''|′′)?")
 _LENGTH_AT_END = re.compile(r"[\s(\[–—-]*\b(\d{1,2}:\d{2}(?::\d{2})?)\s*[)\]]?\s*$")
-_QUOTED_START = re.compile(r"^[\s']*[\"“”„«「『]((?:\[\[[^\]]*\]\]|[^\"“”»」』\n])+)[\"“”»」』]\s*(.*)$", re.DOTALL)
+_QUOTED_START = re.compile(
+    r"^[\s']*[\"“”„«「『]((?:\[\[[^\]\n]*\]\]|\[(?!\[)|[^\"“”»」』\[\n])+)[\"“”»」』]\s*(.*)$", re.DOTALL
+)
 _DASH = re.compile(r"^((?:\[\[[^\]\n]*\]\]|[^\[\n])+?)(?:\s*[–—]\s*|\s+-+\s*|\s*-\s+)(.*)$", re.DOTALL)
 _BY = re.compile(
     r"^[\s,:–—-]*(?:(?:danc(?:ed|ing)(?: and)? ?)?(?:performed|sung|composed|written|arranged|music|vocals?"
@@ -55,7 +60,7 @@ def seconds_of(value: str) -> float | None:
 
     "3:5" may be 3:05 or 3:50, so it is None: a wrong length would speak against the right recording.
     """
-    value = without_references(value).strip()
+    value = without_references(value[:MAX_TITLE_CHARACTERS]).strip()
     duration = _DURATION.search(value)
     if duration:
         value = _duration(duration[1])
@@ -92,7 +97,7 @@ def _duration(arguments: str) -> str:
 
 def track_title(value: str) -> str:
     """Return a track's title as a reader sees it, without the quotation marks around it."""
-    shown = plain(without_references(value))
+    shown = plain(without_references(value[:MAX_TITLE_CHARACTERS]))
     quoted = _QUOTED_START.match(shown)
     return (f"{quoted[1].strip()} {quoted[2].strip()}" if quoted else shown).strip().strip('"“”').strip()
 
@@ -100,9 +105,11 @@ def track_title(value: str) -> str:
 def listed_tracks(section: str, *, bullets: bool) -> list[ListedTrack]:
     """Return the tracks of the first numbered list, table or (with `bullets`) list of quoted titles in a section."""
     section = without_references(section)
-    outside = _TABLE.sub("", section)
+    last = section.rfind("|}") + 2  # no table closes after it; searching from every opening would be quadratic
+    outside = _TABLE.sub("", section[:last]) + section[last:] if last >= 2 else section
     found = _from_items(_NUMBERED.findall(outside), must_be_quoted=False)
-    found = found or next((tracks for table in _TABLE.findall(section) if (tracks := _from_table(table))), [])
+    tables = _TABLE.findall(section[:last]) if last >= 2 else []
+    found = found or next((tracks for table in tables if (tracks := _from_table(table))), [])
     return found or (_from_items(_BULLETED.findall(outside), must_be_quoted=True) if bullets else [])
 
 
@@ -114,6 +121,7 @@ def _from_items(items: Sequence[str], *, must_be_quoted: bool) -> list[ListedTra
 
 def _from_item(item: str, *, must_be_quoted: bool) -> ListedTrack | None:
     """Return the track of `"Title" – Singer (3:05)`, in which only the title is certain."""
+    item = item[:MAX_ITEM_CHARACTERS].strip()
     length = _LENGTH_AT_END.search(item)
     item = item[: length.start()] if length else item
     quoted = _QUOTED_START.match(item)

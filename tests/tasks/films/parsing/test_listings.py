@@ -202,3 +202,18 @@ def test_damaged_markup_loses_tracks_at_most(damage: list[tuple[int, int, str]])
     soundtrack = parse_soundtrack("Ember", text)
     assert all(track.title for album in soundtrack.listings for track in album.tracks)
     assert isinstance(parse_article("Ember", text).composers, tuple)
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{{Infobox film|music=" + "music and " * 2_000 + "}}",
+        "==Songs==\n" + '# "' + "[[a]]" * 4_000 + "\n# b",
+        "==Songs==\n" + "{|\n! Title\n" * 4_000,
+        "==Songs==\n" + "{{Track listing|title1=a" * 2_000,
+        "{{infobox album|name=x" * 2_000,
+    ],
+)
+def test_a_vandalised_article_is_parsed_in_seconds(text: str) -> None:
+    assert parse_article("Ember (film)", text + "\n[[Category:2019 films]]").year == 2019
