@@ -30,7 +30,7 @@ from storage.lake.lake import Lake
 from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage, Status
 from storage.tables import tables
-from storage.tables.schemas import FILMS, OUTCOMES, THUMBNAILS
+from storage.tables.schemas import FILMS, OUTCOMES, PAGES, THUMBNAILS
 from tasks.films.commit import PRESENT
 from tasks.films.wiki.client import Wikipedia
 
@@ -179,14 +179,18 @@ class MissingImage:
 
 
 def missing_images(lake: Lake, folder: ImageFolder | None, *, fetch: bool) -> list[MissingImage]:
-    """Return the images to try in this run, which has a folder, or fetches from the wiki, or neither."""
+    """Return the images to try in this run, which has a folder, or fetches from the wiki, or neither.
+
+    One that failed is tried again when its page was fetched again, and not because a newer parser read the page again.
+    """
     with tables.connect(lake) as connection:
         rows = connection.execute(
             "SELECT f.film_id, f.wiki, f.page_id, f.image, f.image_url, f.image_non_free, "
             "starts_with(f.source, 'api:'), "
-            "CASE WHEN o.recorded_at < f.recorded_at OR (o.status = 'ok' AND t.film_id IS NULL) THEN NULL "
+            "CASE WHEN o.recorded_at < p.recorded_at OR (o.status = 'ok' AND t.film_id IS NULL) THEN NULL "
             "ELSE o.reason END, o.retry, o.retry_at "
             f"FROM {tables.latest_sql(lake, FILMS)} f "
+            f"LEFT JOIN {tables.latest_sql(lake, PAGES)} p USING (film_id) "
             f"LEFT JOIN {tables.latest_sql(lake, THUMBNAILS)} t USING (film_id) "
             f"LEFT JOIN {tables.latest_sql(lake, OUTCOMES)} o ON o.stage = 'thumbnail' AND o.item = f.film_id "
             "WHERE f.state = ? AND (t.film_id IS NULL OR t.image IS DISTINCT FROM f.image "
