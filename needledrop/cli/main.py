@@ -15,7 +15,7 @@ from rich.markup import escape
 
 from needledrop import __version__
 from needledrop.cli import datasets, pipeline, report, review, search, service, takedown, train
-from needledrop.cli.inspect import sql, status, verify
+from needledrop.cli.inspect import doctor, sql, status, verify
 from storage.errors import NeedledropError
 
 app = typer.Typer(
@@ -37,6 +37,7 @@ COMMANDS = (
     sql,
     status,
     verify,
+    doctor,
     service,
 )
 """In the order of the pipeline, as `--help` lists them."""

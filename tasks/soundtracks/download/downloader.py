@@ -70,6 +70,10 @@ class Downloader:
         self._wait()
         return self._attempt(CallKind.PLAYER, media_id, lambda: self.client.entries(url))
 
+    def first_bytes(self, media_id: str, info: dict[str, Any], count: int) -> bytes:
+        """Return the first bytes of a recording that `probe` found. Raises `ItemError` or `SourcePaused`."""
+        return self._attempt(CallKind.MEDIA, media_id, lambda: self.client.first_bytes(info, count))
+
     def download(self, film_id: str, media_id: str, url: str, match_filter: MatchFilter) -> tuple[dict[str, Any], Path]:
         """Return the metadata and the verified file of one recording, downloaded or from staging.
 

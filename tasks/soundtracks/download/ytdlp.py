@@ -19,6 +19,7 @@ from urllib.parse import parse_qs, urlparse
 
 from yt_dlp import YoutubeDL
 from yt_dlp.extractor.youtube import YoutubeSearchURLIE as YouTubeSearch
+from yt_dlp.networking.common import Request
 from yt_dlp.networking.exceptions import HTTPError
 
 from storage.errors import SourcePaused
@@ -217,6 +218,18 @@ class YtDlpClient:
         for line in dict.fromkeys(self.call.log_lines):  # what a list leaves out is known only from here
             log.warning("yt-dlp: %s", line)
         return info
+
+    def first_bytes(self, info: dict[str, Any], count: int) -> bytes:
+        """Return the first bytes of a recording whose metadata `entries` gave. Raises `CallFailed`."""
+        self.call = _Call()
+        headers = {**(info.get("http_headers") or {}), "Range": f"bytes=0-{count - 1}"}
+        try:
+            with self._client.urlopen(Request(str(info["url"]), headers=headers)) as response:
+                return bytes(response.read(count))
+        except SourcePaused:
+            raise
+        except Exception as error:  # as in `_extract`
+            raise CallFailed(classify(error, self.call.log_lines, self.call.responses)) from error
 
     def download(self, url: str, folder: Path, match_filter: MatchFilter) -> tuple[dict[str, Any], Path]:
         """Download one recording into its own folder, or resume its partial download there.

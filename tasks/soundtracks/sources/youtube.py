@@ -57,7 +57,7 @@ class YouTubeSource:
         self, downloader: Downloader, music: YouTubeMusic, matcher: Matcher, *, creative_commons_only: bool = False
     ) -> None:
         self.downloader = downloader
-        self._music = music
+        self.music = music
         self._matcher = matcher
         self._creative_commons_only = creative_commons_only
         self._reported: set[str] = set()
@@ -91,10 +91,10 @@ class YouTubeSource:
         albums: list[Candidate] = []
         try:
             for title in _titles(film):
-                albums += self._music.search(f"{title} {film.year or ''} soundtrack".replace("  ", " "))
+                albums += self.music.search(f"{title} {film.year or ''} soundtrack".replace("  ", " "))
                 if any(self._matcher.judge(album, film).verdict.decision is Decision.TAKEN for album in albums):
                     break
-            self._music.note_results(film.film_id, anything=bool(albums))
+            self.music.note_results(film.film_id, anything=bool(albums))
         except (ItemError, SourcePaused) as error:
             self._report(error)
             return [], error
@@ -143,7 +143,7 @@ class YouTubeSource:
     def _tracks_on_music(self, album: Candidate, first_position: int) -> list[Candidate]:
         """Return the tracks of an album's page on YouTube Music or, if that fails, of the album's playlist."""
         try:
-            return self._music.tracks(album, first_position)
+            return self.music.tracks(album, first_position)
         except (ItemError, SourcePaused) as error:
             self._report(error)
         return self._tracks_of_playlist(album, first_position) if album.is_official_album else []
