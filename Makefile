@@ -8,7 +8,9 @@ PIP    := $(BIN)/python -m pip --disable-pip-version-check
 export PREFECT_HOME ?= $(CURDIR)/.prefect
 export DO_NOT_TRACK := 1
 
-.PHONY: help demo test lint images test-containers bench chaos clean
+INSTALLING := into $(VENV), once: a few minutes, 3 GB of disk, and more where pip chooses a CUDA build of torch
+
+.PHONY: help demo dev test lint images test-containers bench chaos clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -17,15 +19,20 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing Needledrop and its pinned dependencies $(INSTALLING)"
 	$(PIP) install --quiet -c constraints.txt -e .
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing Needledrop with its development tools $(INSTALLING)"
 	$(PIP) install --quiet -c constraints.txt -e '.[dev,s3]'
 	touch $@ $(VENV)/.installed
 
 demo: $(VENV)/.installed  ## films to metrics on a small invented corpus, with no network
 	$(BIN)/needledrop demo
+
+dev: $(VENV)/.installed-dev  ## set up for contributors: the environment with all tools, and the pre-commit hooks
+	test ! -e .git || $(BIN)/pre-commit install
 
 test: $(VENV)/.installed-dev  ## all tests, over all cores
 	$(BIN)/python -m pytest -n auto --dist loadgroup

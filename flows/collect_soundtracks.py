@@ -21,7 +21,7 @@ from flows.run_record import check_failures, names_its_leases, recorded, run_nam
 from storage.coordination.breakers_and_budgets import NEEDS_UPGRADE
 from storage.errors import SourcePaused
 from storage.lake.lake import Lake
-from storage.tables.tables import open_tables
+from storage.tables.tables import open_existing
 from tasks.progress import ReportProgress, run_logger, shown_progress
 from tasks.run_report import RunReport
 from tasks.soundtracks.runs.availability import AvailabilityChecker
@@ -46,7 +46,7 @@ def collect_soundtracks(parameters: CollectSoundtracksParameters) -> dict[str, A
     """Collect the music of films that have none yet, from the first source that has any."""
     settings = SoundtrackSettings(**parameters.part(SoundtrackSettings))
     settings.check()
-    lake, run_id = open_tables(parameters.lake), str(flow_run.id)
+    lake, run_id = open_existing(parameters.lake), str(flow_run.id)
     settings = settings.in_encoding_of(lake)
     with recorded(lake, NAME, run_id, settings.as_parameters()) as summary, shown_progress(lake) as progress:
         collected = _collect_from_sources(lake, settings, run_id, progress)

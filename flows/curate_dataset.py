@@ -14,7 +14,7 @@ from flows.new_versions import announce_version
 from flows.parameters import CurateDatasetParameters, takes
 from flows.run_record import names_its_leases, recorded, run_name
 from storage.datasets.diff import compare
-from storage.tables.tables import open_tables
+from storage.tables.tables import open_existing
 from tasks.curation.curate import Curation
 from tasks.curation.settings import CurationSettings
 from tasks.curation.tasks import NothingYet, make_version, publish_changes
@@ -29,9 +29,10 @@ COUNTS = ("films", "tracks", "segments", "hours", "tags")
 def curate_dataset(parameters: CurateDatasetParameters) -> dict[str, Any] | State[dict[str, Any]]:
     """Make a version of the data set if its content differs from every existing version.
 
-    While a lake has no version and lacks something for its first one, a run completes as `NothingYet` and says what.
+    The lake must exist. While it has no version and lacks something for its first one, a run completes as
+    `NothingYet` and says what.
     """
-    lake, run_id = open_tables(parameters.lake), str(flow_run.id)
+    lake, run_id = open_existing(parameters.lake), str(flow_run.id)
     settings = CurationSettings(**parameters.part(CurationSettings))
     with recorded(lake, NAME, run_id, asdict(parameters)) as summary:
         curation = make_version(lake, settings, run_id, charts=parameters.charts)

@@ -14,6 +14,7 @@ from flows.parameters import (
     TrainAndEvaluateParameters,
 )
 from storage.errors import InputError
+from storage.lake.lake import VERSION_FILE, lake_at
 from tasks.options import OptionGroup, TuningOptions
 
 
@@ -59,11 +60,21 @@ def _check_films(parameters: CollectFilmsParameters) -> None:
 
 
 def _check_refresh(parameters: RefreshParameters) -> None:
-    """Raise `InputError` for what would end any stage of a refresh."""
-    if parameters.export or parameters.years or parameters.recent_years:
+    """Raise `InputError` for what would end any stage of a refresh.
+
+    Without a source a refresh still makes a version of what a lake has and trains on it, but no new lake.
+    """
+    has_films = parameters.export or parameters.years or parameters.recent_years
+    if has_films:
         check(CollectFilmsParameters(**parameters.part(CollectFilmsParameters)))
     if parameters.music or parameters.urls or parameters.youtube:
         check(CollectSoundtracksParameters(**parameters.part(CollectSoundtracksParameters)))
     check(CurateDatasetParameters(**parameters.part(CurateDatasetParameters)))
     if parameters.train in ("when_new", "always"):
         check(TrainAndEvaluateParameters(**parameters.part(TrainAndEvaluateParameters)))
+    if not has_films and not lake_at(parameters.lake).exists(VERSION_FILE):
+        raise InputError(
+            f"There is no lake at {parameters.lake} yet: say where films come from (--export, --years or "
+            "--recent-years) and where their music comes from (--music, --urls or --youtube), "
+            "or give the root of a lake with --lake"
+        )

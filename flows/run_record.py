@@ -11,6 +11,7 @@ missing, so repeating costs little.
 
 from __future__ import annotations
 
+import logging
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -31,12 +32,13 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
 from storage.coordination.holders import during_flow_run
-from storage.errors import LakeError, StoreUnreachable, TooManyFailed
+from storage.errors import LakeError, NeedledropError, StoreUnreachable, TooManyFailed
 from storage.lake.lake import Lake, lake_at
 from storage.records.flow_runs import RUNNING, record_crashes, record_flow_run, shown_alive
 from storage.views.run_changes import StageResult, stage_results
 from tasks.prefect_errors import HTTP_ERRORS
-from tasks.progress import as_duration, run_logger
+from tasks.progress import as_duration, log_line, run_logger
+from tasks.run_report import as_words
 
 FEWEST_ITEMS = 5
 """A share of fewer items says little: one recording that cannot be decoded must not fail a nightly run."""
@@ -66,16 +68,17 @@ def run_name() -> str:
 def recorded(lake: Lake, flow: str, run_id: str, parameters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the run's summary, to be filled; record the run's start and end, and log both with numbers.
 
-    The summary's keys `error` and `paused` say that the run failed or paused. An error while an error is recorded
+    The summary's keys `error`, `paused` and `nothing_yet` say that the run failed, paused or could not make a first
+    version yet. An error while an error is recorded
     is noted on the first one and does not replace it.
     """
     summary: dict[str, Any] = {}
-    log, started = run_logger(), time.monotonic()
+    started = time.monotonic()
     for crashed in record_crashes(lake):
-        log.warning("The run %s ended without a record; it is recorded as crashed now", crashed)
+        run_logger().warning("The run %s ended without a record; it is recorded as crashed now", crashed)
     with shown_alive(lake, run_id):  # before it is recorded: another run takes one without a lease for crashed
         record_flow_run(lake, run_id, flow, RUNNING, parameters)
-        log.info("%s of %s started", flow, lake.root)
+        log_line("%s of %s started", flow, lake.root)
         _warn_of_full_disk(lake)
         try:
             yield summary
@@ -84,10 +87,16 @@ def recorded(lake: Lake, flow: str, run_id: str, parameters: Mapping[str, Any]) 
             with noted_on(error):
                 record_flow_run(lake, run_id, flow, _state_after(error), parameters, summary)
             raise
-        state = "failed" if "error" in summary else "paused" if summary.get("paused") else "completed"
+        state = _state_of(summary)
         record_flow_run(lake, run_id, flow, state, parameters, summary)
-    numbers = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in summary.items() if value)
-    log.info("%s of %s %s in %s: %s", flow, lake.root, state, as_duration(time.monotonic() - started), numbers)
+    took, ended = as_duration(time.monotonic() - started), state.replace("_", " ")
+    log_line("%s of %s: %s in %s: %s", flow, lake.root, ended, took, as_words(summary) or "nothing to do")
+
+
+def _state_of(summary: Mapping[str, Any]) -> str:
+    """Return the state of a run that ended without an exception."""
+    states = {"error": "failed", "paused": "paused", "nothing_yet": "nothing_yet"}
+    return next((state for key, state in states.items() if summary.get(key)), "completed")
 
 
 @contextmanager
@@ -206,4 +215,30 @@ def keep_running_without_slot() -> None:
     vars(flow_engine)["maintain_concurrency_lease"] = maintain
 
 
+class EachErrorOnce(logging.Filter):
+    """Log one of our own errors as a sentence, any other with its traceback, and neither twice.
+
+    Prefect logs an error where a task raised it, again in each flow around, and last in the worker's process.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the record's error, if it has one, was not logged before."""
+        error = record.exc_info[1] if record.exc_info else None
+        if error is None:
+            return True
+        if hasattr(error, "was_logged"):
+            return False
+        error.was_logged = True  # type: ignore[attr-defined]  # an exception has no other mark, and no weak reference
+        if isinstance(error, NeedledropError):
+            record.msg, record.args, record.exc_info = "%s: %s", (type(error).__name__, error), None
+        return True
+
+
+def log_each_error_once() -> None:
+    """Have the loggers of Prefect that report errors log each of them once."""
+    for name in ("flow_runs", "task_runs", "engine"):
+        logging.getLogger(f"prefect.{name}").addFilter(EachErrorOnce())
+
+
 keep_running_without_slot()  # every flow imports this file
+log_each_error_once()

@@ -21,7 +21,7 @@ from flows.parameters import TrainAndEvaluateParameters, takes
 from flows.run_record import names_its_leases, recorded, run_name
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics
-from storage.tables.tables import fetch_rows, open_tables
+from storage.tables.tables import fetch_rows, open_existing
 from tasks.options import TuningOptions
 from tasks.progress import ReportProgress, artifact_key, run_logger, shown_progress
 from training.config import Job, chosen_settings, chosen_systems
@@ -40,7 +40,7 @@ LEADERBOARD_COLUMNS = "system, preset, source, policy, seeds, tracks, r_at_1, r_
 @names_its_leases
 def train_and_evaluate(parameters: TrainAndEvaluateParameters) -> Any:
     """Train systems on a data-set version, evaluate each on the held-out years, and record runs, epochs and ranks."""
-    lake = open_tables(parameters.lake)
+    lake = open_existing(parameters.lake)
     version = parameters.dataset or newest_version(lake)
     with open_machine() as machine, _record_of(lake, parameters, version, machine) as summary:
         errors = _train_missing(lake, parameters, version, machine, summary)

@@ -21,6 +21,8 @@ T = TypeVar("T")
 
 Year = Annotated[int, Ge(1870), Le(2200)]
 Source = Literal["music", "urls", "youtube"]
+SystemName = Literal["All", "Im", "Plo", "Ta", "ImPlo", "ImTa", "TaPlo", "AVCA", "AVCA-tuned", "all"]
+"""Those of `training.config`, which this package may not import (a test holds them equal); in small letters: all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,7 +258,7 @@ class TrainingOptions(OptionGroup):
     panel: ClassVar[str | None] = "Training"
 
     systems: Annotated[
-        tuple[str, ...],
+        tuple[SystemName, ...],
         Doc(
             "Systems to train: All, Im, Plo, Ta, ImPlo, ImTa, TaPlo, AVCA (frozen towers), AVCA-tuned; all: these nine."
         ),

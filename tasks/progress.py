@@ -1,4 +1,4 @@
-"""Show how far the stages of a run are: bars in a terminal, log lines with numbers, a progress artifact on a server.
+"""Show how far the stages of a run are: bars in a terminal, lines with numbers, a progress artifact on a server.
 
 A stage is known by its description. Its first report, one every `LOG_SECONDS` and its last become log lines; a stage
 that takes longer than that also gets a progress artifact, which the page of the flow run shows.
@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -112,7 +113,7 @@ class StageProgress:
 
     def _log(self, message: str, *values: Any) -> None:
         self._logged = self.clock()
-        run_logger().info(message, *values)
+        log_line(message, *values)
 
     def _publish(self) -> None:
         """Create the stage's progress artifact or move it on; a server that is away must not end or delay the work."""
@@ -151,6 +152,15 @@ def run_logger() -> logging.Logger | logging.LoggerAdapter[Any]:
         return get_run_logger()
     except MissingContextError:
         return logging.getLogger("needledrop")
+
+
+def log_line(message: str, *values: Any) -> None:
+    """Log how far a run is; print it where a command hides log lines and no terminal shows bars instead."""
+    logger, console = run_logger(), Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
+    if logger.isEnabledFor(logging.INFO):
+        logger.info(message, *values)
+    elif not console.is_terminal:
+        console.print(f"{datetime.now():%H:%M:%S} {message % values}")
 
 
 def artifact_key(lake: Lake, name: str) -> str:

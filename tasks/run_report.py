@@ -3,10 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from storage.errors import SourcePaused
+
+
+def as_words(summary: Mapping[str, Any]) -> str:
+    """Return what a run counted in words, without what is 0: "pages 3, films 2, dataset (version v1, new)"."""
+    return ", ".join(_in_words(name.replace("_", " "), value) for name, value in summary.items() if value)
+
+
+def _in_words(name: str, value: Any) -> str:
+    if value is True:
+        return name
+    if isinstance(value, Mapping):
+        return f"{name} ({as_words(value) or 'nothing'})"
+    if isinstance(value, list | tuple):
+        return f"{name} {', '.join(map(str, value))}"
+    return f"{name} {value:,}" if isinstance(value, int) else f"{name} {value}"
 
 
 @dataclass

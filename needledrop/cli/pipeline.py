@@ -7,6 +7,10 @@ again, and `fingerprint` brings the fingerprints of an old lake up to date.
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -24,12 +28,11 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 
-from pathlib import Path
-
 from flows.parameters import CollectFilmsParameters, CollectSoundtracksParameters
 from needledrop.cli.options import LakeRoot, Verbose
 from storage.errors import InputError, LakeError, SourcePaused
 from storage.tables.tables import open_existing
+from tasks.run_report import as_words
 
 QUERIES = (
     "SELECT * FROM leaderboard",
@@ -191,7 +194,15 @@ def print_summary(root: str, result: dict[str, Any]) -> None:
             console.print(retrieval)
     _print_files(console, lake)
     for query in QUERIES:
-        console.print(f'[bold]Try[/]    needledrop sql --lake {root} "{query}"', soft_wrap=True, highlight=False)
+        console.print(f'[bold]Try[/]    {_command()} sql --lake {root} "{query}"', soft_wrap=True, highlight=False)
+
+
+def _command() -> str:
+    """Return the command as the user can type it here: with its folder where that is not on the path."""
+    typed = Path(sys.argv[0])
+    if shutil.which("needledrop") or typed.name != "needledrop":
+        return "needledrop"
+    return os.path.relpath(typed)
 
 
 def _print_files(console: Console, lake: Lake) -> None:
@@ -208,13 +219,8 @@ def _steps(result: dict[str, Any]) -> Table:
     for step, counts in result.items():
         if not isinstance(counts, dict):
             continue  # the sentence about a pause, which is printed by itself
-        texts = [f"{name.replace('_', ' ')} {_as_text(value)}" for name, value in counts.items() if value]
-        table.add_row(step, ", ".join(texts) or "nothing to do: everything is up to date")
+        table.add_row(step.replace("_", " "), as_words(counts) or "nothing to do: everything is up to date")
     return table
-
-
-def _as_text(value: Any) -> str:
-    return ", ".join(str(item) for item in value) if isinstance(value, list) else str(value)
 
 
 def _left_out(connection: DuckDBPyConnection) -> Table:

@@ -62,7 +62,7 @@ def prefect_for_commands(*, verbose: bool = False) -> Iterator[None]:
     from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     for name in ("prefect.flow_runs", "prefect.task_runs"):
-        logging.getLogger(name).addFilter(_WithoutOwnErrors())
+        logging.getLogger(name).filters.insert(0, _WithoutOwnErrors())  # before the one that takes the error off
     # A heartbeat tells a real server that the run is alive. Nobody reads it on an embedded one, and joining
     # its thread costs a second per flow.
     is_embedded = not PREFECT_API_URL.value()

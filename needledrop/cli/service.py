@@ -17,7 +17,7 @@ from rich.table import Table
 from needledrop.cli.options import LakeRoot
 from storage.coordination.held_leases import HeldLease, list_leases, release_by_hand
 from storage.errors import InputError
-from storage.lake.lake import Lake
+from storage.lake.lake import Lake, lake_at
 from storage.tables.tables import open_existing
 
 NOTIFY_VARIABLE = "NEEDLEDROP_NOTIFY_URL"
@@ -44,12 +44,11 @@ def serve_command(
     [bold]Example[/]: needledrop serve --lake lake
     """
     from needledrop.service.serve import Service, home_of, serve
-    from storage.tables.tables import open_tables
 
-    opened = open_tables(lake)
+    named = lake_at(lake)
     console = Console()
     serve(
-        Service(opened, port, limit, home_of(opened)),
+        Service(named, port, limit, home_of(named)),
         lambda line: console.print(line, soft_wrap=True, highlight=False),
     )
 
@@ -89,7 +88,8 @@ def worker_command(
 
     [bold]Example[/]: PREFECT_API_URL=http://127.0.0.1:4200/api needledrop worker
     """
-    from needledrop.service.containers import check_contact, check_data, check_folders, check_port
+    from needledrop.service.containers import check_contact, check_data, check_folders, check_port, missing_contact
+    from needledrop.service.deployments import check_pool
     from needledrop.service.worker import run_worker
 
     check_contact()
@@ -97,17 +97,10 @@ def worker_command(
     check_folders()
     port = os.environ.get("PREFECT_WORKER_WEBSERVER_PORT", "8080")
     check_port(int(port), "PREFECT_WORKER_WEBSERVER_PORT")
-    _check_server()
+    check_pool(pool)
+    if lacks := missing_contact():
+        Console(stderr=True).print(lacks, soft_wrap=True, highlight=False)
     raise typer.Exit(run_worker(pool, limit))
-
-
-def _check_server() -> None:
-    from prefect.settings import PREFECT_API_URL
-
-    from storage.errors import InputError
-
-    if not PREFECT_API_URL.value():  # Prefect would start a server of its own, which has no work
-        raise InputError("No Prefect server is named; start one and set PREFECT_API_URL=http://127.0.0.1:4200/api")
 
 
 def leases_command(

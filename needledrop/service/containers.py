@@ -87,6 +87,16 @@ def check_contact() -> None:
         )
 
 
+def missing_contact() -> str | None:
+    """Return what a service cannot do without NEEDLEDROP_CONTACT, as a sentence; None if it is set."""
+    if os.environ.get("NEEDLEDROP_CONTACT", "").strip():
+        return None
+    return (
+        "NEEDLEDROP_CONTACT is not set: Wikipedia is asked for films only by runs with the parameter contact; "
+        "set it to your e-mail address"
+    )
+
+
 def check_data(folder: Path = DATA) -> None:
     """Raise `InputError` when NEEDLEDROP_DATA names a folder whose content is not at `folder`.
 

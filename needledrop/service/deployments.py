@@ -12,7 +12,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,23 +75,42 @@ def set_up_server(*, lake: str | None = None, notify: SecretStr | None = None, g
     """
     if notify is not None:
         check_address(notify)
+    with _named_server() as client:
+        for pool in (LOCAL_POOL, GPU_POOL) if gpu else (LOCAL_POOL,):
+            _create_pool(client, pool)
+        for source in SOURCES:
+            create_limit(source)
+        of_training = training_pool({pool.name for pool in client.read_work_pools()})
+        deployments = register_deployments(client, of_training, lake)
+        if notify is not None:
+            save_notification_block(notify)
+        automations = apply_automations(client)
+    return ServerSetUp(SOURCES, deployments, automations, of_training)
+
+
+@contextmanager
+def _named_server() -> Iterator[SyncPrefectClient]:
+    """Yield a client of the server of PREFECT_API_URL; raises `InputError` where none is named or none answers."""
     url = PREFECT_API_URL.value()
-    if not url:
+    if not url:  # Prefect would start a server of its own, which has no work
         raise InputError("No Prefect server is named; start one and set PREFECT_API_URL=http://127.0.0.1:4200/api")
     try:
         with get_client(sync_client=True) as client:
-            for pool in (LOCAL_POOL, GPU_POOL) if gpu else (LOCAL_POOL,):
-                _create_pool(client, pool)
-            for source in SOURCES:
-                create_limit(source)
-            of_training = training_pool({pool.name for pool in client.read_work_pools()})
-            deployments = register_deployments(client, of_training, lake)
-            if notify is not None:
-                save_notification_block(notify)
-            automations = apply_automations(client)
+            yield client
     except CONNECT_ERRORS as error:
         raise InputError(f"No Prefect server answers at {url}; start it, or wait until it is up") from error
-    return ServerSetUp(SOURCES, deployments, automations, of_training)
+
+
+def check_pool(name: str) -> None:
+    """Raise `InputError` unless the server has this work pool: Prefect's worker would make one that gets no runs."""
+    with _named_server() as client:
+        pools = sorted(pool.name for pool in client.read_work_pools())
+    if name not in pools:
+        gpu = " --gpu" if name == GPU_POOL else ""
+        raise InputError(
+            f"There is no work pool {name}; there are: {', '.join(pools) or 'none'}. "
+            f"`needledrop bootstrap{gpu}` creates {GPU_POOL if gpu else LOCAL_POOL}"
+        )
 
 
 def _create_pool(client: SyncPrefectClient, name: str) -> None:

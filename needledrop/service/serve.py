@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from needledrop.service.worker import SETTINGS
 from storage.errors import NeedledropError
 from storage.lake.lake import Lake
+from storage.tables.tables import open_tables
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -93,6 +94,7 @@ def serve(service: Service, say: Callable[[str], None]) -> None:
     Raises `InputError` for a port or folder that is in use, and `NeedledropError` when a process ends by itself.
     """
     check_port(service.port)
+    open_tables(service.lake.root)  # makes it where there is none, and no earlier: what is refused leaves nothing
     with only_service_in(service.home), _sigterm_like_ctrl_c(), ExitStack() as children:
         os.environ.update(service.environment())  # before Prefect reads its settings
         try:
@@ -151,6 +153,7 @@ def only_service_in(home: Path) -> Iterator[None]:
 def _run(service: Service, say: Callable[[str], None], children: ExitStack) -> None:
     address = address_of(service.port)
     say(f"Prefect's database is in {service.home}")
+    say(f"Starting the server, which takes a minute the first time; its log is {service.server_log}")
     server = children.enter_context(_server(service))
     _wait_for(server, address, service.server_log)
     from needledrop.service.deployments import set_up_server
@@ -159,8 +162,8 @@ def _run(service: Service, say: Callable[[str], None], children: ExitStack) -> N
     processes = {"server": server}
     for pool in _resume_pools():
         processes[f"worker of {pool}"] = children.enter_context(_worker(pool, service.limit))
-    if not os.environ.get("NEEDLEDROP_CONTACT"):
-        say("NEEDLEDROP_CONTACT is not set: without it, or the parameter contact, Wikipedia is not asked for films")
+    if lacks := containers.missing_contact():
+        say(lacks)
     say(f"{service.lake.root} is served at {address}; Ctrl-C ends it")
     while True:
         for name, process in processes.items():

@@ -85,9 +85,7 @@ def write_error(
     """Return the `LakeError` for a write that the system refused, which says what to do."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return LakeError(f"No space left to write {target}; free some and run the same command again")
-    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return LakeError(f"{target} cannot be written ({error.strerror}); {remedy}")
-    return LakeError(f"Could not write {target}: {error}")
+    return LakeError(f"{target} cannot be written ({error.strerror or error}); {remedy}")
 
 
 def _is_abandoned(path: Path) -> bool:

@@ -33,7 +33,10 @@ def record_flow_run(
     parameters: Mapping[str, Any],
     summary: Mapping[str, Any] | None = None,
 ) -> None:
-    """Record a run's parameters, counts and state: running, completed, paused, failed, cancelled or crashed."""
+    """Record a run's parameters, counts and state.
+
+    States are running, completed, nothing_yet, paused, failed, cancelled and crashed.
+    """
     row = {
         "flow_run_id": flow_run_id,
         "flow": flow,

@@ -181,5 +181,8 @@ def open_existing(root: str) -> Lake:
     Raises `InputError` when there is no lake at `root`.
     """
     if not lake_at(root).exists(VERSION_FILE):
-        raise InputError(f"There is no lake at {root}; give its root with --lake, or make one with `needledrop demo`")
+        raise InputError(
+            f"There is no lake at {root}; give the root of one with --lake, or make one with `needledrop refresh`, "
+            "`needledrop films` or `needledrop demo`"
+        )
     return open_tables(root)

@@ -22,9 +22,9 @@ from flows.parameters import (
 from flows.refresh import refresh
 from flows.train_and_evaluate import train_and_evaluate
 from tasks.curation.settings import CurationSettings
-from tasks.options import OptionGroup, TrainingOptions
+from tasks.options import OptionGroup, SystemName, TrainingOptions
 from tasks.soundtracks.runs.settings import SoundtrackSettings
-from training.config import PRESETS
+from training.config import PRESETS, SYSTEMS
 
 FLOWS: dict[type[OptionGroup], Flow[..., Any]] = {
     CollectFilmsParameters: collect_films,
@@ -116,3 +116,9 @@ def test_recent_years_end_with_the_present_one(recent: int | None, years: tuple[
 def test_the_presets_are_those_of_the_experiment() -> None:
     preset = next(p for p in parameters_of(TrainingOptions) if p.name == "preset")
     assert set(get_args(get_args(preset.annotation)[0])) == set(PRESETS)
+
+
+def test_systems_are_those_of_the_table_or_all() -> None:
+    assert set(get_args(SystemName)) == {*SYSTEMS, "all"}
+    items = train_and_evaluate.parameters.properties["systems"]["anyOf"][0]["items"]
+    assert set(items["enum"]) == {*SYSTEMS, "all"}

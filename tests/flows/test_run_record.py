@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import subprocess
 import sys
 import time
@@ -16,7 +17,7 @@ import pytest
 from prefect import flow, flow_engine
 
 from flows.refresh import refresh
-from flows.run_record import check_failures, recorded, retried, run_name
+from flows.run_record import EachErrorOnce, check_failures, recorded, retried, run_name
 from storage.errors import InputError, ItemError, LakeError, Retry, StoreUnreachable, TooManyFailed
 from storage.lake.lake import Lake
 from storage.records import outcomes
@@ -51,7 +52,13 @@ def record_tracks(lake: Lake, *reasons: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("summary", "state"), [({}, "completed"), ({"paused": "a"}, "paused"), ({"error": "b"}, "failed")]
+    ("summary", "state"),
+    [
+        ({}, "completed"),
+        ({"paused": "a"}, "paused"),
+        ({"error": "b"}, "failed"),
+        ({"nothing_yet": "c"}, "nothing_yet"),
+    ],
 )
 def test_a_run_is_recorded_from_start_to_end(lake: Lake, summary: dict[str, Any], state: str) -> None:
     with recorded(lake, "collect-films", "now", {}) as record:
@@ -189,3 +196,24 @@ def test_a_process_ends_without_the_leak_reports_of_duckdb() -> None:
     for first, is_silent in (("", False), ("import flows; ", True)):
         ended = subprocess.run([sys.executable, "-c", first + code], capture_output=True, text=True, check=True)
         assert ("nanobind" not in ended.stderr) == is_silent
+
+
+def _logged(error: Exception) -> tuple[bool, logging.LogRecord]:
+    """Return whether an error would be logged, and how."""
+    record = logging.LogRecord("prefect.flow_runs", logging.ERROR, "", 0, "Encountered %r", (error,), None)
+    record.exc_info = (type(error), error, None)
+    return EachErrorOnce().filter(record), record
+
+
+def test_our_own_error_is_logged_once_as_its_sentence() -> None:
+    error = InputError("Give a contact")
+    is_logged, record = _logged(error)
+    assert (is_logged, record.getMessage(), record.exc_info) == (True, "InputError: Give a contact", None)
+    assert not _logged(error)[0]
+
+
+def test_a_defect_is_logged_once_with_its_traceback() -> None:
+    error = ZeroDivisionError("x")
+    is_logged, record = _logged(error)
+    assert is_logged and record.exc_info is not None
+    assert not _logged(error)[0]

@@ -21,6 +21,7 @@ from flows.train_and_evaluate import train_and_evaluate
 from storage.coordination.held_leases import list_leases
 from storage.coordination.holders import current_flow_run
 from storage.lake.lake import lake_at
+from storage.tables.tables import open_tables
 
 
 @flow
@@ -84,6 +85,7 @@ def test_every_flow_names_its_run_in_its_leases(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("empty.xml").write_text(EMPTY_EXPORT)
+    open_tables("lake")
     named: list[tuple[str, str]] = []
 
     class Look(logging.Handler):
@@ -99,3 +101,17 @@ def test_every_flow_names_its_run_in_its_leases(
     finally:
         logging.getLogger("prefect.flow_runs").removeHandler(look)
     assert named and {holder for _, holder in named} == {named[0][0]}
+
+
+@pytest.mark.parametrize(
+    ("flow_of_stage", "parameters"),
+    [(collect_soundtracks, {"music": ["."]}), (curate_dataset, {}), (train_and_evaluate, {}), (refresh, {})],
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_a_mistyped_lake_fails_the_run_and_is_not_made(
+    flow_of_stage: Any, parameters: dict[str, Any], tmp_path: Path, prefect_server: None
+) -> None:
+    state = flow_of_stage(lake=str(tmp_path / "lakke"), **parameters, return_state=True)
+    assert state.is_failed()
+    assert "There is no lake at" in state.message
+    assert list(tmp_path.iterdir()) == []

@@ -12,6 +12,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, tempor
 
 from storage.lake.lake import lake_at
 from tasks.progress import StageProgress, artifact_key, as_duration, place, shown_progress
+from tasks.run_report import as_words
 
 
 @pytest.fixture
@@ -75,3 +76,23 @@ def test_a_server_that_is_away_does_not_hold_up_the_work(
 @pytest.mark.parametrize(("seconds", "text"), [(45.2, "45 s"), (720, "12 min"), (12_000, "3 h 20 min")])
 def test_a_duration_is_given_in_words(seconds: float, text: str) -> None:
     assert as_duration(seconds) == text
+
+
+def test_a_hidden_log_line_is_printed_where_no_terminal_shows_bars(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("needledrop"), "level", logging.WARNING)
+    with shown_progress() as report:
+        report("Writing music", 1, 2)
+        report("Writing music", 2, 2)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line[9:] for line in lines] == ["Writing music: started, 1 of 2", "Writing music: ended, 2 of 2 in 0 s"]
+
+
+def test_a_summary_is_in_words_and_leaves_out_what_is_zero() -> None:
+    summary = {
+        "films": {"pages_read": 1200, "failed": 0},
+        "dataset": {"version": "v1", "new": True},
+        "runs": ["a", "b"],
+    }
+    assert as_words(summary) == "films (pages read 1,200), dataset (version v1, new), runs a, b"

@@ -7,6 +7,7 @@ writing its results.
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -15,12 +16,15 @@ import duckdb
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.core import TyperCommand
 
 from needledrop.cli.options import LakeRoot
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.tables.tables import open_existing
 
+Result = tuple[list[str], list[tuple[Any, ...]]]
+"""Columns and rows of one query."""
 ROWS_SHOWN = 1000
 """Rows printed in a terminal at most; a file or a pipe gets every row."""
 _WIDEST_CELL = 60
@@ -36,26 +40,46 @@ _TABLES = (
 
 def register(app: typer.Typer) -> None:
     """Add the command to the app."""
-    app.command("sql")(sql_command)
+    app.command("sql", cls=_QueryCommand)(sql_command)
+
+
+class _QueryCommand(TyperCommand):
+    """A command whose query may begin with a comment, as those of the documentation do."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        comments = [arg for arg in args if re.match(r"--(\s|.*\n)", arg)]
+        if comments and "--" not in args:
+            args = [*(arg for arg in args if arg not in comments), "--", *comments]
+        return super().parse_args(ctx, args)
 
 
 def sql_command(
-    query: str = typer.Argument(None, help="Query; without one, a shell opens."),
+    query: str | None = typer.Argument(None, help="Query; without one, a shell opens."),
     lake: LakeRoot = "lake",
 ) -> None:
     """Query the lake in SQL (DuckDB, read-only): runs, epochs, ranks, metrics and everything collected.
 
-    Prints a table in a terminal, CSV into a pipe or a file. In the shell, .tables lists tables and views.
+    Prints a table in a terminal, CSV into a pipe or a file; of several queries, separated by semicolons, one after
+    another. In the shell, .tables lists tables and views. Read-only means that no query changes the lake or its
+    metrics; COPY (SELECT …) TO 'films.parquet' writes a file of your own.
 
     [bold]Examples[/]: needledrop sql "SELECT * FROM leaderboard"
     · needledrop sql "SELECT year, count(*) FROM films GROUP BY year ORDER BY year" > years.csv
     · needledrop sql
     """
     opened = open_existing(lake)
-    if query:
-        answer(*ask(opened, query))
-    else:
+    if query is None:
         _shell(opened)
+    else:
+        print_answers(ask(opened, query))
+
+
+def print_answers(results: Iterable[Result]) -> None:
+    """Print the results of queries, an empty line between two."""
+    for number, (columns, rows) in enumerate(results):
+        if number:
+            sys.stdout.write("\n")
+        answer(columns, rows)
 
 
 def answer(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -68,8 +92,11 @@ def answer(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         writer.writerows(rows)
 
 
-def ask(lake: Lake, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Return the columns and rows of a query. Raises `InputError` with DuckDB's own message for a wrong one."""
+def ask(lake: Lake, query: str) -> list[Result]:
+    """Return the columns and rows of each query in the text.
+
+    Raises `InputError` with DuckDB's own message for a wrong one, and where there is none.
+    """
     from storage.metrics.database import connect_metrics
     from storage.views.lake_views import define_lake_views, define_mel_view
 
@@ -94,9 +121,14 @@ def ask(lake: Lake, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
     return result
 
 
-def _run(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-    cursor = connection.execute(query)
-    return [column[0] for column in cursor.description or []], cursor.fetchall()
+def _run(connection: duckdb.DuckDBPyConnection, query: str) -> list[Result]:
+    results = []
+    for statement in connection.extract_statements(query):
+        cursor = connection.execute(statement)
+        results.append(([column[0] for column in cursor.description or []], cursor.fetchall()))
+    if not results:
+        raise InputError('There is no query; give one, such as "SELECT * FROM leaderboard", or none to open the shell')
+    return results
 
 
 def show(console: Console, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -150,7 +182,7 @@ def _shell(lake: Lake) -> None:
         if query == ".quit":
             return
         try:
-            answer(*ask(lake, _expanded(query)))
+            print_answers(ask(lake, _expanded(query)))
         except InputError as error:
             if not interactive:
                 raise

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from needledrop.demo.corpus import write_corpus
+from storage.tables.tables import open_tables
 from tests.integration.service.conftest import (
     NEEDLEDROP,
     PREFECT,
@@ -27,6 +28,7 @@ TOKEN = "a-token-that-nobody-may-see"
 
 
 def test_a_schedule_fires_and_a_lake_without_films_is_nothing_yet(server: Server, worker: object) -> None:
+    open_tables(str(server.folder / "lake"))
     every_20_s = ["--interval", "20"]
     made = server.run(*PREFECT, "deployment", "schedule", "create", "curate-dataset/weekly", *every_20_s)
     assert made.returncode == 0, made.stdout + made.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,9 @@ BAD_INPUT = {
     "refresh --years 2022 --recent-years 2": "not both",
     "refresh --recent-years 0": "'--recent-years'",
     "refresh --train-until 2025": "train_until=2025",
-    "refresh --system Foo": "There is no system Foo",
+    "refresh --system Foo": "--system: Input should be 'All'",
+    "refresh --lake absent": "say where films come from",
+    "refresh --lake absent --music .": "say where films come from",
     "refresh --films export.xml": "No such option: --films",
     "refresh --export absent.xml": "There is no export",
     "refresh --youtube": "--i-have-the-right-to-collect",
@@ -120,3 +123,12 @@ def test_a_command_that_reads_a_lake_does_not_make_one(
     root = tmp_path / "mistyped"
     assert "There is no lake at" in _bad_input([*command.split(), "--lake", str(root)], capsys)
     assert not root.exists()
+
+
+def test_serve_makes_nothing_when_its_port_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        assert "--port" in _bad_input(["serve", "--lake", str(tmp_path / "lake"), "--port", port], capsys)
+    assert list(tmp_path.iterdir()) == []

@@ -34,6 +34,22 @@ def test_a_query_into_a_pipe_gives_csv(lake: Lake) -> None:
     assert run("--lake", lake.root, "SELECT title, year FROM films").stdout == "title,year\nA film,2020\n"
 
 
+def test_a_query_may_begin_with_a_comment(lake: Lake) -> None:
+    assert run("--lake", lake.root, "-- How many?\nSELECT 1 AS one").stdout == "one\n1\n"
+    assert run("--How many?\nSELECT 1 AS one", "--lake", lake.root).stdout == "one\n1\n"
+    assert run("--lak", lake.root, "SELECT 1").exit_code == 2
+
+
+def test_every_one_of_several_queries_is_answered(lake: Lake) -> None:
+    assert run("--lake", lake.root, "SELECT 1 AS one; SELECT 2 AS two").stdout == "one\n1\n\ntwo\n2\n"
+
+
+@pytest.mark.parametrize("query", ["", " ", "-- only a comment"])
+def test_an_empty_query_is_refused(lake: Lake, query: str) -> None:
+    failed = run("--lake", lake.root, query).exception
+    assert isinstance(failed, InputError) and "There is no query" in str(failed)
+
+
 def test_rows_appended_after_a_query_are_seen_by_the_next(lake: Lake) -> None:
     run("--lake", lake.root, "SELECT 1")
     append(lake, FILMS, [{"film_id": "w-2"}], "r")

@@ -85,7 +85,7 @@ def test_a_file_size_limit_is_reported(tmp_path: Path) -> None:
         "except LakeError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert "Could not write" in done.stdout
+    assert "cannot be written" in done.stdout
     assert not temporary_files(tmp_path)
 
 
