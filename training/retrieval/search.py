@@ -6,6 +6,7 @@ embeddings are averaged, so that no text is lost to the model's token limit.
 
 from __future__ import annotations
 
+import difflib
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -92,6 +93,42 @@ def choose_run(lake: Lake, query: FilmQuery) -> str:
         if name in SYSTEMS and _has_all_inputs(SYSTEMS[name], query):
             return str(run_id)
     return str(rows[0][0])
+
+
+@dataclass(frozen=True)
+class SearchedRun:
+    """What a run can be searched for: its version, the version's tags, its tracks, and those of the test films."""
+
+    run_id: str
+    version: str
+    tags: frozenset[str]
+    test_tracks: int
+    all_tracks: int
+
+    def unknown_tags(self, tags: Sequence[str]) -> dict[str, list[str]]:
+        """Return those of the tags that no film of the version has, each with the most similar that one has."""
+        by_small_letters = {tag.lower(): tag for tag in sorted(self.tags)}
+        similar = {tag: difflib.get_close_matches(tag.lower(), by_small_letters, cutoff=0.5) for tag in tags}
+        return {tag: [by_small_letters[one] for one in near] for tag, near in similar.items() if tag not in self.tags}
+
+
+def describe_run(lake: Lake, run_id: str) -> SearchedRun:
+    """Return what a run can be searched for. Raises `InputError`, which names the runs that there are."""
+    with connect_metrics(lake) as connection:
+        runs = dict(connection.execute("SELECT run_id, dataset_version FROM runs WHERE state = 'completed'").fetchall())
+        if run_id not in runs:
+            raise InputError(f"There is no run {run_id}; there are: {', '.join(sorted(runs)) or 'none'}")
+        version = runs[run_id]
+        define_lake_views(connection, lake, temporary=True)
+        tags = connection.execute(
+            "SELECT DISTINCT unnest(tags) FROM dataset_films WHERE dataset_version = ?", [version]
+        ).fetchall()
+        [(of_test, every)] = connection.execute(
+            "SELECT count(DISTINCT track_id) FILTER (split = 'test'), count(DISTINCT track_id) "
+            "FROM dataset_tracks WHERE dataset_version = ? AND NOT list_contains(?, track_id)",
+            [version, sorted(taken_down_tracks(lake, version))],
+        ).fetchall()
+    return SearchedRun(run_id, version, frozenset(tag for (tag,) in tags), of_test, every)
 
 
 def _has_all_inputs(system: System, query: FilmQuery) -> bool:

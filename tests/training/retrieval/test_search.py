@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import typer
 from PIL import Image
+from rich.console import Console
 from typer.testing import CliRunner
 
 from needledrop.cli import search as command
@@ -22,7 +23,7 @@ from storage.tables.tables import open_existing, open_tables
 from training.config import SYSTEMS, chosen_settings
 from training.experiments import load_data, plan_jobs, run_experiment
 from training.loop.devices import Machine
-from training.retrieval.search import FilmQuery, choose_run, search
+from training.retrieval.search import FilmQuery, Suggestion, choose_run, describe_run, search
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +116,28 @@ def test_a_search_in_which_all_is_taken_down_finds_nothing(trained: Lake, machin
     for track in search(trained, run_id, query, 1000, machine):
         record_takedown(trained, track.track_id, "asked", "test")
     assert search(trained, run_id, query, 10, machine) == ()
+
+
+def test_a_run_that_is_not_there_is_an_error_that_names_those_that_are(trained: Lake) -> None:
+    with pytest.raises(InputError, match=r"There is no run nope; there are: .*-All-.*-Plo-"):
+        describe_run(trained, "nope")
+
+
+def test_a_search_says_how_much_it_searches_and_which_tags_are_unknown(trained: Lake) -> None:
+    searched = describe_run(trained, choose_run(trained, FilmQuery(plot=("A chase.",))))
+    known = min(searched.tags)
+    assert known in searched.unknown_tags([known, known[:-1]])[known[:-1]]
+    first, unknown = command._notes(searched, ["xyzzy"], all_tracks=False)
+    assert f"{searched.test_tracks} tracks" in first and "36: --all-tracks" in first
+    assert "the tag 'xyzzy'" in unknown
+
+
+def test_a_terminal_shows_title_and_place_of_each_track() -> None:
+    console = Console(file=io.StringIO(), width=80)
+    track = Suggestion(1, 0.5, "music_folder:1", "Theme", None, "A film", "a film/01 theme.mp3")
+    command._show(console, [track], ["/music"])
+    lines = ["  1  Theme", "     of A film, score 0.500, a film/01 theme.mp3", "Files are below /music"]
+    assert console.file.getvalue().splitlines() == lines  # type: ignore[attr-defined]
 
 
 def test_the_command_prints_csv_into_a_pipe(trained: Lake, tmp_path: Path) -> None:
