@@ -20,6 +20,7 @@ from tasks.options import OptionGroup, TuningOptions
 
 def check(parameters: OptionGroup) -> None:
     """Raise `InputError` for parameters of a flow that cannot work."""
+    from storage.datasets.versions import read_manifest
     from tasks.curation.settings import CurationSettings
     from tasks.soundtracks.runs.settings import SoundtrackSettings
     from training.config import chosen_settings, chosen_systems
@@ -32,6 +33,8 @@ def check(parameters: OptionGroup) -> None:
         case CurateDatasetParameters():
             CurationSettings(**parameters.part(CurationSettings))
         case TrainAndEvaluateParameters():
+            if parameters.dataset:
+                read_manifest(lake_at(parameters.lake), parameters.dataset)
             chosen_systems(list(parameters.systems))
             chosen_settings(parameters.preset, epochs=parameters.epochs, **parameters.part(TuningOptions))
         case RefreshParameters():

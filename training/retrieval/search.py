@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from storage.datasets.versions import current
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.mels.reader import MelReader
@@ -88,7 +89,8 @@ def choose_run(lake: Lake, query: FilmQuery) -> str:
             "WHERE r.run_id = latest_metrics.run_id) DESC NULLS LAST) ORDER BY r_at_10 DESC, run_id"
         ).fetchall()
     if not rows:
-        raise InputError("No run has been evaluated in this lake; run `needledrop train` first")
+        first = "run `needledrop train` first" if current(lake) else "it needs a version first: run `needledrop curate`"
+        raise InputError(f"No run has been evaluated in this lake; {first}")
     for run_id, name in rows:
         if name in SYSTEMS and _has_all_inputs(SYSTEMS[name], query):
             return str(run_id)

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from needledrop.cli.options import LakeRoot
 from storage.coordination.held_leases import HeldLease
+from storage.records.flow_runs import RUNNING
 from storage.tables.tables import open_existing
 from storage.views.status import Status, read_status, seconds_left
 
@@ -56,13 +57,13 @@ def as_screen(root: str, status: Status, now: datetime, width: int) -> Panel:
     return Panel(Group(*(part for part in parts if part)), title=f"[bold]{root}[/]", subtitle=_estimate(status, now))
 
 
-def _progress(status: Status) -> Table:
+def _progress(status: Status) -> Table | Text:
+    if not status.progress:
+        return Text.from_markup("[bold]Collected[/] nothing yet: run `needledrop refresh` or `needledrop demo`")
     table = _table("Collected", "stage", "items", "ok", "skipped", "failed", "newest (UTC)")
     for row in status.progress:
         numbers = (f"{row[name]:,}" for name in ("items", "ok", "skipped", "failed"))
         table.add_row(row["stage"], *numbers, f"{row['newest']:%Y-%m-%d %H:%M}")
-    if not status.progress:
-        table.add_row("nothing yet: run `needledrop refresh` or `needledrop demo`")
     return table
 
 
@@ -104,13 +105,14 @@ def _truncated(text: str, letters: int) -> str:
 
 
 def _leases(status: Status) -> Table | None:
-    """Return a line per process that holds leases; `needledrop leases` has one per lease."""
+    """Return a line per process that holds leases; `needledrop leases` has one per lease, and the flow run's id."""
     if not status.leases:
         return None
     table = _table("Working now", "holder", "items", "for", "state", "for example")
     by_holder: dict[tuple[str, str], list[HeldLease]] = {}
     for lease in status.leases:
-        by_holder.setdefault((str(lease.holder or "unknown"), lease.standing.value), []).append(lease)
+        holder = f"process {lease.holder.pid} on {lease.holder.host}" if lease.holder else "unknown"
+        by_holder.setdefault((holder, lease.standing.value), []).append(lease)
     for (holder, standing), held in sorted(by_holder.items()):
         longest = max((lease.seconds for lease in held if lease.seconds is not None), default=None)
         table.add_row(holder, f"{len(held):,}", _duration(longest), standing, held[0].item)
@@ -130,15 +132,20 @@ def _left(name: str, used: int, limit: int | None) -> str:
 
 
 def _last(status: Status, now: datetime) -> Text:
+    incomplete = f", {status.missing_films:,} of them incomplete (SELECT * FROM missing)" if status.films else ""
+    next_step = "`needledrop curate` makes one" if status.films else "it needs films and music first"
     lines = [
-        f"[bold]Films[/] {status.films:,}, {status.missing_films:,} of them incomplete (SELECT * FROM missing)",
-        f"[bold]Version[/] {status.version or 'none yet: run `needledrop curate`'}",
+        f"[bold]Films[/] {status.films:,}{incomplete}",
+        f"[bold]Version[/] {status.version or f'none yet: {next_step}'}",
     ]
-    runs = (f"{run['flow']} {run['state']} {_when(run['recorded_at'], now)}" for run in status.last_runs)
+    runs = (
+        f"{run['flow']} {run['state'].replace('_', ' ')} {_when(run['recorded_at'], now)}" for run in status.last_runs
+    )
     lines += [f"[bold]Runs[/] {', '.join(runs)}"] if status.last_runs else []
     folders = ", ".join(f"{name} {_size(size)}" for name, size in status.folder_bytes.items() if size > 1_000_000)
+    largest = f" ({folders})" if folders else ""
     free = f"; {_size(status.free_bytes)} free" if status.free_bytes is not None else ""
-    lines.append(f"[bold]Disk[/] {_size(sum(status.folder_bytes.values()))} ({folders}){free}")
+    lines.append(f"[bold]Disk[/] {_size(sum(status.folder_bytes.values()))}{largest}{free}")
     return Text.from_markup("\n".join(lines))
 
 
@@ -146,6 +153,8 @@ def _estimate(status: Status, now: datetime) -> str:
     seconds = seconds_left(status, now)
     if seconds is None:
         is_due = any(row["state"] != "later" for row in status.waiting)
+        if not is_due and any(run["state"] == RUNNING for run in status.last_runs):
+            return "a run is at work"
         return "work is due; how long it takes is not known yet" if is_due else "nothing is due now"
     return f"about {_duration(seconds)} of work is due, processed one after another"
 

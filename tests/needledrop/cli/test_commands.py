@@ -56,6 +56,7 @@ BAD_INPUT = {
     "datasets export out --format zip --lake LAKE": "'zip' is not one of",
     "train --preset tiny --lake LAKE": "'tiny' is not one of",
     "train --learning-rate 0 --lake LAKE": "--learning-rate: Input should be greater than 0",
+    "train --dataset vnope --lake LAKE": "vnope",
     "search --image absent.jpg --lake LAKE": "The image absent.jpg cannot be read",
     "search --plot @absent.txt --lake LAKE": "The plot absent.txt cannot be read",
     "worker --limit 0": "greater than or equal to 1",

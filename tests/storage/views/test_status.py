@@ -14,7 +14,7 @@ from storage.coordination.breakers_and_budgets import Budget
 from storage.errors import ItemError, Retry
 from storage.lake.lake import Lake
 from storage.records import outcomes
-from storage.records.flow_runs import record_flow_run
+from storage.records.flow_runs import record_flow_run, shown_alive
 from storage.records.outcomes import Stage, Status
 from storage.records.reviews import record_review
 from storage.tables import tables
@@ -143,6 +143,18 @@ def test_the_counts_of_a_run_are_shown_next_to_those_of_the_run_before(lake: Lak
 def test_an_empty_lake_has_a_status_too(tmp_path: Path) -> None:
     status = read_status(tables.open_tables(str(tmp_path / "lake")))
     assert (status.progress, status.version, seconds_left(status)) == ([], None, None)
+
+
+def test_the_screen_of_an_empty_lake_names_the_first_command_and_shows_a_run_at_work(tmp_path: Path) -> None:
+    lake = tables.open_tables(str(tmp_path / "lake"))
+    console = Console(width=80, record=True, file=io.StringIO())
+    with shown_alive(lake, "1"):
+        record_flow_run(lake, "1", "refresh", "running", {})
+        console.print(as_screen("lake", read_status(lake), datetime.now(UTC), 80))
+    text = console.export_text()
+    for expected in ("nothing yet: run `needledrop refresh`", "it needs films and music first", "a run is at work"):
+        assert expected in text
+    assert "()" not in text and "…" not in text
 
 
 def test_due_work_whose_pace_is_not_known_is_not_called_nothing(tmp_path: Path) -> None:

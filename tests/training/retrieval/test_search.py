@@ -59,8 +59,8 @@ def test_an_unreadable_image_is_an_error() -> None:
         FilmQuery(image=b"hello")
 
 
-def test_a_lake_without_runs_is_an_error_that_names_the_command(lake: Lake) -> None:
-    with pytest.raises(InputError, match="needledrop train"):
+def test_a_lake_without_runs_is_an_error_that_names_the_next_command(lake: Lake) -> None:
+    with pytest.raises(InputError, match="needledrop curate"):
         choose_run(lake, FilmQuery(plot=("A chase.",)))
 
 
