@@ -121,7 +121,8 @@ def delete_command(
         if version in needed:
             raise InputError(f"{version} cannot be deleted, because it is needed: {needed[version]}")
     if not chosen:
-        Console().print("Every version is needed; nothing was deleted.")
+        why = "Every version is needed" if needed else "There is no version yet"
+        Console().print(f"{why}; nothing was deleted.")
         return
     if not yes:
         typer.confirm(f"Delete {', '.join(chosen)} for good?", abort=True)
@@ -162,7 +163,7 @@ def export_command(
             files = export(opened, chosen, folder, form, mels=mels, on_tracks=lambda n: progress.advance(task, n))
         except OSError as error:
             raise InputError(
-                f"{folder} cannot be written ({error}); make room there or choose another folder"
+                f"{folder} cannot be written ({error.strerror or error}); make room there or choose another folder"
             ) from error
     size = sum(path.stat().st_size for path in files)
     Console().print(f"Wrote {len(files)} files, {size / 1e6:,.1f} MB, to {folder}.")

@@ -6,6 +6,7 @@ cannot be read or written, 4 for a source that asked for a pause. Anything else 
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Sequence
 
@@ -17,6 +18,12 @@ from needledrop import __version__
 from needledrop.cli import datasets, pipeline, report, review, search, service, takedown, train
 from needledrop.cli.inspect import doctor, sql, status, verify
 from storage.errors import NeedledropError
+
+
+def _joined(text: str) -> str:
+    """Return a docstring with one line per paragraph: rich would keep its line ends and wrap each line again."""
+    return "\n\n".join(" ".join(paragraph.split("\n")) for paragraph in text.split("\n\n"))
+
 
 app = typer.Typer(
     name="needledrop",
@@ -43,6 +50,9 @@ COMMANDS = (
 """In the order of the pipeline, as `--help` lists them."""
 for module in COMMANDS:
     module.register(app)
+for group in (app, *(one.typer_instance for one in app.registered_groups if one.typer_instance)):
+    for command in group.registered_commands:
+        command.help = _joined(inspect.getdoc(command.callback) or "")
 
 
 def _show_version(is_requested: bool) -> None:

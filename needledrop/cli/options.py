@@ -166,7 +166,8 @@ def read_films(entries: list[str] | None) -> list[str]:
         try:
             lines = file.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{file} cannot be read ({error}); give a text file in UTF-8") from error
+            reason = getattr(error, "strerror", None) or "it is not UTF-8"
+            raise InputError(f"{file} cannot be read ({reason}); give a text file in UTF-8") from error
         films.extend(line.strip() for line in lines if line.strip())
     return films
 

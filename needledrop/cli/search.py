@@ -111,7 +111,8 @@ def _paragraphs(plot: str | None) -> tuple[str, ...]:
         try:
             text = Path(text[1:]).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"The plot {text[1:]} cannot be read ({error}); give a text file in UTF-8") from error
+            reason = getattr(error, "strerror", None) or "it is not UTF-8"
+            raise InputError(f"The plot {text[1:]} cannot be read ({reason}); give a text file in UTF-8") from error
     return tuple(paragraph.strip() for paragraph in re.split(r"\n\s*\n|\r?\n", text) if paragraph.strip())
 
 

@@ -25,11 +25,13 @@ def takedown_command(
     [bold]Example[/]: needledrop takedown youtube:dQw4w9WgXcQ --because "requested by the label"
     """
     from flows.run_record import asking_prefect
-    from storage.errors import LakeError
+    from storage.errors import InputError, LakeError
     from storage.records.takedown_list import record_takedown
     from tasks.soundtracks.runs.takedown import take_down
 
     opened = open_existing(lake)
+    if ":" in item and not all(item.partition(":")):
+        raise InputError(f"{item!r} names nothing; give a film id (enwiki-123), youtube:ID or channel:ID")
     if undo:
         record_takedown(opened, item, because, "command", is_active=False)
         Console().print(f"{item} may be collected again")

@@ -106,10 +106,12 @@ def check_pool(name: str) -> None:
     with _named_server() as client:
         pools = sorted(pool.name for pool in client.read_work_pools())
     if name not in pools:
-        gpu = " --gpu" if name == GPU_POOL else ""
+        made_by = {
+            LOCAL_POOL: "; `needledrop bootstrap` creates it",
+            GPU_POOL: "; `needledrop bootstrap --gpu` creates it",
+        }
         raise InputError(
-            f"There is no work pool {name}; there are: {', '.join(pools) or 'none'}. "
-            f"`needledrop bootstrap{gpu}` creates {GPU_POOL if gpu else LOCAL_POOL}"
+            f"There is no work pool {name}; there are: {', '.join(pools) or 'none'}{made_by.get(name, '')}"
         )
 
 

@@ -60,7 +60,7 @@ class FilmQuery:
             try:
                 Image.open(io.BytesIO(self.image)).verify()
             except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-                raise InputError(f"The file given as image cannot be read ({error}); give a JPEG or PNG") from error
+                raise InputError("The file given as image cannot be read as an image; give a JPEG or PNG") from error
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ BAD_INPUT = {
     "review sample --taken --lake LAKE": "No recording was collected yet",
     "review sample --per-band 0 --lake LAKE": "'--per-band'",
     "review import absent.csv --lake LAKE": "There is no file absent.csv",
+    "takedown youtube: --lake LAKE": "'youtube:' names nothing",
     "takedown nonsense --lake LAKE": "'nonsense' is no film id",
     "leases --release refresh --lake LAKE": "Nobody holds 'refresh'",
     "curate --test-from 2010 --lake LAKE": "test_from=2010",
@@ -58,7 +59,8 @@ BAD_INPUT = {
     "train --learning-rate 0 --lake LAKE": "--learning-rate: Input should be greater than 0",
     "train --dataset vnope --lake LAKE": "vnope",
     "search --image absent.jpg --lake LAKE": "The image absent.jpg cannot be read",
-    "search --plot @absent.txt --lake LAKE": "The plot absent.txt cannot be read",
+    "search --plot @absent.txt --lake LAKE": "The plot absent.txt cannot be read (No such file or directory)",
+    "search --image FILE --lake LAKE": "cannot be read as an image; give a JPEG or PNG",
     "worker --limit 0": "greater than or equal to 1",
     "sql SELEC --lake LAKE": "This query cannot be answered",
 }
@@ -99,6 +101,11 @@ def test_help_explains_a_command_with_an_example(command: list[str]) -> None:
     page = CliRunner().invoke(app, [*command, "--help"])
     assert page.exit_code == 0
     assert f"needledrop {' '.join(command)}" in page.output.split("Example")[1]
+
+
+def test_help_wraps_a_paragraph_once() -> None:
+    [paragraph] = [p for p in CliRunner().invoke(app, ["sql", "--help"]).output.split("\n \n") if "Prints a table" in p]
+    assert "separated by semicolons, one after another." in paragraph
 
 
 def test_help_names_every_command_and_where_to_start() -> None:
