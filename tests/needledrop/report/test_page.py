@@ -24,7 +24,9 @@ from needledrop.report.sections import histograms_section
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics
+from storage.records.reviews import record_new_rows
 from storage.records.takedown_list import record_takedown
+from storage.tables.schemas import RATINGS, REVIEW_SAMPLES
 from storage.tables.tables import open_tables
 
 BROWSER = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
@@ -136,6 +138,24 @@ def test_an_evaluated_version_has_every_section(text: str) -> None:
         "pairs",
         "runs",
     ]
+
+
+def test_the_precision_that_people_found_is_in_the_report(measured: Lake, text: str, tmp_path: Path) -> None:
+    assert "Nobody has rated a sample" in text
+    shutil.copytree(measured.root, tmp_path / "lake")
+    lake = open_tables(str(tmp_path / "lake"))
+    pairs = [{"film_id": f"f{n}", "track_id": "a"} for n in range(20)]
+    sampled = {"sample": "sample-1", "decision": "taken", "band": "0.9–1.0", "kind": "<b>", "weight": 5.0}
+    strata = {"decade": "1990s", "language": "Tamil"}
+    record_new_rows(lake, REVIEW_SAMPLES, [{**pair, **sampled, **strata} for pair in pairs], "test")
+    for rater in ("anna", "ben"):
+        rows = [{**pair, "rater": rater, "answer": "no" if n == 7 else "yes"} for n, pair in enumerate(pairs)]
+        record_new_rows(lake, RATINGS, rows, "test")
+    write_report(lake, None, tmp_path / "report.html")
+    section = (tmp_path / "report.html").read_text().split('id="pairs"')[1].split("</section>")[0]
+    assert "<td>100</td><td>20</td><td>19</td><td>1</td><td>0</td><td>95.0 %</td><td>76.4–99.1 %</td>" in section
+    assert "anna and ben rated 20 pairs in common; Cohen's kappa is 1.00" in section.replace("&#x27;", "'")
+    assert "&lt;b&gt;" in section and Outline(section.split(">", 1)[1]).open == []
 
 
 def test_the_best_films_come_first_with_their_own_tracks_marked(

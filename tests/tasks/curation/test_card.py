@@ -12,8 +12,12 @@ import yaml
 from PIL import Image
 
 from storage.datasets import versions as datasets
+from storage.records.reviews import record_new_rows
+from storage.tables.schemas import RATINGS
 from tasks.curation.curate import curate
 from tasks.curation.settings import CurationSettings
+from tasks.soundtracks.models import Decision
+from tasks.soundtracks.reviews.sample import draw_sample
 
 if TYPE_CHECKING:
     from tests.lakes import LakeWithMels, SmallLake
@@ -71,3 +75,17 @@ def test_a_version_whose_mels_cannot_be_read_has_a_card_without_them(small_lake:
     version = curate(lake, CurationSettings(), "run").version
     assert not lake.exists("datasets", version, "plots", "mels.png")
     assert "mels.png" not in lake.read_bytes("datasets", version, "README.md").decode()
+
+
+def test_the_card_states_the_precision_that_people_found(small_lake: SmallLake) -> None:
+    lake = small_lake.committed()
+    sample = draw_sample(lake, Decision.TAKEN, 50, 0, "run")
+    answers = [
+        {"film_id": row["film_id"], "track_id": row["track_id"], "rater": "anna", "answer": "no" if n < 2 else "yes"}
+        for n, row in enumerate(sample.rows)
+    ]
+    record_new_rows(lake, RATINGS, answers, "run")
+    version = curate(lake, CurationSettings(), "run", charts=False).version
+    card = lake.read_bytes("datasets", version, "README.md").decode()
+    assert "People rated 24 of 24 collected pairs" in card and "91.7% (74.2%–97.7%) are right" in card
+    assert "| track | `refused` | 2 |" in card and "| band | no score | 24 | 24 | 91.7% (74.2%–97.7%) |" in card
