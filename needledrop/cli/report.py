@@ -36,6 +36,5 @@ def report_command(
         report = write_report(opened, dataset, output)
     except OSError as error:
         raise InputError(f"{output} cannot be written ({error.strerror}); choose another --output") from error
-    Console().print(
-        f"{output}: {len(report.systems)} systems of {report.version} on {report.films:,} test films", soft_wrap=True
-    )
+    systems = f"{len(report.systems)} system{'s' * (len(report.systems) != 1)}"
+    Console().print(f"{output}: {systems} of {report.version} on {report.films:,} test films", soft_wrap=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from textwrap import shorten
 
 import duckdb
 import numpy as np
@@ -130,7 +131,7 @@ def _save_mel_sheet(mels: NDArray[np.float32], titles: list[str], path: Path) ->
     for axes, mel, title in zip(figure.axes, mels, titles, strict=False):
         loudest = max(mel.max(), FAINTEST_DB)
         axes.imshow(mel, origin="lower", aspect="auto", cmap="magma", vmin=loudest - 80, vmax=loudest)
-        axes.set_title(title[:40].replace("$", r"\$"), fontsize=7)
+        axes.set_title(shorten(title, 40, placeholder="…").replace("$", r"\$"), fontsize=7)
     figure.savefig(path, dpi=110)
 
 

@@ -101,7 +101,9 @@ def user_agent(contact: str | None) -> str:
     Raises `InputError` without a mail address or web page to write to.
     """
     text = (contact or os.environ.get("NEEDLEDROP_CONTACT", "")).strip()
-    if not _CONTACT.search(text):
+    if text and not _CONTACT.search(text):
+        raise InputError(f"The contact {text!r} is no mail address or web page; give one, such as me@example.org")
+    if not text:
         raise InputError(
             "The wiki wants to know whom to write to; give your mail address or page with --contact"
             " or in NEEDLEDROP_CONTACT (in a deployment: the parameter contact, or the worker's environment)"

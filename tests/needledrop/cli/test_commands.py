@@ -36,6 +36,7 @@ BAD_INPUT = {
     "films --recent-years 2": "NEEDLEDROP_CONTACT",
     "films --years 1492 --contact me@example.org": "--years: Input should be greater than or equal to 1870",
     "films --years 2022": "--contact",
+    "films --years 2022 --contact banana": "The contact 'banana' is no mail address or web page",
     "films --film @absent.txt": "There is no file",
     "soundtracks": "No source of music is given",
     "soundtracks --music absent.csv": "absent.csv",
