@@ -28,6 +28,7 @@ from tasks.soundtracks.runs.availability import AvailabilityChecker
 from tasks.soundtracks.runs.backfill import Reopener
 from tasks.soundtracks.runs.collect import Collector
 from tasks.soundtracks.runs.context import RunContext, open_context
+from tasks.soundtracks.runs.fingerprints import bring_up_to_date
 from tasks.soundtracks.runs.plan import plan
 from tasks.soundtracks.runs.preview import preview
 from tasks.soundtracks.runs.reconcile import recover
@@ -65,7 +66,10 @@ def _collect_from_sources(
         with _slot(settings), open_context(lake, settings, run_id, progress) as context:
             for warning in context.warnings:
                 run_logger().warning(warning)
-            return _preview(context) if settings.find_only else _collect(context)
+            if settings.find_only:
+                return _preview(context)
+            made = bring_up_to_date(lake, run_id, progress)
+            return _collect(context) | ({"fingerprints": made} if made else {})
     except SourcePaused as pause:  # before any film was begun: another run has the slot
         return {"films": 0, "tracks": 0, "paused": str(pause)}
 

@@ -20,10 +20,12 @@ from storage.mels.writer import read_mels
 from storage.tables import tables
 from storage.tables.schemas import TRACKS
 from tasks.progress import ReportProgress
-from tasks.soundtracks.audio.fingerprint import IS_CURRENT, fingerprint
+from tasks.soundtracks.audio.fingerprint import IS_CURRENT, VERSION, fingerprint
 
 FILMS_PER_BATCH = 32
 """Half a minute of reading; their rows become one part of the table."""
+_MARKER = ("fingerprints", f"version-{VERSION}")
+"""The file that says that no recording has a fingerprint of an older version."""
 LACKS_FINGERPRINT = f"segments > 0 AND (fingerprint IS NULL OR NOT {IS_CURRENT} AND octet_length(fingerprint) > 0)"
 """SQL: whether a row of `tracks` has mels but no fingerprint of this version; silence needs none."""
 
@@ -52,6 +54,20 @@ def make_fingerprints(lake: Lake, run_id: str, report: ReportProgress) -> Finger
         done.tracks += len(rows)
     report("fingerprints, films", len(films), len(films))
     return done
+
+
+def bring_up_to_date(lake: Lake, run_id: str, report: ReportProgress) -> int:
+    """Make the fingerprints of an older version again, once per lake; return how many were made.
+
+    A collection run does this before a version is made, so that an upgrade does not bring back the copies that were
+    found before it. Once all are made, a marker says so: reading every fingerprint at each run would take minutes.
+    """
+    if lake.exists(*_MARKER):
+        return 0
+    done = make_fingerprints(lake, run_id, report)
+    if not done.held:
+        lake.create_bytes(b"", *_MARKER)
+    return done.tracks
 
 
 def _films_without(lake: Lake) -> list[str]:

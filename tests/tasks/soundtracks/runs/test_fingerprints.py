@@ -21,7 +21,7 @@ from tasks.progress import no_progress
 from tasks.soundtracks.audio.fingerprint import decode, fingerprint
 from tasks.soundtracks.audio.melspectrogram import segment_mels
 from tasks.soundtracks.runs import fingerprints
-from tasks.soundtracks.runs.fingerprints import make_fingerprints
+from tasks.soundtracks.runs.fingerprints import bring_up_to_date, make_fingerprints
 
 SETTINGS = MelSettings()
 OLD = np.arange(1, 60, dtype="<u4").tobytes()
@@ -53,6 +53,20 @@ def old_lake(lake: Lake) -> Lake:
 
 def stored(lake: Lake) -> Sequence[bytes]:
     return tables.latest(lake, TRACKS, ["fingerprint"])["fingerprint"].to_pylist()
+
+
+def test_a_collection_run_makes_them_once_and_then_reads_only_the_marker(old_lake: Lake) -> None:
+    assert bring_up_to_date(old_lake, "first", no_progress) == 3
+    [row] = [row for row in tables.latest(old_lake, TRACKS).to_pylist() if row["track_id"] == "folder:0"][:1]
+    tables.append(old_lake, TRACKS, [{**row, "fingerprint": OLD, "run_id": None, "recorded_at": None}], "later")
+    assert bring_up_to_date(old_lake, "second", no_progress) == 0
+
+
+def test_a_film_that_another_holds_is_made_by_a_later_run(old_lake: Lake) -> None:
+    with LeaseKeeper(old_lake) as other:
+        assert other.acquire("enwiki-2", on_wait=lambda _: None)
+        assert bring_up_to_date(old_lake, "first", no_progress) == 2
+    assert bring_up_to_date(old_lake, "second", no_progress) == 1
 
 
 def test_what_is_missing_is_made_from_the_mels_and_a_second_run_changes_nothing(old_lake: Lake) -> None:
