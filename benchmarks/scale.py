@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from benchmarks.fingerprints import made_up
 from storage.lake.lake import Lake
 from storage.tables import tables
 from storage.tables.parts import compact, stored_parts
@@ -91,17 +92,16 @@ def _write_part(lake: Lake, copy: int, films: range, tags: list[list[str]], trac
 
 
 def _tracks(ids: list[str], years: list[int], counts: Any, random: Any) -> dict[str, Any]:
-    """The tracks of some films: each hundredth has the bytes of another, each fiftieth its sound re-encoded."""
+    """The tracks of some films: each hundredth has the bytes of another, each fiftieth its sound."""
     film = np.repeat(np.arange(len(ids)), counts)
     place = np.arange(len(film)) - np.repeat(np.cumsum(counts) - counts, counts)
     segments = np.maximum(1, random.poisson(SEGMENT_COUNT / TRACK_COUNT, len(film)))
     ends = np.cumsum(segments)
     first_row = ends - segments - np.repeat((ends - segments)[np.cumsum(counts) - counts], counts)
-    words = [random.integers(1, 2**32, 20 * n - 1, dtype=np.uint32) for n in segments]
-    for number in range(50, len(words), 50):
-        heard = words[number - 37][: len(words[number])]
-        bit = np.uint32(1) << random.integers(0, 32, len(heard)).astype(np.uint32)
-        words[number] = heard ^ (bit * (random.random(len(heard)) < 0.8))
+    common = random.integers(0, 1 << 40, 1_000_000, dtype=np.uint64)
+    prints = [made_up(random, common, int(50 * n)) for n in segments]
+    for number in range(50, len(prints), 50):
+        prints[number] = prints[number - 37]
     names = [f"youtube:{ids[f]}-{p}" for f, p in zip(film, place, strict=True)]
     sounds = [name if number % 100 else names[number - 61] for number, name in enumerate(names)]
     return {
@@ -114,7 +114,7 @@ def _tracks(ids: list[str], years: list[int], counts: Any, random: Any) -> dict[
         "shard": [f"mels/year={years[f]}/page={ids[f]}.parquet" for f in film],
         "first_row": first_row,
         "segments": segments,
-        "fingerprint": [word.tobytes() for word in words],
+        "fingerprint": prints,
         "run_id": "scale",
     }
 

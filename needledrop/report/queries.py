@@ -56,6 +56,8 @@ class Report:
     policy: str
     counts: dict[str, int]
     """Films by split."""
+    joined: tuple[int, int] | None
+    """Recordings that several tracks are, and those of them that touch the test split; None from older versions."""
     films: int
     tracks: int
     systems: tuple[System, ...]
@@ -87,6 +89,7 @@ def query_report(connection: duckdb.DuckDBPyConnection, version: str | None) -> 
         version=version,
         policy=policy,
         counts=_films_by_split(connection, version),
+        joined=_joined_recordings(connection, version),
         films=shown.row["films"],
         tracks=shown.row["candidates"],
         systems=systems,
@@ -114,6 +117,12 @@ def _leaderboard(connection: duckdb.DuckDBPyConnection, version: str, policy: st
     ):
         by_source.setdefault(row["source"], []).append(row)
     return by_source
+
+
+def _joined_recordings(connection: duckdb.DuckDBPyConnection, version: str) -> tuple[int, int] | None:
+    query = "SELECT recordings_joined, joined_in_test FROM versions WHERE version = ? AND recordings_joined IS NOT NULL"
+    row = connection.execute(query, [version]).fetchone()
+    return (int(row[0]), int(row[1])) if row else None
 
 
 def _films_by_split(connection: duckdb.DuckDBPyConnection, version: str) -> dict[str, int]:

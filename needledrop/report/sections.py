@@ -225,6 +225,12 @@ def runs_section(report: Report) -> str:
         "are most similar to the query's; years kept or dropped, the queries of All with the release years in their "
         "tags where training dropped them, or without where it kept them.",
     ]
+    if report.joined is not None:
+        joined, in_test = report.joined
+        notes.append(
+            f"{joined:,} recordings of the data set stood under several films or twice under one and are kept once; "
+            f"{in_test:,} of them touched the test split, where a model could have met what it was trained on."
+        )
     items = "".join(f"<li>{note}</li>" for note in notes)
     return _table("", heads, lines) + f"<ul>{items}</ul>"
 

@@ -243,6 +243,8 @@ def make_current(lake: Lake, version: str, run_id: str) -> str | None:
         "number": max(numbers, default=0) + 1,
         "previous": previous,
         **{name: manifest["counts"][name] for name in ("films", "tracks", "segments")},
+        "recordings_joined": manifest.get("recordings", {}).get("joined"),
+        "joined_in_test": manifest.get("recordings", {}).get("in_test"),
         "parameters": json.dumps(manifest["parameters"], sort_keys=True),
         "manifest_sha256": hashlib.sha256(lake.read_bytes(FOLDER, version, MANIFEST)).hexdigest(),
     }

@@ -181,8 +181,8 @@ WITH measured AS (
 )
 SELECT system, preset, source, policy, seeds, r_at_1, r_at_5, r_at_10, r_at_10_low, r_at_10_high, r_at_20, r_at_50,
     r_at_100, medr, medr_low, medr_high, {", ".join(c for c in _COLUMNS if c not in _TABLE_1)}, r_at_10_sd, medr_sd,
-    dataset_version, films, tracks, candidates
-FROM all_systems
+    dataset_version, all_systems.films, all_systems.tracks, candidates, recordings_joined, joined_in_test
+FROM all_systems LEFT JOIN versions ON versions.version = dataset_version
 ORDER BY dataset_version = 'paper', dataset_version,
     list_position(['ceiling', 'trained', 'control', 'chance', 'paper'], source), policy DESC, r_at_10 DESC, medr,
     system, preset

@@ -195,6 +195,8 @@ VERSIONS = _table(
     ("films", pa.int64()),
     ("tracks", pa.int64()),
     ("segments", pa.int64()),
+    ("recordings_joined", pa.int64()),  # recordings that several tracks are; null from older versions
+    ("joined_in_test", pa.int64()),  # those of them with a track of a film of the test split
     ("parameters", pa.string()),  # JSON
     ("manifest_sha256", pa.string()),
 )

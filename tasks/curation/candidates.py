@@ -19,6 +19,7 @@ from storage.records.reviews import refused_pairs
 from storage.records.takedown_list import read_takedowns
 from storage.tables.schemas import FILMS, OUTCOMES, THUMBNAILS, TRACKS
 from storage.tables.tables import latest_sql
+from tasks.soundtracks.audio.fingerprint import IS_CURRENT
 
 _FILMS = """
 CREATE TABLE candidate_films AS
@@ -35,6 +36,7 @@ CREATE TABLE candidate_tracks AS
 SELECT t.film_id, t.track_id, t.title, t.artist, t.album, t.source, t.url, coalesce(t.licence, 'unknown') AS licence,
        coalesce(t.decoded_seconds, t.duration_seconds) AS duration_seconds, t.decision, t.reason,
        t.channel_id, octet_length(t.fingerprint) = 0 AS is_silent,
+       coalesce({is_current}, false) AS has_fingerprint,
        t.audio_sha256, t.shard, t.first_row, t.segments, s.shard IS NOT NULL AS in_lake
 FROM {tracks} t LEFT JOIN committed_shards s USING (shard)
 ORDER BY film_id, track_id
@@ -70,7 +72,7 @@ def load_candidates(connection: duckdb.DuckDBPyConnection, snapshot: Snapshot) -
     """Create `candidate_films`, `candidate_tracks`, `searches` and `refused_pairs` in the connection."""
     connection.register("committed_shards", pa.table({"shard": pa.array(snapshot.shards, pa.string())}))
     connection.execute(_FILMS.format(films=snapshot.films, thumbnails=snapshot.thumbnails))
-    connection.execute(_TRACKS.format(tracks=snapshot.tracks))
+    connection.execute(_TRACKS.format(tracks=snapshot.tracks, is_current=IS_CURRENT))
     connection.execute(_SEARCHES.format(outcomes=snapshot.outcomes))
     connection.register("refused", pa.table({"item": pa.array(sorted(snapshot.refused), pa.string())}))
     connection.execute("CREATE TABLE refused_pairs AS FROM refused")

@@ -114,8 +114,24 @@ def _splits(manifest: Mapping[str, Any]) -> str:
     table = _table(["split", "years", "films", "tracks", "segments", "hours"], rows)
     return (
         "## Splits\n\nChronological, by release year and by film, so no film and no recording "
-        "is in two splits.\n\n" + table
+        "is in two splits.\n\n" + table + "\n\n" + _joined_recordings(manifest["recordings"])
     )
+
+
+def _joined_recordings(counts: Mapping[str, int]) -> str:
+    """Return what was found of recordings that are in the lake more than once."""
+    text = (
+        f"{counts['joined']:,} recordings stood under several films or twice under one, as "
+        f"{counts['tracks_left_out']:,} further tracks that were left out; {counts['by_sound']:,} of them were "
+        f"recognised by their sound, at any offset. {counts['in_test']:,} of them touched the test split, and "
+        f"{counts['across_splits']:,} stood in two splits: each would have let a model train on what it is tested with."
+    )
+    if lacking := counts["without_fingerprint"]:
+        text += (
+            f" {lacking:,} tracks have a fingerprint of an earlier version or none, so copies of them were recognised "
+            "by their bytes only; `needledrop fingerprint` makes it from their mels."
+        )
+    return text
 
 
 def _files(manifest: Mapping[str, Any]) -> str:

@@ -135,7 +135,7 @@ def _write(
         "code_version": installed_version("needledrop"),
         "parameters": settings.as_parameters(),
         "files": files,
-        **summarise(connection),
+        **summarise(connection, settings),
         "reviews": read_precision(lake),
     }
     manifest["files"] |= _write_card(lake, version, connection, manifest, charts=charts)

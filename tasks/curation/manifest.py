@@ -7,6 +7,8 @@ from typing import Any
 import duckdb
 
 from tasks.curation.candidates import digest_of
+from tasks.curation.settings import CurationSettings
+from tasks.curation.splits import split_sql
 
 _INPUTS = {
     "films": ("* EXCLUDE (thumbnail_sha256)", "candidate_films", "film_id"),
@@ -15,7 +17,7 @@ _INPUTS = {
         "(FROM candidate_films WHERE thumbnail_sha256 IS NOT NULL)",
         "film_id",
     ),
-    "tracks": ("* EXCLUDE (in_lake)", "candidate_tracks", "film_id, track_id"),
+    "tracks": ("* EXCLUDE (in_lake, has_fingerprint)", "candidate_tracks", "film_id, track_id"),
     "shards": (
         "shard, audio_sha256, first_row, segments",
         "(SELECT DISTINCT shard, audio_sha256, first_row, segments FROM candidate_tracks WHERE in_lake)",
@@ -44,12 +46,33 @@ SELECT (SELECT count(*) FROM films) AS films, (SELECT count(*) FROM tracks) AS t
 """
 
 
-def summarise(connection: duckdb.DuckDBPyConnection) -> dict[str, Any]:
-    """Return inputs, counts, splits, exclusions by rule, licences and sources of the version in the connection."""
+_RECORDINGS = """
+WITH members AS (
+    SELECT kept, item, rule FROM duplicates UNION SELECT kept, kept AS item, NULL AS rule FROM duplicates
+), placed AS (
+    SELECT kept, rule, {split} AS split
+    FROM members LEFT JOIN candidate_films ON film_id = split_part(item, '/', 1)
+), recordings AS (
+    SELECT count(rule) AS tracks, bool_or(rule = 'same_sound') AS by_sound, bool_or(split = 'test') AS in_test,
+           count(DISTINCT split) > 1 AS across
+    FROM placed GROUP BY kept
+)
+SELECT count(*) AS joined, sum(tracks) AS tracks_left_out, count(*) FILTER (by_sound) AS by_sound,
+       count(*) FILTER (in_test) AS in_test, count(*) FILTER (across) AS across_splits,
+       (SELECT count(*) FROM candidate_tracks SEMI JOIN usable_tracks USING (film_id, track_id)
+        WHERE NOT has_fingerprint) AS without_fingerprint
+FROM recordings
+"""
+"""The recordings that several tracks are. A track of a film that is not in the version counts by its film's year."""
+
+
+def summarise(connection: duckdb.DuckDBPyConnection, settings: CurationSettings) -> dict[str, Any]:
+    """Return inputs, counts, splits, recordings that several tracks are, exclusions by rule, licences and sources."""
     return {
         "inputs": {name: digest_of(connection, *query) for name, query in _INPUTS.items()},
         "counts": _rounded(_rows(connection, _COUNTS)[0]),
         "splits": {row.pop("split"): _rounded(row) for row in _rows(connection, _SPLITS)},
+        "recordings": _rounded(_rows(connection, _RECORDINGS.format(split=split_sql(settings)))[0]),
         "exclusions": _excluded(connection),
         "licences": {
             "films": _shares(connection, "films", "licence"),

@@ -13,7 +13,8 @@ from PIL import Image
 
 from storage.datasets import versions as datasets
 from storage.records.reviews import record_new_rows
-from storage.tables.schemas import RATINGS
+from storage.tables import tables
+from storage.tables.schemas import RATINGS, VERSIONS
 from tasks.curation.curate import curate
 from tasks.curation.settings import CurationSettings
 from tasks.soundtracks.models import Decision
@@ -43,6 +44,23 @@ def test_the_card_states_what_is_in_the_version_and_what_is_not(folder: Path) ->
     assert "Nobody had rated a sample of the pairs" in card
     for heading in ("Splits", "Files", "Known biases", "How to cite", "How to have something taken down", "Charts"):
         assert f"## {heading}" in card
+
+
+def test_the_card_and_the_version_state_the_recordings_that_several_tracks_are(small_lake: SmallLake) -> None:
+    for item in (("wiki-01", "folder:1-0"), ("wiki-02", "folder:2-0"), ("wiki-11", "folder:11-0")):
+        small_lake.tracks[item]["audio_sha256"] = "the same"  # two of training, one of test
+    small_lake.tracks["wiki-04", "folder:4-1"]["audio_sha256"] = small_lake.tracks["wiki-04", "folder:4-0"][
+        "audio_sha256"
+    ]
+    made = curate(small_lake.committed(), CurationSettings(), "run", charts=False)
+    counts = {"joined": 2, "tracks_left_out": 3, "by_sound": 0, "in_test": 1, "across_splits": 1}
+    assert made.manifest["recordings"] == {**counts, "without_fingerprint": 24}
+    card = Path(small_lake.lake.root, "datasets", made.version, "README.md").read_text()
+    assert "2 recordings stood under several films or twice under one, as 3 further tracks" in card
+    assert "1 of them touched the test split, and 1 stood in two splits" in card
+    assert "24 tracks have a fingerprint of an earlier version or none" in card
+    [version] = tables.latest(small_lake.lake, VERSIONS, ["recordings_joined", "joined_in_test"]).to_pylist()
+    assert version == {"recordings_joined": 2, "joined_in_test": 1}
 
 
 def test_the_front_matter_is_what_the_hub_expects(folder: Path) -> None:
