@@ -173,7 +173,7 @@ def _encoded(sound: Samples, encoding: str, rate: int | None) -> Samples:
         with av.open(path, "w", format=container_format) as container:
             stream = container.add_stream(codec, rate=rate, layout=layout, options=options)
             if bit_rate:
-                stream.bit_rate = bit_rate if layout == "stereo" else bit_rate // 2
+                stream.bit_rate = bit_rate
             container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
         return np.concatenate(list(AudioFile(path, MEL_RATE).blocks()))
@@ -233,7 +233,7 @@ def plan(music: Path, families: int, themes: int, copies: int) -> Iterator[Recor
     readers: list[tuple[str, Callable[[], Samples]]] = [
         (name, partial(read_piece, path, start)) for name, path, start in pieces[::2]
     ]
-    readers += [(f"theme {film}", partial(demo_piece, film, 1)) for film in range(0, 250, 10)]
+    readers += [(f"theme {film}", partial(demo_piece, film, 1)) for film in range(0, 150, 6)]
     encodings = list(ENCODINGS)
     for index, (name, read) in enumerate(readers):
         yield Recording("original", name, partial(make_original, read))

@@ -3,8 +3,8 @@
 Each track's words (`tasks/soundtracks/audio/fingerprint.py`) are looked up without their places. Tracks that share
 words the same time apart are candidates, and their contours decide. All steps work on sorted runs: arrays of one batch
 each, sorted and written to a temporary folder, of which then one range of keys at a time is read from every run. So
-memory is bounded by `TRACKS_PER_BATCH` and `ENTRIES_PER_RANGE` (about 300 MB), however many tracks there are, and the
-folder takes about 12 bytes per word: 6 kB per track.
+memory is bounded by `TRACKS_PER_BATCH`, `ENTRIES_PER_RANGE` and DuckDB's limit (0.9 GB measured at 100,000 tracks), and
+the folder takes about 12 bytes per word: 6 kB per track.
 
 The work is in proportion to the number of tracks, since a word that few tracks have pairs all of them, one that more
 have pairs each with the next only, which suffices to join the copies of one recording, and one that very many have is
