@@ -37,9 +37,9 @@ REQUESTS_RESERVED = 10
 def _proves_all(breaker: Breaker, kinds: Collection[CallKind]) -> bool:
     """Return whether calls of these kinds end the pause of a whole source, of which an older version kept no kind.
 
-    Blocks show in calls for a recording; anything else shows in every call.
+    Blocks and rate limits show in calls for a recording; anything else shows in every call.
     """
-    return breaker.reason not in ("bot", "blocked") or bool(ABOUT_ONE_RECORDING & set(kinds))
+    return breaker.reason not in ("blocked", "bot", "rate_limit") or bool(ABOUT_ONE_RECORDING & set(kinds))
 
 
 @dataclass

@@ -158,7 +158,7 @@ def test_a_film_does_not_wait_for_ever_for_a_track_that_youtube_answers_with_an_
     for _run in range(3):
         collect()
     assert [row["media_id"] for row in taken(lake)] == [ids[0], ids[2]]
-    assert reasons(lake, Stage.TRACK)[f"enwiki-1/youtube:{ids[1]}"] == ("media_gone", "later", 3)
+    assert reasons(lake, Stage.TRACK)[f"enwiki-1/youtube:{ids[1]}"] == ("media_gone", "later", 1)
 
 
 def test_an_api_that_answers_every_film_with_400_pauses_the_source(
@@ -199,7 +199,7 @@ def test_after_the_pause_one_canary_closes_the_breaker(lake: Lake, world: Any, a
 
 def test_a_canary_that_fails_doubles_the_pause(lake: Lake, world: Any, add_films: Any, collect: Any) -> None:
     world.add_film("Night Ferry", 2015, 1)
-    world.faults.append({"path": "/youtubei/v1/search", "status": 429})
+    world.faults.append({"path": "/player", "status": 429})
     world.save()
     add_films(lake, [NIGHT])
     past = {"source": "youtube", "state": "open", "reason": "rate_limit", "message": "x", "openings": 1, "suspects": []}
