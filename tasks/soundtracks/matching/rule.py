@@ -127,7 +127,7 @@ def _judge_by_doubts(case: Case) -> Verdict:
         "one_word_title": is_one_word(case.film.title) and not is_tied and not _surely_names_one_word(case),
         "by_others": evidence.is_by_others and not is_tied,
         "not_in_track_list": evidence.listed is Agreement.AGAINST and not is_tied,
-        "middling_score": score < TAKE_SCORE and not is_official,
+        "middling_score": score < TAKE_SCORE and not case.is_video,
     }
     doubt = next((reason for reason, applies in doubts.items() if applies), None)
     if parts["names_film"] == 0.0 and doubt == "title_unsure":

@@ -52,8 +52,9 @@ def test_a_yes_to_an_album_takes_its_tracks_and_those_that_are_found_later(
     lake: Lake, world: Any, add_films: Any, collect: Any
 ) -> None:
     ids = world.add_film("Night Ferry", 2015, 4)
-    (query, playlist, title, tracks) = world.albums[0]
-    world.albums[0] = (query, playlist, title, tracks[:3])
+    playlist, on_music = world.albums[0], world.music_albums[0]
+    world.albums[0] = (*playlist[:3], ids[:3], *playlist[4:])
+    world.music_albums[0] = {**on_music, "year": None, "tracks": on_music["tracks"][:3]}
     world.save()
     _older, newer = add_films(lake, TWO_OF_A_TITLE)
     collect()
@@ -61,7 +62,7 @@ def test_a_yes_to_an_album_takes_its_tracks_and_those_that_are_found_later(
     [album] = {row["album"] for row in tables.latest(lake, TRACKS).to_pylist() if row["film_id"] == newer}
     answer = {"film_id": newer, "rater": "", "is_match": True, "note": "", **(find_album(lake, newer, album) or {})}
     record_new_rows(lake, ALBUM_REVIEWS, [answer], "test")
-    world.albums[0] = (query, playlist, title, tracks)
+    world.albums[0], world.music_albums[0] = playlist, {**on_music, "year": None}
     world.save()
     collect()
     assert {decisions(lake)[newer, one] for one in ids} == {("taken", "approved")}
