@@ -119,7 +119,7 @@ def test_a_summary_names_changes_and_failures(refreshed: Refreshed, tmp_path: Pa
     assert f"- **Version**: {done['dataset']['version']} is new (" in report
     assert "- **Training**: not requested" in report
     assert "## Not done, by stage and reason" in report
-    assert [row["state"] for row in _refreshes(parameters["lake"])] == ["completed", "completed"]
+    assert [row["state"] for row in _refreshes(parameters["lake"])] == ["nothing_yet", "completed"]
 
 
 CASES = {
@@ -205,7 +205,7 @@ def test_a_read_only_lake_is_refused_by_a_refresh_and_can_still_be_read(
     disk = small_disk("size=64m")
     command = ["--export", refreshed.parameters["export"], "--train", "never", "--lake", str(disk / "lake")]
     assert _refresh(*command) == 2  # no music yet, so no version
-    assert _last_state(str(disk / "lake"), "refresh") == "completed"
+    assert _last_state(str(disk / "lake"), "refresh") == "nothing_yet"
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     assert _refresh(*command) == 3
     message = capfd.readouterr().err
