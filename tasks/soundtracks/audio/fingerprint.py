@@ -15,7 +15,7 @@ have, as only copies do.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +56,9 @@ CONTOUR_STEP = 20
 LEVELS_DB = np.array([0, 0.5, 1.25, 2.25, 3.5, 5.5, 8.5, 13.0], np.float32)
 """Sizes of a change that a contour distinguishes, with either sign: four bits."""
 
+MAX_SEGMENTS = 181
+"""Half an hour: a longer recording is known by its beginning, or the memory that it takes would have no limit."""
+
 MIN_SECONDS = 8.0
 """Of music that changes, compared; less agrees by chance too often."""
 MIN_SHARE = 0.6
@@ -89,6 +92,7 @@ def fingerprint(mels: TrackMels, settings: MelSettings) -> bytes:
     """Return the fingerprint of a recording as it is stored; nothing for silence."""
     if mels.silent.all():
         return b""
+    mels = _beginning(mels)
     words = _kept_words(_changes(_band_levels(mels, settings, WORD_MELS), WORD_SPAN))
     contour = _changes(_band_levels(mels, settings, CONTOUR_MELS), CONTOUR_SPAN)[::CONTOUR_STEP]
     return HEADER.pack(MAGIC, VERSION, len(words)) + words.astype("<u8").tobytes() + _quantise(contour)
@@ -117,6 +121,11 @@ def stored_words(stored: bytes) -> NDArray[np.uint64]:
     return np.frombuffer(stored, "<u8", count if is_complete else 0, HEADER.size if is_complete else 0).astype(
         np.uint64
     )
+
+
+def _beginning(mels: TrackMels) -> TrackMels:
+    """Return the first `MAX_SEGMENTS` of a recording."""
+    return TrackMels(**{field.name: getattr(mels, field.name)[:MAX_SEGMENTS] for field in fields(TrackMels)})
 
 
 def _band_levels(mels: TrackMels, settings: MelSettings, width: int) -> NDArray[np.float32]:
