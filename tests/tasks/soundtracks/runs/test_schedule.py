@@ -110,7 +110,7 @@ def test_a_source_that_was_not_asked_yet_does_not_wait_for_another(lake: Lake) -
 
 def test_what_was_given_up_is_opened_by_another_version_of_the_tool(lake: Lake) -> None:
     record(lake, "no_usable_track", Retry.NEVER)
-    record(lake, "private", Retry.NEVER, "enwiki-1/youtube:a")
+    record(lake, "private", Retry.NEVER, Stage.TRACK, "enwiki-1/youtube:a")
     same, upgraded = plan(context_of(lake)), plan(context_of(lake, tool="2"))
     assert "enwiki-1" not in {film.film_id for film in same.films}
     assert same.tracks_not_due == {"enwiki-1/youtube:a"}
