@@ -39,6 +39,7 @@ DIFFERENT = {
     "count": "matches to review, tracks to find",
     "seed": "the order of a list, what a sample draws",
     "yes": "a match to accept in a review, no question before versions are deleted",
+    "youtube": "a source of music, what the doctor asks",
 }
 """Options that differ between commands, and why."""
 
