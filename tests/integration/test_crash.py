@@ -25,7 +25,7 @@ CRASHES = int(os.environ.get("NEEDLEDROP_CRASHES", "3"))
 KILLS_PER_LAKE = 4
 VARIES = {"run_id", "recorded_at", "seconds"}
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(120 + 60 * CRASHES)]
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(900 + 120 * CRASHES)]
 
 
 @pytest.fixture(scope="module")
