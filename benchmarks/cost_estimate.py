@@ -23,8 +23,8 @@ IMAGE_REQUESTS_PER_FILM = 1.0
 IMAGE_BYTES = 12_000
 PAGE_BYTES = 9_000
 """Assumed: a page's wikitext of 22,890 characters, compressed in the table `pages`."""
-SEARCH_REQUESTS_PER_FILM, REQUESTS_PER_TRACK = 4.0, 5.0
-"""Counted with yt-dlp against an edge of real shape (docs/soundtracks.md)."""
+SEARCH_REQUESTS_PER_FILM, REQUESTS_PER_TRACK = 2.0, 5.0
+"""Counted with yt-dlp and ytmusicapi against an edge of real shape (docs/soundtracks.md)."""
 TRACKS_PER_HOUR = 170.0
 """At the default pace, 10 to 20 s before each download."""
 DOWNLOADS_PER_DAY = 2_500
@@ -36,8 +36,8 @@ DECODES_PER_TRACK = 2
 """A download is decoded once to verify it and once to make its mels."""
 DECODE_SECONDS = 0.41
 """CPU time of a recording of 181 s in WebM (docs/benchmarks.md)."""
-METADATA_BYTES_PER_TRACK = 3_000
-"""Assumed: a row of `tracks` with its fingerprint, and its outcomes."""
+METADATA_BYTES_PER_TRACK = 14_000
+"""A fingerprint of 11 kB for three minutes (docs/benchmarks.md), and, assumed, 3 kB for the row and its outcomes."""
 
 
 @dataclass(frozen=True)

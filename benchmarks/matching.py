@@ -5,18 +5,11 @@ Run: python -m benchmarks.matching
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 
+from scipy.stats import binomtest
+
 from tests.labelled_recordings import DECISIONS, DELIVERIES, HALVES, OWN_VIDEOS, precision, recall, results
-
-
-def wilson(successes: int, total: int) -> tuple[float, float, float]:
-    """Return a share and its 95 % interval (Wilson 1927)."""
-    z, share = 1.96, successes / total
-    middle = (share + z * z / (2 * total)) / (1 + z * z / total)
-    half = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total)) / (1 + z * z / total)
-    return share, middle - half, middle + half
 
 
 def main() -> None:
@@ -34,9 +27,9 @@ def main() -> None:
 
 
 def print_share(name: str, successes: int, total: int) -> None:
-    """Print a share with its 95 % interval."""
-    share, low, high = wilson(successes, total)
-    print(f"{name}: {successes} of {total} = {share:.3f} ({low:.3f}–{high:.3f})")
+    """Print a share with its 95 % interval (Wilson, 1927)."""
+    interval = binomtest(successes, total).proportion_ci(method="wilson")
+    print(f"{name}: {successes} of {total} = {successes / total:.3f} ({interval.low:.3f}–{interval.high:.3f})")
 
 
 if __name__ == "__main__":

@@ -50,6 +50,8 @@ def collect_soundtracks(parameters: CollectSoundtracksParameters) -> dict[str, A
     lake, run_id = open_existing(parameters.lake), str(flow_run.id)
     settings = settings.in_encoding_of(lake)
     with recorded(lake, NAME, run_id, settings.as_parameters()) as summary, shown_progress(lake) as progress:
+        if not settings.find_only and (made := bring_up_to_date(lake, run_id, progress)):
+            summary["fingerprints"] = made
         collected = _collect_from_sources(lake, settings, run_id, progress)
         found = {"found": collected.pop("found")} if "found" in collected else {}  # for who called, not for the lake
         summary.update(collected)
@@ -66,10 +68,7 @@ def _collect_from_sources(
         with _slot(settings), open_context(lake, settings, run_id, progress) as context:
             for warning in context.warnings:
                 run_logger().warning(warning)
-            if settings.find_only:
-                return _preview(context)
-            made = bring_up_to_date(lake, run_id, progress)
-            return _collect(context) | ({"fingerprints": made} if made else {})
+            return _preview(context) if settings.find_only else _collect(context)
     except SourcePaused as pause:  # before any film was begun: another run has the slot
         return {"films": 0, "tracks": 0, "paused": str(pause)}
 

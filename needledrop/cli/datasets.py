@@ -163,7 +163,7 @@ def export_command(
             files = export(opened, chosen, folder, form, mels=mels, on_tracks=lambda n: progress.advance(task, n))
         except OSError as error:
             raise InputError(
-                f"{folder} cannot be written ({error.strerror or error}); make room there or choose another folder"
+                f"{folder} cannot be written ({error.strerror or error}); free space there or choose another folder"
             ) from error
     size = sum(path.stat().st_size for path in files)
     Console().print(f"Wrote {len(files)} files, {size / 1e6:,.1f} MB, to {folder}.")

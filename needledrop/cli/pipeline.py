@@ -262,8 +262,8 @@ def _table(title: str, *columns: str) -> Table:
 def fingerprint_command(lake: LakeRoot = "lake") -> None:
     """Make the fingerprints that an earlier version made again from the mels, so that copies at any offset are found.
 
-    Needed once after an upgrade; nothing is fetched or decoded. Interrupted, the same command goes on. Make a version
-    of the data set afterwards.
+    The next collection run does the same; this command collects nothing. No audio is fetched or decoded. Interrupted,
+    the same command goes on. Make a version of the data set afterwards.
 
     [bold]Example[/]: needledrop fingerprint
     """

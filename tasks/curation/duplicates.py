@@ -6,7 +6,7 @@ the film that was released first (then the smallest id), because music is placed
 remake, a compilation or a re-upload.
 
 Copies are found by fingerprint, at any offset (`tasks/curation/same_sound.py`). Recordings whose fingerprint an older
-version made are compared by bytes and upload only, until `needledrop fingerprint` has made it again from their mels.
+version made are compared by bytes and upload only, until a collection run has made it again from their mels.
 """
 
 from __future__ import annotations

@@ -68,7 +68,9 @@ class SortedRuns:
             keys[order].tofile(path)
             values[order].tofile(path.with_suffix(".values"))
         except OSError as error:
-            raise LakeError(f"No room to compare recordings ({error}); set TMPDIR to a larger disk") from error
+            raise LakeError(
+                f"Too little disk space to compare recordings ({error}); set TMPDIR to a larger disk"
+            ) from error
         self.runs += [path] if len(keys) else []
         self.entries += len(keys)
 

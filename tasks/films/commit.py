@@ -214,9 +214,7 @@ def _outcome(page: Page, article: Article, seconds: float) -> Outcome:
 def _rows_of(lake: Lake, table: Table, film_ids: Iterable[str]) -> list[dict[str, Any]]:
     with tables.connect(lake) as connection:
         query = f"SELECT * FROM {tables.latest_sql(lake, table)} WHERE film_id IN (SELECT unnest(?)) ORDER BY film_id"
-        result = connection.execute(query, [list(film_ids)])
-        names = [column[0] for column in result.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        return tables.fetch_rows(connection, query, list(film_ids))
 
 
 def _without_provenance(row: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -26,7 +26,7 @@ from rich.table import Table
 from flows.parameters import RefreshParameters, parameters_of
 from needledrop.cli.options import ENVIRONMENT, LakeRoot
 from storage.errors import InputError, ItemError, NeedledropError
-from storage.lake.lake import open_lake
+from storage.lake.lake import VERSION_FILE, Lake, lake_at, open_lake
 from storage.tables.tables import open_tables
 
 MIN_CORES, MIN_MEMORY_BYTES = 2, 4 << 30
@@ -184,7 +184,7 @@ def check_disks(root: str) -> Iterator[Check]:
         free = shutil.disk_usage(existing).free
         sentence = f"{free / 1e9:.1f} GB are free at {existing}"
         state: State = "fail" if free < FREE_BYTES["fail"] else "warn" if free < FREE_BYTES["warn"] else "ok"
-        advice = "" if state == "ok" else "; make room, or move it to a larger disk"
+        advice = "" if state == "ok" else "; free some, or move it to a larger disk"
         yield Check(name, state, f"{sentence}{advice}.")
 
 
@@ -215,7 +215,7 @@ def check_youtube(root: str, pace: float, *, has_right: bool) -> list[Check]:
         checks.append(Check(name, state, sentence(result) if result else nothing))
         return result
 
-    with open_context(open_tables(root), settings, "doctor") as context:
+    with _lake_of_budget(root) as lake, open_context(lake, settings, "doctor") as context:
         [source] = context.networked
         music, downloader = source.music, source.downloader  # type: ignore[attr-defined]
         albums = step("album search", lambda: music.search(QUERY), lambda found: f"{len(found)} albums for {ALBUM!r}.")
@@ -232,6 +232,16 @@ def check_youtube(root: str, pace: float, *, has_right: bool) -> list[Check]:
             lambda data: f"{len(data)} bytes were read.",
         )
     return checks
+
+
+@contextmanager
+def _lake_of_budget(root: str) -> Iterator[Lake]:
+    """Open the lake, whose budget the requests count in; where there is none yet, one that is deleted afterwards."""
+    if lake_at(root).exists(VERSION_FILE):
+        yield open_tables(root)
+        return
+    with tempfile.TemporaryDirectory(prefix="needledrop-doctor-") as folder:
+        yield open_tables(folder)
 
 
 def _advice(error: NeedledropError) -> str:

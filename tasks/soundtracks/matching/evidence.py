@@ -20,7 +20,7 @@ from tasks.soundtracks.models import Candidate, Film
 
 DELIVERED = "provided to youtube by"
 """First words of the description of a recording that a label delivered."""
-SAME_LENGTH_SECONDS = 3.0
+LISTED_LENGTH_SECONDS = 3.0
 """Listed lengths are rounded, and a file may have a second of silence more."""
 MIN_DISTINCT_WORDS = 2
 MAX_NAME_WORDS = 6
@@ -58,7 +58,7 @@ class Evidence:
     people: Agreement
     """Whether its artists are people of the film: composers, producers of songs, artists of a listed album."""
     is_by_others: bool
-    """Whether all its artists are named in the script of the film's people, and none is one of them."""
+    """Whether its album has an artist of its own who is none of the film's people, as far as their scripts compare."""
     label: Agreement
     """Whether the label that delivered it published the film's music."""
     listed: Agreement
@@ -73,11 +73,12 @@ class Evidence:
 def evidence_of(candidate: Candidate, film: Film) -> Evidence:
     """Return the evidence that a candidate's fields give for a film."""
     listed = track_listed(candidate, film)
+    people = people_of(candidate, film, listed)
     return Evidence(
         is_delivered(candidate),
         own_channel(candidate, film),
-        people_of(candidate, film, listed),
-        _is_by_others(candidate, film),
+        people,
+        people is not Agreement.FOR and _has_album_artist(candidate, film),
         label_of(candidate, film),
         listed,
     )
@@ -147,8 +148,8 @@ def people_of(candidate: Candidate, film: Film, listed: Agreement) -> Agreement:
     return Agreement.UNKNOWN
 
 
-def _is_by_others(candidate: Candidate, film: Film) -> bool:
-    """Return whether an album's own artist is nobody of the film; "Various Artists" and singers on it say nothing."""
+def _has_album_artist(candidate: Candidate, film: Film) -> bool:
+    """Return whether an album has an artist who can be compared; "Various Artists" and singers on it say nothing."""
     album_artist = candidate.album_artist or ""
     return bool(album_artist) and not _VARIOUS.fullmatch(plain(album_artist)) and is_comparable(candidate, film)
 
@@ -261,7 +262,7 @@ def _is_listed_track(track: ListedTrack, candidate: Candidate) -> bool:
     if not any(same_name(track.title, part) for part in parts):
         return False
     if track.seconds is not None and candidate.duration_seconds is not None:
-        return abs(track.seconds - candidate.duration_seconds) <= SAME_LENGTH_SECONDS
+        return abs(track.seconds - candidate.duration_seconds) <= LISTED_LENGTH_SECONDS
     distinct = [word for word in words_of(track.title).words if word not in keywords.NEUTRAL_WORDS]
     return track.seconds is None and len(distinct) >= MIN_DISTINCT_WORDS
 

@@ -24,7 +24,7 @@ from tasks.soundtracks.models import Candidate, Decision, Film, Verdict
 
 MIN_NAMES_FILM = 0.6
 """Without the film's title as a phrase nothing is taken, however official it is."""
-NEAR_YEARS = 2
+SAME_TIME_YEARS = 2
 """Albums of this many years before or after the film are of its time."""
 Guard = tuple[Decision, str] | None
 
@@ -206,7 +206,7 @@ def _twin_evidence(case: Case, film: Film, other: Film) -> tuple[float, ...]:
 
 def _distance(years: int) -> int:
     """Return how far a recording is from a film, of which it is not if it is older."""
-    return abs(years) if years >= -NEAR_YEARS else 1000 - years
+    return abs(years) if years >= -SAME_TIME_YEARS else 1000 - years
 
 
 def wrong_time(case: Case) -> Guard:
@@ -219,7 +219,7 @@ def wrong_time(case: Case) -> Guard:
     is_soundtrack = case.parts["soundtrack_words"] > 0 or is_listed or is_reissue
     is_certain = case.evidence.is_certain and is_soundtrack and is_named
     other_article = not has_same_article(case.film.title, case.texts.album or case.texts.title)
-    if years is None or abs(years) <= NEAR_YEARS:
+    if years is None or abs(years) <= SAME_TIME_YEARS:
         is_doubtful = other_article and years not in (None, 0) and not case.evidence.is_certain
         return (Decision.REVIEW, "other_article") if is_doubtful and is_named else None
     if years < 0:

@@ -100,7 +100,7 @@ DOUBTFUL = re.compile(
 
 SONG_VIDEO = re.compile(
     r"\b(?:(?:full\s+)?(?:video|audio)\s+songs?|songs?\s+(?:video|with\s+lyrics)|full\s+(?:song|video|audio)|lyrical(?:\s+video)?"
-    r"|lyrics?\s+video|video\s+jukebox)\b|\((?:video|audio|lyrical|official\s+(?:video|audio))\)"
+    r"|lyrics?\s+video)\b|\((?:video|audio|lyrical|official\s+(?:video|audio))\)"
 )
 """A label's video of one song, whose title has the film's name next to the song's."""
 

@@ -132,9 +132,7 @@ def _rows(lake: Lake, items: Collection[str]) -> list[dict[str, Any]]:
         "WHERE list_has_any($items, [film_id, track_id, 'channel:' || channel_id]) ORDER BY film_id, track_id"
     )
     with tables.connect(lake) as connection:
-        found = connection.execute(query, {"items": sorted(items)})
-        names = [column[0] for column in found.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in found.fetchall()]
+        return tables.fetch_rows(connection, query, items=sorted(items))
 
 
 def _staged(lake: Lake, row: dict[str, Any]) -> Path:

@@ -69,6 +69,7 @@ def test_the_site_is_asked_for_an_album_a_player_and_bytes_of_its_media(world: A
     assert {step: states(result)[step] for step in STEPS} == dict.fromkeys(STEPS, "ok"), result.output
     assert [one["range"] for one in world.requests if one["path"] == "/videoplayback"] == ["bytes=0-65535"]
     assert len(world.requests) <= 8
+    assert not (tmp_path / "lake").exists()  # looking makes no lake
 
 
 def test_what_follows_a_failed_step_is_not_tried(world: Any, tmp_path: Path) -> None:
