@@ -67,7 +67,7 @@ def test_an_export_to_a_full_disk_is_bad_input(lake: Lake, small_disk: Callable[
     disk = small_disk("size=64k")
     refused = run("datasets", "export", disk / "out", "--lake", lake.root)
     assert isinstance(refused.exception, InputError)
-    assert "make room" in str(refused.exception)
+    assert "free space there or choose another folder" in str(refused.exception)
 
 
 def test_the_status_of_a_filled_lake_fits_a_screen(lake: Lake) -> None:

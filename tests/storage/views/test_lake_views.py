@@ -101,7 +101,7 @@ def test_mels_covers_the_intact_shards_and_names_the_damaged_ones(
 ) -> None:
     write_two_shards(lake)
     lake.write_bytes(content, damaged)
-    _, rows = ask(lake, "SELECT DISTINCT shard FROM mels")
+    [(_, rows)] = ask(lake, "SELECT DISTINCT shard FROM mels")
     assert {shard for (shard,) in rows} == {shard_path("w-1", 2020), shard_path("w-2", 2021)} - {damaged}
     assert damaged in "".join(capsys.readouterr().err.split())
 
