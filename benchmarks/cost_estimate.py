@@ -37,7 +37,8 @@ DECODES_PER_TRACK = 2
 DECODE_SECONDS = 0.41
 """CPU time of a recording of 181 s in WebM (docs/benchmarks.md)."""
 METADATA_BYTES_PER_TRACK = 14_000
-"""A fingerprint of 11 kB for three minutes (docs/benchmarks.md), and, assumed, 3 kB for the row and its outcomes."""
+"""A fingerprint of 11 kB for three minutes, interpolated between 4.8 kB for 24 s and 14 kB for four minutes, which are
+measured (docs/benchmarks.md), and, assumed, 3 kB for the row and its outcomes."""
 
 
 @dataclass(frozen=True)

@@ -98,7 +98,7 @@ def latest(lake: Lake, table: Table, columns: Iterable[str] | None = None) -> pa
 def connect(lake: Lake, memory_limit: str = MEMORY_LIMIT) -> Iterator[duckdb.DuckDBPyConnection]:
     """Open an in-memory DuckDB that reads the lake's Parquet, wherever the lake is, in bounded memory.
 
-    Raises `LakeError` when a file of the lake is damaged, or there is no room to spill to.
+    Raises `LakeError` when a file of the lake is damaged, or there is no space to spill to.
     """
     with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
         connection.execute("SET TimeZone = 'UTC'")
@@ -141,7 +141,7 @@ def lake_errors() -> Iterator[None]:
     except (duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException) as error:
         reason = str(error).splitlines()[0]
         if any(sign in reason for sign in _CANNOT_WRITE):
-            raise LakeError(f"{reason}; make room or make it writable, and run the same command again") from error
+            raise LakeError(f"{reason}; free space or make it writable, and run the same command again") from error
         raise LakeError(
             f"A file of the lake cannot be read ({reason}); `needledrop verify` names the damage"
         ) from error
