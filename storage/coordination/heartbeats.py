@@ -8,6 +8,7 @@ a wrong clock changes nothing, and a machine that slept does not take its own sl
 from __future__ import annotations
 
 import json
+import logging
 import os
 import threading
 import time
@@ -38,6 +39,7 @@ OBSERVATIONS = "observations"
 """Folder of the cache: what was seen of other holders, so that the next command need not begin to watch again."""
 ANSWER_SECONDS = 10.0
 """How long an answer about a flow run counts, so that a wait does not ask Prefect every second."""
+log = logging.getLogger(__name__)
 
 
 def lease_seconds() -> float:
@@ -64,20 +66,29 @@ class Heartbeat:
         self._thread = threading.Thread(target=self._renew_until_stopped, name="lease-heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Write the first heartbeat, which must be there before any lease. Raises `LakeError` when that fails."""
-        self._renew()
-        self._thread.start()
+        """Write the first heartbeat, which must be there before any lease; nothing is done if it runs already.
+
+        Raises `LakeError` when that fails.
+        """
+        if self._thread.ident is None:
+            self._renew()
+            self._thread.start()
 
     def stop(self) -> None:
         """Stop renewing, and remove the counter: whoever looks for it afterwards knows that this holder ended."""
         self._stopping.set()
-        self._thread.join(STOP_SECONDS)
+        if self._thread.ident is not None:
+            self._thread.join(STOP_SECONDS)
         _remove(self._lake, self._holder.token)
 
     def _renew_until_stopped(self) -> None:
         while not self._stopping.wait(self._holder.seconds / RENEWALS_PER_LEASE):
-            with suppress(LakeError):  # the work itself meets the full disk and reports it
+            try:
                 self._renew()
+            except LakeError:
+                continue  # the work itself meets the full disk and reports it
+            except Exception:
+                log.exception("A lease was not renewed; the next attempt is in a minute or less")
 
     def _renew(self) -> None:
         self._counter += 1
@@ -217,7 +228,7 @@ def read_json(lake: Lake, *parts: str) -> Any:
     try:
         with store_errors(lake.root):
             return json.loads(lake.filesystem.cat_file(lake.uri(*parts)))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
 
 

@@ -75,7 +75,8 @@ def leased_items(lake: Lake, items: Collection[str], *, on_wait: OnWait | None =
     """
     observer, wait = Observer(lake, current_flow_run()), Wait(on_wait)
     while True:
-        standings = {item: _standing(lake, observer, item) for item in items}
+        newest = read_numbers(lake).newest
+        standings = {item: _standing(lake, observer, item, newest.get(item)) for item in items}
         silent = [item for item, standing in standings.items() if standing is Standing.SILENT]
         if on_wait is None or not silent:
             return {item for item, standing in standings.items() if standing is not Standing.DEAD}
@@ -87,10 +88,10 @@ def is_leased(lake: Lake, item: str) -> bool:
     return item in leased_items(lake, [item])
 
 
-def _standing(lake: Lake, observer: Observer, item: str) -> Standing:
+def _standing(lake: Lake, observer: Observer, item: str, number: int | None) -> Standing:
+    """Return what is known of whoever holds an item, whose newest lease has this number (None: there is none)."""
     if living_claim(lake, item) is not None:
         return Standing.ALIVE
-    number = read_numbers(lake).newest.get(item)
     return observer.standing(read_holder(lake, item, number)) if number else Standing.DEAD
 
 

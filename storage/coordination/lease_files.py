@@ -13,6 +13,7 @@ every process can be seen: a claim names neither boot nor namespace, and a conta
 from __future__ import annotations
 
 import json
+import logging
 import re
 import socket
 from collections.abc import Collection
@@ -24,18 +25,23 @@ from typing import Any
 
 from storage.coordination.heartbeats import read_json
 from storage.coordination.holders import Holder, parse_holder
-from storage.errors import LakeError
 from storage.lake.fences import unfenced
 from storage.lake.lake import Lake
 from storage.processes import process_start
 
 FOLDER, ITEMS, RELEASED = "leases", "items", "released"
-_NAME = re.compile(r"(?P<item>.+)\.(?P<number>\d+)\.json")
+_NAME = re.compile(r"(?P<item>[A-Za-z0-9][A-Za-z0-9._=-]{0,185})\.(?P<number>\d{9,18})\.json")
+_MAX_LETTERS = 201
+"""Of the name of a file in a lake."""
 _KEPT = 2
 """Files of `RELEASED` that stay: a listing that began before the newest was created still finds the one before it."""
 OLD_FOLDER = "claims"
+_OLD_PATH = re.compile(rf"{OLD_FOLDER}/(?P<item>[A-Za-z0-9][A-Za-z0-9._=-]{{0,200}})/\d+\.json")
 FIRST_PID_NAMESPACE = "pid:[4026531836]"
 """The kernel gives the first PID namespace this number (PROC_PID_INIT_INO)."""
+_named: set[str] = set()
+"""Files that this process has named already: leases are read before every commit."""
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,16 +58,20 @@ class Numbers:
 
 
 def read_numbers(lake: Lake) -> Numbers:
-    """Read the numbers of all leases, from the names of their files."""
+    """Read the numbers of all leases, from the names of their files; one that is no lease is named and ignored."""
     of_item: dict[str, list[int]] = {}
     released = 0
     for path in lake.list(FOLDER, suffix=".json"):
         kind, _, name = path.removeprefix(f"{FOLDER}/").partition("/")
-        if kind == RELEASED:
-            released = max(released, _parse(f"all.{name}")[1])
-        elif kind == ITEMS:
-            item, number = _parse(name)
-            of_item.setdefault(item, []).append(number)
+        if kind not in (ITEMS, RELEASED):
+            continue
+        match = _NAME.fullmatch(name if kind == ITEMS else f"all.{name}")
+        if match is None or len(name) > _MAX_LETTERS:
+            _ignore(path)
+        elif kind == RELEASED:
+            released = max(released, int(match["number"]))
+        else:
+            of_item.setdefault(match["item"], []).append(int(match["number"]))
     return Numbers({item: sorted(numbers) for item, numbers in of_item.items()}, released)
 
 
@@ -69,12 +79,10 @@ def _file_name(item: str, number: int) -> str:
     return f"{item}.{number:09d}.json"
 
 
-def _parse(name: str) -> tuple[str, int]:
-    """Return the item and number of a lease file. Raises `LakeError` for a file that no version writes."""
-    match = _NAME.fullmatch(name)
-    if match is None:
-        raise LakeError(f"The lake has a file {FOLDER}/…/{name} that is no lease; remove it")
-    return match["item"], int(match["number"])
+def _ignore(path: str) -> None:
+    if path not in _named:
+        _named.add(path)
+        log.warning("The lake has a file %s that is no lease; it is ignored, remove it", path)
 
 
 def read_holder(lake: Lake, item: str, number: int) -> Holder | None:
@@ -88,7 +96,8 @@ def release_items(lake: Lake, items: Collection[str], numbers: Numbers) -> None:
     if highest > numbers.released:
         with unfenced():
             lake.create_bytes(b"{}", FOLDER, RELEASED, f"{highest:09d}.json")
-        for path in lake.list(FOLDER, RELEASED)[:-_KEPT]:
+        paths = [path for path in lake.list(FOLDER, RELEASED) if _NAME.fullmatch(f"all.{Path(path).name}")]
+        for path in paths[:-_KEPT]:
             _remove(lake, path)
     for item in items:
         for number in numbers.of_item[item]:  # that of a successor, which came since, stays
@@ -131,11 +140,12 @@ class Claim:
 
 def read_claim(lake: Lake, item: str) -> Claim | None:
     """Return the newest claim on an item; None if there is none, or one that no version writes."""
-    names = lake.list(OLD_FOLDER, item, suffix=".json")
+    names = [path for path in lake.list(OLD_FOLDER, item, suffix=".json") if _OLD_PATH.fullmatch(path)]
     content: Any = read_json(lake, names[-1]) if names else {}
     with suppress(KeyError, TypeError, ValueError):
         until = datetime.fromisoformat(content["until"])
-        return Claim(content["host"], int(content["pid"]), content.get("born"), until)
+        if until.tzinfo is not None:
+            return Claim(content["host"], int(content["pid"]), content.get("born"), until)
     return None
 
 
@@ -147,7 +157,14 @@ def living_claim(lake: Lake, item: str) -> Claim | None:
 
 def claimed_items(lake: Lake) -> list[str]:
     """Return the items that have a claim, living or not."""
-    return sorted({name.split("/")[1] for name in lake.list(OLD_FOLDER, suffix=".json")})
+    items = set()
+    for path in lake.list(OLD_FOLDER, suffix=".json"):
+        match = _OLD_PATH.fullmatch(path)
+        if match is None:
+            _ignore(path)
+        else:
+            items.add(match["item"])
+    return sorted(items)
 
 
 def remove_claim(lake: Lake, item: str) -> None:

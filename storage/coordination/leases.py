@@ -12,14 +12,12 @@ refused from then on.
 from __future__ import annotations
 
 import logging
-import signal
-import threading
+import os
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from types import TracebackType
-from typing import NoReturn
 
 from storage.coordination.heartbeats import Heartbeat, Observer, Standing, lease_seconds
 from storage.coordination.held_leases import OnWait, Wait
@@ -32,6 +30,7 @@ from storage.coordination.lease_files import (
     release_items,
     remove_lease_file,
 )
+from storage.coordination.sigterm import SigtermRaises
 from storage.errors import LakeError
 from storage.lake.fences import fenced
 from storage.lake.lake import Lake
@@ -65,7 +64,10 @@ class LeaseKeeper:
         self._holder = this_process(self._flow_run.id, lease_seconds() if seconds is None else seconds)
         self._heartbeat: Heartbeat | None = None
         self._leases: dict[str, Lease] = {}
-        self._sigterm = _SigtermRaises()
+        self._being_acquired: Lease | None = None
+        """A signal may end `acquire` at any line, also when the file is there and nobody knows of it yet."""
+        self._process = os.getpid()
+        self._sigterm = SigtermRaises()
 
     def __enter__(self) -> LeaseKeeper:
         self._sigterm.__enter__()
@@ -74,15 +76,28 @@ class LeaseKeeper:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Release every lease that is still held."""
+        """Release every lease that is still held; where that fails after an error, it is noted on that error."""
         try:
             self.close()
+        except LakeError as second:
+            if error is None:
+                raise
+            error.add_note(f"Leases were not released, and are free when this process has ended: {second}")
+        except BaseException:  # a signal in the middle of it, as at the end of a run that is stopped just then
+            self.close()
+            raise
         finally:
             self._sigterm.__exit__(kind, error, trace)
 
     def close(self) -> None:
-        """Release every lease that is still held, and stop the heartbeat."""
+        """Release every lease that is still held, and stop the heartbeat.
+
+        In a fork this does nothing: both are its parent's.
+        """
+        if os.getpid() != self._process:
+            return
         try:
+            self._finish_acquiring()
             self.release(list(self._leases))
         finally:
             if self._heartbeat is not None:
@@ -101,6 +116,8 @@ class LeaseKeeper:
             lease = self._try(item)
             if isinstance(lease, Lease):
                 self._leases[item] = lease
+            self._being_acquired = None
+            if isinstance(lease, Lease):
                 return lease
             if on_wait is None or lease is not Standing.SILENT:
                 return None
@@ -116,27 +133,37 @@ class LeaseKeeper:
             if newest and (standing := self._observer.standing(read_holder(self._lake, item, newest))) != Standing.DEAD:
                 return standing
             number = max(newest, numbers.released) + 1
+            self._being_acquired = Lease(self._lake, item, number)
             if not self._create(item, number):
                 return Standing.ALIVE  # another worker was quicker
             if read_numbers(self._lake).released < number:
-                return Lease(self._lake, item, number)
+                return self._being_acquired
             remove_lease_file(self._lake, item, number)  # others acquired and released meanwhile: begin above them
+
+    def _finish_acquiring(self) -> None:
+        """Take the lease whose file was written when a signal came; its number may be another worker's as well."""
+        if (lease := self._being_acquired) is not None:
+            holder = read_holder(self._lake, lease.item, lease.number)
+            if holder is not None and holder.token == self._holder.token:
+                self._leases[lease.item] = lease
+            self._being_acquired = None
 
     def _create(self, item: str, number: int) -> bool:
         if self._heartbeat is None:
-            heartbeat = Heartbeat(self._lake, self._holder)
-            heartbeat.start()
-            self._heartbeat = heartbeat
+            self._heartbeat = Heartbeat(self._lake, self._holder)
+        self._heartbeat.start()
         holder = replace(self._holder, acquired_at=datetime.now(UTC).isoformat())
         return create_lease_file(self._lake, item, number, holder)
 
     def release(self, items: Iterable[str]) -> None:
         """Release these items; those that are not leased here are ignored, and a lost lease is its successor's."""
-        ours = [self._leases.pop(item) for item in list(items) if item in self._leases]
+        ours = [self._leases[item] for item in list(items) if item in self._leases]
         if ours:
             numbers = read_numbers(self._lake)
             newest = numbers.newest
             release_items(self._lake, [one.item for one in ours if newest.get(one.item) == one.number], numbers)
+        for one in ours:  # last, so that what a signal interrupts is done at the end of the `with` block
+            self._leases.pop(one.item, None)
 
     def check(self, items: Collection[str] | None = None) -> None:
         """Raise `LakeError` when the lease on one of these items, by default of all that are held, is lost."""
@@ -187,24 +214,3 @@ def _lost(lake: Lake, item: str) -> LakeError:
         f"The lease on {item} was lost, because it was not renewed in time or was released by hand ({successor}); "
         "nothing more of this work is written. Run the same command again"
     )
-
-
-class _SigtermRaises:
-    """While leases are held, SIGTERM ends the process by an exception, unless somebody else handles the signal."""
-
-    def __init__(self) -> None:
-        self._is_installed = False
-
-    def __enter__(self) -> None:
-        is_main = threading.current_thread() is threading.main_thread()
-        if is_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-            signal.signal(signal.SIGTERM, _exit)
-            self._is_installed = True
-
-    def __exit__(self, *_error: object) -> None:
-        if self._is_installed and signal.getsignal(signal.SIGTERM) is _exit:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-
-
-def _exit(number: int, _frame: object) -> NoReturn:
-    raise SystemExit(128 + number)

@@ -1,7 +1,9 @@
 """Files under one root, in a folder or on an object store, each committed atomically.
 
-lake           `Lake`: paths, listing, reading, writing, removing; opening a lake and checking its version
+paths          paths of safe names, none of which leaves the lake
+lake           `Lake`: listing, reading, writing, removing; opening a lake and checking its version
 atomic         temporary names, fsync, rename, create-if-absent, clean-up after killed writers, write errors
+free_space     the space left on a lake's disk, and when it is low
 fences         conditions that are checked just before a commit, such as a lease that is still held
 object_store   errors of an object store's client; local copies of its objects
 """

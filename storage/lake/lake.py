@@ -35,6 +35,7 @@ from storage.lake.atomic import (
 )
 from storage.lake.fences import check_fences
 from storage.lake.object_store import cached_copy, store_errors
+from storage.lake.paths import path_below
 
 LAKE_VERSION = 2
 """Raised when a layout or a schema changes in a way that older code cannot read. Since 2, runs and leases are files."""
@@ -43,8 +44,6 @@ COPIES, INBOX, OUTBOX, METRICS = "objects", "inbox", "outbox", "metrics"
 """Folders of the cache: copies of objects, downloads in progress, uploads in progress, and DuckDB files."""
 
 CACHE_REMEDY = "make it writable or name another folder in NEEDLEDROP_CACHE"
-
-_SAFE_PART = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]{0,200}")
 
 
 @dataclass(frozen=True)
@@ -77,12 +76,7 @@ class Lake:
 
         Raises `LakeError` for a part that could leave the lake (`..`, `/etc`, an unchecked title).
         """
-        for part in parts:
-            for piece in part.split("/"):
-                if not _SAFE_PART.fullmatch(piece):
-                    raise LakeError(f"{piece!r} is not a safe name inside the lake; use letters, digits, . _ = -")
-        base = self.root.removeprefix("file://").rstrip("/")
-        return "/".join([base, *parts])
+        return path_below(self.root, *parts)
 
     def exists(self, *parts: str) -> bool:
         """Return whether this file or folder exists."""
@@ -91,12 +85,14 @@ class Lake:
 
     def modified(self, *parts: str) -> datetime:
         """Return when a file was committed, by the clock of the machine that stores it."""
-        modified: datetime = self.filesystem.modified(self.uri(*parts))
+        with store_errors(self.root):
+            modified: datetime = self.filesystem.modified(self.uri(*parts))
         return modified
 
     def size_bytes(self, *parts: str) -> int:
         """Return the size of a file in bytes."""
-        return int(self.filesystem.size(self.uri(*parts)))
+        with store_errors(self.root):
+            return int(self.filesystem.size(self.uri(*parts)))
 
     def list(self, *parts: str, suffix: str = "") -> list[str]:
         """Return the committed files below a folder, sorted, as paths relative to the root; none if it is absent."""
@@ -173,9 +169,9 @@ class Lake:
             with temporary_file(folder, parts[-1].rsplit("/", 1)[-1]) as temporary:
                 yield temporary
                 sync(temporary)
-                check_fences()
                 if parts != (VERSION_FILE,):
                     stored_version(self)
+                check_fences()  # last, as close to the commit as it can be
                 self._commit(temporary, target, replace=replace)
         except FileExistsError as error:
             message = f"Another process has committed {'/'.join(parts)} meanwhile, and it stays; run this command again"

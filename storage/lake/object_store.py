@@ -24,13 +24,27 @@ _CHANGE_TAGS = ("LastModified", "last_modified", "updated", "mtime", "created", 
 
 @contextmanager
 def store_errors(root: str) -> Iterator[None]:
-    """Turn errors of the client into `StoreUnreachable`: the store does not answer, or there are no credentials."""
+    """Turn errors of the client into `StoreUnreachable`: the store does not answer, is overloaded or refuses us."""
     try:
         yield
     except _client_errors() as error:
-        raise StoreUnreachable(
-            f"The store of {root} cannot be used ({error}); check its address, the network and the credentials"
-        ) from error
+        raise _unreachable(root, error) from error
+    except OSError as error:
+        if _status_of(error) in (401, 403, 429) or _status_of(error) >= 500:
+            raise _unreachable(root, error) from error
+        raise
+
+
+def _unreachable(root: str, error: Exception) -> StoreUnreachable:
+    return StoreUnreachable(
+        f"The store of {root} cannot be used ({error}); check its address, the network and the credentials"
+    )
+
+
+def _status_of(error: OSError) -> int:
+    """Return the HTTP status with which the store answered, as the client notes on the error's cause; 0 without one."""
+    answer = getattr(error.__cause__, "response", None)
+    return int(answer["ResponseMetadata"]["HTTPStatusCode"]) if answer else 0
 
 
 def _client_errors() -> tuple[type[Exception], ...]:

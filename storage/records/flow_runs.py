@@ -43,7 +43,7 @@ def record_flow_run(
         "state": state,
         "parameters": json.dumps(parameters, sort_keys=True, default=str),
         "summary": json.dumps(summary or {}, sort_keys=True, default=str),
-        "code_version": _code_version(),
+        "code_version": code_version(),
     }
     with unfenced():  # a run that lost its lease still says how it ended
         tables.append(lake, FLOW_RUNS, [row], flow_run_id)
@@ -80,7 +80,8 @@ def _lease_of(flow_run_id: str) -> str:
     return f"run-{flow_run_id}"
 
 
-def _code_version() -> str:
+def code_version() -> str:
+    """Return the version of Needledrop, as in the record of a run."""
     try:
         return version("needledrop")
     except PackageNotFoundError:

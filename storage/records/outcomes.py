@@ -16,13 +16,16 @@ import pyarrow as pa
 
 from storage.errors import ItemError, NeedledropError, Retry
 from storage.lake.lake import Lake
-from storage.tables import tables
+from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import OUTCOMES
 
 RETRY_LATER_AFTER = timedelta(hours=20)
 """`later` means the next daily refresh; 20 hours, so that a refresh that starts early still retries."""
 BACKOFF_DAYS = (1, 3, 9, 27, 90)
 """How long the music of a film is not asked for again after the first, second, … time that there was none."""
+
+LONGEST_WAIT_DAYS = 100
+"""More than any outcome waits."""
 
 
 def later(tries: int, now: datetime | None = None) -> datetime:
@@ -82,7 +85,7 @@ REASONS: dict[Stage, frozenset[str]] = {
         | {"undecodable", "too_large", "decoder_crashed", "unforeseen_error", "no_film", "taken_down"}
         | FETCH_REASONS
     ),
-    Stage.EVIDENCE: frozenset({"ok", "missing", "not_an_album", "no_item", "no_album", "odd_answer"}),
+    Stage.EVIDENCE: frozenset({"ok", "missing", "not_an_album", "no_item", "no_album", "odd_answer", "wiki_fails"}),
     Stage.AVAILABILITY: frozenset({"ok", "unreachable"}) | FETCH_REASONS,
 }
 
@@ -126,7 +129,7 @@ def record(lake: Lake, outcomes: Sequence[Outcome], run_id: str) -> None:
     """Commit outcomes as one part; the attempt number counts the earlier rows of the same item."""
     if not outcomes:
         return
-    earlier = _earlier_attempts(lake, outcomes)
+    earlier = earlier_attempts(lake, outcomes)
     rows = []
     for outcome in outcomes:
         key = (str(outcome.stage), outcome.item)
@@ -139,7 +142,7 @@ def record_new(lake: Lake, outcomes: Sequence[Outcome], run_id: str) -> None:
     """Commit the outcomes that differ from the newest ones: skipping an item for the same reason again adds no row."""
     if not outcomes:
         return
-    with tables.connect(lake) as connection:
+    with duckdb_connection.connect(lake) as connection:
         connection.register("items", pa.table({"item": pa.array([one.item for one in outcomes], pa.string())}))
         query = f"SELECT stage, item, reason FROM {tables.latest_sql(lake, OUTCOMES, 'item IN (FROM items)')}"
         recorded = set(connection.execute(query).fetchall())
@@ -147,10 +150,10 @@ def record_new(lake: Lake, outcomes: Sequence[Outcome], run_id: str) -> None:
     record(lake, [replace(outcome, seconds=None) for outcome in new], run_id)
 
 
-def _earlier_attempts(lake: Lake, outcomes: Sequence[Outcome]) -> dict[tuple[str, str], int]:
+def earlier_attempts(lake: Lake, outcomes: Sequence[Outcome]) -> dict[tuple[str, str], int]:
     """Return how many attempts the items of these outcomes have had."""
     items = pa.table({"stage": [str(o.stage) for o in outcomes], "item": [o.item for o in outcomes]})
-    with tables.connect(lake) as connection:
+    with duckdb_connection.connect(lake) as connection:
         connection.register("items", items)
         query = (
             f"SELECT stage, item, max(attempt) FROM {tables.rows_sql(lake, OUTCOMES)} "
@@ -170,6 +173,14 @@ def attempts(lake: Lake, stages: Iterable[Stage], done_films: Collection[str] = 
     return {(stage, item): attempt for stage, item, attempt in rows}
 
 
+def waits_sql(moment: str) -> str:
+    """Return SQL for whether an outcome waits at a moment, also given as SQL.
+
+    One that waits longer than any does was recorded while the clock of a machine was wrong, and is due.
+    """
+    return f"(retry = 'later' AND retry_at > {moment} AND retry_at <= {moment} + INTERVAL {LONGEST_WAIT_DAYS} DAYS)"
+
+
 def not_due(
     lake: Lake,
     stage: Stage,
@@ -184,8 +195,8 @@ def not_due(
     however much was collected.
     """
     keys = f"{_FILM} NOT IN (FROM names)" if among is None else "item IN (FROM names)"
-    moment = (now or datetime.now(UTC)).isoformat()
-    is_not_due = f"status = 'ok' OR retry = 'never' OR (retry = 'later' AND retry_at > '{moment}'::TIMESTAMPTZ)"
+    moment = f"'{(now or datetime.now(UTC)).isoformat()}'::TIMESTAMPTZ"
+    is_not_due = f"status = 'ok' OR retry = 'never' OR {waits_sql(moment)}"
     names = done_films if among is None else among
     rows = _select_newest(lake, "SELECT item", f"stage = '{stage}' AND {keys}", names, is_not_due)
     return {item for (item,) in rows}
@@ -193,7 +204,7 @@ def not_due(
 
 def _select_newest(lake: Lake, select: str, keys: str, names: Collection[str], condition: str = "true") -> list[Any]:
     """Select columns of the newest outcomes; `keys` is a condition on their keys, which may use the table `names`."""
-    with tables.connect(lake, tables.SMALL_MEMORY_LIMIT) as connection:
+    with duckdb_connection.connect(lake, duckdb_connection.SMALL_MEMORY_LIMIT) as connection:
         connection.register("names", pa.table({"name": pa.array(sorted(names), pa.string())}))
         newest = tables.latest_sql(lake, OUTCOMES, keys)
         return connection.execute(f"{select} FROM {newest} WHERE {condition}").fetchall()

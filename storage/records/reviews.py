@@ -19,7 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from storage.lake.lake import Lake
-from storage.tables import tables
+from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import ALBUM_REVIEWS, RATINGS, REVIEW_SAMPLES, REVIEWS, TRACKS, Table
 
 YES, NO, UNSURE = "yes", "no", "unsure"
@@ -98,7 +98,7 @@ def read_reviews(lake: Lake) -> dict[tuple[str, str], bool]:
 
     Albums' answers are there for each of their known recordings, and under `album_keys` for those found later.
     """
-    with tables.connect(lake, tables.SMALL_MEMORY_LIMIT) as connection:
+    with duckdb_connection.connect(lake, duckdb_connection.SMALL_MEMORY_LIMIT) as connection:
         latest = {table.name: tables.latest_sql(lake, table) for table in (REVIEWS, RATINGS, ALBUM_REVIEWS)}
         pairs = connection.execute(ANSWERS_SQL.format(reviews=latest["reviews"], ratings=latest["ratings"])).fetchall()
         albums = connection.execute(_ALBUM_ANSWERS_SQL.format(albums=latest["album_reviews"])).fetchall()
@@ -166,7 +166,7 @@ def _rows_of_films(lake: Lake, table: Table, columns: Sequence[str], films: Iter
     wanted = pa.table({"film_id": pa.array(sorted(set(films)), pa.string())})
     if not wanted.num_rows:
         return []
-    with tables.connect(lake) as connection:
+    with duckdb_connection.connect(lake) as connection:
         connection.register("wanted", wanted)
         newest = tables.latest_sql(lake, table, "film_id IN (FROM wanted)")
         result = connection.sql(f"SELECT {', '.join(columns)} FROM {newest} ORDER BY {', '.join(table.key)}")

@@ -6,11 +6,12 @@ was stored. An entry is withdrawn by a newer row with `active` false.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from storage.datasets import versions
 from storage.lake.lake import Lake
-from storage.tables import tables
+from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import TAKEDOWNS, TRACKS
 
 
@@ -41,6 +42,27 @@ class Takedowns:
         return self._items
 
 
+class HiddenTracks:
+    """The tracks that must not be found or listed, read again whenever somebody changed the list."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._list = Takedowns(lake)
+        self._items: frozenset[str] = frozenset()
+        self._of_version: dict[str, frozenset[str]] = {}
+
+    def read(self, dataset_versions: Sequence[str] = ()) -> frozenset[str]:
+        """Return the items on the list, and the tracks of these versions whose film or channel is on it."""
+        items = self._list.read()
+        if items is not self._items:
+            self._items, self._of_version = items, {}
+        if not items:
+            return items
+        for version in dataset_versions:
+            if version not in self._of_version:
+                self._of_version[version] = taken_down_tracks(self._list.lake, version)
+        return items.union(*(self._of_version[version] for version in dataset_versions))
+
+
 def taken_down_tracks(lake: Lake, version: str) -> frozenset[str]:
     """Return the track_ids of a data-set version that are on the list now, themselves or by their film or channel."""
     items = read_takedowns(lake)
@@ -52,5 +74,5 @@ def taken_down_tracks(lake: Lake, version: str) -> frozenset[str]:
         "WHERE list_has_any(?, [film_id, track_id, 'channel:' || channel_id])"
     )
     tracks_file = versions.file_uri(lake, version, versions.TRACKS_FILE.name)
-    with tables.connect(lake) as connection:
+    with duckdb_connection.connect(lake) as connection:
         return frozenset(track_id for (track_id,) in connection.execute(query, [tracks_file, sorted(items)]).fetchall())

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 
 _TIME = pa.timestamp("us", tz="UTC")
-_PROVENANCE = [("run_id", pa.string()), ("recorded_at", _TIME)]
+PROVENANCE = [("run_id", pa.string()), ("recorded_at", _TIME)]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Table:
 
 
 def _table(name: str, key: tuple[str, ...], *columns: tuple[str, pa.DataType]) -> Table:
-    return Table(name, key, pa.schema([*columns, *_PROVENANCE]))
+    return Table(name, key, pa.schema([*columns, *PROVENANCE]))
 
 
 PAGES = _table(
@@ -170,7 +170,7 @@ OUTCOMES = _table(
     ("seconds", pa.float64()),  # wall time spent
     ("audio_seconds", pa.float64()),  # audio processed, so x-realtime is a division away
     # Of stages soundtrack and track, null from older versions: what an upgrade or another source opens again.
-    ("tool_version", pa.string()),  # yt-dlp's, if a source on the network was asked
+    ("tool_version", pa.string()),  # yt-dlp's, if the network was asked; of searches on YouTube also ytmusicapi's
     ("rule_version", pa.int32()),  # of the matching rule
     ("sources", pa.list_(pa.string())),  # the sources that were asked
 )
@@ -271,6 +271,76 @@ TAKEDOWNS = _table(
     ("active", pa.bool_()),
 )
 
+LIBRARY_QUERIES = _table(
+    "library_queries",
+    ("query_id",),
+    ("query_id", pa.string()),  # a hash of the query
+    ("plot", pa.list_(pa.string())),  # paragraphs
+    ("tags", pa.list_(pa.string())),
+    ("image", pa.binary()),  # the poster as a thumbnail, JPEG
+    ("image_sha256", pa.string()),
+    ("likes", pa.list_(pa.string())),  # track_ids that it should sound like
+    ("not_likes", pa.list_(pa.string())),
+    ("like_weight", pa.float64()),
+)
+
+LIBRARY_DECISIONS = _table(
+    "library_decisions",
+    ("query_id", "library", "track_id"),
+    ("query_id", pa.string()),
+    ("library", pa.string()),  # or dataset:VERSION, for a track of the data set
+    ("track_id", pa.string()),
+    ("decision", pa.string()),  # keep, reject, or undecided: withdrawn
+    ("model_run", pa.string()),  # the trained run that ranked it
+    ("ranking", pa.string()),  # mean or best
+    ("rank", pa.int32()),
+    ("score", pa.float64()),
+    ("note", pa.string()),
+)
+
+DECISION_RESULTS = _table(
+    "decision_results",
+    ("model_run",),
+    ("model_run", pa.string()),
+    ("queries", pa.int32()),  # with a kept and a rejected track that the run has heard
+    ("pairs", pa.int32()),  # of a kept and a rejected track of one query
+    ("kept_before_rejected", pa.float64()),  # share of the pairs, ties half; null without pairs
+    ("low", pa.float64()),  # 95 % interval, by bootstrap over queries
+    ("high", pa.float64()),
+    ("left_out", pa.int32()),  # decisions about tracks that the run has not heard, or was trained on
+    ("trained_on", pa.int32()),  # those of them about tracks that the run was trained on
+)
+
+SHORTLISTS = _table(
+    "shortlists",
+    ("shortlist_id",),
+    ("shortlist_id", pa.string()),
+    ("name", pa.string()),
+    ("note", pa.string()),
+    ("state", pa.string()),  # present, removed
+)
+
+SHORTLIST_TRACKS = _table(
+    "shortlist_tracks",
+    ("shortlist_id", "library", "track_id"),
+    ("shortlist_id", pa.string()),
+    ("library", pa.string()),
+    ("track_id", pa.string()),
+    ("state", pa.string()),  # present, removed
+    ("title", pa.string()),  # what was known of the track then: its library may be removed
+    ("artist", pa.string()),
+    ("album", pa.string()),
+    ("composer", pa.string()),
+    ("publisher", pa.string()),
+    ("licence", pa.string()),
+    ("isrc", pa.string()),
+    ("duration_seconds", pa.float64()),
+    ("note", pa.string()),
+    ("usage", pa.string()),  # as on a cue sheet
+    ("from_second", pa.float64()),  # where the moment begins for which it was kept
+    ("added_at", _TIME),
+)
+
 TABLES: dict[str, Table] = {
     t.name: t
     for t in (
@@ -288,5 +358,10 @@ TABLES: dict[str, Table] = {
         REVIEW_SAMPLES,
         BREAKERS,
         TAKEDOWNS,
+        LIBRARY_QUERIES,
+        LIBRARY_DECISIONS,
+        DECISION_RESULTS,
+        SHORTLISTS,
+        SHORTLIST_TRACKS,
     )
 }

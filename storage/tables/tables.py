@@ -6,29 +6,17 @@ never edited; a correction is a newer row. Many small parts are merged from time
 
 from __future__ import annotations
 
-import os
-import secrets
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-import duckdb
 import pyarrow as pa
 
 from storage.errors import InputError, LakeError
 from storage.lake.lake import VERSION_FILE, Lake, lake_at, open_lake
+from storage.tables.duckdb_connection import connect
 from storage.tables.parts import compact, empty_part_path, live_parts, next_part_path, stored_parts
 from storage.tables.schemas import TABLES, Table
-
-MEMORY_LIMIT = "1GB"
-"""For a DuckDB connection, which spills to a temporary folder beyond it. Leaves room for Arrow's writers."""
-SMALL_MEMORY_LIMIT = "256MB"
-"""For queries that count and look up while other steps work on the same machine."""
-SPILL_PREFIX = "needledrop-spill-"
 
 
 def append(lake: Lake, table: Table, rows: Sequence[Mapping[str, Any]], run_id: str) -> str | None:
@@ -92,69 +80,6 @@ def latest(lake: Lake, table: Table, columns: Iterable[str] | None = None) -> pa
     with connect(lake) as connection:
         query = f"SELECT {selected} FROM {latest_sql(lake, table)} ORDER BY {', '.join(table.key)}"
         return connection.sql(query).to_arrow_table()
-
-
-@contextmanager
-def connect(lake: Lake, memory_limit: str = MEMORY_LIMIT) -> Iterator[duckdb.DuckDBPyConnection]:
-    """Open an in-memory DuckDB that reads the lake's Parquet, wherever the lake is, in bounded memory.
-
-    Raises `LakeError` when a file of the lake is damaged, or there is no space to spill to.
-    """
-    with duckdb.connect(config={"autoinstall_known_extensions": "false"}) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        connection.execute(f"SET memory_limit = '{memory_limit}'")
-        connection.execute("SET temp_directory = ?", [_spill_folder()])
-        if not lake.is_local:
-            connection.register_filesystem(lake.filesystem)
-        with lake_errors():
-            yield connection
-
-
-def fetch_rows(connection: duckdb.DuckDBPyConnection, query: str, *values: Any, **named: Any) -> list[dict[str, Any]]:
-    """Execute a query with its values, in order or by name, and return its rows as dictionaries."""
-    cursor = connection.execute(query, named or list(values))
-    names = [column[0] for column in cursor.description or ()]
-    return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
-
-
-def _spill_folder() -> str:
-    """Return a new folder name; DuckDB creates the folder when it spills, and removes it when it closes."""
-    return str(Path(tempfile.gettempdir(), f"{SPILL_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"))
-
-
-def sweep_spills() -> None:
-    """Remove the spill folders of processes that were killed on this machine."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{SPILL_PREFIX}*"):
-        process = folder.name.removeprefix(SPILL_PREFIX).split("-")[0]
-        if Path("/proc").exists() and not Path("/proc", process).exists():
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-_CANNOT_WRITE = ("Could not write", "No space left", "Read-only file system", "Permission denied")
-
-
-@contextmanager
-def lake_errors() -> Iterator[None]:
-    """Turn DuckDB's errors about files, disk and memory into `LakeError`."""
-    try:
-        yield
-    except (duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException) as error:
-        reason = str(error).splitlines()[0]
-        if any(sign in reason for sign in _CANNOT_WRITE):
-            raise LakeError(f"{reason}; free space or make it writable, and run the same command again") from error
-        raise LakeError(
-            f"A file of the lake cannot be read ({reason}); `needledrop verify` names the damage"
-        ) from error
-    except duckdb.OutOfMemoryException as error:
-        reason = str(error).splitlines()[0]
-        raise LakeError(f"No memory or temporary space is left ({reason}); set TMPDIR to a larger disk") from error
-    except duckdb.Error as error:
-        if "Corrupt database file" not in str(error):
-            raise
-        reason = str(error).splitlines()[0]
-        raise LakeError(
-            f"needledrop.duckdb is damaged ({reason}); delete it: the next command makes it again"
-        ) from error
 
 
 def create_tables(lake: Lake) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,12 +12,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
 
+from storage.coordination import leases as leases_module
 from storage.coordination.heartbeats import SECONDS_VARIABLE, Heartbeat, Standing
 from storage.coordination.held_leases import leased_items, list_leases, release_by_hand, sweep_leases
 from storage.coordination.holders import Holder, during_flow_run, this_process
@@ -24,7 +30,7 @@ from storage.coordination.lease_files import create_lease_file, read_numbers
 from storage.coordination.leases import LeaseKeeper, leased
 from storage.errors import LakeError
 from storage.lake.atomic import TEMPORARY_PREFIX
-from storage.lake.lake import Lake
+from storage.lake.lake import VERSION_FILE, Lake
 from storage.tables import tables
 
 ACQUIRE_AND_DIE = """
@@ -316,6 +322,23 @@ def test_a_lease_released_by_hand_is_lost(lake: Lake) -> None:
     assert list_leases(lake) == []
 
 
+def test_a_lease_that_is_lost_while_a_commit_is_prepared_refuses_it(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = LocalFileSystem.cat_file
+
+    def cat_file(self: Any, path: str, **options: Any) -> Any:
+        if path.endswith(VERSION_FILE):
+            monkeypatch.undo()
+            release_by_hand(lake, "f-1")
+        return read(self, path, **options)
+
+    with pytest.raises(LakeError, match="was lost"), leased(lake, "f-1"):
+        monkeypatch.setattr(LocalFileSystem, "cat_file", cat_file)
+        lake.write_bytes(b"x", "result.txt")
+    assert not lake.exists("result.txt")
+
+
 def test_of_two_writers_of_a_new_file_one_commits(lake: Lake) -> None:
     with pytest.raises(LakeError, match="Another process has committed"), lake.staged("a", replace=False) as late:
         late.write_text("late")
@@ -355,6 +378,17 @@ def test_acquiring_reports_a_full_disk_and_leaves_no_partial_file(small_disk: Ca
         assert lease is not None
 
 
+def test_a_full_disk_does_not_replace_the_error_that_ends_the_work(small_disk: Callable[[str], Path]) -> None:
+    folder = small_disk("size=1m")
+    lake = tables.open_tables(str(folder / "lake"))
+    with pytest.raises(KeyboardInterrupt) as raised, leased(lake, "refresh"):
+        with pytest.raises(OSError, match="No space"):
+            (folder / "filler").write_bytes(bytes(2_000_000))
+        raise KeyboardInterrupt
+    assert "No space left" in raised.value.__notes__[0]
+    assert leased_items(lake, ["refresh"]) == set()
+
+
 def test_a_renewal_that_fails_is_retried(lake: Lake) -> None:
     holders = Path(lake.root, "leases", "holders")
     with LeaseKeeper(lake, seconds=1.0) as leases:
@@ -369,6 +403,39 @@ def test_a_renewal_that_fails_is_retried(lake: Lake) -> None:
         assert counters(lake)[0] > before + 2
 
 
+def test_an_error_that_nobody_expects_does_not_end_the_renewals(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    put = MemoryFileSystem.put_file
+    errors = [RuntimeError("can't start new thread")]
+
+    def put_file(self: Any, *paths: str, **options: Any) -> None:
+        if "/holders/" in paths[1] and self.exists(paths[1]) and errors:
+            raise errors.pop()
+        put(self, *paths, **options)
+
+    monkeypatch.setattr(MemoryFileSystem, "put_file", put_file)
+    lake = Lake("memory://lake-of-renewals")
+    with LeaseKeeper(lake, seconds=0.5) as leases:
+        assert leases.acquire("f-1")
+        deadline = time.monotonic() + 20
+        while errors or counters(lake)[0] < 3:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    assert "A lease was not renewed" in caplog.text
+
+
+def test_a_fork_that_ends_releases_no_lease_of_its_parent(lake: Lake) -> None:
+    with LeaseKeeper(lake) as leases:
+        assert leases.acquire("f-1")
+        child = os.fork()
+        if not child:
+            leases.close()
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        leases.check()
+
+
 def test_a_keeper_releases_items_one_by_one_and_the_rest_at_its_end(lake: Lake) -> None:
     with LeaseKeeper(lake) as leases:
         assert leases.acquire("f-1")
@@ -379,6 +446,60 @@ def test_a_keeper_releases_items_one_by_one_and_the_rest_at_its_end(lake: Lake) 
     assert threading.active_count() == 1 or "lease-heartbeat" not in {one.name for one in threading.enumerate()}
 
 
+class Interrupt(BaseException):
+    """What a signal raises, wherever the work happens to be."""
+
+
+@contextmanager
+def interrupted_at(line: int) -> Iterator[list[int]]:
+    """Raise `Interrupt` once, before the given line of storage that this thread comes to; yields the count of lines."""
+    lines, storage = [0], str(Path(leases_module.__file__).parents[1])
+
+    def trace(frame: FrameType, event: str, _argument: object) -> Any:
+        code = frame.f_code
+        if not code.co_filename.startswith(storage) or code.co_name in ("__enter__", "__exit__"):
+            return None  # Python itself has no answer to a signal just as a block begins or ends
+        if event == "line":
+            lines[0] += 1
+            if lines[0] == line:
+                raise Interrupt
+        return trace
+
+    sys.settrace(trace)
+    try:
+        yield lines
+    finally:
+        sys.settrace(None)
+
+
+@pytest.mark.parametrize("released", [[], ["f-1"]])
+def test_a_signal_at_any_line_leaves_no_lease(lake: Lake, released: list[str]) -> None:
+    with interrupted_at(0) as lines, LeaseKeeper(lake) as leases:
+        assert leases.acquire("f-1")
+        leases.release(released)
+    assert lines[0] > 300
+    for line in range(1, lines[0]):
+        with suppress(Interrupt), interrupted_at(line), LeaseKeeper(lake) as leases:
+            assert leases.acquire("f-1")
+            leases.release(released)
+        assert lake.list("leases", "items") == lake.list("leases", "holders") == [], f"interrupted at line {line}"
+        shutil.rmtree(Path(lake.root, "leases"), ignore_errors=True)  # with temporary files: each round is as the first
+
+
+def test_a_signal_at_any_line_leaves_the_lease_of_another_worker(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    def be_quicker(_lake: Lake, item: str, number: int, holder: Holder) -> bool:
+        create_lease_file(lake, item, number, replace(holder, token="another"))
+        return create_lease_file(lake, item, number, holder)
+
+    monkeypatch.setattr(leases_module, "create_lease_file", be_quicker)
+    for line in range(1, 200):
+        with suppress(Interrupt), LeaseKeeper(lake) as leases, interrupted_at(line):
+            assert leases.acquire("f-1") is None
+        for path in lake.list("leases", "items"):
+            assert json.loads(lake.read_bytes(path))["token"] == "another"
+            lake.remove(path)
+
+
 def test_sweeping_removes_what_the_dead_left_and_nothing_of_the_living(lake: Lake, repository: Path) -> None:
     run_and_die(lake, ACQUIRE_AND_DIE, repository)
     with leased(lake, "f-2"):
@@ -386,3 +507,38 @@ def test_sweeping_removes_what_the_dead_left_and_nothing_of_the_living(lake: Lak
         assert [(held.item, held.standing) for held in list_leases(lake)] == [("f-2", Standing.ALIVE)]
         assert len(lake.list("leases", "holders")) == 1
     assert read_numbers(lake).released >= 1
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("leases/items/note.json", b"{}"),
+        ("leases/items/a b.000000001.json", b"{}"),
+        ("leases/items/f-1.7.json", b"{}"),
+        ("leases/items/folder/f-1.000000007.json", b"{}"),
+        ("leases/released/newest.json", b"{}"),
+        ("claims/a b/000001.json", b"{}"),
+        ("claims/f-1.json", b"[" * 100_000),
+    ],
+)
+def test_a_file_that_is_no_lease_is_named_and_stops_nothing(
+    lake: Lake, path: str, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = Path(lake.root, path)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(content)
+    for _ in range(4):
+        with leased(lake, "f-1") as lease:
+            assert lease is not None
+    sweep_leases(lake)
+    assert list_leases(lake) == []
+    assert file.exists() and any(path in record.message for record in caplog.records)
+
+
+@pytest.mark.parametrize("content", [b"", b"no JSON", b"[" * 100_000, b'{"token": 1}', b"\xff"])
+def test_a_lease_that_no_version_wrote_is_nobodys(lake: Lake, content: bytes) -> None:
+    lake.write_bytes(content, "leases", "items", "f-1.000000003.json")
+    [held] = list_leases(lake)
+    assert (held.holder, held.standing) == (None, Standing.DEAD)
+    with leased(lake, "f-1") as lease:
+        assert lease is not None and lease.number == 4

@@ -14,7 +14,7 @@ import pytest
 
 from storage.errors import LakeError
 from storage.lake.lake import Lake
-from storage.tables import parts, tables
+from storage.tables import duckdb_connection, parts, tables
 from storage.tables.parts import live_parts, stored_parts
 from storage.tables.schemas import FILMS, OUTCOMES
 
@@ -29,7 +29,7 @@ def titles(lake: Lake) -> dict[str, str]:
 
 
 def every_title(lake: Lake) -> list[str]:
-    with tables.connect(lake) as connection:
+    with duckdb_connection.connect(lake) as connection:
         query = f"SELECT title FROM {tables.rows_sql(lake, FILMS)} ORDER BY {tables.ROW_ORDER}"
         return [title for (title,) in connection.execute(query).fetchall()]
 
@@ -151,8 +151,8 @@ def test_the_spill_folders_of_killed_processes_are_removed(tmp_path: Path, monke
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    folders = [tmp_path / f"{tables.SPILL_PREFIX}{pid}-x" for pid in (dead.pid, 1)]
+    folders = [tmp_path / f"{duckdb_connection.SPILL_PREFIX}{pid}-x" for pid in (dead.pid, 1)]
     for folder in folders:
         folder.mkdir()
-    tables.sweep_spills()
+    duckdb_connection.sweep_spills()
     assert [folder.exists() for folder in folders] == [False, True]

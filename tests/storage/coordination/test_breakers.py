@@ -6,16 +6,17 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+import time_machine
 
-from storage.coordination.breakers_and_budgets import (
+from storage.coordination.breakers import (
     FAILURES_TO_OPEN,
-    Budget,
     Pause,
     note_failure,
     note_success,
     open_breaker,
     read_breaker,
 )
+from storage.coordination.budgets import Budget
 from storage.errors import SourcePaused
 from storage.lake.lake import Lake
 from storage.tables import tables
@@ -53,6 +54,13 @@ def test_a_success_closes_the_breaker_and_resets_the_pause(lake: Lake) -> None:
     note_success(lake, "youtube", "run")
     assert not read_breaker(lake, "youtube").is_open("1")
     assert round(opened(lake) / HOUR) == 6
+
+
+def test_a_pause_that_was_written_by_a_clock_that_was_wrong_has_ended(lake: Lake) -> None:
+    with time_machine.travel(datetime.now(UTC) + timedelta(days=400)):
+        opened(lake, timedelta(days=30))
+        assert read_breaker(lake, "youtube").is_open("1")
+    assert not read_breaker(lake, "youtube").is_open("1")
 
 
 def test_a_pause_concerns_one_source_only(lake: Lake) -> None:
@@ -94,3 +102,18 @@ def test_a_restarted_worker_still_counts_what_it_spent(lake: Lake) -> None:
 def test_sources_have_budgets_of_their_own(lake: Lake) -> None:
     budget(lake, "a").reserve(downloads=2)
     Budget(lake, "url_list", {"requests": 1, "downloads": 1}, "a").reserve(downloads=1)
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b'{"requests": "many"}'])
+def test_a_damaged_budget_file_is_named_and_stops_nothing(
+    lake: Lake, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    budget = Budget(lake, "youtube", {"requests": 2})
+    budget.reserve(requests=1)
+    [path] = lake.list("budgets")
+    lake.write_bytes(content, path.replace(budget.worker, "another"))
+    budget.reserve(requests=1)
+    assert budget.spent_today() == {"requests": 2}
+    assert "another.json is damaged" in caplog.text
+    with pytest.raises(SourcePaused):
+        budget.reserve(requests=1)

@@ -1,0 +1,34 @@
+"""No text becomes a formula, and every other value stays as it is."""
+
+from typing import Any
+
+import pytest
+
+from storage.spreadsheets import spreadsheet_cell
+
+
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+49", "-2+3", "@SUM(A1)", "\tx", "\r1", "  =1", "\n", "\x00=1", "＝1", " ＋1"]
+)
+def test_a_text_that_would_be_a_formula_gets_an_apostrophe(text: str) -> None:
+    assert spreadsheet_cell(text) == "'" + text.replace("\x00", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("a;=1+1", "a;'=1+1"),
+        ("a; @A;-1", "a; '@A;'-1"),
+        ("a\n=1", "a\n'=1"),
+        ("a\t＝1", "a\t'＝1"),
+        ("=1;=2", "'=1;'=2"),
+        ("\n@A", "'\n'@A"),
+    ],
+)
+def test_nor_does_what_follows_a_separator_of_another_country(text: str, cell: str) -> None:
+    assert spreadsheet_cell(text) == cell
+
+
+@pytest.mark.parametrize("value", ["A – B", "1=1", "a; b", "a;b=1", "one\ntwo", "it's", "", " ", -2.5, None, 7, "50 %"])
+def test_other_values_stay_as_they_are(value: Any) -> None:
+    assert spreadsheet_cell(value) == value
