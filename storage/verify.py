@@ -7,7 +7,7 @@ which reads the whole lake once.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,15 +15,18 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from storage.audio_embeddings.files import AGAIN, list_embeddings
+from storage.audio_embeddings.verify import embeddings_damage
 from storage.datasets import versions as datasets
 from storage.errors import LakeError
 from storage.lake.lake import Lake
-from storage.mels.layout import list_shards
-from storage.mels.verify import EXTRACT_AGAIN, TRACK_ROWS, Row, recorded_tracks, shard_damage, track_rows
+from storage.mels.checksums import EXTRACT_AGAIN
+from storage.mels.layout import film_id_of, list_shards
+from storage.mels.verify import TRACK_ROWS, Row, recorded_tracks, shard_damage, track_rows
 from storage.metrics.database import FILE, is_locked, metrics_path
 from storage.metrics.duckdb_tables import wanted_files
-from storage.metrics.run_files import CONFIDENCE, RUNS
-from storage.tables import tables
+from storage.metrics.run_files import CONFIDENCE, RUNS, read_rows
+from storage.tables import duckdb_connection, tables
 from storage.tables.parts import stored_parts
 from storage.tables.schemas import TABLES, VERSIONS, Table
 
@@ -38,8 +41,8 @@ class Damage:
 
 
 _REMEDIES = {
-    RUNS: "restore it from a copy; or delete it and train the same system again, which continues or measures it",
-    CONFIDENCE: "delete it: the next `needledrop train` computes it again",
+    RUNS: "restore it from a copy; or train the same system again, which continues or measures it",
+    CONFIDENCE: "nothing: the next `needledrop train` computes it again",
 }
 
 
@@ -52,13 +55,15 @@ def verify(lake: Lake, *, deep: bool = False, on_file: Callable[[str], None] = l
                 lake, path, "its rows are lost: delete it and collect what it held again", deep=deep
             )
     tracks = _recorded_tracks(lake)
-    stored = [TRACK_ROWS.empty_table()]
+    stored, intact = [TRACK_ROWS.empty_table()], {}
     for path in list_shards(lake):
         on_file(path)
         damages = list(_check_shard(lake, path, None if tracks is None else tracks.get(path, []), deep=deep))
         yield from damages
         if all(damage.remedy != EXTRACT_AGAIN for damage in damages):
             stored.append(track_rows(lake, path))
+            intact[film_id_of(path)] = path
+    yield from _check_embeddings(lake, intact, on_file, deep=deep)
     recorded = _recorded_manifests(lake)
     reported = set()
     for version in _version_names(lake):
@@ -68,7 +73,7 @@ def verify(lake: Lake, *, deep: bool = False, on_file: Callable[[str], None] = l
             yield damage
     for path in wanted_files(lake).values():
         on_file(path)
-        yield from _check_parquet(lake, path, _REMEDIES[path.split("/", maxsplit=1)[0]], deep=deep)
+        yield from _check_measured(lake, path)
     if metrics_path(lake).exists():
         on_file(FILE)
         yield from _check_metrics(metrics_path(lake), deep=deep)
@@ -80,7 +85,8 @@ def file_count(lake: Lake) -> int:
     """Return how many times `verify` will call `on_file`."""
     parts = sum(len(_parts(lake, table)) for table in TABLES.values())
     metrics = int(metrics_path(lake).exists())
-    return parts + len(list_shards(lake)) + len(_version_names(lake)) + len(wanted_files(lake)) + metrics
+    films = len(list_shards(lake)) + len(list_embeddings(lake))
+    return parts + films + len(_version_names(lake)) + len(wanted_files(lake)) + metrics
 
 
 def _parts(lake: Lake, table: Table) -> list[str]:
@@ -112,9 +118,27 @@ def _check_parquet(lake: Lake, path: str, remedy: str, *, deep: bool) -> Iterato
         yield Damage(path, str(error).splitlines()[0], remedy)
 
 
+def _check_measured(lake: Lake, path: str) -> Iterator[Damage]:
+    """Yield the damage of a file of runs or intervals, which is read completely: it is small."""
+    try:
+        read_rows(lake.read_bytes(path), path)
+    except LakeError as error:
+        yield Damage(path, str(error.__cause__ or error).splitlines()[0], _REMEDIES[path.split("/", maxsplit=1)[0]])
+
+
 def _check_shard(lake: Lake, path: str, recorded: Sequence[Row] | None, *, deep: bool) -> Iterator[Damage]:
     for what, remedy in shard_damage(lake, path, recorded, deep=deep):
         yield Damage(path, what, remedy)
+
+
+def _check_embeddings(
+    lake: Lake, shards: Mapping[str, str], on_file: Callable[[str], None], *, deep: bool
+) -> Iterator[Damage]:
+    """Yield damage of the audio embeddings, and where they disagree with the intact shards (film_id -> shard)."""
+    for path in list_embeddings(lake):
+        on_file(path)
+        for what in embeddings_damage(lake, path, shards, deep=deep):
+            yield Damage(path, what, AGAIN)
 
 
 def _recorded_tracks(lake: Lake) -> dict[str, list[Row]] | None:
@@ -167,7 +191,7 @@ def _differs(lake: Lake, path: str, sha256: str) -> str | None:
 def _check_references(lake: Lake, version: str) -> Iterator[Damage]:
     """Yield the shards that the segments of a version name and the lake lacks."""
     shards = pa.table({"shard": pa.array(list_shards(lake), pa.string())})
-    with tables.connect(lake) as connection:
+    with duckdb_connection.connect(lake) as connection:
         connection.register("shards", shards)
         segments = datasets.file_uri(lake, version, datasets.SEGMENTS_FILE.name)
         query = "SELECT DISTINCT shard FROM read_parquet(?) ANTI JOIN shards USING (shard) ORDER BY shard"
@@ -191,7 +215,7 @@ GROUP BY indexed.shard ORDER BY indexed.shard
 
 def _check_rows(lake: Lake, version: str, stored: pa.Table) -> Iterator[Damage]:
     """Yield the shards that were extracted again since, so that a version names rows of other recordings."""
-    with tables.connect(lake, tables.SMALL_MEMORY_LIMIT) as connection:
+    with duckdb_connection.connect(lake, duckdb_connection.SMALL_MEMORY_LIMIT) as connection:
         connection.register("stored", stored)
         segments = datasets.file_uri(lake, version, datasets.SEGMENTS_FILE.name)
         moved = connection.execute(_MOVED, [segments]).fetchall()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from storage.datasets import versions as datasets
 from storage.lake.lake import Lake
-from storage.tables import tables
+from storage.tables import duckdb_connection
 
 _FILM_COLUMNS = ("title", "year", "split", "plot", "tags", "thumbnail_sha256", "licence")
 _TRACK_COLUMNS = ("split", "title", "artist", "album", "licence", "duration_seconds", "segments")
@@ -54,7 +54,7 @@ def compare(lake: Lake, old: str, new: str) -> list[Change]:
         _query("track", "film_id || '/' || track_id", _TRACK_COLUMNS, tracks),
         _TAGS.format(old=films[0], new=films[1]),
     ]
-    with tables.connect(lake) as connection:
+    with duckdb_connection.connect(lake) as connection:
         rows = connection.execute(" UNION ALL ".join(f"({q})" for q in queries) + " ORDER BY kind, change, item")
         return [Change(*row) for row in rows.fetchall()]
 

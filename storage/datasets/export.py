@@ -26,7 +26,7 @@ from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.mels.reader import MelReader
 from storage.mels.settings import read_settings
-from storage.tables import tables
+from storage.tables import duckdb_connection
 
 TRACKS_PER_BATCH = 64
 """About 150 MB of mels for tracks of three minutes."""
@@ -64,7 +64,7 @@ def export(
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise InputError(f"{folder} holds something already; give a new or empty folder")
     folder.mkdir(parents=True, exist_ok=True)
-    with tables.connect(lake) as connection:
+    with duckdb_connection.connect_alone(lake) as connection:
         for file in datasets.FILES:
             connection.execute(
                 f"CREATE VIEW {_stem(file)} AS FROM read_parquet('{datasets.file_uri(lake, version, file.name)}')"

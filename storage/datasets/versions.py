@@ -111,6 +111,9 @@ EXCLUSIONS_FILE = VersionFile(
     "kind, item, rule",
     65_536,
 )
+COPY_RULES = ("same_audio", "same_track", "same_sound")
+"""Rules of `EXCLUSIONS_FILE` by which a track is a copy of another: item and value are FILM/TRACK, of the copy and of
+the track that was kept."""
 FILES = (FILMS_FILE, SEGMENTS_FILE, TRACKS_FILE, EXCLUSIONS_FILE)
 
 
@@ -232,24 +235,29 @@ def current(lake: Lake) -> str | None:
 
 
 def make_current(lake: Lake, version: str, run_id: str) -> str | None:
-    """Record this version as the current one; returns the previous one, or None if it was current already."""
-    previous = current(lake)
-    if previous == version:
+    """Record this version as the current one; returns the previous one, or None if it was current already.
+
+    One that was current is recorded again if its manifest was written again since.
+    """
+    previous, manifest = current(lake), read_manifest(lake, version)
+    sha256 = hashlib.sha256(lake.read_bytes(FOLDER, version, MANIFEST)).hexdigest()
+    recorded = {row["version"]: row for row in tables.latest(lake, VERSIONS).to_pylist()}
+    was_current = previous == version
+    if was_current and recorded[version]["manifest_sha256"] == sha256:
         return None
-    manifest = read_manifest(lake, version)
-    numbers = tables.latest(lake, VERSIONS, ["number"])["number"].to_pylist()
+    newest = max((row["number"] for row in recorded.values()), default=0)
     row = {
         "version": version,
-        "number": max(numbers, default=0) + 1,
-        "previous": previous,
+        "number": newest + (not was_current),
+        "previous": recorded[version]["previous"] if was_current else previous,
         **{name: manifest["counts"][name] for name in ("films", "tracks", "segments")},
         "recordings_joined": manifest.get("recordings", {}).get("joined"),
         "joined_in_test": manifest.get("recordings", {}).get("in_test"),
         "parameters": json.dumps(manifest["parameters"], sort_keys=True),
-        "manifest_sha256": hashlib.sha256(lake.read_bytes(FOLDER, version, MANIFEST)).hexdigest(),
+        "manifest_sha256": sha256,
     }
     tables.append(lake, VERSIONS, [row], run_id)
-    return previous
+    return None if was_current else previous
 
 
 def file_uri(lake: Lake, version: str, file: str) -> str:

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from storage.errors import LakeError
 from storage.lake.lake import Lake
-from storage.mels.layout import row_offsets, verify_checksums
+from storage.mels.checksums import verify_checksums
+from storage.mels.layout import row_offsets
 from storage.mels.settings import MelSettings, check_settings
 from storage.processes import allow_open_files
 
@@ -44,7 +45,8 @@ class MelReader:
         self.shards = list(shards)
         allow_open_files(len(self.shards) + SPARE_FILES)
         opened = [_open_shard(lake, shard, settings) for shard in self.shards]
-        self._bytes = [shard.data for shard in opened]
+        self._maps = [shard.mapping for shard in opened]
+        self._bytes = [np.frombuffer(shard.mapping, np.uint8) for shard in opened]
         rows = np.array([len(shard.offsets) for shard in opened], np.int64)
         self.first_position = np.concatenate([[0], np.cumsum(rows)])
         self._file = np.repeat(np.arange(len(opened)), rows)
@@ -74,19 +76,26 @@ class MelReader:
         return np.asarray(positions)
 
     def gather(self, positions: NDArray[np.integer[Any]], out: NDArray[Any]) -> None:
-        """Copy segments into `out`, shape (n, bands, frames) of the stored type, contiguous."""
+        """Copy segments into `out`, shape (n, bands, frames) of the stored type, contiguous.
+
+        Other threads run meanwhile, also while a page comes from disk.
+        """
+        size, target = self.settings.segment_bytes, out.view(np.uint8).reshape(len(out), -1)
+        places = zip(self._file[positions].tolist(), self._offset[positions].tolist(), strict=True)
+        for row, (file, start) in zip(target, places, strict=True):
+            np.copyto(row, self._bytes[file][start : start + size])  # releases the interpreter; a memory view would not
+
+    def read_ahead(self, positions: NDArray[np.integer[Any]]) -> None:
+        """Ask the system to fetch these segments from disk while the caller does something else."""
         size = self.settings.segment_bytes
-        # Between memory views a slice is copied by memmove, a quarter faster than between NumPy arrays.
-        target, sources = out.reshape(-1).view(np.uint8).data, self._bytes
-        end = 0
         for file, start in zip(self._file[positions].tolist(), self._offset[positions].tolist(), strict=True):
-            begin, end = end, end + size
-            target[begin:end] = sources[file][start : start + size]
+            begin = start - start % mmap.PAGESIZE
+            self._maps[file].madvise(mmap.MADV_WILLNEED, begin, start + size - begin)
 
 
 @dataclass(frozen=True)
 class _OpenShard:
-    data: memoryview
+    mapping: mmap.mmap
     offsets: NDArray[np.int64]
     ref_db: NDArray[np.float32]
 
@@ -107,7 +116,7 @@ def _open_shard(lake: Lake, shard: str, settings: MelSettings) -> _OpenShard:
         raise LakeError(f"{shard} is damaged ({error}); delete it and collect soundtracks again") from error
     if len(offsets) and offsets[-1] + settings.segment_bytes > len(mapping):
         raise LakeError(f"{shard} is shorter than its metadata says; delete it and collect soundtracks again")
-    return _OpenShard(memoryview(mapping), offsets, ref_db)
+    return _OpenShard(mapping, offsets, ref_db)
 
 
 def _joined(arrays: Sequence[NDArray[Any]], dtype: type) -> NDArray[Any]:

@@ -1,7 +1,7 @@
 """The parameters of a mel-spectrogram, as the metadata of every shard states them.
 
 A shard whose stored values would mean something else is refused, not read. Training copies segments of many shards
-into one batch, so all shards of a lake have one encoding.
+into one batch, so all shards of a lake have one encoding and one mel scale.
 """
 
 from __future__ import annotations
@@ -17,12 +17,14 @@ from numpy.typing import NDArray
 
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
-from storage.mels.layout import list_shards, verify_checksums
+from storage.mels.checksums import verify_checksums
+from storage.mels.layout import list_shards
 
 Encoding = Literal["uint8", "float16"]
 ShortTracks = Literal["pad", "refuse"]
+MelScale = Literal["slaney", "htk"]
 SHARDS_TRIED = 5
-"""Shards read for the encoding of a lake: one is enough unless the first ones are damaged."""
+"""Shards read for the settings of a lake: one is enough unless the first ones are damaged."""
 
 SETTINGS_KEY = b"needledrop.mel_settings"
 
@@ -34,17 +36,20 @@ def _fixed(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class MelSettings:
-    """How samples become a mel-spectrogram: the paper's numbers with librosa's definitions.
+    """How samples become a mel-spectrogram: the paper's numbers with librosa's definitions, or torchaudio's.
 
     `encoding` "uint8" stores 255 steps over the `span_db` below each segment's own maximum (at most
     0.157 dB off); "float16" stores the decibels themselves at twice the bytes.
     `short_tracks` states what happens to a track shorter than one segment: "refuse" it, or "pad" it with
     silence. The last partial segment of a longer track is always dropped: it holds under 9.92 s of
     music whose neighbours are stored, and padding it would teach the model silence.
+    `mel_scale` "slaney" has filters of unit area, as librosa by default; "htk" has filters of unit height, as
+    torchaudio by default and the paper's released code, for parity with it.
     """
 
     encoding: Encoding = "uint8"
     short_tracks: ShortTracks = "refuse"
+    mel_scale: MelScale = "slaney"
     sample_rate_hz: int = _fixed(22_050)
     segment_samples: int = _fixed(218_736)
     n_fft: int = _fixed(1024)
@@ -52,19 +57,21 @@ class MelSettings:
     mel_bands: int = _fixed(128)
     lowest_hz: float = _fixed(0.0)
     highest_hz: float = _fixed(11_025.0)
-    mel_scale: str = _fixed("slaney")
-    mel_norm: str = _fixed("slaney")
+    mel_norm: str = field(init=False)
     window: str = _fixed("hann")
     pad_mode: str = _fixed("reflect")
     power_floor: float = _fixed(1e-10)
     span_db: float = _fixed(80.0)
 
     def __post_init__(self) -> None:
-        """Raise `InputError` for an encoding or a treatment of short tracks that no writer knows."""
+        """Set the norm that the scale has; raise `InputError` for a value that no writer knows."""
         if self.encoding not in ("uint8", "float16"):
             raise InputError(f"Mel encoding {self.encoding!r} is unknown; use uint8 or float16")
         if self.short_tracks not in ("pad", "refuse"):
             raise InputError(f"Treatment of short tracks {self.short_tracks!r} is unknown; use pad or refuse")
+        if self.mel_scale not in ("slaney", "htk"):
+            raise InputError(f"Mel scale {self.mel_scale!r} is unknown; use slaney or htk")
+        object.__setattr__(self, "mel_norm", "slaney" if self.mel_scale == "slaney" else "none")
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -115,13 +122,13 @@ def read_settings(lake: Lake, shard: str) -> MelSettings:
     return parse_settings(shard, metadata)
 
 
-def lake_encoding(lake: Lake) -> Encoding | None:
-    """Return the encoding of a lake's shards; None when it has no shard that can be read."""
+def lake_settings(lake: Lake) -> MelSettings | None:
+    """Return the mel parameters of a lake's shards; None when it has no shard that can be read."""
     for shard in list_shards(lake)[:SHARDS_TRIED]:
         try:
             with lake.local_path(shard).open("rb") as file:
                 verify_checksums(file, shard)
-                return parse_settings(shard, pq.read_metadata(file).metadata or {}).encoding
+                return parse_settings(shard, pq.read_metadata(file).metadata or {})
         except (LakeError, OSError, pa.ArrowException):
             continue  # `needledrop verify` reports it
     return None
@@ -131,7 +138,7 @@ def parse_settings(shard: str, metadata: dict[bytes, bytes]) -> MelSettings:
     """Parse the mel parameters in a shard's metadata; raises `LakeError` when they are absent or unknown."""
     try:
         written = json.loads(metadata[SETTINGS_KEY])
-        return MelSettings(encoding=written["encoding"], short_tracks=written["short_tracks"])
+        return MelSettings(written["encoding"], written["short_tracks"], written["mel_scale"])
     except (KeyError, ValueError, InputError) as error:
         raise LakeError(
             f"{shard} does not state its mel parameters ({error}); delete it and extract it again"

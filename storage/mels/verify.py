@@ -16,14 +16,14 @@ import pyarrow.parquet as pq
 
 from storage.errors import LakeError
 from storage.lake.lake import Lake
-from storage.mels.layout import COLUMNS, film_id_of, row_offsets, shard_schema, verify_checksums
+from storage.mels.checksums import EXTRACT_AGAIN, verify_checksums
+from storage.mels.layout import COLUMNS, film_id_of, row_offsets, shard_schema
 from storage.mels.settings import check_settings, parse_settings
 from storage.mels.writer import read_tracks
 from storage.tables import tables
 from storage.tables.schemas import TRACKS
 
 Row = Mapping[str, Any]
-EXTRACT_AGAIN = "delete it and collect soundtracks again"
 RECOVER = "collect soundtracks again: the run recovers the rows from the shard; if it still differs, delete the shard"
 TRACK_ROWS = pa.schema(
     [("shard", pa.string()), ("track_id", pa.string()), ("first_row", pa.int32()), ("segments", pa.int32())]

@@ -26,16 +26,9 @@ from numpy.typing import NDArray
 
 from storage.errors import LakeError, NeedledropError
 from storage.lake.lake import Lake
-from storage.mels.layout import (
-    COLUMNS,
-    MEL_COLUMN,
-    film_id_of,
-    insert_checksums,
-    shard_path,
-    shard_schema,
-    verify_checksums,
-    year_of,
-)
+from storage.lake.object_store import store_errors
+from storage.mels.checksums import insert_checksums, verify_checksums
+from storage.mels.layout import COLUMNS, MEL_COLUMN, film_id_of, shard_path, shard_schema, year_of
 from storage.mels.settings import SETTINGS_KEY, MelSettings, parse_settings
 
 TRACKS_KEY = b"needledrop.tracks"
@@ -147,7 +140,10 @@ def read_tracks(lake: Lake, shard: str) -> list[dict[str, Any]]:
     """Read the film's `tracks` rows that a shard carries; raises `LakeError` when it carries none."""
     try:
         # Not through the cache: of an object only its end is read.
-        with lake.filesystem.open(lake.uri(shard), "rb", block_size=FOOTER_BLOCK_BYTES) as file:
+        with (
+            store_errors(lake.root),
+            lake.filesystem.open(lake.uri(shard), "rb", block_size=FOOTER_BLOCK_BYTES) as file,
+        ):
             verify_checksums(file, shard)
             metadata = pq.read_metadata(file).metadata or {}
         return list(json.loads(metadata[TRACKS_KEY], object_hook=_from_json))

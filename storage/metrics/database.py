@@ -30,11 +30,20 @@ from storage.lake.atomic import commit_file, create_file, temporary_file, write_
 from storage.lake.lake import INBOX, METRICS, Lake
 from storage.lake.object_store import fetch
 from storage.metrics import old_database
-from storage.metrics.duckdb_tables import SCHEMA, SCHEMA_VERSION, VIEWS_HASH, import_files, is_imported, wanted_files
+from storage.metrics.duckdb_tables import (
+    FIRST_WITH_FILES,
+    SCHEMA,
+    SCHEMA_VERSION,
+    VIEWS_HASH,
+    import_files,
+    is_imported,
+    wanted_files,
+)
 from storage.metrics.interrupted import mark_interrupted
 from storage.metrics.leaderboard_views import VIEWS
-from storage.tables.tables import lake_errors
-from storage.views.lake_views import define_lake_views, define_mel_view
+from storage.tables.duckdb_connection import lake_errors
+from storage.views.lake_views import define_lake_views
+from storage.views.segment_views import define_audio_views, define_mel_view
 
 FILE = "needledrop.duckdb"
 LOCK_TIMEOUT_SECONDS = 60.0
@@ -43,6 +52,7 @@ RECORD_TIMEOUT_SECONDS = 2.0
 """How long a run waits that has committed its results already: they are imported later if not now."""
 _WAIT_SECONDS = (0.02, 0.5)
 _DAMAGED = ("not a valid DuckDB", "Corrupt database file", "does not match stored checksum", "read enough bytes")
+_IN_USE = ("lock on file", "different configuration", "file handle conflict")
 _WRITING = threading.Lock()
 """DuckDB lets two threads of one process write, and refuses the transaction of one when both change a row."""
 log = logging.getLogger(__name__)
@@ -83,6 +93,7 @@ def refresh_views(lake: Lake) -> None:
     with connect_metrics(lake, read_only=False) as connection:
         define_lake_views(connection, lake)
         define_mel_view(connection, lake)
+        define_audio_views(connection, lake)
 
 
 def metrics_path(lake: Lake) -> Path:
@@ -140,7 +151,7 @@ def _open_existing(lake: Lake, path: Path, *, read_only: bool, timeout: float) -
     connection.close()
     with _open(lake, path, read_only=False, timeout=timeout) as old:
         if _stored_version(old, path) != SCHEMA_VERSION:  # another process was quicker
-            if version:
+            if 0 < version < FIRST_WITH_FILES:
                 _export_uploaded(lake)
                 old_database.export(old, lake)
             _make(lake, path, replace=True)
@@ -231,8 +242,8 @@ def _open(lake: Lake, path: Path, *, read_only: bool, timeout: float) -> duckdb.
 
 
 def is_locked(error: duckdb.Error) -> bool:
-    """Return whether another process has the file open, or a reader of this process while we want to write."""
-    return "lock on file" in str(error) or "different configuration" in str(error)
+    """Return whether another process has the file open, or a thread of this one: to read it, or just closing it."""
+    return any(sign in str(error) for sign in _IN_USE)
 
 
 def _is_damage(error: duckdb.Error) -> bool:

@@ -14,9 +14,15 @@ from __future__ import annotations
 RECALL_AT = (1, 5, 10, 20, 50, 100)
 """The K of the paper's Table 1."""
 
+# The policy that a run's settings ask for: whole plots only where the model was trained with them and reads plots.
 _RUN_POLICIES = """
-SELECT run_id, 'segments' || coalesce(config_json ->> '$.eval_segments', '8') AS policy
-FROM runs WHERE source = 'trained'
+SELECT run_id, first_paragraphs || CASE WHEN config_json ->> '$."data.paragraphs"' = 'all' AND EXISTS (
+    FROM ranks WHERE ranks.run_id = asked.run_id AND policy = first_paragraphs || '-paragraphs'
+) THEN '-paragraphs' ELSE '' END AS policy
+FROM (
+    SELECT run_id, config_json, 'segments' || coalesce(config_json ->> '$.eval_segments', '8') AS first_paragraphs
+    FROM runs WHERE source = 'trained'
+) AS asked
 """
 
 _RANKED = """
@@ -34,6 +40,7 @@ WITH numbered AS (
 )
 SELECT run_id, policy, film_id, count(*) AS tracks, any_value(candidates) AS candidates,
     {", ".join(f"count(*) FILTER (rank <= {k}) AS tracks_at_{k}" for k in RECALL_AT)},
+    100 * tracks_at_10 / tracks AS recall_at_10,
     min(position) AS best_rank, median(rank) AS medr,
     {", ".join(f"CASE WHEN min(position) <= {k} THEN 100.0 ELSE 0.0 END AS hit_at_{k}" for k in RECALL_AT)},
     1 / min(position) AS mrr,
@@ -50,10 +57,11 @@ WITH by_track AS (
     FROM ranked GROUP BY run_id, policy
 ), by_film AS (
     SELECT run_id, policy, count(*) AS films, {", ".join(f"avg(hit_at_{k}) AS hit_at_{k}" for k in RECALL_AT)},
-        avg(mrr) AS mrr, avg(map) AS map, avg(ndcg) AS ndcg
+        avg(recall_at_10) AS recall_at_10, avg(mrr) AS mrr, avg(map) AS map, avg(ndcg) AS ndcg
     FROM film_metrics GROUP BY run_id, policy
 )
-SELECT run_id, system, preset, seed, dataset_version, source, policy, films, by_track.* EXCLUDE (run_id, policy),
+SELECT run_id, system, preset, settings, settings_digest, seed, dataset_version, source, policy, films,
+    by_track.* EXCLUDE (run_id, policy),
     by_film.* EXCLUDE (run_id, policy, films)
 FROM by_track JOIN by_film USING (run_id, policy) JOIN runs USING (run_id)
 """
@@ -100,6 +108,7 @@ SELECT dataset_version, count(*) AS films, sum(tracks) AS tracks, any_value(cand
     {", ".join(f"100 * least({k}, any_value(candidates)) / any_value(candidates) AS r_at_{k}" for k in RECALL_AT)},
     (any_value(candidates) + 1) / 2 AS medr,
     {", ".join(f"avg(hit_at_{k}) AS hit_at_{k}" for k in RECALL_AT)},
+    100 * least(10, any_value(candidates)) / any_value(candidates) AS recall_at_10,
     avg(mrr) AS mrr, avg(map) AS map, avg(ndcg) AS ndcg
 FROM test_films JOIN expected USING (tracks, candidates) GROUP BY dataset_version
 """
@@ -112,7 +121,8 @@ WITH best_ranks AS (
 )
 SELECT dataset_version, count(*) AS films, sum(tracks) AS tracks, any_value(candidates) AS candidates,
     {", ".join(f"100 * sum(least(tracks, {k})) / sum(tracks) AS r_at_{k}" for k in RECALL_AT)},
-    any_value(medr) AS medr, {", ".join(f"100.0 AS hit_at_{k}" for k in RECALL_AT)}, 1.0 AS mrr, 1.0 AS map, 1.0 AS ndcg
+    any_value(medr) AS medr, {", ".join(f"100.0 AS hit_at_{k}" for k in RECALL_AT)},
+    100 * avg(least(tracks, 10) / tracks) AS recall_at_10, 1.0 AS mrr, 1.0 AS map, 1.0 AS ndcg
 FROM test_films JOIN medians USING (dataset_version) GROUP BY dataset_version
 """
 
@@ -130,62 +140,66 @@ SELECT * FROM (VALUES
 """
 
 _LATEST_RUNS = """
-SELECT dataset_version, policy, preset, system, seed, run_id, ranks_digest
+SELECT dataset_version, policy, preset, settings_digest, system, seed, run_id, ranks_digest
 FROM (SELECT DISTINCT run_id, policy FROM ranks) JOIN runs USING (run_id)
 QUALIFY row_number() OVER (
-    PARTITION BY dataset_version, system, preset, seed, policy ORDER BY started_at DESC NULLS LAST, run_id DESC) = 1
+    PARTITION BY dataset_version, system, preset, settings_digest, seed, policy
+    ORDER BY started_at DESC NULLS LAST, run_id DESC) = 1
 """
 
 _LATEST_METRICS = "SELECT * FROM metrics SEMI JOIN latest_runs USING (run_id, policy)"
 
 # What intervals and comparisons were computed from: a digest of the ranks of a system's seeds, and of all systems'.
 _BASES = """
-SELECT dataset_version, policy, preset, system,
+SELECT dataset_version, policy, preset, settings_digest, system,
     md5(string_agg(concat_ws(' ', run_id, ranks_digest), ',' ORDER BY run_id)) AS basis
-FROM latest_runs GROUP BY dataset_version, policy, preset, system
+FROM latest_runs GROUP BY dataset_version, policy, preset, settings_digest, system
 """
 
 _VERSION_BASES = """
-SELECT dataset_version, md5(string_agg(basis, ',' ORDER BY policy, preset, system)) AS basis
+SELECT dataset_version, md5(string_agg(basis, ',' ORDER BY policy, preset, system, settings_digest)) AS basis
 FROM bases GROUP BY dataset_version
 """
 
 _TABLE_1 = [f"r_at_{k}" for k in RECALL_AT] + ["medr"]
-_COLUMNS = _TABLE_1 + [f"hit_at_{k}" for k in RECALL_AT] + ["mrr", "map", "ndcg"]
+_COLUMNS = _TABLE_1 + [f"hit_at_{k}" for k in RECALL_AT] + ["recall_at_10", "mrr", "map", "ndcg"]
 
 _BOUNDS = ("low", "high")
+_GROUP = "source, system, preset, settings_digest, dataset_version, policy"
 
 # Rounded because sums in another order differ in the last bit: the same ranks give the same figures every time.
 # The median rank is that of the ranks of all seeds together, as its interval is.
 _LEADERBOARD = f"""
 WITH measured AS (
-    SELECT source, system, preset, dataset_version, policy, count(*) AS seeds, any_value(films) AS films,
+    SELECT {_GROUP}, max(settings) AS settings, count(*) AS seeds, any_value(films) AS films,
         any_value(tracks) AS tracks, any_value(candidates) AS candidates,
         {", ".join(f"round(avg({column}), 9) AS {column}" for column in _COLUMNS if column != "medr")},
         round(stddev_samp(r_at_10), 9) AS r_at_10_sd, round(stddev_samp(medr), 9) AS medr_sd
-    FROM latest_metrics GROUP BY source, system, preset, dataset_version, policy
+    FROM latest_metrics GROUP BY {_GROUP}
 ), medians AS (
-    SELECT source, system, preset, dataset_version, policy, quantile_cont(rank, 0.5) AS medr
-    FROM latest_metrics JOIN ranked USING (run_id, policy) GROUP BY source, system, preset, dataset_version, policy
+    SELECT {_GROUP}, quantile_cont(rank, 0.5) AS medr
+    FROM latest_metrics JOIN ranked USING (run_id, policy) GROUP BY {_GROUP}
 ), bounds AS (
-    SELECT dataset_version, policy, preset, system,
+    SELECT dataset_version, policy, preset, settings_digest, system,
         {", ".join(f"any_value({b}) FILTER (metric = '{m}') AS {m}_{b}" for m in ("r_at_10", "medr") for b in _BOUNDS)}
     FROM intervals GROUP BY ALL
 ), all_systems AS (
-    SELECT * FROM measured JOIN medians USING (source, system, preset, dataset_version, policy)
-        LEFT JOIN bounds USING (dataset_version, policy, preset, system)
+    SELECT * FROM measured JOIN medians USING ({_GROUP})
+        LEFT JOIN bounds USING (dataset_version, policy, preset, settings_digest, system)
     UNION ALL BY NAME SELECT 'chance' AS source, 'chance' AS system, * FROM chance
     UNION ALL BY NAME SELECT 'ceiling' AS source, 'ceiling' AS system, * FROM ceiling
     UNION ALL BY NAME SELECT 'paper' AS source, *, 'paper' AS dataset_version, 'segments1' AS policy,
         207 AS films, 1964 AS tracks, 1964 AS candidates FROM paper
 )
-SELECT system, preset, source, policy, seeds, r_at_1, r_at_5, r_at_10, r_at_10_low, r_at_10_high, r_at_20, r_at_50,
-    r_at_100, medr, medr_low, medr_high, {", ".join(c for c in _COLUMNS if c not in _TABLE_1)}, r_at_10_sd, medr_sd,
-    dataset_version, all_systems.films, all_systems.tracks, candidates, recordings_joined, joined_in_test
+SELECT system, preset, settings, source, policy, seeds, r_at_1, r_at_5, r_at_10, r_at_10_low, r_at_10_high,
+    r_at_20, r_at_50, r_at_100, medr, medr_low, medr_high,
+    {", ".join(c for c in _COLUMNS if c not in _TABLE_1)}, r_at_10_sd, medr_sd,
+    dataset_version, all_systems.films, all_systems.tracks, candidates, recordings_joined, joined_in_test,
+    nullif(settings_digest, '') AS settings_digest
 FROM all_systems LEFT JOIN versions ON versions.version = dataset_version
 ORDER BY dataset_version = 'paper', dataset_version,
     list_position(['ceiling', 'trained', 'control', 'chance', 'paper'], source), policy DESC, r_at_10 DESC, medr,
-    system, preset
+    system, preset, settings, settings_digest
 """
 
 _FILM_LANGUAGES = """
@@ -206,7 +220,7 @@ _SLICES = f"""
 WITH sliced AS (
     UNPIVOT film_slices ON year, language, number_of_tracks INTO NAME slice_by VALUE slice
 )
-SELECT run_id, system, preset, seed, runs.dataset_version, policy, slice_by, slice,
+SELECT run_id, system, preset, settings, settings_digest, seed, runs.dataset_version, policy, slice_by, slice,
     count(DISTINCT ranked.film_id) AS films, count(*) AS tracks,
     {", ".join(f"100 * avg(CAST(rank <= {k} AS DOUBLE)) AS r_at_{k}" for k in RECALL_AT)},
     quantile_cont(rank, 0.5) AS medr

@@ -28,7 +28,7 @@ from storage.metrics.run_files import (
     ranks_digest,
     row_of,
 )
-from storage.tables.tables import fetch_rows
+from storage.tables.duckdb_connection import fetch_rows
 
 _ROWS = """
 WITH ids AS (SELECT run_id FROM runs UNION SELECT run_id FROM epochs UNION SELECT run_id FROM ranks)

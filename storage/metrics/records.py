@@ -51,6 +51,10 @@ class Run:
     model_folder: str | None = None
     started_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     finished_at: datetime | None = None
+    settings: str | None = None
+    """The preset and what differs from it, for people."""
+    settings_digest: str | None = None
+    """Runs of one digest differ in their seeds alone."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class Epoch:
     epoch: int
     train_loss: float | None = None
     valid_loss: float | None = None
+    valid_medr: float | None = None
     learning_rate: float | None = None
     seconds: float | None = None
     items: int | None = None
@@ -101,6 +106,7 @@ def record_baselines(lake: Lake, dataset_version: str, results: Sequence[tuple[R
     checked = [(run, _checked(run.run_id, ranks)) for run, ranks in results]
 
     def change(rows: pa.Table) -> pa.Table:
+        rows = _without_unknown_settings(rows, [run for run, _ in checked])
         for run, ranks in checked:
             rows = _with_ranks(with_values(rows, run.run_id, _run_values(run)), run.run_id, ranks)
         return rows
@@ -121,6 +127,17 @@ def record_confidence(lake: Lake, dataset_version: str, after: int, intervals: p
         run_files.remove_older(lake, CONFIDENCE, dataset_version, after + 1)
         update_on_a_folder(lake)
     return is_written
+
+
+def _without_unknown_settings(rows: pa.Table, runs: Sequence[Run]) -> pa.Table:
+    """Return the rows without the baselines that older versions recorded without settings and that are now with."""
+    known = {(run.system, run.preset, run.seed) for run in runs if run.settings_digest}
+    columns = ("system", "preset", "seed", "settings_digest")
+    kept = [
+        bool(row["settings_digest"]) or (row["system"], row["preset"], row["seed"]) not in known
+        for row in rows.select(columns).to_pylist()
+    ]
+    return rows.filter(pa.array(kept, pa.bool_()))
 
 
 def _update(lake: Lake, name: str, change: Callable[[pa.Table], pa.Table]) -> None:

@@ -13,6 +13,7 @@ committed and adds to that, so neither loses anything.
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -30,6 +31,7 @@ RUNS, CONFIDENCE = "runs", "confidence"
 _NUMBERED = re.compile(r"(?P<name>.+)\.(?P<number>\d{6})\.parquet")
 """Other files of the two folders, such as a copy that somebody made, are not read."""
 _TIME = pa.timestamp("us", tz="UTC")
+log = logging.getLogger(__name__)
 RANKS_SCHEMA = pa.schema(
     [
         ("film_id", pa.string()),
@@ -47,6 +49,7 @@ EPOCHS_SCHEMA = pa.schema(
         ("epoch", pa.int32()),
         ("train_loss", pa.float64()),
         ("valid_loss", pa.float64()),
+        ("valid_medr", pa.float64()),
         ("learning_rate", pa.float64()),
         ("seconds", pa.float64()),
         ("items", pa.int64()),
@@ -57,7 +60,7 @@ EPOCHS_SCHEMA = pa.schema(
         ("recorded_at", _TIME),
     ]
 )
-_SYSTEM = [("policy", pa.string()), ("preset", pa.string()), ("system", pa.string())]
+_SYSTEM = [("policy", pa.string()), ("preset", pa.string()), ("settings_digest", pa.string()), ("system", pa.string())]
 _BOUNDS = [("low", pa.float64()), ("high", pa.float64()), ("draws", pa.int32())]
 INTERVALS_SCHEMA = pa.schema(
     [*_SYSTEM, ("metric", pa.string()), ("value", pa.float64()), *_BOUNDS, ("basis", pa.string())]
@@ -66,6 +69,7 @@ COMPARISONS_SCHEMA = pa.schema(
     [
         *_SYSTEM,
         ("against_preset", pa.string()),
+        ("against_settings_digest", pa.string()),
         ("against", pa.string()),
         ("metric", pa.string()),
         ("difference", pa.float64()),
@@ -91,6 +95,8 @@ RUNS_SCHEMA = pa.schema(
         ("started_at", _TIME),
         ("finished_at", _TIME),
         ("ranks_digest", pa.string()),
+        ("settings", pa.string()),
+        ("settings_digest", pa.string()),
         ("epochs", pa.list_(pa.struct(list(EPOCHS_SCHEMA)))),
         ("ranks", pa.list_(pa.struct(list(RANKS_SCHEMA)))),
     ]
@@ -102,7 +108,12 @@ CONFIDENCE_SCHEMA = pa.schema(
         ("comparisons", pa.list_(pa.struct(list(COMPARISONS_SCHEMA)))),
     ]
 )
+_NEVER_NULL = {"run_id", "system", "preset", "seed", "dataset_version", "source", "state", "config_json"}
+"""Of runs that have a system: one whose first epoch is recorded before the run itself has none yet."""
+_DAMAGED = ".damaged"
 _SCHEMAS = {RUNS: RUNS_SCHEMA, CONFIDENCE: CONFIDENCE_SCHEMA}
+_NEWER_COLUMNS = ("settings", "settings_digest")
+"""Columns that the files of older versions lack."""
 
 
 def baselines_name(dataset_version: str) -> str:
@@ -122,16 +133,23 @@ def newest_number(lake: Lake, folder: str, name: str) -> int:
 
 
 def update(lake: Lake, folder: str, name: str, change: Callable[[pa.Table], pa.Table]) -> None:
-    """Commit what `change` makes of the newest file's rows; of no rows when there is none.
+    """Commit what `change` makes of the newest file's rows; of no rows when there is none, or when it is damaged.
 
-    `change` is called again with what another process has committed in the meantime.
+    `change` is called again with what another process has committed in the meantime. A damaged file is set aside: it is
+    copied to a name that nothing reads. Raises `LakeError` when the store cannot be read, which damages nothing.
     """
     while True:
-        numbers = _numbers(lake, folder, name)
-        newest = max(numbers, default=0)
-        before = _rows(lake, folder, name, newest)
-        if before is None:
+        newest = newest_number(lake, folder, name)
+        path = _path(folder, name, newest)
+        content = lake.read_many([path]).get(path) if newest else None
+        if newest and content is None:
             continue  # replaced since it was listed
+        try:
+            before = _SCHEMAS[folder].empty_table() if content is None else read_rows(content, path)
+        except LakeError as error:
+            lake.create_bytes(content or b"", f"{path}{_DAMAGED}")  # its own number must stay taken
+            log.warning("%s; it is now %s%s, and what it held is measured again", error, path, _DAMAGED)
+            before = _SCHEMAS[folder].empty_table()
         after = change(before)
         if after.equals(before):
             return
@@ -163,9 +181,18 @@ def read_rows(content: bytes, path: str) -> pa.Table:
     schema = _SCHEMAS[path.split("/", maxsplit=1)[0]]
     try:
         file = pa.BufferReader(content)
-        return pq.read_table(file, page_checksum_verification=True, use_threads=False).select(schema.names).cast(schema)
+        rows = pq.read_table(file, page_checksum_verification=True, use_threads=False)
+        for name in _NEWER_COLUMNS:
+            if name in schema.names and name not in rows.column_names:
+                rows = rows.append_column(name, pa.nulls(rows.num_rows, pa.string()))
+        rows = rows.select(schema.names).cast(schema)  # which also adds columns of epochs that older versions lack
     except (pa.ArrowException, OSError, KeyError) as error:
         raise LakeError(f"{path} cannot be read ({error}); `needledrop verify` says what to do") from error
+    known = rows.filter(pc.is_valid(rows["system"])) if "system" in schema.names else rows
+    empty = [name for name in schema.names if name in _NEVER_NULL and known[name].null_count]
+    if empty:
+        raise LakeError(f"{path} lacks values of {', '.join(empty)}; `needledrop verify` says what to do")
+    return rows
 
 
 def with_values(rows: pa.Table, run_id: str, values: Mapping[str, Any]) -> pa.Table:
@@ -221,12 +248,3 @@ def _numbers(lake: Lake, folder: str, name: str) -> Sequence[int]:
 
 def _path(folder: str, name: str, number: int) -> str:
     return f"{folder}/{name}.{number:06d}.parquet"
-
-
-def _rows(lake: Lake, folder: str, name: str, number: int) -> pa.Table | None:
-    """Return the rows under a number, none for number 0; None when the file is gone."""
-    if not number:
-        return _SCHEMAS[folder].empty_table()
-    path = _path(folder, name, number)
-    content = lake.read_many([path]).get(path)
-    return None if content is None else read_rows(content, path)

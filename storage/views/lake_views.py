@@ -1,4 +1,4 @@
-"""Define the SQL views over the lake's Parquet: films, tracks, outcomes, segments, versions, mels, status.
+"""Define the SQL views over the lake's Parquet: films, tracks, outcomes, segments, versions, status.
 
 DuckDB cannot define a view over no file, so a view of what does not exist yet is empty and has its columns. A view
 names the parts that exist when it is defined, so `storage.metrics.database.refresh_views` is called after each step.
@@ -8,15 +8,17 @@ tracks, runs, refreshes) select from the views of the tables, so `needledrop sql
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 import duckdb
 import pyarrow as pa
 
 from storage.datasets import versions as datasets
 from storage.lake.lake import Lake
-from storage.mels.layout import COLUMNS, list_shards
-from storage.mels.verify import shard_damage
+from storage.libraries.library import create_library_tables, files_table, library_names, tracks_table
 from storage.tables import tables
-from storage.tables.schemas import TABLES
+from storage.tables.schemas import TABLES, Table
 from storage.views.review_views import REVIEW_VIEWS
 
 VERSION_VIEWS = {
@@ -26,6 +28,9 @@ VERSION_VIEWS = {
     "exclusions": datasets.EXCLUSIONS_FILE,
 }
 """View -> the file of every data-set version that it reads; `dataset_version` names the version of each row."""
+
+LIBRARY_VIEWS = {"library_files": files_table, "library_tracks": tracks_table}
+"""View -> the table of every library that it reads; `library` names the library of each row."""
 
 
 def define_lake_views(connection: duckdb.DuckDBPyConnection, lake: Lake, *, temporary: bool = False) -> None:
@@ -41,46 +46,13 @@ def define_lake_views(connection: duckdb.DuckDBPyConnection, lake: Lake, *, temp
     for name, file in VERSION_VIEWS.items():
         select = _version_sql(lake, versions, file) if versions else _empty_version_sql(file)
         connection.execute(f"CREATE OR REPLACE {kind} {name} AS {select}")
+    libraries = library_names(lake)
+    for library in libraries:
+        create_library_tables(lake, library)
+    for name, table_of in LIBRARY_VIEWS.items():
+        connection.execute(f"CREATE OR REPLACE {kind} {name} AS {_library_sql(lake, libraries, table_of)}")
     for name, select in {**STATUS_VIEWS, **REVIEW_VIEWS}.items():
         connection.execute(f"CREATE OR REPLACE {kind} {name} AS {select}")
-
-
-def define_mel_view(
-    connection: duckdb.DuckDBPyConnection, lake: Lake, *, temporary: bool = False, only_intact: bool = False
-) -> list[str]:
-    """Define `mels`: the plain columns of every shard, one row per segment; `shard` and `row` are those of `segments`.
-
-    It is separate from the others because defining it lists every shard and opens one. When that one is damaged, or
-    with `only_intact`, every shard is checked and the view covers the intact ones, so that the rest can still be
-    queried. Returns the shards that it leaves out; `needledrop verify` reports what is wrong with each.
-    """
-    shards = list_shards(lake)
-    if not only_intact:
-        all_shards = [lake.uri("mels") + "/year=*/page=*.parquet"] if shards else []
-        try:
-            _define_mels(connection, all_shards, temporary=temporary)
-        except (duckdb.InvalidInputException, duckdb.IOException, duckdb.SerializationException):
-            only_intact = True
-        else:
-            return []
-    damaged = [shard for shard in shards if any(shard_damage(lake, shard, None, deep=False))]
-    intact = [lake.uri(shard) for shard in shards if shard not in set(damaged)]
-    _define_mels(connection, intact, temporary=temporary)
-    return damaged
-
-
-def _define_mels(connection: duckdb.DuckDBPyConnection, files: list[str], *, temporary: bool) -> None:
-    measures = ", ".join(name for name in COLUMNS.names if name not in ("film_id", "track_id"))
-    names = ", ".join("'" + file.replace("'", "''") + "'" for file in files)
-    select = (
-        "SELECT film_id, track_id, year::SMALLINT AS year, regexp_extract(filename, 'mels/[^/]+/[^/]+$') AS shard, "
-        f"file_row_number::INTEGER AS row, {measures} FROM read_parquet("
-        f"[{names}], filename=true, file_row_number=true, hive_partitioning=true)"
-    )
-    identifiers = [("film_id", pa.string()), ("track_id", pa.string()), ("year", pa.int16()), ("shard", pa.string())]
-    if not files:
-        select = _empty_select(pa.schema([*identifiers, ("row", pa.int32()), *list(COLUMNS)[2:]]))
-    connection.execute(f"CREATE OR REPLACE {'TEMP VIEW' if temporary else 'VIEW'} mels AS {select}")
 
 
 def _version_sql(lake: Lake, versions: list[str], file: datasets.VersionFile) -> str:
@@ -92,12 +64,25 @@ def _version_sql(lake: Lake, versions: list[str], file: datasets.VersionFile) ->
 
 
 def _empty_version_sql(file: datasets.VersionFile) -> str:
-    return _empty_select(
+    return empty_select(
         pa.schema([("dataset_version", pa.string()), *(file.schema.field(n) for n in _plain(file.schema))])
     )
 
 
-def _empty_select(columns: pa.Schema) -> str:
+def _library_sql(lake: Lake, libraries: list[str], table_of: Callable[[str], Table]) -> str:
+    columns = [(name, table_of("any").schema.field(name).type) for name in _plain(table_of("any").schema)]
+    if not libraries:
+        return empty_select(pa.schema([("library", pa.string()), *columns]))
+    names = ", ".join(name for name, _ in columns)
+    return " UNION ALL ".join(
+        f"SELECT '{library}' AS library, {names} FROM {tables.latest_sql(lake, table_of(library))}"
+        for library in libraries
+    )
+
+
+@cache
+def empty_select(columns: pa.Schema) -> str:
+    """Return a query without rows; DuckDB says which of its types each column has, once per process."""
     with duckdb.connect() as connection:
         empty = connection.from_arrow(columns.empty_table())
         typed = [f"CAST(NULL AS {kind}) AS {name}" for name, kind in zip(empty.columns, empty.types, strict=True)]

@@ -16,7 +16,7 @@ from typing import Any
 
 from storage.lake.lake import Lake
 from storage.records.reviews import ANSWERS_SQL
-from storage.tables import tables
+from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import RATINGS, REVIEW_SAMPLES, REVIEWS
 
 Z = 1.959964
@@ -115,12 +115,12 @@ def read_precision(lake: Lake) -> dict[str, list[dict[str, Any]]]:
 
     Both lists are empty while nobody has rated any.
     """
-    with tables.connect(lake, tables.SMALL_MEMORY_LIMIT) as connection:
+    with duckdb_connection.connect(lake, duckdb_connection.SMALL_MEMORY_LIMIT) as connection:
         for table in (REVIEWS, RATINGS, REVIEW_SAMPLES):
-            connection.execute(f"CREATE VIEW {table.name} AS FROM {tables.latest_sql(lake, table)}")
-        connection.execute(f"CREATE VIEW review_answers AS {_ANSWERS}")
-        precision = tables.fetch_rows(connection, f"{NEWEST_RATED.format(precision=f'({_PRECISION})')}")
-        agreement = tables.fetch_rows(connection, _AGREEMENT)
+            connection.execute(f"CREATE TEMP VIEW {table.name} AS FROM {tables.latest_sql(lake, table)}")
+        connection.execute(f"CREATE TEMP VIEW review_answers AS {_ANSWERS}")
+        precision = duckdb_connection.fetch_rows(connection, f"{NEWEST_RATED.format(precision=f'({_PRECISION})')}")
+        agreement = duckdb_connection.fetch_rows(connection, _AGREEMENT)
     return {"precision": precision, "agreement": agreement if precision else []}
 
 

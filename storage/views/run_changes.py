@@ -12,7 +12,7 @@ from typing import Any
 
 from storage.lake.lake import Lake
 from storage.records.outcomes import Stage
-from storage.tables import tables
+from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import FILMS, OUTCOMES, TRACKS
 from storage.views.lake_views import define_lake_views
 
@@ -62,11 +62,11 @@ _AVAILABILITY = {
 def changes_since(lake: Lake, since: datetime) -> dict[str, int]:
     """Count the films that are new, changed or deleted, and the tracks new, removed, dead or back, since a moment."""
     changes: dict[str, int] = {}
-    with tables.connect(lake) as connection:
+    with duckdb_connection.connect(lake) as connection:
         for table, question in ((FILMS, _FILMS), (TRACKS, _TRACKS), (OUTCOMES, _AVAILABILITY)):
             rows = tables.rows_sql(lake, table)
             query = _BEFORE_AND_AFTER.format(rows=rows, row_order=tables.ROW_ORDER, **question)
-            [counts] = tables.fetch_rows(connection, query, since=since)
+            [counts] = duckdb_connection.fetch_rows(connection, query, since=since)
             changes |= counts
     return changes
 
@@ -77,7 +77,7 @@ def not_done_since(lake: Lake, since: datetime) -> dict[str, int]:
         f"SELECT stage || '_' || reason, count(*) FROM {tables.latest_sql(lake, OUTCOMES)} "
         "WHERE status <> 'ok' AND recorded_at >= ? GROUP BY ALL ORDER BY 2 DESC, 1"
     )
-    with tables.connect(lake) as connection:
+    with duckdb_connection.connect(lake) as connection:
         return dict(connection.execute(query, [since]).fetchall())
 
 
@@ -103,7 +103,7 @@ def stage_results(lake: Lake, run_id: str) -> list[StageResult]:
         "SELECT stage, last.status = 'failed' AS failed, last.reason, count(*), min(last.message) FROM ended "
         "GROUP BY ALL ORDER BY 1, 4 DESC, 3"
     )
-    with tables.connect(lake) as connection:
+    with duckdb_connection.connect(lake) as connection:
         rows = connection.execute(query, [run_id]).fetchall()
     results = []
     for stage in dict.fromkeys(row[0] for row in rows):
@@ -118,7 +118,7 @@ def run_counts(lake: Lake, flow_run_id: str) -> list[dict[str, Any]]:
 
     One dictionary per count: name, this_run, run_before (None for a first run) and more, the difference.
     """
-    with tables.connect(lake) as connection:
+    with duckdb_connection.connect(lake) as connection:
         define_lake_views(connection, lake, temporary=True)
         query = "SELECT name, this_run, run_before, more FROM run_counts WHERE flow_run_id = ? ORDER BY name"
-        return tables.fetch_rows(connection, query, flow_run_id)
+        return duckdb_connection.fetch_rows(connection, query, flow_run_id)

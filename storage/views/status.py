@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from storage.coordination.breakers_and_budgets import BUDGETS_FOLDER, Budget
+from storage.coordination.budgets import BUDGETS_FOLDER, Budget
 from storage.coordination.held_leases import HeldLease, list_leases
 from storage.datasets import versions as datasets
+from storage.lake.free_space import FreeSpace, free_space
 from storage.lake.lake import Lake
 from storage.records.flow_runs import CRASHED, RUNNING, is_alive
 from storage.records.reviews import answered_pairs
-from storage.tables import tables
+from storage.tables import duckdb_connection, tables
+from storage.tables.schemas import FLOW_RUNS
 from storage.views.lake_views import define_lake_views
 
 _LAST_COLLECTION = (
     "SELECT parameters FROM flow_runs WHERE flow = 'collect-soundtracks' ORDER BY recorded_at DESC LIMIT 1"
 )
-_LAST_RUNS = """
-SELECT flow, state, recorded_at, flow_run_id FROM flow_runs
-QUALIFY row_number() OVER (PARTITION BY flow ORDER BY recorded_at DESC) = 1 ORDER BY recorded_at DESC
+_LAST_RUNS = f"""
+SELECT flow, state, recorded_at, flow_run_id FROM (SELECT *, {tables.ROW_ORDER} AS row_order FROM {{rows}})
+QUALIFY row_number() OVER (PARTITION BY flow ORDER BY row_order DESC) = 1 ORDER BY row_order DESC
 """
+"""In the order in which the lake got them: the clocks of two machines differ."""
 _UNANSWERED_REVIEWS = """
 SELECT count(*) AS n FROM tracks SEMI JOIN films USING (film_id) ANTI JOIN answered USING (film_id, track_id)
 WHERE decision = 'review'
@@ -52,12 +54,12 @@ class Status:
     leases: list[HeldLease]
     version: str | None
     folder_bytes: dict[str, int]
-    free_bytes: int | None
+    space: FreeSpace | None
 
 
 def read_status(lake: Lake) -> Status:
     """Read the status of a lake. Reads plain columns and file sizes only, so it is quick on a large lake."""
-    with tables.connect(lake, tables.SMALL_MEMORY_LIMIT) as connection:
+    with duckdb_connection.connect(lake, duckdb_connection.SMALL_MEMORY_LIMIT) as connection:
         define_lake_views(connection, lake, temporary=True)
         connection.register("answered", answered_pairs(lake))
 
@@ -65,7 +67,7 @@ def read_status(lake: Lake) -> Status:
             rows: list[dict[str, Any]] = connection.sql(query).to_arrow_table().to_pylist()
             return rows
 
-        last_runs = select(_LAST_RUNS)
+        last_runs = select(_LAST_RUNS.format(rows=tables.rows_sql(lake, FLOW_RUNS)))
         for run in last_runs:
             if run["state"] == RUNNING and not is_alive(lake, run["flow_run_id"]):
                 run["state"] = CRASHED  # the next run records it
@@ -85,7 +87,7 @@ def read_status(lake: Lake) -> Status:
             leases=list_leases(lake),
             version=datasets.current(lake),
             folder_bytes=_folder_bytes(lake),
-            free_bytes=shutil.disk_usage(lake.uri()).free if lake.is_local else None,
+            space=free_space(lake) if lake.is_local else None,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from storage.errors import InputError, LakeError, NeedledropError
 from storage.lake.lake import Lake
 from storage.mels.layout import film_id_of, list_shards, shard_path, year_of
 from storage.mels.reader import MelReader
-from storage.mels.settings import MelSettings, decibels, lake_encoding
+from storage.mels.settings import MelSettings, decibels, lake_settings
 from storage.mels.verify import recorded_tracks, shard_damage
 from storage.mels.writer import TrackMels, read_tracks, write_shard
 from storage.tables import tables
@@ -210,12 +211,25 @@ def test_the_path_of_a_shard_names_its_film_and_year(lake: Lake) -> None:
         film_id_of("mels/notes.parquet")
 
 
-def test_the_encoding_of_a_lake_is_that_of_its_first_readable_shard(lake: Lake) -> None:
-    assert lake_encoding(lake) is None
-    first, _ = write(lake, "enwiki-1", settings=MelSettings(encoding="float16"))
-    write(lake, "enwiki-2", settings=MelSettings(encoding="float16"))
+def test_the_settings_of_a_lake_are_those_of_its_first_readable_shard(lake: Lake) -> None:
+    assert lake_settings(lake) is None
+    chosen = MelSettings(encoding="float16", mel_scale="htk")
+    first, _ = write(lake, "enwiki-1", settings=chosen)
+    write(lake, "enwiki-2", settings=chosen)
     lake.local_path(first).write_bytes(b"damaged")
-    assert lake_encoding(lake) == "float16"
+    assert lake_settings(lake) == chosen
+
+
+def test_shards_of_two_mel_scales_are_not_read_together(lake: Lake) -> None:
+    slaney, _ = write(lake, "enwiki-1")
+    htk, _ = write(lake, "enwiki-2", settings=MelSettings(mel_scale="htk"))
+    assert len(MelReader(lake, [htk], MelSettings(mel_scale="htk"))) == 5
+    with pytest.raises(LakeError, match="mel_scale='htk', mel_norm='none'; use the same settings"):
+        MelReader(lake, [slaney, htk], MelSettings())
+
+
+def test_shards_state_the_parameters_that_earlier_versions_stated() -> None:
+    assert hashlib.sha256(MelSettings().to_json()).hexdigest()[:12] == "eedd68ad14bd"
 
 
 def test_short_tracks_are_refused_unless_padding_is_chosen() -> None:

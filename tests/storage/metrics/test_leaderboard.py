@@ -133,6 +133,34 @@ def test_the_leaderboard_holds_runs_chance_ceiling_and_the_paper(lake: Lake) -> 
     assert [row[0] for row in rows[3:]] == ["paper"] * 8
 
 
+def test_seeds_of_different_settings_are_rows_of_their_own(lake: Lake) -> None:
+    right, wrong = [("a", "a1", 1, 1), ("b", "b1", 1, 1)], [("a", "a1", 2, 2), ("b", "b1", 2, 2)]
+    faster = {"settings": "small, optimiser.rate=1", "settings_digest": "22222222"}
+    record(lake, right, 2, "v1-All-small-s0-11111111", seed=0, config={"learning_rate": 1e-3})
+    record(lake, wrong, 2, "v1-All-small-s1-22222222", seed=1, config={"learning_rate": 1.0}, **faster)
+    record(lake, wrong, 2, "v1-All-small-s0-22222222-2", seed=0, config={"learning_rate": 1.0})
+    shown = "SELECT settings, settings_digest, seeds, r_at_1 FROM leaderboard WHERE source = 'trained'"
+    with connect_metrics(lake) as connection:
+        rows = connection.execute(shown).fetchall()
+    assert rows == [("small", "11111111", 1, 100), ("small, optimiser.rate=1", "22222222", 2, 0)]
+
+
+def test_runs_without_a_digest_are_known_by_their_configuration(lake: Lake) -> None:
+    for seed, rate in enumerate((1e-3, 1e-3, 1.0)):
+        record(lake, [("a", "a1", 1, 1)], 2, f"run{seed}", seed=seed, config={"learning_rate": rate})
+    with connect_metrics(lake) as connection:
+        rows = connection.execute("SELECT seeds FROM leaderboard WHERE source = 'trained' ORDER BY ALL").fetchall()
+    assert rows == [(1,), (2,)]
+
+
+def test_recall_by_film_counts_every_film_once_however_many_tracks_it_has(lake: Lake) -> None:
+    record(lake, [("a", "a1", 1, 1), ("b", "b1", 20, 20), ("b", "b2", 21, 21), ("b", "b3", 9, 9)], 40)
+    row = one_row(lake, "SELECT r_at_10, recall_at_10 FROM metrics")
+    assert row == {"r_at_10": 50, "recall_at_10": pytest.approx((100 + 100 / 3) / 2)}
+    assert one_row(lake, "SELECT recall_at_10 FROM ceiling") == {"recall_at_10": 100}
+    assert one_row(lake, "SELECT recall_at_10 FROM chance") == {"recall_at_10": 25}
+
+
 def test_recording_twice_changes_nothing(lake: Lake) -> None:
     for _ in range(2):
         record(lake, [("a", "a1", 1, 1)], 3)

@@ -13,6 +13,7 @@ import pytest
 from needledrop.cli.inspect.sql import ask
 from storage.datasets import versions as datasets
 from storage.lake.lake import Lake
+from storage.libraries.library import add_folder
 from storage.mels.layout import shard_path
 from storage.mels.settings import MelSettings
 from storage.mels.writer import TrackMels, write_shard
@@ -35,7 +36,17 @@ def query(lake: Lake, sql: str) -> list[Any]:
 
 
 def test_a_new_lake_has_every_view_and_no_rows(lake: Lake) -> None:
-    for view in ("films", "tracks", "outcomes", "dataset_films", "dataset_tracks", "segments", "exclusions", "mels"):
+    for view in (
+        "films",
+        "tracks",
+        "outcomes",
+        "dataset_films",
+        "dataset_tracks",
+        "segments",
+        "exclusions",
+        "mels",
+        "library_files",
+    ):
         assert query(lake, f"SELECT count(*) FROM {view}") == [(0,)]
 
 
@@ -43,6 +54,14 @@ def test_films_shows_the_newest_row_of_each(lake: Lake) -> None:
     append(lake, FILMS, [{"film_id": "w-1", "title": "Old"}, {"film_id": "w-2", "title": "Two"}], "r1")
     append(lake, FILMS, [{"film_id": "w-1", "title": "New"}], "r2")
     assert query(lake, "SELECT film_id, title FROM films ORDER BY 1") == [("w-1", "New"), ("w-2", "Two")]
+
+
+def test_the_files_of_all_libraries_are_one_view(lake: Lake, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        library, folder = add_folder(lake, name, tmp_path / name)
+        library.record(library.files, [{"folder": folder.id, "path": f"{name}.wav", "state": "present"}], "r1")
+    assert query(lake, "SELECT library, path FROM library_files ORDER BY 1") == [("one", "one.wav"), ("two", "two.wav")]
 
 
 def write_two_shards(lake) -> None:

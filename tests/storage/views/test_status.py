@@ -10,15 +10,15 @@ import pytest
 from rich.console import Console
 
 from needledrop.cli.inspect.status import as_screen
-from storage.coordination.breakers_and_budgets import Budget
+from storage.coordination.budgets import Budget
 from storage.errors import ItemError, Retry
 from storage.lake.lake import Lake
 from storage.records import outcomes
 from storage.records.flow_runs import record_flow_run, shown_alive
 from storage.records.outcomes import Stage, Status
 from storage.records.reviews import record_review
-from storage.tables import tables
-from storage.tables.schemas import FILMS, THUMBNAILS, TRACKS
+from storage.tables import duckdb_connection, tables
+from storage.tables.schemas import FILMS, FLOW_RUNS, THUMBNAILS, TRACKS
 from storage.views.lake_views import define_lake_views
 from storage.views.run_changes import run_counts
 from storage.views.status import read_status, seconds_left
@@ -80,7 +80,7 @@ def test_the_estimate_is_the_pace_times_what_is_due(lake: Lake) -> None:
 
 
 def test_a_film_with_something_missing_is_listed_with_the_reason(lake: Lake) -> None:
-    with tables.connect(lake) as connection:
+    with duckdb_connection.connect(lake) as connection:
         define_lake_views(connection, lake, temporary=True)
         rows = connection.execute(
             "SELECT film_id, has_thumbnail, recordings, soundtrack_reason FROM missing"
@@ -169,3 +169,11 @@ def test_a_crashed_run_is_not_the_run_before(lake: Lake) -> None:
     record_flow_run(lake, "2", "refresh", "crashed", {}, {"error": "killed"})
     record_flow_run(lake, "3", "refresh", "completed", {}, {"films": {"new": 5}})
     assert [row["run_before"] for row in run_counts(lake, "3")] == [3.0]
+
+
+def test_the_newest_run_is_the_one_that_was_recorded_last_whatever_the_clocks_say(lake: Lake) -> None:
+    now = datetime.now(UTC)
+    for run_id, state, minutes in (("before", "failed", 10), ("now", "completed", 0)):
+        row = {"flow_run_id": run_id, "flow": "refresh", "state": state, "parameters": "{}", "summary": "{}"}
+        tables.append(lake, FLOW_RUNS, [{**row, "recorded_at": now + timedelta(minutes=minutes)}], run_id)
+    assert [(run["flow_run_id"], run["state"]) for run in read_status(lake).last_runs] == [("now", "completed")]
