@@ -1,16 +1,16 @@
 """Commit pages to the lake: the wikitext, the albums and the film parsed from it, and the outcome.
 
 A page row keeps the wikitext, so that a newer parser can parse it again without a fetch; listings and a film row have
-what was parsed; an outcome states the result. They are committed in this order, and `stale_pages` finds what a crash
-left incomplete by comparing pages, films and outcomes.
+what was parsed; an outcome states the result. They are committed in this order, and `stale_pages.py` finds what a
+crash left incomplete by comparing pages, films and outcomes.
 """
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 from mwparserfromhell.parser import ParserError
@@ -18,49 +18,15 @@ from mwparserfromhell.parser import ParserError
 from storage.lake.lake import Lake
 from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage, Status
-from storage.tables import tables
-from storage.tables.schemas import ALBUM_LISTINGS, FILMS, OUTCOMES, PAGES, Table
+from storage.tables import duckdb_connection, tables
+from storage.tables.schemas import ALBUM_LISTINGS, FILMS, PAGES
 from tasks.films.models import AlbumListing, Page
 from tasks.films.parsing.article import PARSER_VERSION, Article, parse_article
+from tasks.films.stored_pages import DELETED, PRESENT, newest_rows, page_of_row
 
-PRESENT = "present"
-DELETED = "gone"
-"""The state of a page that was deleted, merged or moved away, and of a film whose page is that or about no film."""
 ARTICLE = "article"
 """The kind of listings that a film's own article has: `article:1`, `article:2`, …"""
 _LISTED_EVIDENCE = ("names", "composers", "song_producers", "record_labels", "languages")
-
-
-@dataclass(frozen=True)
-class StoredPage:
-    """A page in the lake without its text. `categories` is None if it came from an export."""
-
-    page_id: int
-    title: str
-    revision_id: int
-    state: str
-    categories: tuple[str, ...] | None
-
-
-def stored_pages(lake: Lake, wiki: str | None = None) -> dict[str, StoredPage]:
-    """Return every page in the lake by film id, or only those of one wiki."""
-    with tables.connect(lake) as connection:
-        rows = connection.execute(
-            f"SELECT film_id, page_id, title, revision_id, state, categories FROM {tables.latest_sql(lake, PAGES)} "
-            "WHERE $1 IS NULL OR wiki = $1",
-            [wiki],
-        ).fetchall()
-    return {
-        key: StoredPage(page_id, title, revision_id, state, None if names is None else tuple(names))
-        for key, page_id, title, revision_id, state, names in rows
-    }
-
-
-def items_with_outcome(lake: Lake) -> set[str]:
-    """Return every page that has an outcome of stage film."""
-    with tables.connect(lake) as connection:
-        query = f"SELECT item FROM {tables.latest_sql(lake, OUTCOMES)} WHERE stage = ?"
-        return {item for (item,) in connection.execute(query, [str(Stage.FILM)]).fetchall()}
 
 
 def commit_pages(lake: Lake, pages: Sequence[Page], run_id: str) -> Counter[str]:
@@ -95,7 +61,7 @@ def listing_rows(film_id: str, kind: str, listings: Sequence[AlbumListing], page
 
 def commit_listings(lake: Lake, kind: str, listings: Mapping[str, Sequence[dict[str, Any]]], run_id: str) -> None:
     """Commit the albums of films (film id -> rows) from one kind of source, and mark those that it lists no more."""
-    with tables.connect(lake) as connection:
+    with duckdb_connection.connect(lake) as connection:
         listed = tables.latest_sql(lake, ALBUM_LISTINGS, f"split_part(listing, ':', 1) = '{kind}'")
         query = f"SELECT film_id, listing FROM {listed} WHERE state = ? AND film_id IN (SELECT unnest(?))"
         earlier = connection.execute(query, [PRESENT, list(listings)]).fetchall()
@@ -110,13 +76,13 @@ def commit_wikidata_ids(lake: Lake, ids: Mapping[str, str], run_id: str) -> None
 
     The rows keep the time at which they were recorded: nothing was parsed again, and outcomes stay newer than they.
     """
-    rows = _rows_of(lake, FILMS, ids)
+    rows = newest_rows(lake, FILMS, ids)
     tables.append(lake, FILMS, [{**row, "wikidata_id": ids[row["film_id"]]} for row in rows], run_id)
 
 
 def _wikidata_ids(lake: Lake, film_ids: Sequence[str]) -> dict[str, str]:
     """Return the Wikidata ids that films have already: no article names its own, so parsing again must keep them."""
-    with tables.connect(lake) as connection:
+    with duckdb_connection.connect(lake) as connection:
         newest = tables.latest_sql(lake, FILMS, "film_id IN (SELECT unnest($1))")
         query = f"SELECT film_id, wikidata_id FROM {newest} WHERE wikidata_id IS NOT NULL"
         return dict(connection.execute(query, [list(film_ids)]).fetchall())
@@ -134,7 +100,7 @@ def commit_deletions(lake: Lake, deleted: Mapping[str, str], run_id: str) -> Cou
     if not deleted:
         return Counter()
     for table in (PAGES, FILMS):
-        present = [row for row in _rows_of(lake, table, deleted) if row["state"] == PRESENT]
+        present = [row for row in newest_rows(lake, table, deleted) if row["state"] == PRESENT]
         tables.append(lake, table, [_without_provenance({**row, "state": DELETED}) for row in present], run_id)
     results = [Outcome(Stage.FILM, item, Status.SKIPPED, "missing", message=why) for item, why in deleted.items()]
     outcomes.record(lake, results, run_id)
@@ -143,24 +109,8 @@ def commit_deletions(lake: Lake, deleted: Mapping[str, str], run_id: str) -> Cou
 
 def commit_categories(lake: Lake, categories: Mapping[str, tuple[str, ...]], run_id: str) -> Counter[str]:
     """Replace the categories of pages in the lake (by film id) and parse these again."""
-    pages = [_page(row) for row in _rows_of(lake, PAGES, categories)]
+    pages = [page_of_row(row) for row in newest_rows(lake, PAGES, categories)]
     return commit_pages(lake, [replace(page, categories=categories[page.film_id]) for page in pages], run_id)
-
-
-def stale_pages(lake: Lake, batch_size: int) -> Iterator[list[Page]]:
-    """Yield batches of pages to parse again: after a change of the parser, or a crash before film or outcome."""
-    with tables.connect(lake) as connection:
-        stale = connection.execute(
-            f"SELECT p.film_id FROM {tables.latest_sql(lake, PAGES)} p "
-            f"LEFT JOIN {tables.latest_sql(lake, FILMS)} f USING (film_id) "
-            f"LEFT JOIN {tables.latest_sql(lake, OUTCOMES)} o ON o.stage = 'film' AND o.item = p.film_id "
-            "WHERE p.state = 'present' AND (f.parser_version IS NULL OR f.parser_version < ? "
-            "OR f.recorded_at < p.recorded_at OR o.item IS NULL OR o.recorded_at < f.recorded_at) ORDER BY 1",
-            [PARSER_VERSION],
-        ).fetchall()
-    for start in range(0, len(stale), batch_size):
-        rows = _rows_of(lake, PAGES, [film_id for (film_id,) in stale[start : start + batch_size]])
-        yield [_page(row) for row in rows]
 
 
 def outcome_of_other_page(page: Page, *, is_redirect: bool) -> Outcome:
@@ -211,17 +161,5 @@ def _outcome(page: Page, article: Article, seconds: float) -> Outcome:
     return outcomes.ok(Stage.FILM, page.film_id, seconds=seconds)
 
 
-def _rows_of(lake: Lake, table: Table, film_ids: Iterable[str]) -> list[dict[str, Any]]:
-    with tables.connect(lake) as connection:
-        query = f"SELECT * FROM {tables.latest_sql(lake, table)} WHERE film_id IN (SELECT unnest(?)) ORDER BY film_id"
-        return tables.fetch_rows(connection, query, list(film_ids))
-
-
 def _without_provenance(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name not in ("run_id", "recorded_at")}
-
-
-def _page(row: dict[str, Any]) -> Page:
-    names = row["categories"]
-    fields = {name: row[name] for name in Page.__dataclass_fields__}
-    return Page(**{**fields, "categories": None if names is None else tuple(names)})

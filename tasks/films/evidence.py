@@ -1,7 +1,8 @@
 """Look up evidence that needs requests: the articles of soundtrack albums, and the films' Wikidata ids.
 
 Both ask for fifty at a time and record an outcome per film of stage evidence (item `FILM_ID/KIND…`): found, or that
-there is none, so that nothing is asked twice. What an answer leaves out has no outcome and is asked for again.
+there is none, so that nothing is asked twice. What an answer leaves out has no outcome and is asked for again. A page
+for which the wiki fails each time waits longer and longer, and the rest of its fifty does not.
 """
 
 from __future__ import annotations
@@ -9,21 +10,25 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from storage.errors import Retry
 from storage.lake.lake import Lake
 from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage, Status
-from storage.tables import tables
+from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import FILMS
 from tasks.films.commit import commit_listings, commit_outcomes, commit_wikidata_ids, listing_rows
+from tasks.films.failing_pages import look_up_around_failures
 from tasks.films.models import AlbumListing, Page, film_id
 from tasks.films.parsing.infobox import find_infobox
 from tasks.films.parsing.listings import parse_soundtrack
 from tasks.films.parsing.plain_text import without_comments
-from tasks.films.wiki.articles import Site, fetch_titles, fetch_wikidata_ids
+from tasks.films.wiki.articles import fetch_wikidata_ids
 from tasks.films.wiki.client import Wikipedia
+from tasks.films.wiki.site import Site
+from tasks.films.wiki.titles import fetch_titles
 
 ALBUM_PAGE = "album_page"
 """The kind of listings that the article about an album has: `album_page:1`, …; and of its outcomes."""
@@ -54,6 +59,19 @@ def look_up_albums(
     lake: Lake, client: Wikipedia, site: Site, albums: Sequence[tuple[str, tuple[str, ...]]], run_id: str
 ) -> Counter[str]:
     """Fetch the articles of at most fifty albums and commit what they list; return the number of films by reason."""
+
+    def give_up(album: tuple[str, tuple[str, ...]]) -> Counter[str]:
+        title, films = album
+        return commit_outcomes(lake, _unanswered(lake, [_item(film, ALBUM_PAGE, title) for film in films]), run_id)
+
+    return look_up_around_failures(
+        client, albums, lambda part: _look_up_albums(lake, client, site, part, run_id), give_up
+    )
+
+
+def _look_up_albums(
+    lake: Lake, client: Wikipedia, site: Site, albums: Sequence[tuple[str, tuple[str, ...]]], run_id: str
+) -> Counter[str]:
     found = fetch_titles(client, site, [title for title, _ in albums])
     rows, results = {}, []
     for title, films in albums:
@@ -73,6 +91,18 @@ def look_up_wikidata_ids(
     lake: Lake, client: Wikipedia, site: Site, page_ids: Sequence[int], run_id: str
 ) -> Counter[str]:
     """Fetch the Wikidata ids of at most fifty films and commit them; return the number of films by reason."""
+
+    def give_up(page_id: int) -> Counter[str]:
+        return commit_outcomes(lake, _unanswered(lake, [_item(film_id(site.wiki, page_id), WIKIDATA)]), run_id)
+
+    return look_up_around_failures(
+        client, page_ids, lambda part: _look_up_wikidata_ids(lake, client, site, part, run_id), give_up
+    )
+
+
+def _look_up_wikidata_ids(
+    lake: Lake, client: Wikipedia, site: Site, page_ids: Sequence[int], run_id: str
+) -> Counter[str]:
     answered = fetch_wikidata_ids(client, page_ids)
     found = {film_id(site.wiki, page_id): item for page_id, item in answered.items() if _is_item(item)}
     commit_wikidata_ids(lake, {film: str(item) for film, item in found.items()}, run_id)
@@ -106,6 +136,17 @@ def evidence_outcome(item: str, reason: str, what: str) -> Outcome:
     return Outcome(Stage.EVIDENCE, item, Status.SKIPPED, reason, Retry.LATER, again, f"{what}: {why}")
 
 
+def _unanswered(lake: Lake, items: Sequence[str]) -> list[Outcome]:
+    """Return the outcomes of look-ups that make the wiki fail: each waits longer than after the failure before."""
+    message = "the wiki answers about other pages, and fails for this one each time"
+    failed = [
+        Outcome(Stage.EVIDENCE, item, Status.FAILED, "wiki_fails", Retry.LATER, message=f"{item}: {message}")
+        for item in items
+    ]
+    tries = outcomes.earlier_attempts(lake, failed)
+    return [replace(one, retry_at=outcomes.later(tries.get((str(one.stage), one.item), 0))) for one in failed]
+
+
 def _read_album(film: str, page: Page | None) -> tuple[str, tuple[AlbumListing, ...]]:
     """Return the reason and the listings of an album's article; one that leads back to a film is no album's."""
     if page is None:
@@ -126,7 +167,7 @@ def _item(film: str, kind: str, *more: str) -> str:
 
 
 def _films(lake: Lake, wiki: str, columns: str, condition: str) -> list[tuple[str, ...]]:
-    with tables.connect(lake) as connection:
+    with duckdb_connection.connect(lake) as connection:
         newest = tables.latest_sql(lake, FILMS)
         query = f"SELECT {columns} FROM {newest} WHERE state = 'present' AND wiki = ? AND {condition}"
         return connection.execute(query, [wiki]).fetchall()

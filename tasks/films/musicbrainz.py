@@ -21,7 +21,7 @@ from storage.errors import InputError, SourcePaused
 from storage.lake.lake import Lake
 from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage
-from storage.tables import tables
+from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import FILMS
 from tasks.films.commit import commit_listings, commit_outcomes
 from tasks.films.evidence import evidence_outcome
@@ -41,6 +41,8 @@ FILMS_PER_BATCH = 20
 _RELEASE_PARTS = "recordings artist-credits labels release-groups media"
 _MBID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DATE = re.compile(r"\d{4}(?:-\d{2}(?:-\d{2})?)?", re.ASCII)
+_OF_ONE_FILM = frozenset({"unavailable", "refused"})
+"""Pauses that may be about one query that MusicBrainz cannot answer, such as an album of hundreds of releases."""
 _VARIOUS_ARTISTS = "89ad4ac3-39f7-470e-963a-56509c546377"
 
 log = logging.getLogger(__name__)
@@ -195,7 +197,7 @@ def _completeness(release: dict[str, Any]) -> tuple[bool, int, int]:
 def wanted_from_musicbrainz(lake: Lake) -> list[WantedAlbums]:
     """Return the films with an IMDb or Wikidata id that MusicBrainz was not asked about, the newest first."""
     asked = outcomes.not_due(lake, Stage.EVIDENCE)
-    with tables.connect(lake) as connection:
+    with duckdb_connection.connect(lake) as connection:
         rows = connection.execute(
             f"SELECT film_id, imdb_id, wikidata_id FROM {tables.latest_sql(lake, FILMS)} WHERE state = 'present' "
             "AND coalesce(imdb_id, wikidata_id) IS NOT NULL ORDER BY year DESC NULLS LAST, film_id"
@@ -209,25 +211,31 @@ def look_up_releases(
     """Ask for the albums of a batch of films and commit them; return the films by reason, and the pause that ended it.
 
     `reserve` counts requests of the day's budget before they are sent, and raises `SourcePaused` when it is spent.
+    A film that alone gets no answer costs itself: it is asked about again in the next run. Two in a row are a pause.
     """
     rows: dict[str, list[dict[str, Any]]] = {}
     results: list[Outcome] = []
-    pause, owed = None, 0
+    pause: SourcePaused | None = None
+    unanswered = False
+    owed = 0
     for wanted in batch:
         before = client.calls
         try:
             reserve(1 + owed)
             albums = find_albums(client, wanted)
-        except SourcePaused as error:
-            pause = error
-            break
-        except InputError as error:
-            pause = _pause_of(client, error)
-            break
+        except (SourcePaused, InputError) as error:
+            stopped = error if isinstance(error, SourcePaused) else _pause_of(client, error)
+            if unanswered or stopped.reason not in _OF_ONE_FILM:
+                pause = stopped
+                break
+            unanswered = True
+            log.warning("%s: %s", wanted.film_id, error)
         except ApiError as error:
+            unanswered = False
             log.warning("%s", error)
             results.append(_outcome(wanted, "odd_answer"))
         else:
+            unanswered = False
             rows[wanted.film_id] = [_row(wanted.film_id, mbid, album, client) for mbid, album in albums.items()]
             results.append(_outcome(wanted, "ok" if albums else "no_album"))
         owed = max(0, client.calls - before - 1)

@@ -1,8 +1,8 @@
 """Send requests as a polite client: a rate limit, a User-Agent with a contact, retries, waits, bounded answers.
 
-Transient failures (a busy server, a truncated or foreign body, a timeout) are retried with backoff, or after the wait
-that Retry-After asks for; a refusal is not retried. Where a source asks for a long wait, `SourcePaused` ends the work
-on it. An answer is bounded in size as it unpacks, and in time.
+Transient failures (a busy server, one that cannot be reached, a truncated or foreign body, a timeout) are retried with
+backoff, or after the wait that Retry-After asks for; a refusal is not retried. Where a source asks for a long wait, or
+stays away for all retries, `SourcePaused` ends the work on it. An answer is bounded in size as it unpacks, and in time.
 """
 
 from __future__ import annotations
@@ -13,22 +13,21 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
-from threading import Lock
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import requests
+from urllib3.exceptions import LocationParseError
 
 from storage.errors import InputError, NeedledropError, SourcePaused
 from tasks.backoff import backoff_seconds, retry_after_seconds
+from tasks.films.rate_limit import BURST_REQUESTS, TokenBucket
 
 T = TypeVar("T")
 
-BURST_REQUESTS = 5
-"""Requests that may follow each other at once after a pause."""
 MAX_GET_BYTES = 2_000
 """A longer query is sent by POST: Wikimedia refuses addresses of about 8 kB, and some proxies shorter ones."""
 TIMEOUTS_SECONDS = (10.0, 60.0)
@@ -43,6 +42,7 @@ MAX_WAIT_SECONDS = 300.0
 """A longer Retry-After ends the run instead of keeping a process waiting."""
 _CHUNK_BYTES = 16_384
 """Read at once: packed a thousandfold, it unpacks to 16 MiB before its size is looked at."""
+_OF_CONNECTION = re.compile(r"^<?\w[^:]*?(?:object at \w+>|\(host=[^)]*\)): ")
 _CONTACT = re.compile(r"[^\s@]+@[^\s@]+\.[^\s@]+|https?://\S+|User:\S+")
 
 log = logging.getLogger(__name__)
@@ -62,36 +62,6 @@ class TransientError(Exception):
     def __init__(self, message: str, wait_seconds: float | None = None) -> None:
         super().__init__(message)
         self.wait_seconds = wait_seconds
-
-
-@dataclass
-class TokenBucket:
-    """Allow `per_minute` requests on average and `burst` at once. Threads may share it."""
-
-    per_minute: float
-    burst: int = BURST_REQUESTS
-    clock: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-    _tokens: float = field(init=False)
-    _filled_at: float = field(init=False)
-    _lock: Lock = field(init=False, default_factory=Lock)
-
-    def __post_init__(self) -> None:
-        """Start with a full bucket."""
-        self._tokens = float(self.burst)
-        self._filled_at = self.clock()
-
-    def wait(self) -> float:
-        """Take one token, sleeping until there is one; return the seconds slept."""
-        with self._lock:
-            now = self.clock()
-            self._tokens = min(self.burst, self._tokens + (now - self._filled_at) * self.per_minute / 60.0)
-            self._filled_at = now
-            self._tokens -= 1.0
-            pause = max(0.0, -self._tokens * 60.0 / self.per_minute)
-        if pause > 0:
-            self.sleep(pause)
-        return pause
 
 
 def user_agent(contact: str | None) -> str:
@@ -169,7 +139,6 @@ class PoliteClient:
         self._timeouts_seconds = timeouts_seconds
         self._session = requests.Session()
         self._session.headers.update({"User-Agent": user_agent(contact), "Accept-Encoding": "gzip"})
-        self._has_answered = False
 
     def close(self) -> None:
         """Close the connections."""
@@ -184,22 +153,19 @@ class PoliteClient:
                 self._sleep(wait)
             self._bucket.wait()
             try:
-                result = request()
+                return request()
+            except (requests.exceptions.InvalidURL, LocationParseError) as error:
+                raise InputError(f"{address} is no address ({error}); correct it") from error
             except requests.RequestException as error:
-                failure = TransientError(f"{type(error).__name__}: {error}")
-                if isinstance(error, requests.ConnectionError) and not self._has_answered and attempt >= 1:
-                    raise InputError(f"{address} cannot be reached; check the address and the network") from error
+                failure = TransientError(_cause(error))
             except TransientError as error:
                 failure = error
-            else:
-                self._has_answered = True
-                return result
             wait = backoff_seconds(attempt) if failure.wait_seconds is None else failure.wait_seconds
             if wait > MAX_WAIT_SECONDS:
                 break
         reason = "unavailable" if failure.wait_seconds is None else "asked_to_wait"
         until = datetime.now(UTC) + timedelta(seconds=max(wait, MAX_WAIT_SECONDS))
-        message = f"{address} does not answer ({failure}); run the same command again later"
+        message = f"{address} does not answer ({failure}); check the address and the network, or run it again later"
         raise SourcePaused(self.source, reason, until, message)
 
     def send(self, url: str, fields: Mapping[str, Any] | None = None, max_bytes: int = MAX_ANSWER_BYTES) -> Response:
@@ -217,6 +183,12 @@ class PoliteClient:
             body = _read(answer, limit, is_cut=answer.status_code != 200)
             wait = retry_after_seconds(headers)
             return Response(answer.status_code, answer.url, body, headers.get("Location"), wait)
+
+
+def _cause(error: requests.RequestException) -> str:
+    """Return what went wrong, without the connection's and the request's own words around it."""
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+    return f"{type(error).__name__}: {_OF_CONNECTION.sub('', str(reason or error))}"
 
 
 def _read(answer: requests.Response, max_bytes: int, *, is_cut: bool) -> bytes:

@@ -15,28 +15,25 @@ from typing import TypeVar
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from storage.coordination.breakers_and_budgets import Budget
+from storage.coordination.budgets import Budget
 from storage.errors import ItemError, Retry, SourcePaused
 from storage.lake.lake import Lake
 from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage, Status
-from tasks.films.commit import (
-    commit_categories,
-    commit_deletions,
-    commit_films,
-    commit_outcomes,
-    commit_pages,
-    stale_pages,
-)
+from tasks.films.commit import commit_categories, commit_deletions, commit_films, commit_outcomes, commit_pages
 from tasks.films.dump.new_pages import PAGES_PER_BATCH, ExportBatch, export_size_bytes, new_pages
 from tasks.films.evidence import (
+    ALBUM_PAGE,
+    WIKIDATA,
     look_up_albums,
     look_up_wikidata_ids,
     wanted_albums,
     wanted_wikidata_ids,
     wikidata_outcomes,
 )
-from tasks.films.images.thumbnails import ImageFolder, MissingImage, commit_images, missing_images, read_image
+from tasks.films.failing_pages import look_up_around_failures
+from tasks.films.images.image_folder import ImageFolder
+from tasks.films.images.missing_images import MissingImage, commit_images, missing_images, read_image
 from tasks.films.models import Page, film_id
 from tasks.films.musicbrainz import (
     FILMS_PER_BATCH,
@@ -46,9 +43,11 @@ from tasks.films.musicbrainz import (
     wanted_from_musicbrainz,
 )
 from tasks.films.polite_client import ApiError
-from tasks.films.wiki.articles import IDS_PER_QUERY, Site, fetch_articles
+from tasks.films.stale_pages import stale_pages
+from tasks.films.wiki.articles import IDS_PER_QUERY, fetch_articles
 from tasks.films.wiki.changes import FetchPlan
 from tasks.films.wiki.client import Wikipedia
+from tasks.films.wiki.site import Site
 from tasks.progress import ReportProgress, place
 from tasks.run_report import RunReport
 
@@ -64,12 +63,14 @@ def collect_from_export(
 ) -> Counter[str]:
     """Commit the pages of an export that the lake lacks."""
     counts: Counter[str] = Counter()
-    size = export_size_bytes(export)
+    size, read = export_size_bytes(export), 0
     for batch in new_pages(lake, export, limit=limit):
         if batch.pages or batch.others:
-            counts.update(commit_export_batch(lake, batch, run_id))
+            name = place("bytes of the export", read, batch.position_bytes - read, size)
+            counts.update(commit_export_batch.with_options(task_run_name=name)(lake, batch, run_id))
         else:
             counts.update(batch.counts)
+        read = batch.position_bytes
         progress("Reading the export (bytes)", batch.position_bytes, size)
     return counts
 
@@ -98,7 +99,9 @@ def parse_stale_pages(lake: Lake, run_id: str, progress: ReportProgress) -> Coun
     """Parse pages again that an older parser parsed, or whose film was not committed before a crash."""
     counts: Counter[str] = Counter()
     for pages in stale_pages(lake, PAGES_PER_BATCH):
-        parse_and_commit_films(lake, pages, run_id)
+        done = counts["read_again"]
+        name = f"stored pages {done + 1:,}–{done + len(pages):,}"  # of how many is not known before all are read
+        parse_and_commit_films.with_options(task_run_name=name)(lake, pages, run_id)
         counts["read_again"] += len(pages)
         progress("Parsing stored pages again", counts["read_again"], 0)
     return counts
@@ -132,17 +135,20 @@ def look_up_evidence(
     """Look up albums' articles and Wikidata ids that the lake lacks, until the day's budget is spent."""
     report = RunReport()
     albums, films = wanted_albums(lake, site.wiki), wanted_wikidata_ids(lake, site.wiki)
-    jobs: list[tuple[int, Callable[[], RunReport]]] = []
-    for batch in _fifties(albums):
-        name = place("albums", len(jobs) * IDS_PER_QUERY, len(batch), len(albums))
+    jobs: list[tuple[str, int, Callable[[], RunReport]]] = []
+    for start, batch in enumerate(_fifties(albums)):
+        name = place("albums", start * IDS_PER_QUERY, len(batch), len(albums))
         task_of_batch = fetch_and_commit_albums.with_options(task_run_name=name)
-        jobs.append((len(batch), partial(task_of_batch, lake, client, site, batch, run_id)))
+        jobs.append((ALBUM_PAGE, len(batch), partial(task_of_batch, lake, client, site, batch, run_id)))
     for start, batch_of_ids in enumerate(_fifties(films)):
         name = place("Wikidata ids", start * IDS_PER_QUERY, len(batch_of_ids), len(films))
         task_of_ids = fetch_and_commit_wikidata_ids.with_options(task_run_name=name)
-        jobs.append((len(batch_of_ids), partial(task_of_ids, lake, client, site, batch_of_ids, run_id)))
+        jobs.append((WIKIDATA, len(batch_of_ids), partial(task_of_ids, lake, client, site, batch_of_ids, run_id)))
     done, total, owed = 0, len(albums) + len(films), 0
-    for count, job in jobs:
+    refused: set[str] = set()
+    for kind, count, job in jobs:
+        if kind in refused:
+            continue
         before = client.calls
         try:
             budget.reserve(requests=1 + owed)
@@ -150,10 +156,13 @@ def look_up_evidence(
             log.info("%s", spent)
             report.counts["evidence_for_another_day"] = total - done
             break
-        report.add(job())
+        done_now = job()
+        report.add(done_now)
         owed = max(0, client.calls - before - 1)  # a long answer takes more than one request
         if report.paused:
             break
+        if done_now.counts["evidence_refused"]:
+            refused.add(kind)  # such questions as a whole
         done += count
         progress("Looking up albums and ids", done, total)
     return report
@@ -226,7 +235,7 @@ def commit_export_batch(lake: Lake, batch: ExportBatch, run_id: str) -> Counter[
     return counts
 
 
-@task(cache_policy=NO_CACHE, persist_result=False)
+@task(task_run_name="pages that changed without text to fetch", cache_policy=NO_CACHE, persist_result=False)
 def commit_changes(lake: Lake, plan: FetchPlan, run_id: str) -> Counter[str]:
     """Commit what changed without text to fetch: deleted pages, new categories, titles without an article."""
     counts = commit_deletions(lake, plan.deleted, run_id)
@@ -242,9 +251,19 @@ def fetch_and_commit_articles(
 ) -> RunReport:
     """Fetch, parse and commit a batch of articles; one that does not exist has an outcome, one left out has none."""
     try:
-        fetched = fetch_articles(client, site, page_ids)
+        counts = look_up_around_failures(
+            client,
+            page_ids,
+            lambda part: _fetch_and_commit(lake, client, site, part, run_id),
+            lambda _page_id: Counter(unanswered=1),
+        )
     except SourcePaused as pause:
         return RunReport(paused=pause)
+    return RunReport(counts)
+
+
+def _fetch_and_commit(lake: Lake, client: Wikipedia, site: Site, page_ids: Sequence[int], run_id: str) -> Counter[str]:
+    fetched = fetch_articles(client, site, page_ids)
     counts = commit_pages(lake, fetched.pages, run_id)
     absent = [_outcome_of_absent(site.wiki, page_id) for page_id in sorted(fetched.missing)]
     counts.update(commit_outcomes(lake, absent, run_id))
@@ -252,7 +271,7 @@ def fetch_and_commit_articles(
     commit_outcomes(lake, wikidata_outcomes(site.wiki, without_item), run_id)
     unanswered = len(set(page_ids)) - len(fetched.pages) - len(fetched.missing)
     counts.update({"unanswered": unanswered} if unanswered else {})
-    return RunReport(counts)
+    return counts
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)

@@ -15,10 +15,11 @@ from pathlib import Path
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.records.outcomes import Outcome
-from tasks.films.commit import PRESENT, StoredPage, items_with_outcome, outcome_of_other_page, stored_pages
+from tasks.films.commit import outcome_of_other_page
 from tasks.films.dump.reader import ExportedPage, read_export
 from tasks.films.models import Page
 from tasks.films.parsing.article import looks_like_film
+from tasks.films.stored_pages import PRESENT, StoredPage, items_with_outcome, stored_pages
 
 PAGES_PER_BATCH = 500
 """About 8 MB of text, which is parsed in well under a second: reading the dump takes most of the time."""

@@ -1,4 +1,6 @@
 """Film images.
 
-thumbnails  which films lack an image; read, decode and scale it; commit a batch
+missing_images  which films lack an image; read it, and commit a batch
+image_folder    a folder of images, by the names that articles use
+thumbnails      decode and scale an image
 """

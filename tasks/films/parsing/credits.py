@@ -1,4 +1,4 @@
-"""Parse who and what an article credits: names in a parameter's value, dates, and the film's IMDb id.
+"""Parse whom an article credits: the names and languages that a parameter's value lists.
 
 A parameter such as `music = {{ubl|[[A]]|[[B & C]] (songs)}}` is a list in one of many notations. A link is one name
 whatever it contains; between links the usual separators count.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator, Sequence
-from datetime import date
 
 from tasks.films.parsing.plain_text import FILE_NAMESPACES, without_references
 from tasks.films.parsing.templates import words
@@ -21,14 +20,15 @@ MAX_VALUE_CHARACTERS = 20_000
 _LISTS = frozenset(
     {"ubl", "ubt", "unbulleted list", "plainlist", "plain list", "flatlist", "flat list", "hlist", "cslist", "list"}
     | {"comma separated entries", "bulleted list", "ulist", "ordered list", "collapsible list"}
+    | {"br separated entries", "indented plainlist"}
     | {"endplainlist", "endflatlist", "end plainlist"}
 )
 _INNERMOST = re.compile(r"\{\{([^{}]*)\}\}")
-_LINK = re.compile(r"\[\[([^\[\]|]*)(?:\|([^\[\]]*))?\]\]")
+LINK = re.compile(r"\[\[([^\[\]|]*)(?:\|([^\[\]]*))?\]\]")
 _FILE = re.compile(rf"\s*(?:{FILE_NAMESPACES})\s*:", re.IGNORECASE)
 _EXTERNAL_LINK = re.compile(r"\[(?:https?:)?//\S+\s*([^\[\]]*)\]|https?://\S+")
 _BREAK = re.compile(r"</?(?:br|p|li|div)\b[^<>]*>", re.IGNORECASE)
-_TAG = re.compile(r"<[^<>\n]*>")
+TAG = re.compile(r"<[^<>\n]*>")
 _LEFTOVER = re.compile(r"\[\[|\]\]|\{\{[^{}|\n]*\|?|\}\}|'{2,}")
 _OPEN, _CLOSE, _FIRST_LINK = "\ue000", "\ue001", 0xE100
 """Private characters: a link is `_OPEN`, its index from `_FIRST_LINK`, `_CLOSE`."""
@@ -41,67 +41,25 @@ FEATURING = re.compile(r"\s*[(\[]?\b(?:feat(?:uring)?|ft)\b\.?\s*", re.IGNORECAS
 _ROLE_WORDS = (
     r"(?:(?:original|background|film|playback|additional|theme|title|incidental)\s+)?"
     r"(?:songs?|scores?|scoring|music|soundtrack|bgm|themes?|compos(?:er|ition|ed|ers)|lyrics?|lyricists?"
-    r"|words|album|guest composer)"
+    r"|words|album|guest composer|conduct(?:ed|ors?)|orchestrat(?:ed|ions?|ors?)"
+    r"|music(?:al)? (?:supervis|edit|direct)(?:ed|ors?|ion|ing))"
 )
 _ROLE = re.compile(
     rf"(?P<role>{_ROLE_WORDS}(?:\s*(?:and|&|,|/)\s*{_ROLE_WORDS}){{0,3}})(?:\(s\))?\s*"
     r"(?:(?:composed |written )?by\b\s*:?|:|$)\s*",
     re.IGNORECASE,
 )
-_MUSICAL = re.compile(r"song|scor|music|compos|theme|bgm|soundtrack|album", re.IGNORECASE)
+_MUSICAL = re.compile(r"song|scor|music(?!(?:al)? (?:supervis|edit))|compos|theme|bgm|soundtrack|album", re.IGNORECASE)
 _ASIDE = re.compile(r"\s*[(（\[]([^()（）\[\]]*)[)）\]]")
 _ONLY_WORDS = re.compile(r"(?:lyrics?|lyricists?|words)(?: by| only)?", re.IGNORECASE)
 _NO_NAME = re.compile(
-    r"(?:various(?: artists?)?|vari|uncredited|unknown|none|n/?a|tb[ac]|see below|et al\.?|others?|more|more|etc\.?"
+    r"(?:various(?: artists?)?|vari|uncredited|unknown|none(?: credited| listed)?"
+    r"|no (?:music|score|composer)(?: credited)?|(?:stock|library) music|see (?:soundtrack|music)(?: section)?"
+    r"|n/?a|tb[ac]|see below|et al\.?|others?|more|more|etc\.?"
     r"|(?:except|unless|all (?:songs|tracks|music|lyrics)|except)\b.*|\W*)",
     re.IGNORECASE,
 )
 _ALL_TRACKS = re.compile(r"^all (?:songs|tracks|music|lyrics)[^\[{\ue000]*?\bby\s+", re.IGNORECASE)
-
-_IMDB = re.compile(
-    r"\{\{\s*(?:imdb(?:[ _]?(?:title|film|movie|episode))?)\s*(\|[^{}]*)?\}\}"
-    r"|imdb\.(?:com|de)/(?:[a-z]{2}/)?title/(tt\d+)",
-    re.IGNORECASE,
-)
-_OTHER_IMDB = frozenset({"nome", "name", "personaggio", "character", "company", "event"})
-"""What else {{Imdb|…}} links to on some wikis."""
-_LINKS_HEADING = re.compile(
-    r"^==\s*(?:external links?|collegamenti esterni|liens externes|weblinks|enlaces externos)", re.M | re.I
-)
-_IMDB_NUMBER = re.compile(r"(?:id\s*=\s*)?(?:tt)?0*(\d{1,10})", re.IGNORECASE)
-
-_MONTHS = [
-    "january",
-    "february",
-    "march",
-    "april",
-    "may",
-    "june",
-    "july",
-    "august",
-    "september",
-    "october",
-    "november",
-    "december",
-]
-_MONTH = "|".join(f"{name[:3]}(?:{name[3:]}|t)?\\.?" if len(name) > 3 else name for name in _MONTHS)
-_DATE_TEMPLATE = re.compile(
-    r"\{\{\s*(?:start[ -]?date(?: and age)?|release[ -]?date|film date|dts|date|start-date|released?)\s*\|([^{}]*)\}\}",
-    re.I,
-)
-_DAY_MONTH_YEAR = re.compile(rf"\b(\d{{1,2}})(?:st|nd|rd|th)?\.?\s+({_MONTH})\s*,?\s+((?:18|19|20)\d\d)\b", re.I)
-_MONTH_DAY_YEAR = re.compile(rf"\b({_MONTH})\s+(\d{{1,2}})(?:st|nd|rd|th)?\s*,?\s+((?:18|19|20)\d\d)\b", re.I)
-_MONTH_YEAR = re.compile(rf"\b({_MONTH})\s*,?\s+((?:18|19|20)\d\d)\b", re.I)
-_ISO = re.compile(r"\b((?:18|19|20)\d\d)-(\d{1,2})(?:-(\d{1,2}))?\b")
-_YEAR = re.compile(r"(?<!\d)((?:18|19|20)\d\d)(?!\d)")
-_DATES = (
-    (_ISO, 1, 2, 3),
-    (_DAY_MONTH_YEAR, 3, 2, 1),
-    (_MONTH_DAY_YEAR, 3, 1, 2),
-    (_MONTH_YEAR, 2, 1, 0),
-    (_YEAR, 1, 0, 0),
-)
-"""How dates are written, and which groups are year, month and day; 0: not given."""
 
 
 def names_in(value: str) -> tuple[str, ...]:
@@ -132,52 +90,6 @@ def languages_in(value: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name[:1].upper() + name[1:] for name in names if name))
 
 
-def imdb_id(text: str, parameter: str = "") -> str | None:
-    """Return a film's IMDb id, such as "tt0110912", from the infobox's parameter or the article's external links.
-
-    An article may link other titles too (a sequel, a short film), so the first link under External links counts, and
-    one elsewhere only if it is the only one.
-    """
-    number = _IMDB_NUMBER.fullmatch(parameter.strip())
-    if number:
-        return _imdb(number[1])
-    heading = _LINKS_HEADING.search(text)
-    linked = _imdb_ids(text[heading.start() :]) if heading else []
-    anywhere = list(dict.fromkeys(_imdb_ids(text)))
-    return linked[0] if linked else anywhere[0] if len(anywhere) == 1 else None
-
-
-def iso_date(value: str) -> str | None:
-    """Return the first date in a value as ISO 8601, as precise as it is given: "1994", "1994-09" or "1994-09-27"."""
-    value = without_references(value[:MAX_VALUE_CHARACTERS])
-    for match in _DATE_TEMPLATE.finditer(value):
-        numbers = [part.strip() for part in match[1].split("|") if "=" not in part]
-        if numbers and _YEAR.fullmatch(numbers[0]):
-            return _precise(*[*numbers[:3], "", ""][:3])
-    plain = _TAG.sub(" ", _LINK.sub(lambda link: link[2] or link[1], value)).replace("&nbsp;", " ")
-    found = []
-    for pattern, *order in _DATES:
-        if written := pattern.search(plain):
-            parts = [(written[index] or "") if index else "" for index in order]
-            found.append((written.start(), -written.end(), _precise(*parts)))
-    return min(found)[2] if found else None
-
-
-def _precise(year: str, month: str, day: str) -> str:
-    """Return a date with as many of its parts as make one: 31 February is only the February of its year."""
-    months = [name[:3] for name in _MONTHS]
-    if month.isdecimal():
-        number = int(month)
-    else:
-        number = months.index(month[:3].lower()) + 1 if month[:3].lower() in months else 0
-    if not 1 <= number <= 12:
-        return year
-    try:
-        return date(int(year), number, int(day)).isoformat()
-    except ValueError:
-        return f"{year}-{number:02d}"
-
-
 def _without_links(text: str) -> tuple[str, list[str]]:
     """Return the text with a private character for each link, and the links' labels."""
     labels: list[str] = []
@@ -189,7 +101,7 @@ def _without_links(text: str) -> tuple[str, list[str]]:
         labels.append(_LEFTOVER.sub("", shown).replace("_", " "))
         return f"{_OPEN}{chr(_FIRST_LINK + len(labels) - 1)}{_CLOSE}"
 
-    return _LINK.sub(label, text), labels
+    return LINK.sub(label, text), labels
 
 
 def _flattened(text: str) -> str:
@@ -199,12 +111,13 @@ def _flattened(text: str) -> str:
         if not count:
             break
     text = _BREAK.sub("\n", _EXTERNAL_LINK.sub(r"\1", text))
-    return html.unescape(_LEFTOVER.sub("", _TAG.sub("", text))).replace("\xa0", " ")
+    return html.unescape(_LEFTOVER.sub("", TAG.sub("", text))).replace("\xa0", " ")
 
 
 def _entries(template: re.Match[str]) -> str:
     name, *arguments = template[1].split("|")
     positional = [part for part in arguments if not re.match(r"\s*\w+\s*=", part)]
+    positional += [part.split("=", 1)[1] for part in arguments if re.match(r"\s*[1-9]\d*\s*=", part)]
     if " ".join(name.replace("_", " ").lower().split()) in _LISTS:
         return "\n".join(["", *positional, ""])
     named = dict(part.split("=", 1) for part in arguments if re.match(r"\s*\w+\s*=", part))
@@ -234,18 +147,3 @@ def _name(part: str, links: Sequence[str]) -> str:
     shown = " ".join(shown.replace(_OPEN, "").replace(_CLOSE, "").split()).strip(" \"“”'’,;:|*-–—()[]†‡✗#")
     shown = re.sub(r"(?<=[^\W\d_]{4})\.$", "", shown)  # a full stop, not that of "Jr." or "R.E.M."
     return "" if _NO_NAME.fullmatch(shown) or len(shown) > MAX_NAME_CHARACTERS else html.unescape(shown)
-
-
-def _imdb_ids(text: str) -> list[str]:
-    ids = []
-    for match in _IMDB.finditer(text):
-        values = [match[2]] if match[2] else (match[1] or "").split("|")
-        if any(value.strip().lower() in _OTHER_IMDB for value in values):
-            continue
-        numbers = (_IMDB_NUMBER.fullmatch(value.strip()) for value in values)
-        ids += [_imdb(number[1]) for number in list(filter(None, numbers))[:1]]
-    return ids
-
-
-def _imdb(number: str) -> str:
-    return f"tt{int(number):07d}"

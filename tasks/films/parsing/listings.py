@@ -13,10 +13,12 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from tasks.films.models import AlbumListing, ListedTrack
-from tasks.films.parsing.credits import iso_date, names_in
+from tasks.films.parsing.credits import names_in
+from tasks.films.parsing.dates import iso_date
 from tasks.films.parsing.infobox import template_parameters
 from tasks.films.parsing.plain_text import plain
-from tasks.films.parsing.plain_tracks import listed_tracks, seconds_of, track_title
+from tasks.films.parsing.track_lengths import seconds_of
+from tasks.films.parsing.track_lists import listed_tracks, track_title
 
 MAX_ALBUMS = 40
 MAX_NOTE_CHARACTERS = 1_000
@@ -76,7 +78,7 @@ _QUALIFIER = re.compile(r"\s*\([^()]*\)$")
 _MAIN = re.compile(
     r"\{\{\s*(?:main(?: article)?|main article|see also|see|further(?: information)?|details|vedi anche"
     r"|article détaillé"
-    r"|article principal)\s*\|([^{}]*)\}\}",
+    r"|article principal)\s*\|((?:[^{}]|\{\{!\}\})*)\}\}",
     re.IGNORECASE,
 )
 _LINK_TO_ALBUM = re.compile(
@@ -161,7 +163,8 @@ def album_page(title: str, text: str) -> str | None:
     for section in _sections(text):
         if SOUNDTRACK_HEADING.search(section.heading):
             for hatnote in _MAIN.finditer(text, section.start, section.end):
-                names = [part.split("#")[0].strip() for part in hatnote[1].split("|") if "=" not in part]
+                arguments = [re.sub(r"^\s*[1-9]\s*=|\[\[|\]\]", "", part) for part in hatnote[1].split("|")]
+                names = [re.split(r"#|\{\{!", part)[0].strip() for part in arguments if "=" not in part]
                 albums = [name for name in names if name and not _NO_ALBUM_NAME.match(name) and _letters(name) != own]
                 is_main = hatnote[0][2:].lstrip().lower().startswith("main")
                 best = next(
@@ -282,6 +285,8 @@ def _album_title(name: str, headline: str, film: str) -> str:
     """Return the box's name, else a headline that has the film's name, else the film's name and the headline."""
     shown = _LISTING_WORDS.sub("", headline.replace("''", "")).strip('"“”:–— ')
     if not shown or _GENERIC.fullmatch(shown) or _letters(shown) in (_letters(film), _letters(name)):
+        return name or film
+    if name and re.search(rf"(?<!\w){re.escape(shown)}(?!\w)", name, re.IGNORECASE):
         return name or film
     if _letters(film) and _letters(film) in _letters(shown):
         return shown

@@ -22,12 +22,7 @@ _DROPPED_TAGS = (
     "gallery|table|math|chem|ce|score|timeline|imagemap|syntaxhighlight|source|pre|references|templatedata|hiero|graph|"
     "mapframe|maplink|categorytree|inputbox|indicator|includeonly|style|script|rt|rp|del|s|strike|section|templatestyles|ref"
 )
-_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
-_UNCLOSED_COMMENT = re.compile(r"<!--[^\n]*")
 _NOWIKI = re.compile(r"<nowiki\s*>(.*?)</nowiki\s*>", re.DOTALL | re.IGNORECASE)
-_REF_TAG = re.compile(r"<ref(?=[\s>/])(?:(?:[^<>\"]|\"[^\"<\n]*\")*|[^<>]*)>", re.IGNORECASE)
-_REF_END = re.compile(r"</ref\s*>", re.IGNORECASE)
-_STRAY_CITATION = re.compile(r"\s*(?:\{\{(?:[^{}]|\{\{[^{}]*\}\})*\}\}|\[https?:[^\]\n]*\])|[^\n]*")
 _DROPPED = re.compile(rf"<({_DROPPED_TAGS})\b[^<>]*>.*?</\1\s*>", re.DOTALL | re.IGNORECASE)
 _PARAGRAPH_TAG = re.compile(r"</?(?:p|div|blockquote|poem|center|li|ul|ol|dl|dd|dt|h[1-6]|hr)\b[^<>]*>", re.IGNORECASE)
 _BREAKS = re.compile(r"(?:<br\b[^<>]*>\s*){2,}", re.IGNORECASE)
@@ -79,39 +74,11 @@ MAX_UNCLOSED_BRACKETS = 50
 """A section with more unclosed brackets is vandalised; the parser would take minutes over it."""
 MIN_LIST_ITEM_WORDS = 8
 """A list item with so many words, or one that ends as a sentence, is prose; others are names and credits."""
-
-
-def without_comments(text: str) -> str:
-    """Return the text without comments; an unclosed comment ends at the end of its line."""
-    if "<!--" not in text:
-        return text
-    last = text.rfind("-->") + 3  # nothing closes after it; searching from every opening would be quadratic
-    text = _COMMENT.sub("", text[:last]) + text[last:]
-    return _UNCLOSED_COMMENT.sub("", text) if "<!--" in text else text
-
-
-def without_references(text: str) -> str:
-    """Return the text without <ref>…</ref>; an unclosed one ends after its citation, else at the end of its line."""
-    if "<ref" not in text and "<REF" not in text and "<Ref" not in text:
-        return text
-    outside: list[str] = []
-    position = 0
-    while opening := _REF_TAG.search(text, position):
-        outside.append(text[position : opening.start()])
-        position = opening.end() if opening[0].endswith("/>") else _reference_end(text, opening.end())
-    outside.append(text[position:])
-    return _REF_END.sub("", "".join(outside))
-
-
-def _reference_end(text: str, start: int) -> int:
-    """Return where a reference ends: at its closing tag, unless another reference or a heading comes first."""
-    closing = _REF_END.search(text, start)
-    inner = _REF_TAG.search(text, start, closing.start()) if closing else None
-    heading = text.find("\n==", start, closing.start()) if closing else 0
-    if closing and not inner and heading < 0:
-        return closing.end()
-    stray = _STRAY_CITATION.match(text, start)
-    return stray.end() if stray else start
+_COMMENT = re.compile(r"<!--.*?-->", re.DOTALL)
+_UNCLOSED_COMMENT = re.compile(r"<!--[^\n]*")
+_REF_TAG = re.compile(r"<ref(?=[\s>/])(?:(?:[^<>\"]|\"[^\"<\n]*\")*|[^<>]*)>", re.IGNORECASE)
+_REF_END = re.compile(r"</ref\s*>", re.IGNORECASE)
+_STRAY_CITATION = re.compile(r"\s*(?:\{\{(?:[^{}]|\{\{[^{}]*\}\})*\}\}|\[https?:[^\]\n]*\])|[^\n]*")
 
 
 def paragraphs(section: str) -> list[str]:
@@ -304,3 +271,36 @@ _WORDS_OF_NODE: dict[type, Callable[[Any], str]] = {
     nodes.Tag: _tag_words,
 }
 """How the words of each kind of node are found; other nodes (comments, headings) have none."""
+
+
+def without_comments(text: str) -> str:
+    """Return the text without comments; an unclosed comment ends at the end of its line."""
+    if "<!--" not in text:
+        return text
+    last = text.rfind("-->") + 3  # nothing closes after it; searching from every opening would be quadratic
+    text = _COMMENT.sub("", text[:last]) + text[last:]
+    return _UNCLOSED_COMMENT.sub("", text) if "<!--" in text else text
+
+
+def without_references(text: str) -> str:
+    """Return the text without <ref>…</ref>; an unclosed one ends after its citation, else at the end of its line."""
+    if "<ref" not in text and "<REF" not in text and "<Ref" not in text:
+        return text
+    outside: list[str] = []
+    position = 0
+    while opening := _REF_TAG.search(text, position):
+        outside.append(text[position : opening.start()])
+        position = opening.end() if opening[0].endswith("/>") else _reference_end(text, opening.end())
+    outside.append(text[position:])
+    return _REF_END.sub("", "".join(outside))
+
+
+def _reference_end(text: str, start: int) -> int:
+    """Return where a reference ends: at its closing tag, unless another reference or a heading comes first."""
+    closing = _REF_END.search(text, start)
+    inner = _REF_TAG.search(text, start, closing.start()) if closing else None
+    heading = text.find("\n==", start, closing.start()) if closing else 0
+    if closing and not inner and heading < 0:
+        return closing.end()
+    stray = _STRAY_CITATION.match(text, start)
+    return stray.end() if stray else start

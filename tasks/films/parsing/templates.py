@@ -17,7 +17,7 @@ def _names(text: str) -> frozenset[str]:
 
 FIRST = _names("""
     nowrap|nobr|nobreak|nowraplinks|nwr|nowrap begin|small|smaller|smalldiv|big|bigger|larger|large|em|strong
-    as written|abbr|abbrv|abbrlink|tooltip|hover|visible anchor|vanchor|visanc|nihongo2|ill|illm
+    avoid wrap|no bold|as written|abbr|abbrv|abbrlink|tooltip|hover|visible anchor|vanchor|visanc|nihongo2|ill|illm
     interlanguage link|interlanguage link multi|link-interwiki|link interwiki|iw|char|key|press|key press|keypress
     mono|monospace|code|tt|var|samp|kbd|math|mvar|nobold|noitalic|normal|ruby|ruby-ja|tq|tqi|inline quote|sup|sub
     overline|underline|u|smallcaps|sc|sc2|allcaps|caps|nocaps|lc|uc|clarify span|citation needed span|cnspan|cn span
@@ -25,7 +25,7 @@ FIRST = _names("""
     wikt|unlinked|unlink|nolink|mention|m|ins|highlight|mark|columns-list|block indent|blockindent|indented
     plainlist|flatlist|plain list|nihongo foot|nihongo-foot|nihongo krt|nihongo title|text|script/nastaliq|nastaliq
     character|spoken|thinsp|nospam|title|film title|family name|fname|wiktionary|flag|flagu
-    flagcountry|font|iast|iast3|chem2|smallcaps all|sc1
+    flagcountry|longitem|font|iast|iast3|chem2|smallcaps all|sc1
 """)
 """Templates whose first argument is part of the sentence."""
 
@@ -74,6 +74,10 @@ MONEY = {
     "can$": "CA$", "nz$": "NZ$", "nzd": "NZ$", "hk$": "HK$", "hkd": "HK$",
     "cny": "CN¥", "rmb": "CN¥", "sek": "SEK ", "nok": "NOK ",
     "dkk": "DKK ", "chf": "CHF ", "gbpconvert": "£",
+    "sgd": "S$", "s$": "S$", "mxn": "MX$", "mx$": "MX$", "thb": "฿", "฿": "฿", "php": "₱", "₱": "₱",
+    "brl": "R$", "r$": "R$", "twd": "NT$", "ntd": "NT$", "nt$": "NT$", "myr": "RM", "idr": "Rp ", "bdt": "৳", "৳": "৳",
+    "pln": "PLN ", "czk": "CZK ", "ars": "AR$", "pkr": "PKR ", "lkr": "LKR ", "vnd": "₫", "₫": "₫", "₩": "₩", "₺": "₺",
+    "ils": "₪", "₪": "₪", "₽": "₽",
 }  # fmt: skip
 """Currencies: {{US$|5 million}} reads "US$5 million"."""
 
@@ -252,7 +256,7 @@ _COMPOSED: dict[tuple[str, ...], Callable[[Sequence[str], dict[str, str]], str]]
     ("gaps",): lambda p, _: "".join(part.strip() for part in p),
     ("frac", "fraction", "sfrac", "fract"): lambda p, _: _fraction([part.strip() for part in p]),
     ("as of", "asof"): _as_of,
-    ("ship", "sclass", "sclass2"): _joined(2),
+    ("ship", "sclass", "sclass2", "sortname", "sort name"): _joined(2),
     ("bibleverse", "bibleref", "bible verse"): _joined(3),
     ("start date", "film date", "release date", "dts"): _start_date,
     ("val",): lambda p, named: f"{_at(p, 0)} {named.get('u', '').strip()}".strip(),

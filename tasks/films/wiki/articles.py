@@ -1,4 +1,4 @@
-"""Fetch articles from a wiki: text with categories and image, or only revisions, categories, or ids of titles.
+"""Fetch articles from a wiki by page id: text with categories and image, or only revisions, categories, Wikidata ids.
 
 Fifty pages per query, which a wiki allows every client. Text is requested only where it is needed: whether a page
 exists, its last revision and its categories can be queried without it.
@@ -9,36 +9,19 @@ any result here, and so it is neither committed nor marked as deleted: the next 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
-from urllib.parse import unquote, urlsplit
 
-from storage.errors import InputError
-from tasks.films.models import UNKNOWN_LICENCE, Page, page_url, wiki_name
-from tasks.films.wiki.client import Answer, Wikipedia, flag, listed, merge_pages, moment, pages_of
-
-T = TypeVar("T")
+from tasks.films.models import Page, page_url
+from tasks.films.wiki.answers import Answer, flag, merge_pages, moment
+from tasks.films.wiki.client import Wikipedia
+from tasks.films.wiki.site import Site
 
 IDS_PER_QUERY = 50
 THUMBNAIL_PIXELS = 480
 """The box that images must fit: a 2:3 poster is then 330 pixels wide, a landscape still 480; both exceed 224."""
-_WIKIMEDIA = ("wikipedia.org", "wikimedia.org")
-_WIKIMEDIA_FILES = frozenset({"upload.wikimedia.org", "thumb.wikimedia.org"})
-_STEP = {"from": str, "to": str}
 _CATEGORIES = {"cllimit": "max", "clshow": "!hidden"}
-
-
-@dataclass(frozen=True)
-class Site:
-    """A wiki as its API describes it; `file_hosts` are the hosts that its images may be downloaded from."""
-
-    wiki: str
-    base_url: str
-    licence: str
-    time: datetime
-    file_hosts: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -61,31 +44,6 @@ class Articles:
     missing: tuple[int, ...]
 
 
-def describe_site(client: Wikipedia) -> Site:
-    """Return a wiki's name, clock, licence and file hosts. Raises `InputError` if the address is no wiki's."""
-    query = client.call(action="query", meta="siteinfo", siprop="general|rightsinfo")["query"]
-    general, rights = _texts(query.get("general")), _texts(query.get("rightsinfo"))
-    time = moment(general.get("time"))
-    if time is None:
-        raise InputError(f"{client.api_url} does not describe a wiki; check the address")
-    base_url = general.get("base") or client.api_url
-    hosts = {urlsplit(client.api_url).netloc.lower(), urlsplit(base_url).netloc.lower()}
-    if any(host.endswith(_WIKIMEDIA) for host in hosts):
-        hosts |= _WIKIMEDIA_FILES
-    return Site(
-        wiki=wiki_name(general.get("wikiid"), base_url),
-        base_url=base_url,
-        licence=rights.get("text") or rights.get("url") or UNKNOWN_LICENCE,
-        time=time,
-        file_hosts=frozenset(hosts),
-    )
-
-
-def _texts(values: object) -> dict[str, str]:
-    """Return the values of an object that are texts."""
-    return {key: value for key, value in values.items() if isinstance(value, str)} if isinstance(values, dict) else {}
-
-
 def page_states(client: Wikipedia, page_ids: Sequence[int]) -> dict[int, PageState]:
     """Return the state of each page that the wiki answered about, by page id."""
     states: dict[int, PageState] = {}
@@ -95,76 +53,9 @@ def page_states(client: Wikipedia, page_ids: Sequence[int]) -> dict[int, PageSta
     return states
 
 
-def titles_to_ids(client: Wikipedia, titles: Sequence[str]) -> dict[str, int | None]:
-    """Return the page id of each title, following normalisation and redirects; None where there is no article.
-
-    A title that the wiki did not answer about is left out.
-    """
-    page_ids: dict[str, int | None] = {}
-    for start in range(0, len(titles), IDS_PER_QUERY):
-        batch = titles[start : start + IDS_PER_QUERY]
-        steps: dict[str, str] = {}
-        answered: dict[str, int | None] = {}
-        for part in client.query(prop="info", titles="|".join(batch), redirects=1):
-            steps |= _steps(part)
-            answered |= dict.fromkeys(_titles_of_nothing(part))
-            answered |= {page["title"]: page["pageid"] for page in pages_of(part) if _is_article(page)}
-        page_ids |= _led_to(batch, steps, answered)
-    return page_ids
-
-
-def fetch_titles(client: Wikipedia, site: Site, titles: Sequence[str]) -> dict[str, Page | None]:
-    """Return the page that each of at most fifty titles leads to, without categories; None where there is none.
-
-    A title that the wiki did not answer about is left out.
-    """
-    parts = list(
-        client.query(
-            prop="revisions|info", titles="|".join(titles), redirects=1, rvprop="ids|timestamp|content", rvslots="main"
-        )
-    )
-    steps = {old: new for part in parts for old, new in _steps(part).items()}
-    answered: dict[str, Page | None] = dict.fromkeys(title for part in parts for title in _titles_of_nothing(part))
-    for page in merge_pages(parts).values():
-        if _is_article(page) and _is_whole(page):
-            answered[page["title"]] = _page(site, page)
-    return _led_to(titles, steps, answered)
-
-
-def _steps(part: Answer) -> dict[str, str]:
-    """Return what titles were changed to: by normalisation, conversion between scripts, redirects."""
-    entries = [e for kind in ("normalized", "converted", "redirects") for e in listed(part, kind, **_STEP)]
-    return {_decoded(entry): entry["to"] for entry in entries if "from" in entry and "to" in entry}
-
-
-def _titles_of_nothing(part: Answer) -> list[str]:
-    """Return the titles that the wiki says are no article of its own."""
-    elsewhere = [entry["title"] for entry in listed(part, "interwiki", title=str) if "title" in entry]
-    return elsewhere + [
-        page["title"]
-        for page in pages_of(part)
-        if "title" in page
-        and (page.get("ns", 0) != 0 or any(flag(page, kind) for kind in ("missing", "invalid", "special")))
-    ]
-
-
-def _is_article(page: Answer) -> bool:
-    return bool(page.get("pageid")) and "title" in page and page.get("ns", 0) == 0 and not flag(page, "missing")
-
-
-def _is_whole(page: Answer) -> bool:
+def is_whole(page: Answer) -> bool:
     """Return whether a page has its text and what a row of `pages` needs."""
     return wikitext_of(page) is not None and "title" in page and "revid" in page["revisions"][0]
-
-
-def _led_to(titles: Sequence[str], steps: dict[str, str], answered: Mapping[str, T | None]) -> dict[str, T | None]:
-    """Return what the wiki answered about each title, or about the title that it leads to; a circle leads nowhere."""
-    found: dict[str, T | None] = {}
-    for title in titles:
-        end = _followed(title, steps)
-        if end is None or end in answered:
-            found[title] = answered[end] if end else None
-    return found
 
 
 def fetch_articles(client: Wikipedia, site: Site, page_ids: Sequence[int]) -> Articles:
@@ -187,8 +78,8 @@ def fetch_articles(client: Wikipedia, site: Site, page_ids: Sequence[int]) -> Ar
         for page_id, page in merge_pages(list(parts)).items():
             if flag(page, "missing") or any(flag(revision, "texthidden") for revision in page.get("revisions", [])):
                 missing.append(page_id)
-            elif _is_whole(page):
-                pages.append(_page(site, page))
+            elif is_whole(page):
+                pages.append(page_of_answer(site, page))
     return Articles(tuple(pages), tuple(missing))
 
 
@@ -224,7 +115,8 @@ def _state(page: Answer) -> PageState | None:
     return PageState(page["pageid"], page["title"], page["lastrevid"], touched, flag(page, "redirect"))
 
 
-def _page(site: Site, page: Answer) -> Page:
+def page_of_answer(site: Site, page: Answer) -> Page:
+    """Return a page as the wiki answered it, which has its text."""
     revision = page["revisions"][0]
     file = page.get("thumbnail") or page.get("original") or {}
     image = page.get("pageimage")
@@ -259,19 +151,3 @@ def wikitext_of(page: Answer) -> str | None:
 def _category_names(page: Answer) -> tuple[str, ...]:
     """Return category names without the namespace, whatever it is called in the wiki's language."""
     return tuple(category["title"].split(":", 1)[-1] for category in page.get("categories", []))
-
-
-def _decoded(step: Answer) -> str:
-    """Return the `from` of a step; it is percent-encoded if it is not in Unicode's composed form."""
-    return unquote(step["from"]) if step.get("fromencoded") else str(step["from"])
-
-
-def _followed(title: str, steps: dict[str, str]) -> str | None:
-    """Return the title at the end of a chain of redirects; None for a circle, in which there is no article."""
-    seen = set()
-    while title in steps:
-        if title in seen:
-            return None
-        seen.add(title)
-        title = steps[title]
-    return title

@@ -1,4 +1,4 @@
-"""Find what changed on a wiki since the last run: pages to fetch, deleted pages, pages with other categories.
+"""Find what changed on a wiki since the last run, and plan what one run fetches and commits.
 
 There are two methods. The list of recent changes, if the last run is recent and there were few changes since; else a
 sweep over the last revision of every page in the lake, fifty per request. Only the sweep sees an edited template that
@@ -17,19 +17,23 @@ from storage.errors import ItemError, Retry
 from storage.lake.lake import Lake
 from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage, Status
-from storage.tables import tables
+from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import FLOW_RUNS
-from tasks.films.commit import PRESENT, StoredPage, stored_pages
 from tasks.films.models import film_id
-from tasks.films.wiki.articles import IDS_PER_QUERY, PageState, Site, describe_site, fetch_categories, page_states
-from tasks.films.wiki.client import Wikipedia, listed
+from tasks.films.stored_pages import PRESENT, StoredPage, stored_pages
+from tasks.films.wiki.answers import listed
+from tasks.films.wiki.articles import IDS_PER_QUERY, PageState, fetch_categories, page_states
+from tasks.films.wiki.client import Wikipedia
 from tasks.films.wiki.discovery import articles_named, films_of_years
+from tasks.films.wiki.site import Site, describe_site
 
 MAX_AGE = timedelta(days=25)
 """Wikis keep recent changes for 30 days; the other five allow for clocks and pauses."""
 OVERLAP = timedelta(minutes=10)
 """Recent changes are read from this long before the last run, since a wiki records some of them late."""
 _TEMPLATE_NAMESPACES = (10, 828)
+ARTICLES_PER_BATCH = 200
+"""Four requests of fifty: about ten seconds at the default rate, so a crash loses little."""
 
 
 @dataclass
@@ -122,8 +126,17 @@ def _recently_changed(
 
 
 FLOW = "collect-films"
-ARTICLES_PER_BATCH = 200
-"""Four requests of fifty: about ten seconds at the default rate, so a crash loses little."""
+
+
+def last_run(lake: Lake, wiki: str) -> datetime | None:
+    """Return the wiki's clock at the start of the last complete run over it, or None."""
+    with duckdb_connection.connect(lake) as connection:
+        rows = connection.execute(
+            f"SELECT summary FROM {tables.latest_sql(lake, FLOW_RUNS)} WHERE flow = ? AND state = 'completed'", [FLOW]
+        ).fetchall()
+    summaries = [json.loads(summary) for (summary,) in rows]
+    times = [s["wiki_time"] for s in summaries if s.get("wiki") == wiki and s.get("wiki_time")]
+    return datetime.fromisoformat(max(times)) if times else None
 
 
 @dataclass(frozen=True)
@@ -183,17 +196,6 @@ def plan_fetch(
         unanswered=changes.unanswered,
         is_complete=fetch == due,
     )
-
-
-def last_run(lake: Lake, wiki: str) -> datetime | None:
-    """Return the wiki's clock at the start of the last complete run over it, or None."""
-    with tables.connect(lake) as connection:
-        rows = connection.execute(
-            f"SELECT summary FROM {tables.latest_sql(lake, FLOW_RUNS)} WHERE flow = ? AND state = 'completed'", [FLOW]
-        ).fetchall()
-    summaries = [json.loads(summary) for (summary,) in rows]
-    times = [s["wiki_time"] for s in summaries if s.get("wiki") == wiki and s.get("wiki_time")]
-    return datetime.fromisoformat(max(times)) if times else None
 
 
 def _outcome_of_missing(site: Site, title: str) -> Outcome:

@@ -12,8 +12,11 @@ from urllib.parse import urlsplit
 
 from storage.errors import InputError
 from tasks.films.models import page_of_address
-from tasks.films.wiki.articles import IDS_PER_QUERY, Site, titles_to_ids, wikitext_of
-from tasks.films.wiki.client import Wikipedia, listed, pages_of
+from tasks.films.wiki.answers import listed, pages_of
+from tasks.films.wiki.articles import IDS_PER_QUERY, wikitext_of
+from tasks.films.wiki.client import Wikipedia
+from tasks.films.wiki.site import Site
+from tasks.films.wiki.titles import titles_to_ids
 
 MAX_DEPTH = 3
 """Levels below "2022 films": by genre, by country and genre, and one more. Deeper ones are about other subjects."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from storage.coordination.breakers_and_budgets import Budget
+from storage.coordination.budgets import Budget
 from storage.errors import InputError, SourcePaused
 from storage.lake.lake import Lake
 from storage.tables import tables
@@ -179,6 +179,29 @@ def test_a_spent_budget_ends_the_batch_and_the_rest_is_asked_another_day(
     assert pause is not None and pause.reason == "daily_budget"
     assert [film.film_id for film in wanted_from_musicbrainz(lake)] == ["enwiki-1"]
     assert [row["reason"] for row in tables.latest(lake, OUTCOMES).to_pylist()] == ["no_album"]
+
+
+def test_a_film_that_alone_gets_no_answer_costs_itself(lake: Lake, edge: Edge, client: MusicBrainz) -> None:
+    edge.bodies = [b"<html>Timeout"] * 6 + [b'{"relations": []}']
+    counts, pause = look_up_releases(lake, client, wanted_from_musicbrainz(lake), lambda count: None, "run")
+    assert (dict(counts), pause) == ({"no_album": 1}, None)
+    assert [film.film_id for film in wanted_from_musicbrainz(lake)] == ["enwiki-2"]
+
+
+def test_the_last_film_that_alone_gets_no_answer_pauses_nothing_either(
+    lake: Lake, edge: Edge, client: MusicBrainz
+) -> None:
+    edge.bodies = [b'{"relations": []}', b"<html>Timeout"]
+    counts, pause = look_up_releases(lake, client, wanted_from_musicbrainz(lake), lambda count: None, "run")
+    assert (dict(counts), pause) == ({"no_album": 1}, None)
+    assert [film.film_id for film in wanted_from_musicbrainz(lake)] == ["enwiki-1"]
+
+
+def test_two_films_without_an_answer_are_a_pause_and_no_verdict(lake: Lake, edge: Edge, client: MusicBrainz) -> None:
+    edge.bodies = [b"<html>Timeout"]
+    counts, pause = look_up_releases(lake, client, wanted_from_musicbrainz(lake), lambda count: None, "run")
+    assert not counts and pause is not None and pause.reason == "unavailable"
+    assert len(wanted_from_musicbrainz(lake)) == 2
 
 
 @pytest.mark.parametrize("address", ["", "musicbrainz.org", "https://musicbrainz.org", "ftp://musicbrainz.org/ws/2"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.films.polite_client import TokenBucket
+from tasks.films.rate_limit import TokenBucket
 
 
 def test_a_burst_passes_at_once_and_then_requests_wait() -> None:

@@ -15,9 +15,11 @@ from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.tables import tables
 from storage.tables.schemas import FILMS, OUTCOMES, PAGES, THUMBNAILS
-from tasks.films.commit import commit_films, stale_pages
+from tasks.films.commit import commit_films
 from tasks.films.dump.new_pages import new_pages
-from tasks.films.images.thumbnails import ImageFolder, missing_images
+from tasks.films.images.image_folder import ImageFolder
+from tasks.films.images.missing_images import missing_images
+from tasks.films.stale_pages import stale_pages
 from tasks.films.tasks import commit_export_batch, read_and_commit_images
 
 Write = Callable[..., Path]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from PIL import Image
 
 from storage.errors import InputError, ItemError
-from tasks.films.images.thumbnails import MAX_BYTES, ImageFolder, make_thumbnail
+from tasks.films.images.image_folder import ImageFolder
+from tasks.films.images.thumbnails import MAX_BYTES, make_thumbnail
 
 
 def _bytes(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
@@ -67,12 +69,23 @@ def test_the_same_bytes_make_the_same_jpeg() -> None:
         (_bytes(Image.new("1", (8000, 8000))), "too_many_pixels"),
         (_bytes(Image.new("1", (30_000, 30_000))), "too_many_pixels"),
         (_bytes(Image.new("RGB", (4000, 20))), "not_an_image"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg' width='300' height='400'/>", "not_an_image"),
     ],
 )
 def test_bytes_that_are_no_usable_image_have_a_reason(data: bytes, reason: str) -> None:
     with pytest.raises(ItemError) as error:
         make_thumbnail(data)
     assert error.value.reason == reason
+
+
+def test_no_program_is_started_for_a_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "gs"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/started\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(ItemError, match="no image of a kind that is read; give a JPEG or PNG"):
+        make_thumbnail(_bytes(Image.new("RGB", (300, 400)), "EPS"))
+    assert not (tmp_path / "started").exists()
 
 
 def test_a_file_with_too_many_bytes_is_refused() -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.films.parsing.credits import imdb_id, iso_date, languages_in, names_in
+from tasks.films.parsing.credits import languages_in, names_in
+from tasks.films.parsing.dates import iso_date
+from tasks.films.parsing.imdb_ids import imdb_id
 
 
 @pytest.mark.parametrize(
@@ -16,6 +18,9 @@ from tasks.films.parsing.credits import imdb_id, iso_date, languages_in, names_i
         ("[[Prince (musician)]]", ["Prince"]),
         ("{{ubl|[[Emon Saha]]|[[Akassh]] (songs)|Naved Parbez}}", ["Emon Saha", "Akassh", "Naved Parbez"]),
         ("{{Plainlist|\n* [[G. Auric]]\n* Victor Young {{small|(uncredited)}}\n}}", ["G. Auric", "Victor Young"]),
+        ("{{br separated entries|[[G. Auric]]|2=[[Victor Young]]}}", ["G. Auric", "Victor Young"]),
+        ("{{plainlist|1=\n* {{avoid wrap|[[G. Auric]]}}\n* {{nowrap|1=Mr. Young}}\n}}", ["G. Auric", "Mr. Young"]),
+        ("{{indented plainlist|\n* [[G. Auric]]\n* {{no bold|Victor Young}}\n}}", ["G. Auric", "Victor Young"]),
         ("{{hlist|[[Trent Reznor]] and [[Atticus Ross]]}}", ["Trent Reznor", "Atticus Ross"]),
         ("[[Gene de Paul]]<br />[[Johnny Mercer]]<BR>Saul Chaplin", ["Gene de Paul", "Johnny Mercer", "Saul Chaplin"]),
         ("'''Songs:'''<br>[[Pritam]]<br>'''Background score:'''<br>[[Hitesh Sonik]]", ["Pritam", "Hitesh Sonik"]),
@@ -32,6 +37,15 @@ from tasks.films.parsing.credits import imdb_id, iso_date, languages_in, names_i
         ("{{ill|Anna Muster|de}}", ["Anna Muster"]),
         ("All music composed by [[Michael Giacchino]], except where noted", ["Michael Giacchino"]),
         ("[[A]], [[a]], [[A]]", ["A"]),
+        ("{{sortname|Ida|Lund}}, {{longitem|[[Per Holm]]}}", ["Ida Lund", "Per Holm"]),
+        ("Conducted by:<br>[[Con Ductor]]<br>Music by:<br>[[Ida Lund]]", ["Ida Lund"]),
+        ("Music supervisor:<br>[[Su Pervisor]]<br>Score:<br>[[Ida Lund]]", ["Ida Lund"]),
+        ("Music director:<br>[[Ida Lund]]<br>Orchestrations:<br>[[Or Chest]]", ["Ida Lund"]),
+        ("{{ubl|'''Songs'''|[[Ida Lund]]|'''Score'''|[[Per Holm]]{{efn|x}}}}", ["Ida Lund", "Per Holm"]),
+        ("Score by<br>[[Ida Lund]]<br>Songs by<br>[[Bo Ek]] and [[Cy Dahl]]", ["Ida Lund", "Bo Ek", "Cy Dahl"]),
+        ("None credited", []),
+        ("Stock music", []),
+        ("''See [[#Soundtrack|Soundtrack]]''", []),
         ("Various artists", []),
         ("N/A", []),
         ("{{unclosed|[[A", ["A"]),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tasks.films.models import ListedTrack
 from tasks.films.parsing.article import parse_article
 from tasks.films.parsing.listings import Soundtrack, album_page, parse_soundtrack
-from tasks.films.parsing.plain_tracks import seconds_of
+from tasks.films.parsing.track_lengths import seconds_of
 
 BOX = (
     "{{Infobox album\n| name = Ember (Original Score)\n| artist = [[Ida Lund]]\n| released = {{Start date|2019|5|6}}\n"
@@ -33,6 +33,8 @@ def _titles(soundtrack: Soundtrack) -> list[tuple[str, list[str]]]:
         ("{{Duration|m=3|s=5}}", 185), ("{{duration|h=1|m=0|s=7}}", 3607), ("{{hms|0|3|5}}", 185),
         ("3:05<ref>x</ref>", 185),
         ("3'05\"", 185), ("3:05.5", 185.5), ("3:5", None), ("3:75", None), ("", None), ("—", None), ("N/A", None),
+        ("4m 3s", 243), ("4 min 3 s", 243), ("4 minutes, 3 seconds", 243), ("1h 2m 3s", 3723), ("04’03’’", 243),
+        ("4:03 <small>(edit)</small>", 243), ("4:03 (4:10 on CD)", None), ("4 min", None), ("{{nowrap|4:03}}", 243),
         ("0:00", None), ("99:99:99", None), ("3:05 / 4:10", None), ("{{duration|}}", None), ("three minutes", None),
     ],
 )  # fmt: skip
@@ -52,6 +54,29 @@ def test_a_listing_gives_titles_lengths_and_artists() -> None:
         ListedTrack("Ash (Female version)", None, ("Per Holm", "Ida Lund")),
         ListedTrack("Tin", None, ("Cy", "Ida Lund")),
     )
+
+
+_HEAD = "{|\n! %s !! %s !! Singer !! Time\n|-\n"
+PARTS = {
+    "credit in brackets": '# "Coal" – 1:00\n# "Ash" (feat. [[Bo Ek|Bo]]) – 2:00',
+    "numbers in bullets": '*1. "Coal" (1:00)\n*2. "Ash" – [[Bo]] (2:00)',
+    "numbers under Track": _HEAD % ("Track", "Song") + "| 1 || Coal || || 1:00\n|-\n| 2 || Ash || Bo || 2:00\n|}",
+    "numbers before": _HEAD % ("No.", "Track title") + "| 1. || Coal || || 1:00\n|-\n| 2. || Ash || Bo || 2:00\n|}",
+    "columns": "{{div col}}\n# Coal – 1:00\n# Ash – Bo – 2:00\n{{div col end}}",
+    "heads": '{|\n! Title\n! Singer\n! Length\n|-\n! scope="row" | "Coal"\n|\n| 1:00\n|-\n! "Ash"\n| Bo\n| 2:00\n|}',
+    "spelled lengths": "{{Track listing|title1=Coal|length1=1m 0s|title2=Ash|extra2=Bo|length2=2:00 (edit)}}",
+}
+
+
+@pytest.mark.parametrize("form", PARTS)
+def test_lists_and_tables_are_read_as_their_editors_write_them(form: str) -> None:
+    [album] = parse_soundtrack("Ember (film)", f"==Soundtrack==\n{PARTS[form]}\n").listings
+    assert album.tracks == (ListedTrack("Coal", 60.0), ListedTrack("Ash", 120.0, ("Bo",)))
+
+
+def test_a_heading_that_repeats_the_name_of_a_box_is_not_added_to_it() -> None:
+    text = f"==Music==\n{BOX}{_listing('Coal')}===Score===\n{{{{Infobox album|name=Ember: Score}}}}\n{_listing('Ash')}"
+    assert _titles(parse_soundtrack("Ember", text)) == [("Ember (Original Score)", ["Coal"]), ("Ember: Score", ["Ash"])]
 
 
 def test_the_box_of_an_album_in_a_film_article_describes_the_listing_after_it() -> None:
@@ -102,6 +127,13 @@ def test_a_numbered_list_is_a_listing() -> None:
     )
 
 
+def test_a_length_that_may_be_two_is_no_artist() -> None:
+    text = '==Soundtrack==\n# "Coal" – 3:5\n# Ash (4:7)\n# Psalm 3:5\n'
+    assert parse_soundtrack("Ember", text).listings[0].tracks == (
+        ListedTrack("Coal", None), ListedTrack("Ash", None), ListedTrack("Psalm 3:5", None),
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -142,6 +174,9 @@ def test_the_article_of_an_album_gives_its_own_listings() -> None:
         ("==Soundtrack==\n{{Main|Ember (soundtrack)}}", "Ember (soundtrack)"),
         ("==Music==\n{{main article|Ember: The Movie Soundtrack#Songs|l1=x}}", "Ember: The Movie Soundtrack"),
         ("==Music==\n{{See also|Ember (album)|Ember (score)}}", "Ember (album)"),
+        ("==Music==\n{{Main|Ember (score){{!}}''Ember'' (score)}}", "Ember (score)"),
+        ("==Music==\n{{Main|1=Ember: The Album}}", "Ember: The Album"),
+        ("==Music==\n{{See also|[[ember (soundtrack)]]}}", "Ember (soundtrack)"),
         ("A [[Ember (soundtrack)|soundtrack]] came out.", "Ember (soundtrack)"),
         ("A [[Ember: Original Motion Picture Soundtrack]].", "Ember: Original Motion Picture Soundtrack"),
         ("As in [[Coal (soundtrack)]] and [[soundtrack album]].", None),

@@ -19,6 +19,10 @@ CASES = {
         "'''Bold''' John boards the ''Falcon''{{'s}} deck. ''A''<nowiki>'</nowiki>s and ''B''{{'}}s men.",
         ["Bold John boards the Falcon's deck. A's and B's men."],
     ),
+    "amounts of other countries": (
+        "{{SGD|5}} {{MX$|5}} {{₱|5}} {{NT$|5}} {{R$|5}} {{IDR|5}} {{৳|5}} {{ILS|5}} {{₩|5}}",
+        ["S$5 MX$5 ₱5 NT$5 R$5 Rp 5 ৳5 ₪5 ₩5"],
+    ),
     "amounts and signs": (
         "{{CAN$|5}} {{HK$|5}} {{RMB|5}} {{SEK|5}} {{currency|5|USD}} {{GBPConvert|5|m}} {{half}} {{°}} {{No.|1}}",
         ["CA$5 HK$5 CN¥5 SEK 5 US$5 £5 million ½ ° No. 1"],

@@ -15,19 +15,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from storage.errors import InputError, NeedledropError, SourcePaused
-from tasks.films.commit import StoredPage
 from tasks.films.polite_client import ApiError
-from tasks.films.wiki.articles import (
-    Site,
-    describe_site,
-    fetch_articles,
-    fetch_categories,
-    page_states,
-    titles_to_ids,
-)
+from tasks.films.stored_pages import StoredPage
+from tasks.films.wiki.articles import fetch_articles, fetch_categories, page_states
 from tasks.films.wiki.changes import find_changes
 from tasks.films.wiki.client import Wikipedia
 from tasks.films.wiki.discovery import films_of_years, redirect_targets
+from tasks.films.wiki.site import Site, describe_site
+from tasks.films.wiki.titles import titles_to_ids
 
 if TYPE_CHECKING:
     from tests.tasks.films.conftest import Edge

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from storage.errors import InputError
+from storage.errors import InputError, SourcePaused
 from tasks.films.polite_client import user_agent
-from tasks.films.wiki.client import Wikipedia, merge_pages
+from tasks.films.wiki.answers import merge_pages
+from tasks.films.wiki.client import Wikipedia
 
 
 @pytest.mark.parametrize("contact", ["me@example.org", "https://example.org/bot", "User:Somebody"])
@@ -46,7 +47,23 @@ def test_a_page_that_one_part_gives_in_an_unknown_form_is_left_out() -> None:
     }
 
 
+@pytest.mark.parametrize("first", ["x", None, {"a": 1}, 3])
+def test_a_field_that_is_a_list_in_one_part_only_is_replaced(first: object) -> None:
+    parts = [{"query": {"pages": [{"pageid": 1, "langlinks": value}]}} for value in (first, [1])]
+    assert merge_pages(parts) == {1: {"pageid": 1, "langlinks": [1]}}
+
+
 @pytest.mark.parametrize("contact", [None, ""])
 def test_an_empty_contact_is_read_from_the_environment(contact: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEEDLEDROP_CONTACT", "worker@example.org")
     assert "(worker@example.org)" in user_agent(contact)
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9/w/api.php", "http://no-such-host.invalid/w/api.php"])
+def test_a_wiki_that_cannot_be_reached_pauses_after_all_retries(address: str) -> None:
+    slept: list[float] = []
+    client = Wikipedia(address, "me@example.org", requests_per_minute=1e6, sleep=slept.append)
+    with pytest.raises(SourcePaused, match=r"does not answer .*; check the address and the network") as pause:
+        client.call(action="query")
+    assert pause.value.reason == "unavailable"
+    assert len(slept) == 5 and "object at" not in str(pause.value)

@@ -1,4 +1,4 @@
-"""Parse tracks from what is no template: numbered and bulleted lists, tables; and a track's length and title.
+"""Parse tracks from what is no template: numbered and bulleted lists, and tables.
 
 Only what is safe: a numbered list, a bulleted list of quoted titles, a table with a column of titles.
 """
@@ -11,20 +11,16 @@ from collections.abc import Iterator, Sequence
 from tasks.films.models import ListedTrack
 from tasks.films.parsing.credits import FEATURING, names_in
 from tasks.films.parsing.plain_text import plain, without_references
+from tasks.films.parsing.track_lengths import MAX_TITLE_CHARACTERS, seconds_of
 
 MIN_TRACKS = 2
 MAX_TITLE_WORDS = 18
-MAX_TITLE_CHARACTERS = 2_000
-"""Of wikitext that are parsed: an unclosed template may make a title of the rest of the article."""
 MAX_ITEM_CHARACTERS = 5_000
-MAX_LENGTH_SECONDS = 4 * 3600.0
-_LENGTH = re.compile(r"(?:(\d{1,2})[:.])?(\d{1,3})[:.](\d{2})(?:[.,](\d{1,3}))?")
-_LENGTH_WORDS = re.compile(r"min(?:ute)?s?\.?|approx\.?|c\.|~|\s|[()\[\]]", re.IGNORECASE)
-_DURATION = re.compile(r"\{\{\s*(?:duration|hms|time)\s*\|([^{}]*)\}\}", re.IGNORECASE)
-_PRIMES = re.compile(r"(\d+)\s*['′’]\s*(\d{2})\s*(?:[\"″”]|''|′′)?")
-_LENGTH_AT_END = re.compile(r"[\s(\[–—-]*\b(\d{1,2}:\d{2}(?::\d{2})?)\s*[)\]]?\s*$")
+_LENGTH_AT_END = re.compile(r"(?:[\s(\[–—-]*\b(\d{1,2}:\d{2}(?::\d{2})?)|\s*[(\[–—-]\s*(\d{1,2}:\d))\s*[)\]]?\s*$")
+"""The length at the end of an item; one like "3:5", which may be two, only after a dash or in brackets."""
 _QUOTED_START = re.compile(
-    r"^[\s']*[\"“”„«「『]((?:\[\[[^\]\n]*\]\]|\[(?!\[)|[^\"“”»」』\[\n])+)[\"“”»」』]\s*(.*)$", re.DOTALL
+    r"^[\s']*(?:\d{1,3}[.)]\s*)?[\"“”„«「『]((?:\[\[[^\]\n]*\]\]|\[(?!\[)|[^\"“”»」』\[\n])+)[\"“”»」』]\s*(.*)$",
+    re.DOTALL,
 )
 _DASH = re.compile(r"^((?:\[\[[^\]\n]*\]\]|[^\[\n])+?)(?:\s*[–—]\s*|\s+-+\s*|\s*-\s+)(.*)$", re.DOTALL)
 _BY = re.compile(
@@ -53,46 +49,6 @@ _COLUMNS = {
     "composers": re.compile(r"(?:composer|music|composed by|music director|musica|music by).*"),
 }
 """How the head of a table's column is called, in lower case."""
-
-
-def seconds_of(value: str) -> float | None:
-    """Return a length such as "3:05", "1:02:03" or "3.05" in seconds, or None where it is none or may be two.
-
-    "3:5" may be 3:05 or 3:50, so it is None: a wrong length would speak against the right recording.
-    """
-    value = without_references(value[:MAX_TITLE_CHARACTERS]).strip()
-    duration = _DURATION.search(value)
-    if duration:
-        value = _duration(duration[1])
-    primes = _PRIMES.fullmatch(value)
-    text = (
-        f"{primes[1]}:{primes[2]}"
-        if primes
-        else _LENGTH_WORDS.sub("", plain(value) if "{" in value or "<" in value else value)
-    )
-    match = _LENGTH.fullmatch(text.replace("：", ":").strip("'"))
-    if not match or int(match[3]) >= 60 or (match[1] and int(match[2]) >= 60):
-        return None
-    fraction = int(match[4]) / 10 ** len(match[4]) if match[4] else 0.0
-    seconds = int(match[1] or 0) * 3600 + int(match[2]) * 60 + int(match[3]) + fraction
-    return seconds if 0 < seconds <= MAX_LENGTH_SECONDS else None
-
-
-def _duration(arguments: str) -> str:
-    """Return {{Duration|h=1|m=2|s=3}} or {{Duration|3:05}} or {{hms|0|3|5}} as h:mm:ss."""
-    parts = [part.strip() for part in arguments.split("|")]
-    named = dict(part.replace(" ", "").split("=", 1) for part in parts if "=" in part)
-    plain_parts = [part for part in parts if "=" not in part]
-    if named:
-        numbers = [named.get(key, "") or "0" for key in ("h", "m", "s")]
-    elif len(plain_parts) == 3:
-        numbers = [part or "0" for part in plain_parts]
-    else:
-        return plain_parts[0] if plain_parts else ""
-    if not all(re.fullmatch(r"\d{1,3}", number, re.ASCII) for number in numbers):
-        return ""
-    hours, minutes, seconds = (int(number) for number in numbers)
-    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"
 
 
 def track_title(value: str) -> str:
@@ -130,24 +86,31 @@ def _from_item(item: str, *, must_be_quoted: bool) -> ListedTrack | None:
     parts = quoted or _DASH.match(item)
     title, tail = (track_title(parts[1]), parts[2]) if parts else (track_title(item), "")
     aside = re.match(r"\(([^()]{1,30})\)\s*", tail) if quoted else None
-    if aside:
-        title, tail = f"{title} ({aside[1]})", tail[aside.end() :]
+    if aside and not FEATURING.match(aside[1]):
+        title, tail = f"{title} ({track_title(aside[1])})", tail[aside.end() :]
     if not title or len(title.split()) > MAX_TITLE_WORDS:
         return None
     credit = _BY_AND_FROM.sub("", f" {_BY.sub('', _SENTENCE_END.sub('', FEATURING.sub(', ', tail)))}")
     credited = names_in(credit) if len(tail.split()) <= 25 else ()
-    return ListedTrack(title, seconds_of(length[1]) if length else None, credited)
+    return ListedTrack(title, seconds_of(length[1] or length[2]) if length else None, credited)
 
 
 def _from_table(table: str) -> list[ListedTrack]:
     """Return the tracks of a table that has a column of titles, or none."""
     rows = list(_rows(table))
     for index, row in enumerate(rows[:3]):
-        columns = _columns(row)
+        numbers = {n for n in range(len(row)) if _is_number(rows[index + 1 :], n)}
+        columns = _columns(["" if n in numbers else cell for n, cell in enumerate(row)])
         if "title" in columns:
             tracks = [track for cells in rows[index + 1 :] if (track := _from_row(cells, columns))]
             return tracks if len(tracks) >= MIN_TRACKS else []
     return []
+
+
+def _is_number(rows: Sequence[Sequence[str]], column: int) -> bool:
+    """Return whether all cells of a column are numbers: then "Track" is over the tracks' numbers, not their titles."""
+    cells = [plain(row[column]).strip(" .") for row in rows if column < len(row)]
+    return bool(cells) and all(cell.isdecimal() for cell in cells)
 
 
 def _columns(row: Sequence[str]) -> dict[str, int]:

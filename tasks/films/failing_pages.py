@@ -1,0 +1,63 @@
+"""Look up a batch around the pages that make the wiki fail, so that such a page costs itself and not its batch.
+
+Fifty pages are asked for at a time. One of them may make the server answer 500, or a proxy refuse the request, each
+time: the other forty-nine would never be looked up. A wiki that is down as a whole is distinguished by a question
+about itself.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from storage.errors import InputError, SourcePaused
+from tasks.films.polite_client import ATTEMPTS, ApiError
+from tasks.films.wiki.client import Wikipedia
+from tasks.films.wiki.site import describe_site
+
+T = TypeVar("T")
+
+ATTEMPTS_OF_PARTS = 2
+"""For the parts of a batch that failed in all attempts."""
+MOST_FAILING = 3
+"""So many pages that fail before any is answered mean that the wiki refuses such questions as a whole."""
+
+log = logging.getLogger(__name__)
+
+
+def look_up_around_failures(
+    client: Wikipedia,
+    batch: Sequence[T],
+    look_up: Callable[[Sequence[T]], Counter[str]],
+    give_up: Callable[[T], Counter[str]],
+) -> Counter[str]:
+    """Return the counts of a batch; if it fails although the wiki answers, those of its halves, down to single pages.
+
+    A page that fails alone is given to `give_up`. Raises what its pages raise when the wiki asks to wait, does not
+    answer a question about itself, or fails for the first `MOST_FAILING` pages.
+    """
+    counts: Counter[str] = Counter()
+    waiting, failing, is_answered = [batch], 0, False
+    while waiting:
+        part = waiting.pop()
+        try:
+            with client.attempting(ATTEMPTS if part is batch else ATTEMPTS_OF_PARTS):
+                counts.update(look_up(part))
+            is_answered = True
+            continue
+        except (SourcePaused, InputError, ApiError) as error:
+            if isinstance(error, SourcePaused) and error.reason != "unavailable":
+                raise
+            failure = error
+        describe_site(client)  # raises when it is the wiki that fails
+        log.warning("%d pages cannot be looked up together (%s)", len(part), failure)
+        if len(part) > 1:
+            waiting += [part[len(part) // 2 :], part[: len(part) // 2]]
+            continue
+        counts.update(give_up(part[0]))
+        failing += 1
+        if failing == MOST_FAILING and not is_answered:
+            raise failure
+    return counts
