@@ -15,6 +15,8 @@ from tasks.soundtracks.models import Candidate, Decision, Film
 
 FOLDER = Path(__file__).parent / "tasks" / "soundtracks" / "matching" / "labelled"
 HALVES = ("development", "frozen")
+INVENTED = "invented"
+"""Films and labels that do not exist, in the forms in which labels of many countries write."""
 DELIVERIES = ("official_album_track", "topic_upload", "late_reissue")
 OWN_VIDEOS = ("label_video", "composer_video")
 DECISIONS = {"take": Decision.TAKEN, "review": Decision.REVIEW, "refuse": Decision.REJECTED}
@@ -25,6 +27,7 @@ class Result:
     """The wanted decision about a candidate and the rule's."""
 
     group: str
+    language: str
     kind: str
     wanted: Decision
     actual: Decision
@@ -49,7 +52,7 @@ def _candidate(facts: dict[str, Any]) -> Candidate:
 
 @cache
 def results(half: str) -> list[Result]:
-    """Return the rule's decision about every candidate of a half, each among the other films of its lake."""
+    """Return the rule's decision about every candidate of a half or set, each among the other films of its lake."""
     return [one for entry in entries(half) for one in _results_of(entry)]
 
 
@@ -65,6 +68,7 @@ def _results_of(entry: dict[str, Any]) -> list[Result]:
     return [
         Result(
             entry["group"],
+            entry["film"]["languages"][0],
             one["kind"],
             DECISIONS[one["wanted"]],
             matcher.judge(_candidate(one["candidate"]), film).verdict.decision,
@@ -73,17 +77,20 @@ def _results_of(entry: dict[str, Any]) -> list[Result]:
     ]
 
 
-def precision(half: str) -> tuple[int, int]:
+def precision(judged: list[Result]) -> tuple[int, int]:
     """Return how many of what the rule takes are wanted, and how many it takes."""
-    taken = [one for one in results(half) if one.actual is Decision.TAKEN]
+    taken = [one for one in judged if one.actual is Decision.TAKEN]
     return sum(one.wanted is Decision.TAKEN for one in taken), len(taken)
 
 
-def recall(half: str, kinds: tuple[str, ...], group: str | None = None) -> tuple[int, int]:
-    """Return how many wanted recordings of these kinds the rule takes, and how many there are."""
+def recall(judged: list[Result], kinds: tuple[str, ...], films: str | None = None) -> tuple[int, int]:
+    """Return how many wanted recordings of these kinds the rule takes, and how many there are.
+
+    `films` is a group or a language of films.
+    """
     wanted = [
         one
-        for one in results(half)
-        if one.kind in kinds and one.wanted is Decision.TAKEN and group in (None, one.group)
+        for one in judged
+        if one.kind in kinds and one.wanted is Decision.TAKEN and films in (None, one.group, one.language)
     ]
     return sum(one.actual is Decision.TAKEN for one in wanted), len(wanted)

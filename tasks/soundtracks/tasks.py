@@ -14,8 +14,9 @@ from storage.lake.lake import Lake
 from storage.mels.settings import MelSettings
 from tasks.progress import place
 from tasks.run_report import RunReport
-from tasks.soundtracks.extraction.dask import open_dask
-from tasks.soundtracks.extraction.dask_workers import Versions, check_machine, installed_versions
+from tasks.soundtracks.download.staging import pending_folder
+from tasks.soundtracks.extraction.dask import Versions, check_machine, installed_versions, open_dask
+from tasks.soundtracks.extraction.encoding import EncodingExtractor, FilmExtractor, commit_film
 from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult
 from tasks.soundtracks.extraction.scheduler import PoolExtractor, extract_films
 from tasks.soundtracks.models import Film
@@ -24,8 +25,7 @@ from tasks.soundtracks.runs.backfill import Reopener
 from tasks.soundtracks.runs.collect import Collector
 from tasks.soundtracks.runs.context import RunContext
 from tasks.soundtracks.runs.pipeline import BatchPipeline, Extractor
-from tasks.soundtracks.runs.plan import FilmToReopen
-from tasks.soundtracks.runs.schedule import WorkQueue
+from tasks.soundtracks.runs.schedule import FilmToReopen, WorkQueue
 
 LOCAL_FILMS_PER_TASK_RUN = 64
 """About half a minute of two cores: the start of the workers hardly counts, and little is repeated after a crash."""
@@ -34,15 +34,22 @@ NETWORKED_FILMS_PER_TASK_RUN = 8
 
 
 def collect_in_batches(collector: Collector, films: Sequence[Film]) -> RunReport:
-    """Collect films in task runs, until the last or until a source pauses."""
+    """Collect films in task runs, and add to finished ones in turn, until the last or until a source pauses."""
     settings = collector.context.settings
     size = NETWORKED_FILMS_PER_TASK_RUN if settings.is_networked else LOCAL_FILMS_PER_TASK_RUN
-    report, context = RunReport(), collector.context
-    queue = WorkQueue(films, collector.plan.retries, settings.retry_share, context.spent_today)
+    report, context, begun = RunReport(), collector.context, 0
+    retries, reopened = collector.plan.retries, collector.plan.reopened
+    queue = WorkQueue(films, retries, settings.retry_share, context.spent_today, reopened)
     with open_pipeline(collector, len(films)) as pipeline:
         while len(queue):
-            start = len(films) - len(queue)
-            batch, is_last = queue.take(size), not len(queue)
+            if finished := queue.take_reopened(size):
+                report.add(pipeline.collect([], drain=True))
+                report.add(reopen_films(quote(Reopener(context)), quote(finished)))  # type: ignore[call-overload]
+                if report.paused:
+                    break
+                continue
+            start, batch = begun, queue.take(size)
+            begun, is_last = begun + len(batch), not len(queue)
             if settings.runner == "local":
                 task_of_batch = collect_batch.with_options(task_run_name=place("films", start, len(batch), len(films)))
                 report.add(task_of_batch(quote(pipeline), quote(batch), drain=is_last))  # type: ignore[call-overload]
@@ -70,12 +77,19 @@ def _open_extractor(context: RunContext) -> Iterator[Extractor]:
     settings = context.settings
     if settings.runner == "local":
         with PoolExtractor(context.lake, settings.mels, context.run_id, workers=settings.workers) as pool:
-            yield pool
+            yield pool if context.encoders is None else embedding_extractor(context, pool)
         return
     parameters = {"lake": context.lake, "settings": settings.mels, "run_id": context.run_id}
     parameters["here"] = installed_versions()
     with open_dask(extract_batch, parameters, workers=settings.workers, address=settings.dask_address) as dask:
         yield dask
+
+
+def embedding_extractor(context: RunContext, pool: FilmExtractor) -> EncodingExtractor:
+    """Return an extractor that has the run's encoders embed each film before its shard is committed."""
+    assert context.encoders is not None
+    commit = commit_film(context.lake, context.encoders.cards)
+    return EncodingExtractor(pool, context.encoders, lambda film_id: pending_folder(context.lake, film_id), commit)
 
 
 @task(name="collect-batch", cache_policy=NO_CACHE, persist_result=False)
@@ -96,13 +110,18 @@ def extract_batch(
     return extract_films(lake, jobs, settings, run_id, workers=1)
 
 
-@task(name="reopen-films", cache_policy=NO_CACHE, persist_result=False)
+@task(
+    name="reopen-films",
+    task_run_name="finished films to add recordings to",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
 def reopen_films(reopener: Reopener, films: Sequence[FilmToReopen]) -> RunReport:
     """Add approved or retried recordings to finished films."""
     return reopener.reopen(films)
 
 
-@task(name="recheck-tracks", cache_policy=NO_CACHE, persist_result=False)
+@task(name="recheck-tracks", task_run_name="tracks to check again", cache_policy=NO_CACHE, persist_result=False)
 def recheck_tracks(checker: AvailabilityChecker) -> RunReport:
     """Check whether tracks from the network are still available."""
     return checker.check()

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from storage.errors import ItemError, Retry
 
 Samples = NDArray[np.float32]
+Write = Callable[[Samples], None]
 
 BLOCK_SAMPLES = 1 << 15
 """About 1.5 s at 44.1 kHz: 256 KiB stays in the second-level cache between mixing and resampling."""
@@ -57,7 +58,9 @@ def length_tolerance_seconds(stated_seconds: float) -> float:
 class AudioFile:
     """One recording on disk. Iterate over `blocks` once; the other attributes are complete afterwards.
 
-    `max_cpu_seconds` and `max_wall_seconds` limit the decoding.
+    `max_cpu_seconds` and `max_wall_seconds` limit the decoding. `on_frame` receives every decoded frame, with all of
+    its channels, before it is mixed down. `copies` maps other sample rates to functions that receive the same sound at
+    that rate, block by block: it is decoded once.
     """
 
     def __init__(
@@ -66,11 +69,15 @@ class AudioFile:
         sample_rate_hz: int,
         max_cpu_seconds: float = MAX_CPU_SECONDS,
         max_wall_seconds: float = MAX_WALL_SECONDS,
+        on_frame: Callable[[Any], None] = lambda _frame: None,
+        copies: Mapping[int, Write] | None = None,
     ) -> None:
         self.path = path
+        self.on_frame = on_frame
         self.sample_rate_hz = sample_rate_hz
         self.max_cpu_seconds = max_cpu_seconds
         self.max_wall_seconds = max_wall_seconds
+        self.copies = copies or {}
         self.codec = ""
         self.source_rate_hz = 0
         self.decoded_seconds = 0.0
@@ -91,7 +98,8 @@ class AudioFile:
             yield from self._decoded_blocks()
         except DECODER_ERRORS as error:
             reason = "undecodable" if self.packets else "not_audio"
-            raise ItemError(reason, f"{path.name} cannot be decoded: {error}") from error
+            detail = getattr(error, "strerror", None) or str(error)  # without FFmpeg's number of the error
+            raise ItemError(reason, f"{path.name} cannot be decoded: {detail}") from error
         except MemoryError as error:
             raise ItemError("too_large", f"{path.name} needs more memory than a recording may have") from error
         if not self.decoded_seconds:
@@ -123,13 +131,14 @@ class AudioFile:
             raise ItemError("undecodable", f"{Path(self.path).name} is of a codec that cannot be decoded here")
         self.codec = stream.codec_context.name
         stream.codec_context.thread_count = 1
-        resampler, mix = _Resampler(self.sample_rate_hz), _Downmix()
+        resampler, mix = _Resampler(self.sample_rate_hz, self.copies), _Downmix()
         for frame in self._frames(container, stream, check_time):
             if not mix.fits(frame):
                 yield self._resampled(resampler, mix)
                 if frame.sample_rate != resampler.source_hz:
                     yield resampler.switch_rate(frame.sample_rate)
                 mix.start(frame)
+            self.on_frame(frame)
             mix.add(frame)
         yield self._resampled(resampler, mix)
         yield resampler.finish()
@@ -206,9 +215,13 @@ class _Downmix:
 
 
 class _Resampler:
-    """soxr HQ, librosa's default, over blocks; a change of sample rate ends one stream and starts another."""
+    """soxr HQ, librosa's default, over blocks; a change of sample rate ends one stream and starts another.
 
-    def __init__(self, target_hz: int) -> None:
+    `copies` are resampled next to it, each from the same source and not from another copy.
+    """
+
+    def __init__(self, target_hz: int, copies: Mapping[int, Write] | None = None) -> None:
+        self.copies = [(_Resampler(rate_hz), write) for rate_hz, write in (copies or {}).items()]
         self.target_hz = target_hz
         self.source_hz = 0
         self._stream: soxr.ResampleStream | None = None
@@ -221,6 +234,8 @@ class _Resampler:
             )
             raise ItemError("undecodable", message)
         rest = self.finish()
+        for copy, write in self.copies:
+            write(copy.switch_rate(source_hz))
         self.source_hz = source_hz
         same = source_hz == self.target_hz
         self._stream = None if same else soxr.ResampleStream(source_hz, self.target_hz, 1, "float32", "HQ")
@@ -228,12 +243,17 @@ class _Resampler:
 
     def push(self, block: Samples) -> Samples:
         """Resample a block."""
+        for copy, write in self.copies:
+            write(copy.push(block))
         return block.copy() if self._stream is None else np.asarray(self._stream.resample_chunk(block))
 
     def finish(self) -> Samples:
         """Return the samples that the filter still holds, and end its stream."""
+        for copy, write in self.copies:
+            write(copy.finish())
         nothing = np.empty(0, np.float32)
-        return nothing if self._stream is None else np.asarray(self._stream.resample_chunk(nothing, last=True))
+        stream, self._stream = self._stream, None
+        return nothing if stream is None else np.asarray(stream.resample_chunk(nothing, last=True))
 
 
 def _frame_format(frame: Any) -> tuple[int, int, str]:

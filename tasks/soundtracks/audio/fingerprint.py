@@ -1,21 +1,23 @@
 """Fingerprint recordings, so that copies of one recording are recognised whatever their encoding or their start.
 
-Both parts of a fingerprint are made from how the spectrum's shape changes: the sign of the energy difference between
-neighbouring bands, differenced over time (Haitsma and Kalker, ISMIR 2002), survives coding, equalising and level.
+Both parts of a fingerprint are made from the mean power of bands over two thirds of a second (words), or a third twice
+(contours). Where the music is loud, an encoder keeps that to a few tenths of a decibel, also where it replaces noise by
+other noise.
 
-Words find candidates. A word is 48 such signs over two seconds, taken at every hundredth of a second, so that a copy
-which starts at any moment has the same words; those with the smallest hash values are kept, which are the same ones in
-both copies wherever they begin. The place of a word is kept with it but is no part of it.
+Words find candidates. A word is 48 signs of how differences between neighbouring bands change (Haitsma and Kalker,
+ISMIR 2002) over two seconds, taken at every hundredth of a second, so that a copy which starts at any moment has the
+same words; those with the smallest hash values are kept, which are the same ones in both copies wherever they begin.
+The place of a word is kept with it but is no part of it.
 
-The contour decides. It is the changes themselves, coarsely quantised, five times per second: smooth enough to be
-compared at any offset between its moments. Two recordings are one if their contours correlate, over the time that both
-have, as only copies do.
+The contour decides (`fingerprint_comparison.py`). It is the levels of the bands six times per second, smooth enough
+to be compared at any offset between its moments.
 """
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,25 +26,25 @@ from scipy.ndimage import maximum_filter1d
 from storage.mels.settings import MelSettings, decibels
 from storage.mels.writer import TrackMels
 
-VERSION = 2
-"""1 was words of half a second without a header, which were compared at equal positions only."""
+VERSION = 4
+"""1 was words of half a second without a header, compared at equal positions only; 2 had changes as its contour; 3 had
+half as many moments in it, each over twice the time."""
 HEADER = struct.Struct("<3sBH")
-"""`MAGIC`, version and number of words. Six bytes, so the length is never a multiple of four as version 1's was."""
+"""`MAGIC`, version and number of words. Six bytes, so that no fingerprint of version 1 begins like one."""
 MAGIC = b"NDF"
 
 FRAME_SECONDS = 220 / 22_050
 """The unit of all times below: one frame of the mels."""
-LOWEST_BAND = 4
-"""About 90 Hz: what is below depends on the encoder."""
-BANDS = 17
-WORD_MELS, CONTOUR_MELS = 4, 6
-"""Mel bands per band: words reach 2.3 kHz, where codecs agree best, and contours 6 kHz, where voices differ."""
-WORD_SPAN, CONTOUR_SPAN = 64, 48
-"""Frames that are averaged, and frames between the two averages whose difference is a change."""
-WORD_PARTS = (0, 64, 128)
-"""Frames from a word's start to each of its three sets of 16 signs."""
-FLOOR_DB = 45.0
-"""What is so far below the loudest band of the second around it is not compared: codecs remove it."""
+WORD_BANDS = np.arange(4, 107, 6)
+CONTOUR_BANDS = np.array([*range(1, 38, 3), 44, 51, 59, 68, 78, 91, 106])
+"""The mel bands at which bands begin, and where the last one ends: 17 bands for words, 19 for contours, up to 6 kHz.
+Above, encoders with few bits leave out what they can. Those of contours are narrow where the notes of melodies are."""
+WORD_SPAN = 64
+"""Frames whose power is averaged, and frames between the two levels whose difference is a change."""
+SIGNS, WORD_PARTS = 16, (0, 64, 128)
+"""Signs in each of a word's three sets, and frames from its start to each of them."""
+FLOOR_DB = 20.0
+"""What is so far below the loudest band of the second around it is not compared: codecs change it."""
 SILENCE_DB = -40.0
 """Mel power of a tone of about -60 dB of full scale."""
 MAX_WORDS = 512
@@ -51,29 +53,16 @@ MAX_REPEATS = 3
 """Kept places of one word: a loop repeats it."""
 TIME_BITS = 24
 """Of a word's 64 bits; the other 40 are its hash. 46 hours of frames."""
-CONTOUR_STEP = 20
-"""Frames between two moments of the contour."""
-LEVELS_DB = np.array([0, 0.5, 1.25, 2.25, 3.5, 5.5, 8.5, 13.0], np.float32)
-"""Sizes of a change that a contour distinguishes, with either sign: four bits."""
+CONTOUR_SPAN, CONTOUR_STEP = 32, 16
+"""Frames over which the contour's power is averaged, twice, and frames between two of its moments."""
+LEVEL_STEP_DB, LOWEST_LEVEL_DB = 0.5, -80.0
+"""Of a contour's levels, one byte each."""
 
 MAX_SEGMENTS = 181
 """Half an hour: a longer recording is known by its beginning, or the memory that it takes would have no limit."""
 
-MIN_SECONDS = 8.0
-"""Of music that changes, compared; less agrees by chance too often."""
-MIN_SHARE = 0.6
-"""Of the shorter recording that must lie within the other: albums fade from one recording into the next."""
-BLOCK_SECONDS = 4.0
 STATIC_DB = 0.6
-"""Root mean square of the changes of a block below which nothing happens in it: silence, a held chord, a drone."""
-MIN_CORRELATION = 0.8
-"""Over all blocks. The lowest of 279 copies had 0.80; of themes of one film on the same instruments some exceed 0.9."""
-MIN_BLOCK_CORRELATION = 0.7
-"""In all blocks but the worst seventh: an arrangement with another melody in places is another recording."""
-WORST_BLOCKS = 0.15
-MAX_DIFFERENCE, DIFFERENT_MOMENTS = 1.3, 0.03
-"""In all but so many changes two copies differ by at most so much of a change's root mean square: an encoder errs a
-little everywhere, another note much in one place. 98 % of copies are below it, two in three such themes above."""
+"""Root mean square of the changes of a word's signs below which nothing happens: silence, a held chord, a drone."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +70,7 @@ class Fingerprint:
     """A decoded fingerprint.
 
     `words`: uint64 [n], the hash of each above `TIME_BITS` of its place in frames, ordered by place.
-    `contour`: float32 [moments, 16], changes in decibels every `CONTOUR_STEP` frames.
+    `contour`: float32 [moments, 19], the bands' levels in decibels every `CONTOUR_STEP` frames.
     """
 
     words: NDArray[np.uint64]
@@ -92,10 +81,13 @@ def fingerprint(mels: TrackMels, settings: MelSettings) -> bytes:
     """Return the fingerprint of a recording as it is stored; nothing for silence."""
     if mels.silent.all():
         return b""
-    mels = _beginning(mels)
-    words = _kept_words(_changes(_band_levels(mels, settings, WORD_MELS), WORD_SPAN))
-    contour = _changes(_band_levels(mels, settings, CONTOUR_MELS), CONTOUR_SPAN)[::CONTOUR_STEP]
-    return HEADER.pack(MAGIC, VERSION, len(words)) + words.astype("<u8").tobytes() + _quantise(contour)
+    power = _power(_beginning(mels), settings)
+    words = _kept_words(_changes(_levels(_mean(_in_bands(power, WORD_BANDS), WORD_SPAN))))
+    smooth = _mean(_mean(_in_bands(power, CONTOUR_BANDS), CONTOUR_SPAN), CONTOUR_SPAN)
+    levels = _levels(smooth[::CONTOUR_STEP])
+    contour = (levels - LOWEST_LEVEL_DB) / LEVEL_STEP_DB
+    codes: NDArray[np.uint8] = np.rint(contour).clip(0, 255).astype(np.uint8)
+    return HEADER.pack(MAGIC, VERSION, len(words)) + words.astype("<u8").tobytes() + codes.tobytes()
 
 
 IS_CURRENT = f"(hex(fingerprint[1:4]) = '{(MAGIC + bytes([VERSION])).hex().upper()}')"
@@ -107,11 +99,11 @@ def decode(stored: bytes) -> Fingerprint | None:
     if not stored.startswith(MAGIC + bytes([VERSION])):
         return None
     words = stored_words(stored)
-    nibbles = np.frombuffer(stored, np.uint8, offset=HEADER.size + words.nbytes)
-    if len(nibbles) % (BANDS // 2):
+    codes = np.frombuffer(stored, np.uint8, offset=HEADER.size + words.nbytes)
+    bands = len(CONTOUR_BANDS) - 1
+    if len(codes) % bands:
         return None
-    codes = np.stack([nibbles & 15, nibbles >> 4], axis=1).reshape(-1, BANDS - 1)
-    return Fingerprint(words, np.concatenate([LEVELS_DB, -LEVELS_DB])[codes])
+    return Fingerprint(words, codes.reshape(-1, bands) * np.float32(LEVEL_STEP_DB) + np.float32(LOWEST_LEVEL_DB))
 
 
 def stored_words(stored: bytes) -> NDArray[np.uint64]:
@@ -128,31 +120,48 @@ def _beginning(mels: TrackMels) -> TrackMels:
     return TrackMels(**{field.name: getattr(mels, field.name)[:MAX_SEGMENTS] for field in fields(TrackMels)})
 
 
-def _band_levels(mels: TrackMels, settings: MelSettings, width: int) -> NDArray[np.float32]:
-    """Return decibels of `BANDS` bands of so many mel bands, one row per frame of the recording as a whole.
+def _power(mels: TrackMels, settings: MelSettings) -> NDArray[np.float32]:
+    """Return the power of each mel band that is used, one row per frame of the recording as a whole.
 
     Segments are 994.25 frames long, so each frame of the whole is the nearest one of its segment: a recording whose
     start lies elsewhere in its segment has the same levels, to half a frame.
     """
-    chosen = mels.stored[:, LOWEST_BAND : LOWEST_BAND + BANDS * width]
-    means = chosen.reshape(len(mels), BANDS, width, -1).mean(axis=2, dtype=np.float32)
-    levels = decibels(means, mels.ref_db, settings)
+    chosen = decibels(mels.stored[:, : WORD_BANDS[-1]], mels.ref_db, settings)
+    power = np.exp(chosen * np.float32(np.log(10) / 10))
     frames_per_segment = settings.segment_samples / settings.hop_samples
     frame = np.arange(int(len(mels) * frames_per_segment))
     segment = np.minimum((frame / frames_per_segment).astype(np.int64), len(mels) - 1)
-    within = np.minimum(np.rint(frame - segment * frames_per_segment).astype(np.int64), levels.shape[2] - 1)
-    return np.asarray(levels.transpose(0, 2, 1)[segment, within], np.float32)
+    within = np.minimum(np.rint(frame - segment * frames_per_segment).astype(np.int64), power.shape[2] - 1)
+    return np.asarray(power.transpose(0, 2, 1)[segment, within], np.float32)
 
 
-def _changes(levels: NDArray[np.float32], span: int) -> NDArray[np.float32]:
-    """Return how the differences between neighbouring bands change over `span` frames, shape (frames, BANDS - 1)."""
-    second = 2 * round(1 / FRAME_SECONDS) + 1
-    floor = maximum_filter1d(levels.max(axis=1), second) - np.float32(FLOOR_DB)
-    audible = np.maximum(levels, np.maximum(floor, np.float32(SILENCE_DB))[:, None])
-    shape = np.diff(audible, axis=1).astype(np.float64)
-    total = np.concatenate([np.zeros((1, BANDS - 1)), np.cumsum(shape, axis=0)])
-    smooth = ((total[span:] - total[:-span]) / span).astype(np.float32)
-    return np.asarray(smooth[span:] - smooth[:-span], np.float32)
+def _in_bands(power: NDArray[np.float32], bands: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return the mean power of the mel bands of each band, shape (frames, len(bands) - 1)."""
+    return np.asarray(np.add.reduceat(power, bands[:-1], axis=1)[:, : len(bands) - 1] / np.diff(bands), np.float32)
+
+
+def _mean(power: NDArray[Any], span: int) -> NDArray[np.float64]:
+    """Return the mean over `span` frames from each frame on."""
+    total = np.concatenate([np.zeros((1, power.shape[1])), np.cumsum(power, axis=0, dtype=np.float64)])
+    return np.asarray((total[span:] - total[:-span]) / span)
+
+
+def _levels(power: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Return power in decibels."""
+    return np.asarray(10 * np.log10(np.maximum(power, 10 ** (LOWEST_LEVEL_DB / 10))), np.float32)
+
+
+def _changes(levels: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return how the differences between neighbouring bands change over `WORD_SPAN` frames, shape (frames, 16)."""
+    floor = quiet_below(levels, round(1 / FRAME_SECONDS))
+    shape = np.diff(np.maximum(levels, floor), axis=1)
+    return np.asarray(shape[WORD_SPAN:] - shape[:-WORD_SPAN], np.float32)
+
+
+def quiet_below(levels: NDArray[np.float32], around: int) -> NDArray[np.float32]:
+    """Return below which level nothing is compared at each moment, shape (moments, 1)."""
+    loudest = maximum_filter1d(levels.max(axis=1), 2 * around + 1)
+    return np.asarray(np.maximum(loudest - FLOOR_DB, SILENCE_DB)[:, None], np.float32)
 
 
 def _kept_words(changes: NDArray[np.float32]) -> NDArray[np.uint64]:
@@ -160,12 +169,12 @@ def _kept_words(changes: NDArray[np.float32]) -> NDArray[np.uint64]:
 
     A word that lasts is one word, in the middle of the time that it lasts.
     """
-    signs = (changes > 0) @ (1 << np.arange(BANDS - 1, dtype=np.uint64))
+    signs = (changes > 0) @ (1 << np.arange(SIGNS, dtype=np.uint64))
     moves = np.sqrt(np.mean(changes**2, axis=1)) >= STATIC_DB
     count = max(0, len(signs) - WORD_PARTS[-1])
     word, is_alive = np.zeros(count, np.uint64), np.ones(count, np.bool_)
     for start in WORD_PARTS:
-        word = (word << np.uint64(BANDS - 1)) | signs[start : start + count]
+        word = (word << np.uint64(SIGNS)) | signs[start : start + count]
         is_alive &= moves[start : start + count]
     first = np.flatnonzero(np.diff(word, prepend=~word[:1]) != 0)
     middle = (first + np.append(first[1:], count)) // 2
@@ -185,61 +194,3 @@ def _mix(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
     return np.asarray(mixed ^ (mixed >> np.uint64(31)))
-
-
-def _quantise(contour: NDArray[np.float32]) -> bytes:
-    """Return the nearest of `LEVELS_DB`, and the sign in the fourth bit, two changes per byte."""
-    limits = (LEVELS_DB[1:] + LEVELS_DB[:-1]) / 2
-    codes = np.searchsorted(limits, np.abs(contour)).astype(np.uint8) | ((contour < 0).astype(np.uint8) << 3)
-    return (codes[:, 0::2] | (codes[:, 1::2] << 4)).tobytes()
-
-
-def is_same_sound(one: Fingerprint, other: Fingerprint, shift: float) -> bool:
-    """Return whether two fingerprints are of one recording, where `one` at a time is `other` `shift` frames later."""
-    left, right = _overlap(one.contour, other.contour, shift / CONTOUR_STEP)
-    shorter = min(len(one.contour), len(other.contour))
-    if len(left) < MIN_SHARE * shorter:
-        return False
-    block = round(BLOCK_SECONDS / FRAME_SECONDS / CONTOUR_STEP)
-    starts = np.arange(0, max(1, len(left) - block // 2), block)
-    products = np.array([left * right, left**2, right**2]).sum(axis=2)
-    both, lefts, rights = np.add.reduceat(products, starts, axis=1) if len(left) else np.zeros((3, 1))
-    length = np.diff(np.append(starts, len(left))) * (BANDS - 1)
-    moves = np.maximum(lefts, rights) >= STATIC_DB**2 * length
-    if length[moves].sum() * CONTOUR_STEP * FRAME_SECONDS < MIN_SECONDS * (BANDS - 1):
-        return False
-    both, energy = both[moves], np.sqrt(lefts[moves] * rights[moves])
-    correlations = both / np.maximum(energy, 1e-9)
-    total = both.sum() / np.sqrt(lefts[moves].sum() * rights[moves].sum())
-    difference = np.quantile(np.abs(left - right), 1 - DIFFERENT_MOMENTS) / np.sqrt(np.mean(left**2))
-    return bool(
-        total >= MIN_CORRELATION
-        and difference <= MAX_DIFFERENCE
-        and np.quantile(correlations, WORST_BLOCKS) >= MIN_BLOCK_CORRELATION
-    )
-
-
-def _overlap(
-    one: NDArray[np.float32], other: NDArray[np.float32], shift: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the moments that both contours have: of the first as they are, of the second interpolated between its own.
-
-    `shift` is in moments. The interpolation is Catmull and Rom's cubic.
-    """
-    whole = int(np.floor(shift))
-    first = max(0, 1 - whole)
-    last = min(len(one), len(other) - 2 - whole)
-    if last <= first:
-        return one[:0], other[:0]
-    t = np.float32(shift - whole)
-    weights = (
-        ((2 - t) * t - 1) * t / 2,
-        ((3 * t - 5) * t * t + 2) / 2,
-        ((4 - 3 * t) * t + 1) * t / 2,
-        (t - 1) * t * t / 2,
-    )
-    near = (
-        weight * other[first + whole + at : last + whole + at]
-        for weight, at in zip(weights, (-1, 0, 1, 2), strict=True)
-    )
-    return one[first:last], np.asarray(sum(near), np.float32)

@@ -1,13 +1,14 @@
 """Cut mono samples into segments and compute their mel-spectrograms, in decibels and as stored in a shard.
 
-librosa defines what is correct: `feature.melspectrogram` (Slaney scale and norm, power 2) and `power_to_db` (ref 1,
-amin 1e-10, no top_db) of each segment separately, padded by reflection. librosa transforms in float64 and multiplies
-by a dense filter bank; `stft.py` computes in float32 and stays within 0.002 dB of it above -60 dB.
+librosa defines what is correct: `feature.melspectrogram` (Slaney scale and norm, or htk=True and norm=None; power 2)
+and `power_to_db` (ref 1, amin 1e-10, no top_db) of each segment separately, padded by reflection. librosa transforms in
+float64 and multiplies by a dense filter bank; `stft.py` computes in float32 and stays within 0.002 dB of it above
+-60 dB.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 
 import numpy as np
@@ -112,19 +113,29 @@ def quantise(mel: NDArray[np.float32], ref_db: float, settings: MelSettings) -> 
 
 @lru_cache(maxsize=2)
 def filter_bank(settings: MelSettings) -> scipy.sparse.csr_matrix:
-    """Return the triangular filters on the Slaney mel scale, each of unit area, shape (bands, n_fft / 2 + 1).
+    """Return the triangular filters, shape (bands, n_fft / 2 + 1).
 
-    Equal to `librosa.filters.mel`, which is not called because importing librosa takes a worker seconds.
+    On the Slaney scale they have unit area, on the HTK scale unit height.
+
+    Equal to `librosa.filters.mel`, which is not called because importing librosa takes a worker seconds. On the HTK
+    scale the lowest bands are narrower than a bin of the spectrum, and some hold none: they are silent.
     """
     bins_hz = np.linspace(0, settings.sample_rate_hz / 2, settings.n_fft // 2 + 1)
-    low, high = _hz_to_mel(settings.lowest_hz), _hz_to_mel(settings.highest_hz)
-    corners_hz = _mel_to_hz(np.linspace(low, high, settings.mel_bands + 2))
+    corners_hz = band_corners_hz(settings)
     widths_hz = np.diff(corners_hz)
     slopes = corners_hz[:, None] - bins_hz[None, :]
     rising, falling = -slopes[:-2] / widths_hz[:-1, None], slopes[2:] / widths_hz[1:, None]
     weights = np.maximum(0, np.minimum(rising, falling)).astype(np.float32)
-    weights *= (2.0 / (corners_hz[2:] - corners_hz[:-2]))[:, None].astype(np.float32)
+    if settings.mel_norm == "slaney":
+        weights *= (2.0 / (corners_hz[2:] - corners_hz[:-2]))[:, None].astype(np.float32)
     return scipy.sparse.csr_matrix(weights)
+
+
+def band_corners_hz(settings: MelSettings) -> NDArray[np.float64]:
+    """Return where the mel bands begin, peak and end, shape (bands + 2,): band b has the corners b, b + 1 and b + 2."""
+    hz_to_mel, mel_to_hz = _SCALES[settings.mel_scale]
+    low, high = hz_to_mel(settings.lowest_hz), hz_to_mel(settings.highest_hz)
+    return mel_to_hz(np.linspace(low, high, settings.mel_bands + 2))
 
 
 LINEAR_HZ_PER_MEL = 200 / 3
@@ -133,10 +144,25 @@ LOG_STEP = np.log(6.4) / 27
 """Slaney's scale (Auditory Toolbox, 1998): linear to 1 kHz, then 27 steps per factor of 6.4."""
 
 
-def _hz_to_mel(hz: float) -> float:
+def _slaney_mel(hz: float) -> float:
     return hz / LINEAR_HZ_PER_MEL if hz < BREAK_HZ else BREAK_MEL + float(np.log(hz / BREAK_HZ)) / LOG_STEP
 
 
-def _mel_to_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
+def _slaney_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
     above = BREAK_HZ * np.exp(LOG_STEP * (mel - BREAK_MEL))
     return np.where(mel < BREAK_MEL, mel * LINEAR_HZ_PER_MEL, above)
+
+
+def _htk_mel(hz: float) -> float:
+    """Return mel by the formula of HTK and torchaudio."""
+    return 2595 * float(np.log10(1 + hz / 700))
+
+
+def _htk_hz(mel: NDArray[np.float64]) -> NDArray[np.float64]:
+    return 700 * (10 ** (mel / 2595) - 1)
+
+
+_SCALES: dict[str, tuple[Callable[[float], float], Callable[[NDArray[np.float64]], NDArray[np.float64]]]] = {
+    "slaney": (_slaney_mel, _slaney_hz),
+    "htk": (_htk_mel, _htk_hz),
+}

@@ -84,7 +84,7 @@ RULES: dict[str, Rule] = {
         rf"not a (?:ro)?bot\b|you{_A}re (?:a )?human|\bcaptcha|unusual traffic"
         rf"|automated (?:queries|requests|traffic)"
         r"|(?:detected|flagged|identified) as (?:a )?(?:ro)?bot\b"
-        rf"|IP(?: address)? (?:is|has been|was)[^.]*(?:block|ban)|blocked your IP"
+        rf"|IP(?: address)? (?:is|has been|was)[^.]*(?:block|ban)|block(?:ed|s|ing)? (?:this|your) IP"
         rf"|suspicious (?:activity|traffic)",
         6 * _HOUR,
         72 * _HOUR,
@@ -151,7 +151,7 @@ RULES: dict[str, Rule] = {
         Action.NEVER,
         r"requires? (?:a )?(?:payment|purchase|rental)|must (?:buy|rent|purchase)"
         r"|(?:buy|rent|purchase) (?:this|to watch)|pay[- ]?per[- ]?view"
-        r"|only available for registered|paid (?:content|video)|behind a paywall",
+        r"|only available (?:for|to) registered|paid (?:content|video)|behind a paywall",
     ),
     "drm": Rule(Action.NEVER, r"\bDRM\b"),
     "age": Rule(
@@ -175,9 +175,11 @@ RULES: dict[str, Rule] = {
     ),
     "removed": Rule(
         Action.NEVER,
-        r"\b(?:video|account|channel|content|clip|track|user)\b[^.]{0,60}"
+        r"\b(?:video|(?<!your )account|channel|content|clip|track|user)\b[^.]{0,60}"
         r"\b(?:remov|terminat|delet|suspend|taken down)|\b(?:account|channel)\b[^.]{0,30}\bclosed"
-        r"|removed (?:by|for|because)|closed (?:their|his|her|its)|no longer (?:available|exists?)"
+        r"|removed (?:by|for|because)|closed (?:their|his|her|its)"
+        r"|(?<!\bapp is )(?<!\bbrowser is )"
+        r"no longer (?:exists?|available(?! (?:in|on) (?:this|your) (?:app|browser|device)))"
         r"|does(?:n['’]t| not) exist|violat(?:es|ed|ing)"
         r"|violations? of (?:our|the|you|this|its|terms|community|policy)"
         r"|\bvideo (?:was |could )?not (?:be )?found|has been (?:removed|deleted|taken down)",
@@ -191,10 +193,12 @@ RULES: dict[str, Rule] = {
         r"|is live\b|will (?:begin|start) (?:in|at|soon|shortly)|still being processed"
         r"|processing this video|upcoming",
     ),
+    # The site as a whole says so too, to an address that it distrusts
     "needs_login": Rule(
-        Action.NEVER,
+        Action.LATER,
         r"please (?:sign|log) in|(?:sign|log)[- ]?in (?:required|to (?:view|watch|continue|see))|login (?:is )?required"
         r"|requires? (?:authentication|(?:a )?log ?in)|(?:use|pass|provide).{0,20}--cookies",
+        counts_for_breaker=True,
     ),
     "restricted": Rule(Action.LATER, r"video is restricted|administrator|workspace"),
     "unsupported": Rule(
@@ -204,7 +208,7 @@ RULES: dict[str, Rule] = {
     ),
     "reload": Rule(
         Action.SOON,
-        r"needs? to be reloaded|reload the page|(?:not |isn['’]t |un)available on this (?:app|device)"
+        r"needs? to be reloaded|reload the page|(?:not |no longer |isn['’]t |un)available on this (?:app|device)"
         r"|no longer supported (?:in|on) this (?:app|device)"
         r"|update (?:the|your) app|playback (?:on other|id|error)",
         counts_for_breaker=True,

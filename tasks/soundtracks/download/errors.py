@@ -20,7 +20,6 @@ import socket
 import ssl
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from urllib.parse import urlparse
 
 from yt_dlp.networking import exceptions as network
 from yt_dlp.utils import (
@@ -33,32 +32,24 @@ from yt_dlp.utils import (
 )
 
 from storage.errors import Retry
-from tasks.backoff import retry_after_seconds
 from tasks.soundtracks.download.error_rules import ABOUT_ONE_RECORDING, BY_MESSAGE, LISTS, RULES, Action, CallKind
+from tasks.soundtracks.download.http_statuses import (
+    OF_THE_MEDIA,
+    ErrorResponse,
+    by_responses,
+    by_status,
+    is_from_youtube,
+    reason_of_youtube,
+    retry_after,
+)
 
 _DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE}
 _UNREACHABLE_ERRNOS = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN}
 _STATUS_REASONS = {"http_403", "http_4xx", "http_auth", "http_gone"}
-_MEDIA_DOMAIN = "googlevideo.com"
-_YOUTUBE_DOMAINS = ("youtube.com", "youtube-nocookie.com", "youtubei.googleapis.com", _MEDIA_DOMAIN)
 _MISSING_FIELDS = (LookupError, TypeError, AttributeError, json.JSONDecodeError)
 """What an extractor raises when the site no longer sends a field, or sends another type."""
 _MAX_MESSAGE_CHARACTERS = 300
 _RETRY = {Action.NEVER: Retry.NEVER, Action.LATER: Retry.LATER, Action.SOON: Retry.SOON}
-
-
-@dataclass(frozen=True)
-class ErrorResponse:
-    """A response with an error status that the client received during the call."""
-
-    status: int
-    host: str
-    retry_after_seconds: float | None = None
-
-    @property
-    def is_media(self) -> bool:
-        """Whether the request was for a media file, not for a page or an API."""
-        return self.host.endswith(_MEDIA_DOMAIN)
 
 
 @dataclass(frozen=True)
@@ -111,15 +102,15 @@ def classify(
         reason = _by_message(inner, may_condemn) or reason
     if reason is None or RULES[reason].is_vague:
         lines = [own_words(line, subjects) for line in log_lines]
-        reason = _by_responses(responses) or _by_log(lines) or _by_status(chain) or reason
+        reason = by_responses(responses) or _by_log(lines) or by_status(chain) or reason
         if responses:
             message = f"{responses[-1].host} answered {responses[-1].status}; {message}"
-    reason = reason or _by_status(chain) or ("unresolved_list" if kind in LISTS else None)
+    reason = reason or by_status(chain) or ("unresolved_list" if kind in LISTS else None)
     if reason is None:
         reason = "extractor" if any(isinstance(one, _MISSING_FIELDS) for one in chain) else "unknown"
-    if reason in _STATUS_REASONS and _is_from_youtube(message, chain, responses):
-        reason = _reason_of_youtube(reason, text, chain, responses)
-    return Failure(reason, RULES[reason].action, message, _retry_after(chain, responses), kind)
+    if reason in _STATUS_REASONS and is_from_youtube(message, chain, responses):
+        reason = reason_of_youtube(reason, text, chain, responses)
+    return Failure(reason, RULES[reason].action, message, retry_after(chain, responses), kind)
 
 
 _OTHERS_WORDS = [
@@ -222,84 +213,15 @@ def _by_message(text: str, may_condemn: bool) -> str | None:
     return next((reason for reason in matching if may_condemn or not _condemns(reason)), None)
 
 
-_OF_THE_MEDIA = re.compile(r"video data|fragment|got error", re.IGNORECASE)
-
-
 def _by_log(lines: Sequence[str]) -> str | None:
     """Return the reason in the call's warnings, newest first; a 403 there is from the player API, so it is a block."""
     for line in reversed(lines):
         reason = _by_message(line, may_condemn=False)
         if reason == "http_403":
-            return "http_403" if _OF_THE_MEDIA.search(line) else "blocked"
+            return "http_403" if OF_THE_MEDIA.search(line) else "blocked"
         if reason is not None and not RULES[reason].is_vague:
             return reason
     return None
-
-
-def _by_responses(responses: Sequence[ErrorResponse]) -> str | None:
-    """Return the reason in the statuses that yt-dlp did not raise: pauses first, then the last one."""
-    for response in responses:
-        if response.status == 429:
-            return "rate_limit"
-        if response.status == 403 and not response.is_media and response.host.endswith("youtube.com"):
-            return "blocked"
-    return status_reason(responses[-1].status) if responses else None
-
-
-def _by_status(chain: Iterable[BaseException]) -> str | None:
-    return next((status_reason(one.status) for one in chain if isinstance(one, network.HTTPError)), None)
-
-
-def _is_from_youtube(message: str, chain: Iterable[BaseException], responses: Sequence[ErrorResponse]) -> bool:
-    """Return whether a status is YouTube's: by the failing response, else the last one, else the extractor's name."""
-    hosts = [urlparse(one.response.url).hostname or "" for one in chain if isinstance(one, network.HTTPError)]
-    hosts += [response.host for response in reversed(responses)]
-    if not hosts:
-        return message.startswith("[youtube")
-    return any(hosts[0] == domain or hosts[0].endswith(f".{domain}") for domain in _YOUTUBE_DOMAINS)
-
-
-def _reason_of_youtube(
-    reason: str, text: str, chain: Iterable[BaseException], responses: Sequence[ErrorResponse]
-) -> str:
-    """Return what an error status of YouTube's hosts means: of the media it concerns one file, else the whole site."""
-    hosts = [urlparse(one.response.url).hostname or "" for one in chain if isinstance(one, network.HTTPError)]
-    hosts += [response.host for response in reversed(responses)]
-    is_media = hosts[0].endswith(_MEDIA_DOMAIN) if hosts else bool(_OF_THE_MEDIA.search(text))
-    if reason == "http_403":
-        is_page = bool(hosts) or bool(re.search(r"API page|web ?page", text, re.IGNORECASE))
-        return "blocked" if is_page and not is_media else "http_403"
-    return "media_gone" if reason == "http_gone" and is_media else "youtube_4xx"
-
-
-_REASONS_BY_STATUS = {
-    401: "http_auth",
-    402: "http_auth",
-    403: "http_403",
-    404: "http_gone",
-    408: "timeout",
-    410: "http_gone",
-    416: "http_416",
-    425: "rate_limit",
-    429: "rate_limit",
-    451: "http_auth",
-}
-
-
-def status_reason(status: int) -> str | None:
-    """Return the reason for an HTTP status, or None below 400."""
-    if status in _REASONS_BY_STATUS:
-        return _REASONS_BY_STATUS[status]
-    if status >= 500:
-        return "http_5xx"
-    return "http_4xx" if status >= 400 else None
-
-
-def _retry_after(chain: Iterable[BaseException], responses: Sequence[ErrorResponse]) -> float | None:
-    """Return the longest Retry-After of all responses, in seconds."""
-    headers = [one.response.headers for one in chain if isinstance(one, network.HTTPError)]
-    waits = [response.retry_after_seconds for response in responses] + [retry_after_seconds(one) for one in headers]
-    return max((wait for wait in waits if wait), default=None)
 
 
 def _tidy(message: str) -> str:

@@ -61,6 +61,11 @@ def staging_folder(lake: Lake, film_id: str = "") -> Path:
     return Path(lake.cache_folder, "staging", name, film_id)
 
 
+def pending_folder(lake: Lake, film_id: str) -> Path:
+    """Return the folder where a film's shard and decoded audio wait until encoders have heard it."""
+    return staging_folder(lake, film_id) / "to-embed"
+
+
 def release_staged(lake: Lake, film_id: str, *, keep_audio: bool) -> None:
     """Delete a film's downloads after its mels are committed, or move them into the lake if `keep_audio`."""
     folder = staging_folder(lake, film_id)
@@ -72,11 +77,15 @@ def release_staged(lake: Lake, film_id: str, *, keep_audio: bool) -> None:
 
 
 def clean_staging(lake: Lake, done: Collection[str], *, keep_audio: bool) -> None:
-    """Delete the downloads of films that are `done`, which a crash between commit and deletion left."""
+    """Delete what a crash left: the downloads of films that are `done`, and the decoded audio of all others."""
     staging = staging_folder(lake)
-    left = {folder.name for folder in staging.iterdir()} & set(done) if staging.is_dir() else set()
+    left = {folder.name for folder in staging.iterdir()} if staging.is_dir() else set()
+    decoded = {film_id for film_id in left if pending_folder(lake, film_id).exists()}
+    left = decoded | (left & set(done))
     for film_id in left - leased_items(lake, left):  # leased: another process is adding recordings
-        release_staged(lake, film_id, keep_audio=keep_audio)
+        shutil.rmtree(pending_folder(lake, film_id), ignore_errors=True)
+        if film_id in done:
+            release_staged(lake, film_id, keep_audio=keep_audio)
 
 
 def write_note(folder: Path, info: dict[str, Any], path: Path) -> None:

@@ -10,16 +10,16 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from storage.coordination.breakers_and_budgets import (
+from storage.coordination.breakers import (
     FAILURES_TO_OPEN,
     Breaker,
-    Budget,
     Pause,
     note_failure,
     note_success,
     open_breaker,
     read_breakers,
 )
+from storage.coordination.budgets import Budget
 from storage.coordination.leases import LeaseKeeper, warn
 from storage.errors import LakeError, SourcePaused
 from storage.lake.lake import Lake
@@ -129,7 +129,7 @@ class SourceThrottle:
         elif self._is_enough(item, results, EMPTY_TO_OPEN):
             message = (
                 f"each of the last {EMPTY_TO_OPEN} searches found nothing at all, so the site's layout has probably "
-                "changed; upgrade yt-dlp"
+                "changed; upgrade yt-dlp and ytmusicapi"
             )
             raise self._open("changed_layout", message, results)
 

@@ -25,7 +25,8 @@ from yt_dlp.networking.exceptions import HTTPError
 from storage.errors import SourcePaused
 from tasks.backoff import backoff_seconds, retry_after_seconds
 from tasks.soundtracks.download.error_rules import CallKind
-from tasks.soundtracks.download.errors import Cancelled, ErrorResponse, Failure, classify
+from tasks.soundtracks.download.errors import Cancelled, Failure, classify
+from tasks.soundtracks.download.http_statuses import ErrorResponse
 
 MAX_BYTES = 64 << 20
 """Fifteen minutes at ten times the bit rate of a music stream: no larger file is a recording of a soundtrack."""

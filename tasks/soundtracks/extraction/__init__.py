@@ -5,6 +5,6 @@ film          extract one film in this process
 worker        the main function of a worker process
 process_pool  start, supervise, kill and reuse worker processes
 scheduler     spread films over the pool, and again without a recording that ended its worker
+encoding      have encoders embed what was decoded, and commit embeddings before the shard
 dask          spread films over Dask instead
-dask_workers  compare the machines of a Dask cluster with this one
 """

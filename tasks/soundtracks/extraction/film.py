@@ -6,24 +6,24 @@ A bad recording never loses the others: it leaves an outcome with its reason, an
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from storage.coordination.leases import check_lease
 from storage.errors import ItemError, LakeError, Retry
-from storage.lake.fences import fenced
 from storage.lake.lake import Lake
 from storage.mels.layout import shard_path
 from storage.mels.settings import MelSettings
 from storage.mels.writer import ShardWriter, TrackMels, read_tracks, write_shard
 from storage.records.outcomes import Outcome, Stage, from_error, ok
-from tasks.soundtracks.audio.decode import AudioFile, length_tolerance_seconds
+from tasks.soundtracks.audio.decode import AudioFile, Write, length_tolerance_seconds
+from tasks.soundtracks.audio.descriptors import Listener, describe
 from tasks.soundtracks.audio.fingerprint import fingerprint
 from tasks.soundtracks.audio.melspectrogram import segment_mels
+from tasks.soundtracks.extraction.encoding import audio_copies, while_leased
 from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult, Recording
 
 
@@ -40,10 +40,16 @@ def extract_film(
     Raises `LakeError` when the shard cannot be written, or the film's lease is lost.
     """
     started = time.monotonic()
+    number = job.lease
+    if job.pending:
+        lake, number = _empty_pending(job.pending), None
     rows = {row["track_id"]: dict(row, run_id=run_id) for row in job.rows}
     outcomes: list[Outcome] = []
     try:
-        with _fenced(lake, job), write_shard(lake, job.film_id, job.year, settings) as writer:
+        with (
+            while_leased(lake, job.film_id, number),
+            write_shard(lake, job.film_id, job.year, settings) as writer,
+        ):
             for recording in job.recordings:
                 row = rows.setdefault(recording.track_id, {"film_id": job.film_id, "track_id": recording.track_id})
                 outcomes.append(_extract_recording(writer, job, recording, row, on_decode))
@@ -61,10 +67,10 @@ def extract_film(
     return FilmResult(job.film_id, shard_path(job.film_id, job.year), list(rows.values()), [*outcomes, film])
 
 
-def _fenced(lake: Lake, job: FilmJob) -> AbstractContextManager[None]:
-    """Refuse the commit once the film's lease is lost; a film in a temporary lake has none."""
-    number = job.lease
-    return nullcontext() if number is None else fenced(lambda: check_lease(lake, job.film_id, number))
+def _empty_pending(folder: str) -> Lake:
+    """Return a temporary lake in a film's folder of what waits to be embedded, without what a crash left there."""
+    shutil.rmtree(folder, ignore_errors=True)
+    return Lake(folder)
 
 
 def _is_shard_of(lake: Lake, job: FilmJob, run_id: str) -> bool:
@@ -87,7 +93,7 @@ def _extract_recording(
         if recording.track_id in job.abandoned:
             raise job.abandoned[recording.track_id]
         on_decode(recording.track_id)
-        facts, mels = _decode(recording, writer.settings)
+        facts, mels = _decode(job, recording, writer.settings)
     except ItemError as error:
         row.update(decision="rejected", reason=error.reason)
         failed = from_error(Stage.TRACK, item, error)
@@ -106,12 +112,16 @@ def _without_folders(message: str, path: str) -> str:
     return message.replace(str(Path(path).absolute()), Path(path).name).replace(path, Path(path).name)
 
 
-def _decode(recording: Recording, settings: MelSettings) -> tuple[dict[str, Any], TrackMels]:
-    """Return one recording's audio facts and mels. Raises `ItemError` for whatever goes wrong."""
+def _decode(job: FilmJob, recording: Recording, settings: MelSettings) -> tuple[dict[str, Any], TrackMels]:
+    """Return one recording's audio facts and mels.
+
+    Raises `ItemError` for whatever goes wrong with it, and `LakeError` when its copies cannot be written.
+    """
     name = Path(recording.path).name
     try:
-        return _facts_and_mels(recording, settings)
-    except ItemError:
+        with audio_copies(job, recording.track_id) as copies:
+            return _facts_and_mels(recording, settings, Listener() if job.describes else None, copies)
+    except (ItemError, LakeError):
         raise
     except MemoryError as error:
         message = f"Decoding {name} ran out of memory; it is tried again, and fails again if the recording is to blame"
@@ -122,9 +132,15 @@ def _decode(recording: Recording, settings: MelSettings) -> tuple[dict[str, Any]
         raise ItemError("unforeseen_error", f"{type(error).__name__}: {error}", Retry.LATER) from error
 
 
-def _facts_and_mels(recording: Recording, settings: MelSettings) -> tuple[dict[str, Any], TrackMels]:
-    audio = AudioFile(recording.path, settings.sample_rate_hz)
-    mels = segment_mels(audio.blocks(), settings, Path(recording.path).name)
+def _facts_and_mels(
+    recording: Recording, settings: MelSettings, listener: Listener | None, copies: Mapping[int, Write]
+) -> tuple[dict[str, Any], TrackMels]:
+    if listener is None:
+        audio = AudioFile(recording.path, settings.sample_rate_hz, copies=copies)
+        mels = segment_mels(audio.blocks(), settings, Path(recording.path).name)
+    else:
+        audio = AudioFile(recording.path, settings.sample_rate_hz, on_frame=listener.hear, copies=copies)
+        mels = segment_mels(listener.through(audio.blocks()), settings, Path(recording.path).name)
     _check_length(audio.decoded_seconds, recording)
     facts = {
         "audio_sha256": _sha256(recording.path),
@@ -135,6 +151,8 @@ def _facts_and_mels(recording: Recording, settings: MelSettings) -> tuple[dict[s
         "segments": len(mels),
         "fingerprint": fingerprint(mels, settings),
     }
+    if listener is not None:
+        facts |= listener.facts() | describe(mels, settings)
     return facts, mels
 
 

@@ -25,6 +25,9 @@ class FilmJob:
 
     `lease` is the number of the film's lease, which whoever extracts it checks before the shard is committed.
     `abandoned` maps the track_id of each recording that ended a worker process to the error recorded for it.
+    `describes`: the rows also state how each recording sounds (`tasks.soundtracks.audio.descriptors`).
+    `pending` is a folder of this machine where the shard waits, next to the decoded audio at each of `rates_hz`, until
+    encoders have heard it; where it is empty, the shard goes into the lake at once.
     """
 
     film_id: str
@@ -33,6 +36,9 @@ class FilmJob:
     rows: tuple[dict[str, Any], ...]
     lease: int | None = None
     abandoned: Mapping[str, ItemError] = field(default_factory=dict)
+    describes: bool = False
+    pending: str = ""
+    rates_hz: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,8 @@ LISTED_LENGTH_SECONDS = 3.0
 MIN_DISTINCT_WORDS = 2
 MAX_NAME_WORDS = 6
 """Longer texts are no name with its middle names written out."""
+_TRACK_BREAK = re.compile(r"[|｜●/()\[\]<>“”„\"«»「」『』《》〈〉【】]|\s[-–—l]\s|(?<!\w)['‘]|['’](?!\w)")
+"""Separates the parts of a video's name, one of which may be a track's title."""
 _TOPIC = re.compile(r"\s+-\s+topic$")
 _VARIOUS = re.compile(
     r"various(?:\s+artists?)?|varios(?:\s+(?:artistas|interpretes))?|multi[\s-]interpretes|artisti\s+vari|aa\.?\s?vv\.?|v\.?\s?a\.?"
@@ -32,7 +34,7 @@ _VARIOUS = re.compile(
     r"|ヴァリアス・?アーティスト|オムニバス|群星|여러\s?아티스트|.*\bcast\b.*"
 )
 """An album's artist that names nobody: "Various Artists" in several languages, and a film's cast."""
-_SECTION_BREAK = re.compile(r"[|｜•\n]|\s[-–—]\s")
+_SECTION_BREAK = re.compile(r"[|｜•●\n]|\s[-–—l]\s")
 _ARTIST_BREAK = re.compile(r"\s*(?:[,;/·|&]|\bfeat\.?|\bft\.?|\bwith\b|\band\b|\bx\b)\s*", re.IGNORECASE)
 _CREDIT = re.compile(r"(?im)^(?:composer(?: lyricist)?|music composer|producer|conductor|music)\s*:\s*(.+)$")
 _RELEASED = re.compile(r"(?m)^Released on:\s*(\d{4})|^℗\s*(\d{4})")
@@ -71,14 +73,21 @@ class Evidence:
 
 
 def evidence_of(candidate: Candidate, film: Film) -> Evidence:
-    """Return the evidence that a candidate's fields give for a film."""
+    """Return the evidence that a candidate's fields give for a film.
+
+    A cover plays a listed track at nearly its length, so on an album by others the track list does not speak for it.
+    """
     listed = track_listed(candidate, film)
     people = people_of(candidate, film, listed)
+    is_by_others = people is not Agreement.FOR and _has_album_artist(candidate, film)
+    if is_by_others and listed is Agreement.FOR:
+        listed = Agreement.UNKNOWN
+        people = people_of(candidate, film, listed)
     return Evidence(
         is_delivered(candidate),
         own_channel(candidate, film),
         people,
-        people is not Agreement.FOR and _has_album_artist(candidate, film),
+        is_by_others,
         label_of(candidate, film),
         listed,
     )
@@ -163,9 +172,12 @@ def _listed_artists(album: AlbumListing) -> Iterable[str]:
 def _names(person: str, text: str) -> bool:
     """Return whether a text names a person: all words in order, or a name with its words reordered or middle names.
 
-    A name of one word must be the whole text: "Her" is not "Heritage Orchestra", and many songs contain "Prince".
+    A name of one word must be the whole text: "Her" is not "Heritage Orchestra", and many songs contain "Prince". One
+    without a letter or digit, such as that of the band "!!!", is never recognised.
     """
     name, words = _spelled(person), _spelled(text)
+    if not name:
+        return False
     if len(name) == 1:
         return "".join(words) == name[0]
     if contains(name, words) or sorted(name) == sorted(words):
@@ -206,8 +218,12 @@ def is_label_channel(channel: str | None) -> bool:
 
 
 def _owners(channel: str | None) -> list[str]:
-    """Return the owners that a channel's name states: "Lahari Music | T-Series" has two."""
-    return re.split(r"\s*[|/]\s*", channel or "")
+    """Return the owners that a channel's name states: "Lahari Music | T-Series" has two.
+
+    A label may be named in two scripts: "滾石唱片 ROCK RECORDS".
+    """
+    owners = re.split(r"\s*[|/]\s*", channel or "")
+    return [*owners, *(match[1] for owner in owners if (match := keywords.LABEL_IN_TWO_SCRIPTS.fullmatch(owner)))]
 
 
 def _same_owner(channel: str, owner: str) -> bool:
@@ -221,7 +237,7 @@ def _essence(name: str) -> str:
     words = words_of(re.sub(r"(?i)\(.*?\)|vevo$", " ", name)).words
     distinct = [word for word in words if word not in keywords.CHANNEL_WORDS]
     if len(words) == 1:
-        distinct = [re.sub(r"(?:music|official|records|soundtracks?|channel|staff|india|south)+$", "", words[0])]
+        distinct = [keywords.CHANNEL_ENDING.sub("", words[0])]
     return "".join(distinct)
 
 
@@ -258,7 +274,7 @@ def track_listed(candidate: Candidate, film: Film) -> Agreement:
 
 def _is_listed_track(track: ListedTrack, candidate: Candidate) -> bool:
     """Return whether title and length agree; a list without lengths is evidence by titles that are no common words."""
-    parts = [candidate.title, *re.split(r"[|｜]|\s[-–—]\s|[()\[\]“”\"]", candidate.title)]
+    parts = [candidate.title, *_TRACK_BREAK.split(candidate.title)]
     if not any(same_name(track.title, part) for part in parts):
         return False
     if track.seconds is not None and candidate.duration_seconds is not None:

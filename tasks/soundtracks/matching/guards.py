@@ -143,7 +143,7 @@ def unwanted(case: Case) -> Guard:
         return Decision.REJECTED, "inspired_by"
     match = keywords.UNWANTED.search(f"{both} | {plain(case.candidate.artist)}")
     if match is None and case.candidate.source != "music_folder":
-        match = keywords.DOUBTFUL.search(title)
+        match = keywords.DOUBTFUL.search(keywords.OWN_VERSION.sub(" ", title))
     return (Decision.REJECTED, "unwanted_" + _one_word(match.group())) if match else None
 
 

@@ -22,14 +22,18 @@ _MARKS = "".join(chr(c) for c in range(0x300, 0x1E00) if unicodedata.category(ch
 _JOINERS = "\u200c\u200d"
 """Zero-width joiners, which Indic and Persian words contain."""
 _WORD = re.compile(rf"[^\W_][^\W_{_MARKS}{_JOINERS}]*(?:[{_MARKS}{_JOINERS}]+[^\W_]*)*")
-_BREAK = re.compile(r"[|｜•·()\[\]{}/\"“”«»「」『』《》【】（）;]|(?<!\w)[-–—~](?!\w)|[–—]")
+_BRACKETS = r"|｜•·●()\[\]{}<>〈〉/\"“”„«»‹›「」『』《》【】（）;"
+_BREAK = re.compile(rf"[{_BRACKETS}]|(?<!\w)[-–—~](?!\w)|[–—]")
 """Separates sections of a video's name: a hyphen only with spaces around it; a colon never, it starts a subtitle."""
-_ALBUM_BREAK = re.compile(r"[|｜•·()\[\]{}/\"“”«»「」『』《》【】（）;]")
+_ALBUM_BREAK = re.compile(rf"[{_BRACKETS}]")
 """Separates sections of an album's name, where a dash starts a subtitle as a colon does."""
+_LETTER_BAR = re.compile(r"(?<=\s)l(?=\s)")
+"""A small L between spaces, with which Korean labels write a bar: "노래 l 영화 OST"."""
+_HANGUL = re.compile(r"[가-힣]")
 _SUBTITLE = re.compile(r"[:：]|(?<!\w)[-–—~](?!\w)|[–—]")
 _UNSPACED = re.compile(
-    r"(オリジナル|サウンドトラック|サントラ|サウンド|トラック|映画音楽|映画|劇場版|主題歌|音楽集|原声带|原聲帶|原声大碟"
-    r"|原聲大碟|原声|原聲|电影|電影|配乐|配樂|主题曲|主題曲|插曲)"
+    r"(オリジナル|サウンドトラック|サントラ|サウンド|トラック|映画音楽|映画|劇場版|主題歌|挿入歌|劇中歌|メインテーマ|メインタイトル"
+    r"|音楽集|原声带|原聲帶|原声大碟|原聲大碟|原声|原聲|电影|電影|配乐|配樂|主题曲|主題曲|插曲|片尾曲|片头曲|片頭曲|推广曲|推廣曲)"
 )
 """Words for a soundtrack in scripts that put no space between words."""
 _DIGIT_AS_LETTER = re.compile(r"(?<=[a-z])[013457](?=[a-z])")
@@ -88,6 +92,8 @@ def words_of(text: str, *, is_album: bool = False) -> Words:
     "&" and "and" are left out, and so is "Part" before a number.
     """
     joined = _UNSPACED.sub(r" \1 ", _APOSTROPHES.sub("", plain(text.replace("&", " and "))))
+    if _HANGUL.search(joined):
+        joined = _LETTER_BAR.sub("|", joined)
     joined = _DIGIT_AS_LETTER.sub(lambda digit: _LETTER[digit[0]], joined)
     words: list[tuple[str, int, bool]] = []
     section, last_end = 0, 0

@@ -23,7 +23,7 @@ from tasks.soundtracks.matching.scoring import OFFICIAL_CHANNEL, total_score
 from tasks.soundtracks.matching.titles import Naming, is_one_word, is_sequel_mark, naming, plain_title, title_words
 from tasks.soundtracks.models import Candidate, Decision, Film, Verdict
 
-RULE_VERSION = 5
+RULE_VERSION = 8
 TAKE_SCORE = 0.70
 REVIEW_SCORE = 0.55
 LISTED = "listed"
@@ -33,7 +33,11 @@ MIN_BARS = 2
 """Bars in the title of a label's video of a song: "Film: Song | Hero, Heroine | Composer"."""
 _REASONS_WITHOUT_TITLE = ("other_album", "names_no_film", "low_score", "longer_title", "title_unsure")
 """Why a candidate that does not name the page's title is rejected, or doubted."""
-_FILM_WORDS = frozenset({"film", "movie", "映画", "电影", "電影", "영화", "фильм", "фильма"})
+_FILM_WORDS = frozenset(
+    {"film", "movie", "映画", "电影", "電影", "영화", "фильм", "фильма", "фильму", "кинофильма", "filmu", "ost"}
+    | {"kinofilm", "pelicula", "filme", "filmen", "phim", "ταινια", "ταινιας", "فيلم", "فیلم", "הסרט"}
+)
+"""Words before a title that say that a song is from that film."""
 
 
 def judge(candidate: Candidate, film: Film, rivals: Collection[Film] = ()) -> Verdict:
@@ -62,7 +66,8 @@ def _judge_by_other_names(case: Case) -> Verdict | None:
     if guards.names_any(case.texts, case.rivals):
         return None
     evidence, years, doubtful = case.evidence, case.years, None
-    is_sure = evidence.is_certain or evidence.own_channel is not None or years in (-1, 0, 1)
+    is_labels = evidence.own_channel is not None or evidence.label is Agreement.FOR
+    is_sure = evidence.is_certain or is_labels or years in (-1, 0, 1)
     for name in _other_names(case.film, evidence):
         renamed = Case.of(case.candidate, replace(case.film, title=name), case.rivals, evidence)
         verdict = _judge_by_title(renamed)
@@ -126,6 +131,7 @@ def _judge_by_doubts(case: Case) -> Verdict:
         "no_soundtrack_words": parts["soundtrack_words"] == 0.0 and not is_tied,
         "one_word_title": is_one_word(case.film.title) and not is_tied and not _surely_names_one_word(case),
         "by_others": evidence.is_by_others and not is_tied,
+        "whole_album": bool(keywords.JUKEBOX.search(plain(case.texts.title))) and not evidence.is_delivered,
         "not_in_track_list": evidence.listed is Agreement.AGAINST and not is_tied,
         "middling_score": score < TAKE_SCORE and not case.is_video,
     }
@@ -162,12 +168,14 @@ def _is_named_like_the_film(case: Case) -> bool:
 def _is_own_track(case: Case) -> bool:
     """Return whether a video on the channel of the film's own people is of the film although its title is not sure.
 
-    It has a listed track, or the title next to the song's, or the description says that it is from the film.
+    It has a listed track, or the title next to the song's, or its own title or the description says that it is from the
+    film.
     """
     if case.evidence.own_channel is None:
         return False
     is_song = _is_song_of_film(case) and case.naming()[1] in (Naming.LOOSE, Naming.LONGER)
-    return case.evidence.listed is Agreement.FOR or is_song or _is_from_film(case.texts.description, case.film)
+    is_from_film = _ends_with_film(case.texts.title, case.film) or _is_from_film(case.texts.description, case.film)
+    return case.evidence.listed is Agreement.FOR or is_song or is_from_film
 
 
 def _is_song_of_film(case: Case) -> bool:
@@ -175,6 +183,18 @@ def _is_song_of_film(case: Case) -> bool:
     title = case.texts.title
     is_song = bool(keywords.SONG_VIDEO.search(plain(title))) or len(re.findall(r"[|｜]", title)) >= MIN_BARS
     return case.evidence.own_channel is not None and not case.texts.album and is_song
+
+
+def _ends_with_film(title: str, film: Film) -> bool:
+    """Return whether a section of a title ends with a word for film and the film's whole title: "Song Ost. Film"."""
+    text = words_of(title)
+    return any(
+        start > 0
+        and text.words[start - 1] in _FILM_WORDS
+        and text.sections[start - 1 : end] == (text.sections[start],) * (end - start + 1)
+        and (end == len(text.words) or text.sections[end] != text.sections[end - 1])
+        for start, end in occurrences(title_words(film.title), text.words)
+    )
 
 
 def _is_from_film(description: str, film: Film) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tasks.soundtracks.matching import keywords
 from tasks.soundtracks.matching.evidence import Agreement, Evidence, artists_of, is_delivered, is_label_channel
@@ -46,15 +47,24 @@ class CandidateTexts:
 
     @classmethod
     def of(cls, candidate: Candidate, film: Film) -> CandidateTexts:
-        """Return the texts of a candidate; its artists, its channel and the film's people are neutral words."""
+        """Return the texts of a candidate.
+
+        Neutral are its artists, its channel and the film's people, and what its album or title calls a soundtrack.
+        """
         people = " ".join((*artists_of(candidate), *film.composers, *film.song_producers))
-        names = words_of(f"{people} {_channel_name(candidate.uploader)}").words
+        called = map(_soundtrack_phrases, (candidate.album, candidate.title))
+        names = words_of(" | ".join((people, _channel_name(candidate.uploader), *called))).words
         return cls(
             candidate.album or "",
             candidate.title or "",
             (candidate.description or "")[:DESCRIPTION_CHARACTERS],
             frozenset(names) | keywords.NEUTRAL_WORDS,
         )
+
+
+@lru_cache(maxsize=4096)
+def _soundtrack_phrases(text: str | None) -> str:
+    return " | ".join(match.group() for match in keywords.SOUNDTRACK.finditer(plain(text)))
 
 
 def _channel_name(uploader: str | None) -> str:

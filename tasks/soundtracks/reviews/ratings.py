@@ -26,11 +26,17 @@ RATER = "rater"
 REQUIRED = ("pair", "rating")
 COLUMNS = (*SHOWN_COLUMNS, *ANSWER_COLUMNS, RATER)
 _SPELLINGS = {
-    YES: "yes y true t 1 right correct match ok ✓ ✔ ja j oui si sí",
-    NO: "no n false f 0 wrong incorrect nein non ✗ ✘",
+    YES: "yes y true t 1 1.0 1,0 right correct match ok ✓ ✔ ✅ ja j oui si sí sì sim evet tak да はい 是 예 네",
+    NO: "no n false f 0 0.0 0,0 wrong incorrect ✗ ✘ ❌ nein nee nej non não hayır nie нет いいえ 否 아니오 아니요",
     UNSURE: "unsure u ? ?? maybe unclear unknown unsicher",
 }
 _ANSWERS = {spelling: answer for answer, spellings in _SPELLINGS.items() for spelling in spellings.split()}
+_TRUE, _FALSE = (
+    "wahr vrai vero verdadero verdadeiro waar prawda истина doğru",
+    "falsch faux falso onwaar fałsz ложь yanlış",
+)
+"""What spreadsheets make of TRUE and FALSE in other languages."""
+_ANSWERS |= dict.fromkeys(_TRUE.split(), YES) | dict.fromkeys(_FALSE.split(), NO)
 _ANSWERS |= dict.fromkeys(("not sure", "don't know", "do not know"), UNSURE) | {"no match": NO, "not a match": NO}
 
 
@@ -44,6 +50,8 @@ class Imported:
     recorded: int
     albums: int
     unrated: int
+    unrated_notes: tuple[int, ...]
+    """The lines that have a note and no rating; a note is recorded only with an answer."""
 
 
 @dataclass(frozen=True)
@@ -75,15 +83,16 @@ def import_ratings(lake: Lake, path: Path, rater: str | None, run_id: str) -> Im
     named = {row[RATER].strip() for _line, row in rows} - {""}
     if name is not None and len(named) > 1:
         raise InputError(f"{path} names {len(named)} raters, {', '.join(sorted(named))}; leave out --rater")
-    rated = [
-        one
-        for line, row in rows
-        if (one := _read_rating(line, row, name or row[RATER].strip() or path.stem, pairs)) is not None
-    ]
+    spelled = _raters(lake)
+    rated = []
+    for line, row in rows:
+        rater_name = " ".join((name or row[RATER].strip() or path.stem).split())
+        one = _read_rating(line, row, spelled.setdefault(rater_name.casefold(), rater_name), pairs)
+        rated += [one] if one is not None else []
     if not rated:
         raise InputError(f"{path} has no answer in the column rating; write yes, no or unsure there")
     _check_repeated(rated)
-    ratings = [_rating_row(one) for one in rated]
+    ratings = list(_rating_rows(rated))
     albums = list(_album_rows(lake, rated))
     if name is None and not named:
         _check_unchanged(lake, ratings, path)
@@ -94,7 +103,14 @@ def import_ratings(lake: Lake, path: Path, rater: str | None, run_id: str) -> Im
         recorded,
         record_new_rows(lake, ALBUM_REVIEWS, albums, run_id),
         len(rows) - len(rated),
+        tuple(line for line, row in rows if row["note"] and not row["rating"]),
     )
+
+
+def _raters(lake: Lake) -> dict[str, str]:
+    """Return the names of raters by their lower case: "Anna" and "anna" are one person, who agrees with herself."""
+    names = tables.latest(lake, RATINGS, ["rater"])["rater"].to_pylist()
+    return {name.casefold(): name for name in sorted(names)}
 
 
 def _check_name(name: str, where: str) -> str:
@@ -173,7 +189,7 @@ def _read_rating(
     if pair not in pairs:
         raise InputError(f"Line {line}: no sample of this lake has the pair {pair!r}; restore the column pair")
     for column in ("film", "track"):
-        if row[column] and _letters(row[column]) != _letters(pairs[pair][column]):
+        if row[column] and not _may_be_same(row[column], pairs[pair][column]):
             raise InputError(
                 f"Line {line}: the {column} of pair {pair} is {pairs[pair][column]!r}, not {row[column]!r}; "
                 "rows were mixed up, as when one column is sorted alone: copy the ratings into the sheet as it was"
@@ -190,12 +206,17 @@ def _read_rating(
 
 def _read_answer(line: int, column: str, text: str) -> str | None:
     """Return yes, no or unsure as a cell says in any spelling, None for an empty one."""
-    spelled = " ".join(text.casefold().strip(" .!'\"").split())
+    spelled = " ".join(text.replace("\ufe0f", "").casefold().strip(" .!'\"").split())
     if not spelled:
         return None
     if spelled not in _ANSWERS:
         raise InputError(f"Line {line}: {column} is {text!r}; write yes, no or unsure")
     return _ANSWERS[spelled]
+
+
+def _may_be_same(shown: str, stored: str | None) -> bool:
+    """Return whether a cell may be a text as a spreadsheet gave it back: "7-11" comes back as a date."""
+    return _letters(shown) == _letters(stored) or not any(letter.isalpha() for letter in stored or "")
 
 
 def _letters(text: str | None) -> str:
@@ -214,9 +235,14 @@ def _check_repeated(rated: list[_Rated]) -> None:
             )
 
 
-def _rating_row(one: _Rated) -> dict[str, Any]:
-    key = {"film_id": one.film_id, "track_id": one.track_id, "rater": one.rater}
-    return {**key, "answer": one.answer, "note": one.note}
+def _rating_rows(rated: list[_Rated]) -> Iterator[dict[str, Any]]:
+    """Yield one row per pair and rater; a pair that a sheet has twice keeps the notes of both lines."""
+    by_key: dict[tuple[str, str, str], list[_Rated]] = {}
+    for one in rated:
+        by_key.setdefault((one.film_id, one.track_id, one.rater), []).append(one)
+    for (film_id, track_id, rater), lines in by_key.items():
+        note = "; ".join(dict.fromkeys(one.note for one in lines if one.note))
+        yield {"film_id": film_id, "track_id": track_id, "rater": rater, "answer": lines[0].answer, "note": note}
 
 
 def _album_rows(lake: Lake, rated: list[_Rated]) -> Iterator[dict[str, Any]]:

@@ -24,7 +24,7 @@ from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.records.reviews import record_new_rows, refused_pairs
 from storage.records.takedown_list import read_takedowns
-from storage.tables import tables
+from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import FILMS, REVIEW_SAMPLES, TRACKS
 from tasks.soundtracks.models import Decision
 
@@ -92,7 +92,7 @@ def draw_sample(lake: Lake, decision: Decision, per_band: int, seed: int, run_id
     What was taken down is left out, and so are pairs that a reviewer said no to. The sample is recorded with its
     weights. Raises `InputError` when the lake has no such pair.
     """
-    with tables.connect(lake) as connection:
+    with duckdb_connection.connect_alone(lake) as connection:
         _make_frame(connection, lake, decision, seed)
         sizes = connection.execute("SELECT band, kind, count(*) FROM frame GROUP BY ALL ORDER BY ALL").fetchall()
         if not sizes:
@@ -100,7 +100,7 @@ def draw_sample(lake: Lake, decision: Decision, per_band: int, seed: int, run_id
             raise InputError(f"No {what} yet, so there is nothing to sample; run `needledrop soundtracks` first")
         places = divide_places({(band, kind): size for band, kind, size in sizes}, per_band)
         connection.register("places", _places_table(places))
-        drawn = tables.fetch_rows(connection, _DRAWN, seed=seed)
+        drawn = duckdb_connection.fetch_rows(connection, _DRAWN, seed=seed)
         shown = _read_shown(connection, lake, drawn)
     weights = weights_of({(band, kind): size for band, kind, size in sizes}, places)
     name = _name_of(drawn, decision, per_band, seed)
@@ -181,7 +181,7 @@ def _read_shown(
         tracks=tables.latest_sql(lake, TRACKS, "(film_id, track_id) IN (FROM drawn)"),
         films=tables.latest_sql(lake, FILMS, "film_id IN (SELECT film_id FROM drawn)"),
     )
-    found = {(row["film_id"], row["track_id"]): row for row in tables.fetch_rows(connection, query)}
+    found = {(row["film_id"], row["track_id"]): row for row in duckdb_connection.fetch_rows(connection, query)}
     return [found[row["film_id"], row["track_id"]] for row in drawn]
 
 

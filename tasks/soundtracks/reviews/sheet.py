@@ -21,11 +21,11 @@ from typing import Any
 
 from storage.errors import InputError
 from storage.lake.atomic import commit_file, temporary_file
+from storage.spreadsheets import spreadsheet_cell
 from tasks.soundtracks.reviews.sample import PLOT_CHARACTERS, Sample
 
 SHOWN_COLUMNS = ("pair", "film", "year", "plot", "article", "track", "artist", "album", "uploader", "length", "listen")
 ANSWER_COLUMNS = ("rating", "whole_album", "note")
-_FORMULA = re.compile(r"^[=+\-@\t\r]")
 _HELP = (
     "Does the recording belong to this film: is it from its soundtrack, or is it heard in it? <kbd>y</kbd> yes, "
     "<kbd>n</kbd> no (another film, a cover, something else), <kbd>u</kbd> unsure; <kbd>↓</kbd> <kbd>↑</kbd> move, "
@@ -66,12 +66,8 @@ def csv_sheet(sample: Sample) -> str:
     writer.writerow([*SHOWN_COLUMNS, *ANSWER_COLUMNS])
     for row in sample.shown:
         shown = _as_text(row)
-        writer.writerow([*(_safe_cell(shown[name]) for name in SHOWN_COLUMNS), *("" for _ in ANSWER_COLUMNS)])
+        writer.writerow([*(spreadsheet_cell(shown[name]) for name in SHOWN_COLUMNS), *("" for _ in ANSWER_COLUMNS)])
     return text.getvalue()
-
-
-def _safe_cell(text: str) -> str:
-    return f"'{text}" if _FORMULA.match(text) else text
 
 
 def _as_text(row: Mapping[str, Any]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from storage.lake.lake import Lake
 from storage.records import outcomes
 from storage.records.outcomes import RETRY_LATER_AFTER, Outcome, Stage, Status
 from storage.records.takedown_list import read_takedowns
-from storage.tables import tables
+from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import OUTCOMES, TRACKS
 from tasks.run_report import RunReport
 from tasks.soundtracks.runs.context import RunContext
@@ -183,7 +183,7 @@ def due_tracks(lake: Lake, source: str, days: int, limit: int, now: datetime | N
         "now": now or datetime.now(UTC),
         "limit": limit,
     }
-    with tables.connect(lake) as connection:
+    with duckdb_connection.connect(lake) as connection:
         rows = connection.execute(query, parameters).fetchall()
     return [
         DueTrack(track_id, media_id, url, (dead["reason"], dead["message"]) if dead else None, doubts)

@@ -1,4 +1,4 @@
-"""Add recordings to films that are done: what a reviewer approved, and what is tried again by reason.
+"""Add recordings to films that are done: what a reviewer approved, what is tried again, what a new rule takes or finds.
 
 The new recordings are extracted into a temporary lake and appended to the film's shard, which is replaced as a whole:
 the rows that were there keep their numbers, and a crash leaves the old shard or the new one.
@@ -6,48 +6,40 @@ the rows that were there keep their numbers, and a crash leaves the old shard or
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from storage.coordination.leases import leased
-from storage.errors import ItemError, SourcePaused
+from storage.errors import ItemError, Retry, SourcePaused
 from storage.lake.lake import Lake
 from storage.mels.writer import add_tracks, read_mels, read_tracks
 from storage.records import outcomes
-from storage.records.outcomes import Outcome, Stage, Status, from_error, ok
+from storage.records.outcomes import Outcome, Stage, Status, from_error, not_due, ok
 from storage.tables import tables
 from storage.tables.schemas import TRACKS
 from tasks.run_report import RunReport
 from tasks.soundtracks.download.staging import release_staged
+from tasks.soundtracks.extraction.encoding import add_embeddings, decoded_audio, embedded_tracks, for_encoders
 from tasks.soundtracks.extraction.film import extract_film
 from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult, Recording
-from tasks.soundtracks.matching.matcher import TRACKS_PER_FILM
+from tasks.soundtracks.matching.matcher import TRACKS_PER_FILM, order_candidates
 from tasks.soundtracks.matching.rule import RULE_VERSION
 from tasks.soundtracks.models import Candidate, Decision, Film, Judged, Verdict, track_row
+from tasks.soundtracks.runs.collect import MOST_RUNS
 from tasks.soundtracks.runs.context import RunContext
-from tasks.soundtracks.runs.plan import FilmToReopen
+from tasks.soundtracks.runs.plan import track_rows
 from tasks.soundtracks.runs.reconcile import without_run
+from tasks.soundtracks.runs.schedule import FilmToReopen, Row, with_backoff
 from tasks.soundtracks.runs.takedown import purge_films
 from tasks.soundtracks.sources.base import Source
+from tasks.soundtracks.sources.metadata import candidate_of_row
+from tasks.soundtracks.sources.youtube import YouTubeSource
 
-_CANDIDATE_COLUMNS = (
-    "source",
-    "media_id",
-    "url",
-    "title",
-    "artist",
-    "album",
-    "album_id",
-    "uploader",
-    "channel_id",
-    "release_year",
-    "duration_seconds",
-    "licence",
-    "query",
-    "position",
-)
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,6 +51,7 @@ class Reopener:
     def reopen(self, films: Sequence[FilmToReopen]) -> RunReport:
         """Add what is requested of each film, up to the most tracks that a film may have."""
         report = RunReport()
+        self.context.charge_retries(is_retry=True)
         for request in films:
             with leased(self.context.lake, request.film.film_id) as lease:
                 if lease is None:
@@ -69,6 +62,7 @@ class Reopener:
                 except SourcePaused as pause:
                     report.paused = pause
                     break
+        self.context.charge_retries(is_retry=False)
         return report
 
     def _reopen(self, request: FilmToReopen, report: RunReport) -> None:
@@ -76,16 +70,55 @@ class Reopener:
         present = {row["track_id"]: row for row in read_tracks(lake, request.shard) if row.get("segments")}
         track_outcomes = self._restore_rows(request, present)
         missing = [row for row in request.rows if row["track_id"] not in present]
-        job, failures = self._fetch_all(film, missing, TRACKS_PER_FILM - len(present))
-        track_outcomes += failures
+        wanted = [one for row in missing if (one := self._judged_of_row(film, row)) is not None]
+        if request.is_searched_again:
+            found = self._search_again(film, present, {one.candidate.track_id for one in wanted})
+            report.counts["films_searched_again" if found is not None else "films_not_searched"] += 1
+            wanted += found or []
+            track_outcomes += [] if found is None else [ok(Stage.SOUNDTRACK, film.film_id)]
+        job, failures, refused = self._fetch_all(film, wanted, TRACKS_PER_FILM - len(present))
+        track_outcomes += self._to_be_retried(failures)
+        tables.append(lake, TRACKS, refused, self.context.run_id)
         if job.recordings:
             result = self._extend_shard(request.shard, job)
             track_outcomes += [outcome for outcome in result.outcomes if outcome.stage is Stage.TRACK]
         outcomes.record(lake, self.context.decided(track_outcomes), self.context.run_id)
         purge_films(lake, self.context.takedowns.read(), [film.film_id], self.context.run_id)
         release_staged(lake, film.film_id, keep_audio=self.context.settings.keep_audio)
-        report.counts["films_reopened"] += 1
-        report.counts["tracks"] += len([one for one in track_outcomes if one.status is Status.OK])
+        if wanted or request.rows:
+            report.counts["films_reopened"] += 1
+        added = [one for one in track_outcomes if one.status is Status.OK and one.stage is Stage.TRACK]
+        report.counts["tracks"] += len(added)
+
+    def _search_again(self, film: Film, present: Mapping[str, Row], known: Collection[str]) -> list[Judged] | None:
+        """Return what the present rule takes of the film's albums, best first, and write rows of what it does not take.
+
+        None when the albums could not be asked for; then the next run asks.
+        """
+        source = next(source for source in self.context.sources if isinstance(source, YouTubeSource))
+        try:
+            found = source.find_albums(film)
+        except ItemError as error:
+            log.warning("The albums of %s are not searched for again in this run: %s", film.film_id, error)
+            return None
+        items = {one.item for one in found}
+        stored = {row["track_id"] for row in track_rows(self.context.lake, items)}
+        waiting = not_due(self.context.lake, Stage.TRACK, among=items)
+        approved = Verdict(Decision.TAKEN, "approved")
+        collected = [Judged(film.film_id, candidate_of_row(row), approved) for row in present.values()]
+        new = [
+            one
+            for one in order_candidates([*collected, *found])  # a second recording of the same is a duplicate
+            if one.candidate.track_id not in {*present, *known}
+        ]
+        taken = [one for one in new if one.verdict.decision is Decision.TAKEN and one.item not in waiting]
+        rows = [
+            track_row(one, RULE_VERSION)
+            for one in new
+            if one.verdict.decision is not Decision.TAKEN and one.candidate.track_id not in stored
+        ]
+        tables.append(self.context.lake, TRACKS, rows, self.context.run_id)
+        return taken
 
     def _restore_rows(self, request: FilmToReopen, present: dict[str, dict[str, Any]]) -> list[Outcome]:
         """Write again the rows that a crash kept from the tables after their shard was replaced."""
@@ -93,39 +126,61 @@ class Reopener:
         tables.append(self.context.lake, TRACKS, [without_run(row) for row in restored], self.context.run_id)
         return [ok(Stage.TRACK, f"{request.film.film_id}/{row['track_id']}") for row in restored]
 
-    def _fetch_all(self, film: Film, rows: Sequence[dict[str, Any]], most: int) -> tuple[FilmJob, list[Outcome]]:
-        """Fetch at most `most` of these rows' recordings; return them as a job, and the outcomes of failures."""
+    def _to_be_retried(self, failures: Sequence[Outcome]) -> list[Outcome]:
+        """Return failures with the time of the next try: each later than the one before, as in collection."""
+        earlier, made = outcomes.earlier_attempts(self.context.lake, failures), []
+        for one in failures:
+            tries = earlier.get((str(one.stage), one.item), 0)
+            is_late = one.retry is Retry.SOON and tries + 1 >= MOST_RUNS
+            made.append(with_backoff(replace(one, retry=Retry.LATER) if is_late else one, tries))
+        return made
+
+    def _fetch_all(
+        self, film: Film, wanted: Sequence[Judged], most: int
+    ) -> tuple[FilmJob, list[Outcome], list[dict[str, Any]]]:
+        """Fetch at most `most` of these recordings.
+
+        Returns them as a job, the outcomes of failures, and the rows of those that their page refuses.
+        """
         recordings: list[Recording] = []
         new_rows: list[dict[str, Any]] = []
+        refused: list[dict[str, Any]] = []
         failures: list[Outcome] = []
-        for row in rows:
+        for judged in wanted:
             if len(recordings) >= most:
                 break
-            try:
-                fetched = self._fetch(film, row)
-            except ItemError as error:
-                failures.append(from_error(Stage.TRACK, f"{film.film_id}/{row['track_id']}", error))
+            source = self._source_of(judged.candidate)
+            if source is None:
                 continue
-            if fetched is not None:
-                recordings.append(fetched[0])
-                new_rows.append(track_row(fetched[1], RULE_VERSION))
-        return FilmJob(film.film_id, film.year or 0, tuple(recordings), tuple(new_rows)), failures
+            try:
+                fetched = source.fetch(judged, film)
+            except ItemError as error:
+                failures.append(from_error(Stage.TRACK, judged.item, error))
+                continue
+            if fetched.recording is None:
+                reason = fetched.judged.verdict.reason
+                refusal = ItemError("not_wanted", f"Its page says that it is not to be taken ({reason})")
+                failures.append(from_error(Stage.TRACK, judged.item, refusal))
+                refused.append(track_row(fetched.judged, RULE_VERSION))
+            else:
+                recordings.append(fetched.recording)
+                new_rows.append(track_row(fetched.judged, RULE_VERSION))
+        return FilmJob(film.film_id, film.year or 0, tuple(recordings), tuple(new_rows)), failures, refused
 
-    def _fetch(self, film: Film, row: dict[str, Any]) -> tuple[Recording, Judged] | None:
-        """Fetch a recording by its row; None when it is not to be taken or its source is not part of this run."""
-        candidate = Candidate(**{name: row[name] for name in _CANDIDATE_COLUMNS})
-        verdict = Verdict(Decision.TAKEN, "approved", row["score"], dict(row["score_parts"] or {}))
+    def _judged_of_row(self, film: Film, row: Row) -> Judged | None:
+        """Return the recording of a row; None when it is not to be taken, or no source of this run has it.
+
+        Its page decides by the present rule, unless a reviewer said yes.
+        """
+        candidate = candidate_of_row(row)
+        verdict = Verdict(Decision.TAKEN, "matched", row["score"], dict(row["score_parts"] or {}))
         judged = self.context.matcher.apply_overrides(Judged(film.film_id, candidate, verdict))
-        source = self._source_of(candidate)
-        if source is None or judged.verdict.decision is not Decision.TAKEN:
+        if self._source_of(candidate) is None or judged.verdict.decision is not Decision.TAKEN:
             return None
         listed = self._listed_candidate(judged)
-        if listed is not None:
-            judged = Judged(film.film_id, listed, judged.verdict)
-        elif candidate.source == "music_folder":
+        if listed is None and candidate.source == "music_folder":
             return None  # the path of a local file is not kept in the lake
-        fetched = source.fetch(judged, film)
-        return (fetched.recording, fetched.judged) if fetched.recording is not None else None
+        return judged if listed is None else Judged(film.film_id, listed, judged.verdict)
 
     def _source_of(self, candidate: Candidate) -> Source | None:
         return next((source for source in self.context.sources if source.name == candidate.source), None)
@@ -136,13 +191,20 @@ class Reopener:
         return next((one.candidate for one in listed if one.item == judged.item), None)
 
     def _extend_shard(self, shard: str, job: FilmJob) -> FilmResult:
-        """Extract the new recordings in a temporary lake, and append them to the film's shard."""
-        lake = self.context.lake
+        """Extract the new recordings in a temporary lake, and append them to the film's shard.
+
+        Their embeddings are committed first, as in collection.
+        """
+        lake, encoders = self.context.lake, self.context.encoders
         with tempfile.TemporaryDirectory(prefix="needledrop-") as folder:
             temporary = Lake(folder)
+            job = for_encoders(job, encoders.cards if encoders else (), Path(folder))
             result = extract_film(temporary, job, self.context.settings.mels, self.context.run_id)
             if result.shard is None:
                 return result
+            if encoders:
+                encoders.submit(decoded_audio(job, result))
+                add_embeddings(lake, encoders.cards, job, embedded_tracks(job, result), encoders.receive())
             _settings, added = read_mels(temporary, result.shard)
             new = {row["track_id"]: {**row, "shard": shard} for row in result.rows}
             unchanged = [row for row in read_tracks(lake, shard) if row["track_id"] not in new]

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 from sys import intern
 
@@ -14,13 +15,14 @@ from storage.lake.lake import Lake
 from storage.records.outcomes import Outcome, Stage, from_error, record_new
 from storage.records.reviews import read_reviews
 from storage.records.takedown_list import Takedowns, read_takedowns
-from storage.tables import tables
+from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import TRACKS
 from tasks.progress import ReportProgress, no_progress
 from tasks.soundtracks.download.downloader import Downloader
 from tasks.soundtracks.download.preflight import check_readiness
 from tasks.soundtracks.download.throttle import SourceThrottle
 from tasks.soundtracks.download.ytdlp import Pace, YtDlpClient
+from tasks.soundtracks.extraction.encoding import Encoders
 from tasks.soundtracks.matching.film_index import read_film_index
 from tasks.soundtracks.matching.matcher import Matcher
 from tasks.soundtracks.matching.rule import RULE_VERSION
@@ -47,6 +49,10 @@ class RunContext:
     warnings: list[str] = field(default_factory=list)
     tool_version: str | None = None
     """The version of yt-dlp, if a source on the network is asked."""
+    music_version: str | None = None
+    """The version of ytmusicapi, if YouTube is searched."""
+    encoders: Encoders | None = None
+    """The process that embeds the audio of what is collected, if encoders are named."""
     takedowns: Takedowns = field(init=False)
     paused: SourcePaused | None = None
     """Set when a source paused before any film was begun."""
@@ -70,11 +76,26 @@ class RunContext:
         """The names of the sources that are searched for each film."""
         return [source.name for source in self.sources if not isinstance(source, PreassignedSource)]
 
+    @property
+    def search_version(self) -> str | None:
+        """Return the versions of what searches for a film's music, of which an upgrade may find more."""
+        return ", ytmusicapi ".join(filter(None, (self.tool_version, self.music_version))) or None
+
     def decided(self, outcomes: Iterable[Outcome]) -> list[Outcome]:
-        """Return outcomes with what decided them: the sources of this run, and the versions of yt-dlp and the rule."""
+        """Return outcomes with what decided them: the sources of this run, and the versions of its tools and the rule.
+
+        A recording's fate is yt-dlp's alone; of a film's search ytmusicapi decides too.
+        """
         names = tuple(source.name for source in self.sources)
+        versions = {Stage.SOUNDTRACK: self.search_version}
         return [
-            replace(one, tool_version=self.tool_version, rule_version=RULE_VERSION, sources=names) for one in outcomes
+            replace(
+                one,
+                tool_version=versions.get(one.stage, self.tool_version),
+                rule_version=RULE_VERSION,
+                sources=names,
+            )
+            for one in outcomes
         ]
 
     def spent_today(self) -> Counter[str]:
@@ -122,7 +143,7 @@ def open_context(
 def read_matcher(lake: Lake) -> Matcher:
     """Read all that matching needs from the lake: films, reviews, takedowns and which film has which recording."""
     owners: dict[str, str] = {}
-    with tables.connect(lake, tables.SMALL_MEMORY_LIMIT) as connection:
+    with duckdb_connection.connect(lake, duckdb_connection.SMALL_MEMORY_LIMIT) as connection:
         stored = f"FROM {tables.latest_sql(lake, TRACKS)} WHERE segments > 0 ORDER BY film_id, track_id"
         for batch in connection.sql(f"SELECT track_id, film_id {stored}").to_arrow_reader():
             films = map(intern, batch["film_id"].to_pylist())  # one string per film, however many tracks it has
@@ -154,6 +175,7 @@ def _open_urls(context: RunContext, stack: ExitStack) -> Source:
 
 def _open_youtube(context: RunContext, stack: ExitStack) -> Source:
     downloader = _open_downloader(context, stack, "youtube")
+    context.music_version = version("ytmusicapi")
     music = YouTubeMusic(downloader.throttle, downloader.client.pace)
     stack.callback(music.close)
     cc_only = context.settings.creative_commons_only

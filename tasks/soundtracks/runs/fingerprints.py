@@ -17,7 +17,7 @@ from storage.coordination.leases import LeaseKeeper, warn
 from storage.errors import LakeError
 from storage.lake.lake import Lake
 from storage.mels.writer import read_mels
-from storage.tables import tables
+from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import TRACKS
 from tasks.progress import ReportProgress
 from tasks.soundtracks.audio.fingerprint import IS_CURRENT, VERSION, fingerprint
@@ -72,7 +72,7 @@ def bring_up_to_date(lake: Lake, run_id: str, report: ReportProgress) -> int:
 
 def _films_without(lake: Lake) -> list[str]:
     query = f"SELECT DISTINCT film_id FROM {tables.latest_sql(lake, TRACKS)} WHERE {LACKS_FINGERPRINT} ORDER BY 1"
-    with tables.connect(lake, tables.SMALL_MEMORY_LIMIT) as connection:
+    with duckdb_connection.connect(lake, duckdb_connection.SMALL_MEMORY_LIMIT) as connection:
         return [film_id for (film_id,) in connection.execute(query).fetchall()]
 
 
@@ -91,7 +91,7 @@ def _with_fingerprints(lake: Lake, films: Collection[str], done: Fingerprinted) 
 
 
 def _rows_without(lake: Lake, films: Collection[str]) -> list[dict[str, Any]]:
-    with tables.connect(lake, tables.SMALL_MEMORY_LIMIT) as connection:
+    with duckdb_connection.connect(lake, duckdb_connection.SMALL_MEMORY_LIMIT) as connection:
         connection.register("chosen", pa.table({"film_id": pa.array(sorted(films), pa.string())}))
         newest = tables.latest_sql(lake, TRACKS, "film_id IN (FROM chosen)")
         query = f"SELECT * EXCLUDE (run_id, recorded_at) FROM {newest} WHERE {LACKS_FINGERPRINT}"

@@ -6,6 +6,7 @@ still carries them, and the next run writes them to the tables.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -17,7 +18,7 @@ from storage.mels.layout import film_id_of, list_shards
 from storage.mels.writer import read_tracks
 from storage.records import outcomes
 from storage.records.outcomes import REASONS, Outcome, Stage, Status, ok
-from storage.tables import tables
+from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import OUTCOMES, TRACKS
 
 
@@ -42,13 +43,14 @@ def recover(lake: Lake, run_id: str) -> int:
         track_outcomes = [outcome for row in rows if (outcome := _outcome_of_row(row))]
         audio_seconds = sum(row.get("decoded_seconds") or 0.0 for row in rows)
         film_outcome = ok(Stage.SOUNDTRACK, film_id, audio_seconds=audio_seconds)
-        outcomes.record(lake, [*track_outcomes, film_outcome], run_id)
+        decided_by = max((row["rule_version"] for row in rows if row.get("rule_version")), default=None)
+        outcomes.record(lake, [*track_outcomes, replace(film_outcome, rule_version=decided_by)], run_id)
     return len(film_ids)
 
 
 def _incomplete_films(lake: Lake, done: dict[str, str]) -> list[str]:
     """Return the done films that lack their outcome or all rows of recordings in a shard."""
-    with tables.connect(lake, tables.SMALL_MEMORY_LIMIT) as connection:
+    with duckdb_connection.connect(lake, duckdb_connection.SMALL_MEMORY_LIMIT) as connection:
         connection.register("done", pa.table({"film_id": pa.array(sorted(done), pa.string())}))
         newest_outcomes = tables.latest_sql(lake, OUTCOMES, "stage = 'soundtrack'")
         query = (

@@ -9,7 +9,7 @@ from typing import Any
 
 from storage.errors import InputError
 from storage.lake.lake import Lake
-from storage.mels.settings import MelSettings, lake_encoding
+from storage.mels.settings import MelSettings, lake_settings
 from storage.records.outcomes import REASONS, Stage
 from tasks.options import SoundtrackOptions
 from tasks.soundtracks.matching.film_index import FilmIndex
@@ -35,11 +35,14 @@ class SoundtrackSettings(SoundtrackOptions):
     @property
     def mels(self) -> MelSettings:
         """The parameters of this run's mel shards."""
-        return MelSettings(self.encoding or MelSettings.encoding, self.short_tracks)
+        encoding, scale = self.encoding or MelSettings.encoding, self.mel_scale or MelSettings.mel_scale
+        return MelSettings(encoding, self.short_tracks, scale)
 
     def check(self) -> None:
         """Raise `InputError` for what the user must correct before a run can start."""
-        if not self.music and not self.is_networked:
+        if self.encode:
+            self._check_encode()
+        elif not self.music and not self.is_networked:
             raise InputError(
                 "No source of music is given; give --music FOLDER, --music LIST.csv, --urls LIST or --youtube"
             )
@@ -56,25 +59,43 @@ class SoundtrackSettings(SoundtrackOptions):
         check_music(list(self.music))
         read_url_lists(self.urls)
 
+    def _check_encode(self) -> None:
+        """Raise `InputError` for options that are of no use where nothing is collected."""
+        if not self.audio_encoders:
+            raise InputError(
+                "Name the models that shall embed the audio, such as --audio-encoder laion/larger_clap_music"
+            )
+        if self.is_networked or self.find_only or self.retry_reasons:
+            raise InputError(
+                "--encode collects nothing and asks no source on the network; give it your own files (--music) alone"
+            )
+
     def _check_runner(self) -> None:
         if self.dask_address and self.runner != "dask":
             raise InputError("The address of a Dask scheduler is of use only with the runner dask; add --runner dask")
+        if self.runner == "dask" and self.audio_encoders:
+            raise InputError(
+                "Audio encoders hear what workers of this machine decoded; leave --runner dask out, or collect without "
+                "--audio-encoder and embed your own files afterwards with --encode"
+            )
         if self.runner == "dask" and find_spec("prefect_dask") is None:
             raise InputError("The runner dask is an extra that is not installed; run pip install 'needledrop[dask]'")
 
-    def in_encoding_of(self, lake: Lake) -> SoundtrackSettings:
-        """Return these settings with the encoding of the lake's shards, if it has any.
+    def for_lake(self, lake: Lake) -> SoundtrackSettings:
+        """Return these settings with the encoding and the mel scale of the lake's shards, if it has any.
 
-        A training batch copies segments of many shards, so all have one type. Raises `InputError` when the settings
-        ask for another one.
+        A training batch copies segments of many shards, so all have one. Raises `InputError` when the settings ask
+        for another one.
         """
-        existing = lake_encoding(lake)
-        if existing and self.encoding and existing != self.encoding:
-            raise InputError(
-                f"The mels in {lake.root} are {existing}, so they cannot become {self.encoding}; "
-                f"leave --encoding out, or collect into another lake"
-            )
-        return replace(self, encoding=existing or self.encoding or MelSettings.encoding)
+        existing = lake_settings(lake) or self.mels
+        for name in ("encoding", "mel_scale"):
+            kept, asked = getattr(existing, name), getattr(self, name)
+            if asked not in (None, kept):
+                raise InputError(
+                    f"The mels in {lake.root} are {kept}, so they cannot become {asked}; "
+                    f"leave --{name.replace('_', '-')} out, or collect into another lake"
+                )
+        return replace(self, encoding=existing.encoding, mel_scale=existing.mel_scale)
 
     def chosen(self, films: Sequence[Film], film_index: FilmIndex) -> list[Film]:
         """Return those of the planned films that the settings select. Raises `InputError` for an unknown name."""

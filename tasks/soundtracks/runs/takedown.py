@@ -1,9 +1,9 @@
 """Take down a film, a recording or a channel: list it as taken down, and delete what was collected of it.
 
 A recording's rows in its film's shard are blanked in place, so that the other rows keep their numbers and data-set
-versions stay readable; a film's shard is deleted. Kept audio, staged downloads and embeddings are deleted too. All
-this happens under the film's lease; a run that holds it reads the list again before it commits, and deletes what it
-made itself.
+versions stay readable; a film's shard is deleted. Audio embeddings, kept audio, staged downloads and embeddings of
+models are deleted too. All this happens under the film's lease; a run that holds it reads the list again before it
+commits, and deletes what it made itself.
 """
 
 from __future__ import annotations
@@ -14,16 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from storage.audio_embeddings.files import drop_embeddings
+from storage.blank_embeddings import blank_embeddings
 from storage.coordination.held_leases import OnWait, describe_holder
 from storage.coordination.leases import leased, warn
-from storage.embeddings import blank_embeddings
 from storage.errors import InputError, ItemError
 from storage.lake.lake import Lake
 from storage.mels.writer import blank_track, read_tracks
 from storage.records import outcomes
 from storage.records.outcomes import Stage, Status, from_error
 from storage.records.takedown_list import read_takedowns, record_takedown
-from storage.tables import tables
+from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import FILMS, TRACKS
 from tasks.soundtracks.download.staging import staging_folder
 from tasks.soundtracks.runs.reconcile import done_films
@@ -110,6 +111,8 @@ def purge_films(lake: Lake, items: Collection[str], films: Collection[str], run_
     listed = concerned & set(items)
     for row in rows:
         shard = row["shard"]
+        if row["film_id"] not in listed:
+            drop_embeddings(lake, row["film_id"], [row["track_id"]])
         if row["film_id"] not in listed and shard and lake.exists(shard) and row["track_id"] in _carried(lake, shard):
             blank_track(lake, shard, row["track_id"])
         shutil.rmtree(_staged(lake, row), ignore_errors=True)
@@ -118,6 +121,7 @@ def purge_films(lake: Lake, items: Collection[str], films: Collection[str], run_
     shards = done_films(lake) if listed else {}
     for film_id in sorted(listed):
         shutil.rmtree(staging_folder(lake, film_id), ignore_errors=True)
+        drop_embeddings(lake, film_id)
         if film_id in shards:
             lake.remove(shards[film_id])
     collected = [row for row in rows if row["segments"]]
@@ -131,8 +135,8 @@ def _rows(lake: Lake, items: Collection[str]) -> list[dict[str, Any]]:
         f"FROM {tables.latest_sql(lake, TRACKS)} "
         "WHERE list_has_any($items, [film_id, track_id, 'channel:' || channel_id]) ORDER BY film_id, track_id"
     )
-    with tables.connect(lake) as connection:
-        return tables.fetch_rows(connection, query, items=sorted(items))
+    with duckdb_connection.connect(lake) as connection:
+        return duckdb_connection.fetch_rows(connection, query, items=sorted(items))
 
 
 def _staged(lake: Lake, row: dict[str, Any]) -> Path:

@@ -5,5 +5,6 @@ music_folder   the user's own files: folders with tags, or CSV lists that pair f
 url_list       URLs and RSS feeds that the user lists
 youtube        the official album of a film, and a search, on YouTube
 youtube_music  the search for albums and the pages of albums on YouTube Music
-metadata       the metadata that yt-dlp and ytmusicapi give, as candidates
+youtube_music_albums  its answers, as albums and candidates
+metadata       the metadata that yt-dlp gives, as candidates
 """

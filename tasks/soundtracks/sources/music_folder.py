@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -36,9 +36,11 @@ AUDIO_SUFFIXES = frozenset(
 """Files with other suffixes in a folder (booklets, covers, cue sheets) are ignored."""
 SAMPLED_BYTES = 1 << 16
 REQUIRED_COLUMNS = ("film", "path")
+SEPARATORS = ",;\t"
+"""Between the cells of a list: spreadsheets write semicolons where a comma is a decimal point."""
 MAX_ROWS_IN_MESSAGE = 5
 """Ten thousand missing files have one cause and need one line."""
-_TAG_ERRORS = (FFmpegError, OSError, ValueError, LookupError, ArithmeticError)
+TAG_ERRORS = (FFmpegError, OSError, ValueError, LookupError, ArithmeticError)
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,14 @@ class Tags:
     title: str | None = None
     artist: str | None = None
     album: str | None = None
+    album_artist: str | None = None
     year: int | None = None
     licence: str | None = None
     track_number: int | None = None
     duration_seconds: float | None = None
+    composer: str | None = None
+    publisher: str | None = None
+    isrc: str | None = None
 
 
 def read_music(paths: list[str], on_file: Callable[[int], None] = lambda _count: None) -> list[Candidate]:
@@ -78,7 +84,10 @@ def check_music(paths: list[str]) -> None:
 def _read_folder(folder: Path) -> Iterator[Candidate]:
     files = sorted(p for p in folder.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file())
     if not files:
-        raise InputError(f"There are no audio files in {folder}; give a folder with .opus, .m4a, .mp3 or .ogg files")
+        raise InputError(
+            f"There are no audio files in {folder}; mount it if it is a mount point, or give a folder with .opus, "
+            ".m4a, .mp3 or .ogg files"
+        )
     for position, path in enumerate(files):
         candidate = _read_file(path, str(path.relative_to(folder)))
         yield replace(candidate, position=candidate.position if candidate.position is not None else position)
@@ -99,18 +108,7 @@ def _read_list(path: Path) -> Iterator[Candidate]:
 
 def _list_rows(path: Path) -> list[dict[str, str]]:
     """Return the rows of a list. Raises `InputError` if it cannot be read or one of its files does not exist."""
-    if not path.is_file():
-        raise InputError(f"There is no music folder or list {path}; correct the path given with --music")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            names = reader.fieldnames or []
-            rows = [{k: (v or "").strip() for k, v in row.items() if isinstance(k, str)} for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path} is not a CSV file in UTF-8 ({error}); save it as one") from error
-    missing_columns = [name for name in REQUIRED_COLUMNS if name not in names]
-    if missing_columns:
-        raise InputError(f"{path} has no column {' and no column '.join(missing_columns)}; add a header line")
+    rows = read_list(path, REQUIRED_COLUMNS)
     missing = [f"row {n} ({row['path']})" for n, row in enumerate(rows, 2) if not (path.parent / row["path"]).is_file()]
     if missing:
         more = f" and {len(missing) - MAX_ROWS_IN_MESSAGE} more" if len(missing) > MAX_ROWS_IN_MESSAGE else ""
@@ -121,11 +119,36 @@ def _list_rows(path: Path) -> list[dict[str, str]]:
     return rows
 
 
+def read_list(path: Path, required: Sequence[str]) -> list[dict[str, str]]:
+    """Return the rows of a CSV list that has these columns, whose names are in any letters.
+
+    Commas, semicolons or tabs separate cells. Raises `InputError` if it cannot be read.
+    """
+    if not path.is_file():
+        raise InputError(
+            f"There is no music folder or list {path}; mount it, or correct the path given with --music (in a "
+            "deployment: the parameter music)"
+        )
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            head = file.readline()
+            file.seek(0)
+            reader = csv.DictReader(file, delimiter=max(SEPARATORS, key=head.count))
+            names = reader.fieldnames = [name.strip().casefold() for name in reader.fieldnames or []]
+            rows = [{k: (v or "").strip() for k, v in row.items() if isinstance(k, str)} for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path} is not a CSV file in UTF-8 ({error}); save it as one") from error
+    missing_columns = [name for name in required if name not in names]
+    if missing_columns:
+        raise InputError(f"{path} has no column {' and no column '.join(missing_columns)}; add a header line")
+    return rows
+
+
 def _read_file(path: Path, shown_path: str) -> Candidate:
     """Return a file as a candidate; if its tags cannot be read, the decoder will report the reason."""
     try:
         tags = read_tags(path)
-    except _TAG_ERRORS:
+    except TAG_ERRORS:
         tags = Tags()
     return Candidate(
         source=NAME,
@@ -161,15 +184,19 @@ def read_tags(path: Path) -> Tags:
             tags.update({key.lower(): value.strip() for key, value in holder.metadata.items() if value.strip()})
         seconds = container.duration / av.time_base if container.duration and container.duration > 0 else None
     date = re.search(r"\b(1[89]\d\d|20\d\d)\b", " ".join(tags.get(k, "") for k in ("date", "year", "creation_time")))
-    number = re.match(r"\d+", tags.get("track", ""))
+    number = re.match(r"\d{1,6}(?!\d)", tags.get("track", ""))  # what is longer numbers no track
     return Tags(
         title=tags.get("title"),
         artist=tags.get("artist") or tags.get("album_artist"),
         album=tags.get("album"),
+        album_artist=tags.get("album_artist") or tags.get("albumartist"),
         year=int(date.group()) if date else None,
         licence=tags.get("license") or tags.get("licence") or tags.get("copyright"),
         track_number=int(number.group()) if number else None,
         duration_seconds=seconds,
+        composer=tags.get("composer"),
+        publisher=tags.get("publisher") or tags.get("label") or tags.get("organization"),
+        isrc=tags.get("isrc") or tags.get("tsrc"),
     )
 
 

@@ -9,8 +9,9 @@ the metadata of their page before the media is requested.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 from urllib.parse import quote_plus
 
 from storage.errors import ItemError, Retry, SourcePaused
@@ -33,6 +34,7 @@ from tasks.soundtracks.sources.youtube_music import BREAKERS, WHOLE_ADDRESS, You
 
 NAME = "youtube"
 MAX_SEARCH_RESULTS = 20
+SEARCHED_WORDS = "original motion picture soundtrack"
 MIN_ALBUM_TRACKS = 3
 """An album with fewer usable tracks is a single or incomplete, so a search follows."""
 MAX_ALBUMS = 2
@@ -86,14 +88,19 @@ class YouTubeSource:
             raise ItemError("album_not_searched", message, Retry.LATER)
         return list(judged.values())
 
+    def find_albums(self, film: Film) -> Sequence[Judged]:
+        """Return judged tracks of the film's albums on YouTube Music. Raises `ItemError` when it could not be asked."""
+        if self._creative_commons_only:
+            return []
+        candidates, problem = self._from_music(film)
+        if problem is not None:
+            raise ItemError("album_not_searched", str(problem), Retry.LATER)
+        return [self._matcher.judge(candidate, film) for candidate in candidates]
+
     def _from_music(self, film: Film) -> tuple[list[Candidate], Exception | None]:
         """Return the tracks of the film's albums on YouTube Music, and why it could not be asked if it could not."""
-        albums: list[Candidate] = []
         try:
-            for title in _titles(film):
-                albums += self.music.search(f"{title} {film.year or ''} soundtrack".replace("  ", " "))
-                if any(self._matcher.judge(album, film).verdict.decision is Decision.TAKEN for album in albums):
-                    break
+            albums = self._by_each_title(film, lambda title: self.music.search(_words(title, film, "soundtrack")))
             self.music.note_results(film.film_id, anything=bool(albums))
         except (ItemError, SourcePaused) as error:
             self._report(error)
@@ -102,11 +109,14 @@ class YouTubeSource:
 
     def _from_playlists(self, film: Film) -> list[Candidate]:
         """Return the tracks of the film's albums among YouTube's playlists."""
-        query = _words(film, "soundtrack")
-        albums = []
-        for position, entry in enumerate(self.downloader.entries(_results_url(query, _PLAYLISTS_ONLY))["entries"]):
+        albums = self._by_each_title(film, lambda title: self._playlists(_words(title, film, "soundtrack")))
+        return self._from_albums(albums, film, self._tracks_of_playlist)
+
+    def _playlists(self, query: str) -> list[Candidate]:
+        found = []
+        for position, entry in enumerate(_with_ids(self.downloader.entries(_results_url(query, _PLAYLISTS_ONLY)))):
             title, playlist_id = album_title(entry.get("title")), str(entry["id"])
-            albums.append(
+            found.append(
                 Candidate(
                     NAME,
                     playlist_id,
@@ -119,7 +129,16 @@ class YouTubeSource:
                     position=position,
                 )
             )
-        return self._from_albums(albums, film, self._tracks_of_playlist)
+        return found
+
+    def _by_each_title(self, film: Film, search: Callable[[str], list[Candidate]]) -> list[Candidate]:
+        """Return what a search finds by the page's title and, unless the rule takes some of it, by the original one."""
+        found: list[Candidate] = []
+        for title in _titles(film):
+            found += search(title)
+            if any(self._matcher.judge(one, film).verdict.decision is Decision.TAKEN for one in found):
+                break
+        return found
 
     def _from_albums(self, albums: Sequence[Candidate], film: Film, tracks_of: TracksOf) -> list[Candidate]:
         """Return the tracks of the albums that the rule takes, official ones first; at most `MAX_ALBUMS` are opened.
@@ -150,7 +169,7 @@ class YouTubeSource:
 
     def _tracks_of_playlist(self, album: Candidate, first_position: int) -> list[Candidate]:
         url = f"https://www.youtube.com/playlist?list={album.album_id}"
-        listed = self.downloader.list_or_nothing(str(album.album_id), url)["entries"]
+        listed = _with_ids(self.downloader.list_or_nothing(str(album.album_id), url))
         tracks = [
             candidate_from_entry(one, NAME, album.query or "", first_position + n) for n, one in enumerate(listed)
         ]
@@ -178,11 +197,13 @@ class YouTubeSource:
             self._reported.add(str(error))
 
     def _from_search(self, film: Film) -> list[Candidate]:
-        query = _words(film, "original motion picture soundtrack")
+        return self._by_each_title(film, lambda title: self._videos(_words(title, film, SEARCHED_WORDS)))
+
+    def _videos(self, query: str) -> list[Candidate]:
         url = f"ytsearch{MAX_SEARCH_RESULTS}:{query}"
         if self._creative_commons_only:
             url = _results_url(query, _CREATIVE_COMMONS_ONLY)
-        results = self.downloader.entries(url)["entries"][:MAX_SEARCH_RESULTS]
+        results = _with_ids(self.downloader.entries(url))[:MAX_SEARCH_RESULTS]
         return [candidate_from_entry(entry, NAME, query, n) for n, entry in enumerate(results)]
 
     def fetch(self, judged: Judged, film: Film) -> Fetched:
@@ -216,15 +237,20 @@ class YouTubeSource:
         return judged
 
 
+def _with_ids(listed: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the videos and lists of a result. The site lists hashtags and shelves among them, which have no id."""
+    return [entry for entry in listed["entries"] if entry.get("id")]
+
+
 def _titles(film: Film) -> list[str]:
     """Return the titles to search for: the page's and, if it is another one, the first other name: the original."""
     title = plain_title(film.title)
     others = [name for name in film.names if plain_title(name).casefold() != title.casefold()]
-    return [title, *others[:1]]
+    return [title, *map(plain_title, others[:1])]
 
 
-def _words(film: Film, ending: str) -> str:
-    return " ".join(filter(None, (plain_title(film.title), str(film.year or ""), ending)))
+def _words(title: str, film: Film, ending: str) -> str:
+    return " ".join(filter(None, (title, str(film.year or ""), ending)))
 
 
 def _results_url(query: str, filter_code: str) -> str:

@@ -23,7 +23,7 @@ from urllib.parse import urlparse
 import requests
 from ytmusicapi import YTMusic
 
-from storage.coordination.breakers_and_budgets import read_breaker
+from storage.coordination.breakers import read_breaker
 from storage.errors import SourcePaused
 from tasks.backoff import retry_after_seconds
 from tasks.soundtracks.download.downloader import attempt
@@ -32,7 +32,7 @@ from tasks.soundtracks.download.errors import Failure, classify
 from tasks.soundtracks.download.throttle import SourceThrottle
 from tasks.soundtracks.download.ytdlp import CallFailed, Pace
 from tasks.soundtracks.models import Candidate
-from tasks.soundtracks.sources.metadata import music_album, music_tracks
+from tasks.soundtracks.sources.youtube_music_albums import music_album, music_tracks
 
 ALBUM_PREFIX = "MPREb_"
 """Prefix of the ids of album pages."""

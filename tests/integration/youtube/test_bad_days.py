@@ -89,3 +89,26 @@ def test_a_changed_layout_pauses_after_fifty_films_and_an_upgrade_collects_them(
     assert end_of_day(lake, collect()) == (1, 0, "changed_layout")
     world.albums, world.music_albums = albums
     assert collect_on_a_good_day(lake, world, collect) == len(films)
+
+
+@pytest.mark.parametrize(
+    ("fault", "outcome"),
+    [({"body": "<html></html>"}, ("unresolved_list", "later")), ({"status": 404}, ("youtube_4xx", "soon"))],
+)
+def test_a_list_that_alone_cannot_be_resolved_costs_itself_only(
+    lake: Lake, world: Any, films: dict[str, list[str]], collect: Any, fault: dict[str, Any], outcome: tuple[str, str]
+) -> None:
+    world.music_albums.clear()
+    broken = world.albums[-1][1]
+    world.faults += [{"path": path, "video": broken, **fault} for path in ("/playlist", PAGE)]
+    world.save()
+    seen = collect()
+    assert (seen.paused, len(done_films(lake))) == (None, len(films) - 1)
+    ended = {row["item"]: (row["reason"], row["retry"]) for row in tables.latest(lake, OUTCOMES).to_pylist()}
+    [film_id] = set(films) - set(done_films(lake))
+    assert ended[film_id] == ("no_usable_track", "later")
+    assert ended[f"{film_id}/youtube:{broken}"] == outcome
+    before = len(world.requests)
+    collect()
+    assert len(world.requests) == before
+    assert collect_on_a_good_day(lake, world, collect) == len(films)

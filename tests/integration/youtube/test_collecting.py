@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from storage.coordination.breakers_and_budgets import read_breaker
+from storage.coordination.breakers import read_breaker
 from storage.coordination.leases import leased
 from storage.lake.lake import Lake
-from storage.records.outcomes import Stage
+from storage.records import outcomes
+from storage.records.outcomes import Stage, ok
 from storage.records.reviews import record_review
 from storage.tables import tables
 from storage.tables.schemas import BREAKERS, OUTCOMES, TRACKS
+from tasks.soundtracks.matching.rule import RULE_VERSION
 from tasks.soundtracks.runs.reconcile import done_films
 from tasks.soundtracks.runs.takedown import take_down
 
@@ -77,7 +80,7 @@ def test_an_upload_of_somebody_else_waits_for_a_review(lake: Lake, world: Any, a
     add_films(lake, [SLOW])
     collect()
     [row] = tables.latest(lake, TRACKS).to_pylist()
-    assert (row["decision"], row["reason"], row["rule_version"]) == ("review", "not_delivered", 5)
+    assert (row["decision"], row["reason"], row["rule_version"]) == ("review", "not_delivered", RULE_VERSION)
     assert not world.media_requests()
     record_review(lake, "enwiki-1", f"youtube:{fan}", is_match=True, note="", run_id="test")
     collect()
@@ -335,3 +338,79 @@ def test_what_failed_for_good_is_added_to_a_done_film_by_retry(
     assert len(taken(lake)) == 1
     collect(retry_reasons=("private",))
     assert [row["media_id"] for row in taken(lake)] == ids
+
+
+def test_a_new_rule_adds_to_a_film_that_is_done_what_its_page_confirms(
+    lake: Lake, world: Any, add_films: Any, collect: Any
+) -> None:
+    ids = world.add_film("Night Ferry", 2015, 4)
+    world.videos[ids[3]] |= {"live": "was_live"}
+    world.music_albums[0]["tracks"] = world.music_albums[0]["tracks"][:1]
+    world.save()
+    add_films(lake, [NIGHT])
+    collect()
+    add_rows_of_an_older_rule(lake, ids[1:])
+    before = len(world.requests)
+    assert collect(daily_requests=1).paused.reason == "daily_budget"
+    assert collect().counts["films_reopened"] == 1
+    assert [row["media_id"] for row in taken(lake)] == ids[:3]
+    newest = {row["media_id"]: (row["reason"], row["rule_version"]) for row in tables.latest(lake, TRACKS).to_pylist()}
+    assert newest[ids[3]] == ("live", RULE_VERSION)
+    assert not [one for one in world.requests[before:] if one["path"] in ("/youtubei/v1/search", "/playlist")]
+    before = len(world.requests)
+    assert collect().counts["films_reopened"] == 0
+    assert len(world.requests) == before
+
+
+def test_an_album_that_an_older_rule_refused_is_searched_for_once_more(
+    lake: Lake, world: Any, add_films: Any, collect: Any
+) -> None:
+    single = world.add_video("suresuresu1", "Slow Water Soundtrack - End", channel="Ann - Topic")
+    world.searches.append(("Slow Water", [single]))
+    ids = world.add_film("Slow Water", 2016, 3)
+    world.music_albums[0]["year"] = 1990
+    world.albums.clear()
+    world.save()
+    add_films(lake, [SLOW])
+    collect()
+    assert [row["media_id"] for row in taken(lake)] == [single]
+    outcomes.record(lake, [replace(ok(Stage.SOUNDTRACK, "enwiki-1"), rule_version=1)], "test")
+    world.music_albums[0]["year"] = 2016
+    world.save()
+    assert collect(daily_requests=1).paused.reason == "daily_budget"
+    assert collect().counts["films_searched_again"] == 1
+    assert [row["media_id"] for row in taken(lake)] == [single, *ids]
+    before = len(world.requests)
+    assert collect().counts["films_searched_again"] == 0
+    assert len(world.requests) == before
+
+
+def test_a_film_whose_albums_could_not_be_asked_for_is_searched_again_by_the_next_run(
+    lake: Lake, world: Any, add_films: Any, collect: Any
+) -> None:
+    single = world.add_video("suresuresu1", "Slow Water Soundtrack - End", channel="Ann - Topic")
+    world.searches.append(("Slow Water", [single]))
+    world.save()
+    add_films(lake, [SLOW])
+    collect()
+    outcomes.record(lake, [replace(ok(Stage.SOUNDTRACK, "enwiki-1"), rule_version=1)], "test")
+    world.faults.append({"host": "music.youtube.com", "path": "search", "status": 400})
+    world.save()
+    assert collect().counts["films_not_searched"] == 1
+    world.faults.clear()
+    world.save()
+    assert collect().counts["films_searched_again"] == 1
+    assert [row["media_id"] for row in taken(lake)] == [single]
+
+
+def add_rows_of_an_older_rule(lake: Lake, ids: list[str]) -> None:
+    """Write rows of further tracks of the album whose first is collected, as an older rule refused them."""
+    [first] = taken(lake)
+    kept = ("film_id", "source", "artist", "album", "album_id", "uploader", "release_year", "duration_seconds")
+    facts = {name: first[name] for name in kept} | {"decision": "rejected", "reason": "low_score", "rule_version": 1}
+    rows = [
+        {**facts, "track_id": f"youtube:{one}", "media_id": one, "title": f"Cue {number}", "position": number}
+        | {"url": f"https://www.youtube.com/watch?v={one}"}
+        for number, one in enumerate(ids, 2)
+    ]
+    tables.append(lake, TRACKS, rows, "test")

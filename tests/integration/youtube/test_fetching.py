@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tasks.soundtracks.download.downloader import verify_audio
+from tasks.soundtracks.download.integrity import verify_audio
 from tasks.soundtracks.download.ytdlp import CallFailed, FilteredOut, Pace, YtDlpClient
 
 pytestmark = pytest.mark.integration

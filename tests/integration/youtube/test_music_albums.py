@@ -13,6 +13,8 @@ import pytest
 
 from storage.lake.lake import Lake
 from storage.records.takedown_list import record_takedown
+from storage.tables import tables
+from storage.tables.schemas import FILMS
 from tasks.soundtracks.download.throttle import SourceThrottle
 from tasks.soundtracks.download.ytdlp import Pace
 from tasks.soundtracks.models import Decision, Judged
@@ -125,6 +127,15 @@ def test_an_album_that_the_site_lists_as_an_album_is_found_without_youtube_music
     assert list(find()) == ids
 
 
+def test_a_result_that_has_no_id_is_passed_over(world: Any, add_films: Any, lake: Lake, find: Any) -> None:
+    ids = edited_album(world)
+    world.albums.insert(0, (world.albums[0][0], "", "NightFairy", [], "HASHTAG"))
+    world.music_albums.clear()
+    world.save()
+    add_films(lake, [NIGHT])
+    assert list(find()) == ids
+
+
 def test_a_kind_of_result_that_yt_dlp_leaves_out_is_reported(
     world: Any, add_films: Any, lake: Lake, find: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -225,6 +236,20 @@ def test_a_film_with_a_match_takes_two_requests_and_one_without_five(
     assert not find()
     assert world.asked(MUSIC) == ["/", SEARCH]
     assert world.asked(SITE) == ["", SEARCH] * 2
+
+
+def test_every_search_tries_the_original_title_where_nothing_is_taken_by_the_pages(
+    world: Any, add_films: Any, lake: Lake, find: Any
+) -> None:
+    video = world.add_video("originalone", "Nattfärjan Soundtrack - Main Theme", channel="Ann - Topic")
+    world.searches.append(("Nattfärjan", [video]))
+    world.save()
+    [film_id] = add_films(lake, [NIGHT])
+    row = {"film_id": film_id, "title": NIGHT[0], "year": NIGHT[1], "names": ["Nattfärjan"], "state": "present"}
+    tables.append(lake, FILMS, [row], "test")
+    assert list(find()) == [video]
+    assert world.asked(MUSIC) == ["/", SEARCH, SEARCH]
+    assert world.asked(SITE) == ["", SEARCH] * 4
 
 
 @pytest.mark.parametrize("name", ["2024_03_get_album", "2026_05_get_album"])

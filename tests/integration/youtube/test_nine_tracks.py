@@ -1,4 +1,4 @@
-"""At most nine recordings per film: the next replaces one that failed, and the rest are never requested."""
+"""At most nine recordings per film: the next replaces one that failed; the rest and hidden ones are not requested."""
 
 from __future__ import annotations
 
@@ -44,3 +44,18 @@ def test_the_next_recording_replaces_one_that_failed_or_is_no_soundtrack(
     assert stored == [one for one in ids if one not in (ids[2], ids[6])][:9]
     assert (rows(lake)[ids[2]], rows(lake)[ids[6]]) == ((None, "private"), (None, "live"))
     assert rows(lake)[ids[11]] == (None, "enough_tracks")
+
+
+def test_private_and_deleted_entries_of_an_album_have_a_row_and_are_never_requested(
+    lake: Lake, world: Any, add_films: Any, collect: Any
+) -> None:
+    ids = world.add_film("Night Ferry", 2015, 5)
+    world.music_albums.clear()
+    for media_id, title in zip(ids, ("[Private video]", "[Deleted video]"), strict=False):
+        world.videos[media_id]["title"] = title
+    world.save()
+    add_films(lake, [NIGHT])
+    collect()
+    assert {rows(lake)[media_id] for media_id in ids[:2]} == {(None, "not_available")}
+    assert [media_id for media_id, (segments, _reason) in rows(lake).items() if segments] == ids[2:]
+    assert not {request["video"] for request in world.requests} & set(ids[:2])

@@ -12,7 +12,7 @@ import pytest
 
 from storage.lake.lake import Lake
 from storage.records.outcomes import Outcome, Stage, Status, record
-from storage.tables import tables
+from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import OUTCOMES, TRACKS
 from storage.views.lake_views import define_lake_views
 from tasks.run_report import RunReport
@@ -61,7 +61,7 @@ def statuses(lake: Lake) -> dict[str, tuple[str, str]]:
 
 
 def dead(lake: Lake) -> dict[str, str]:
-    with tables.connect(lake) as connection:
+    with duckdb_connection.connect(lake) as connection:
         define_lake_views(connection, lake, temporary=True)
         return dict(connection.execute("SELECT track_id, reason FROM dead_tracks").fetchall())
 
@@ -231,7 +231,7 @@ def test_the_flow_checks_after_collecting_and_counts_dead_tracks(
     assert "tracks_checked" not in collect_soundtracks(**parameters, recheck_days=0)
     summary = collect_soundtracks(**parameters)
     assert (summary["tracks_checked"], summary["tracks_dead"]) == (3, 1)
-    with tables.connect(lake) as connection:
+    with duckdb_connection.connect(lake) as connection:
         define_lake_views(connection, lake, temporary=True)
         named = "SELECT this_run FROM run_counts WHERE name = 'tracks_dead' AND flow = 'collect-soundtracks'"
         assert connection.execute(named).fetchall()[0] == (1,)

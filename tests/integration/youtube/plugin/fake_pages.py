@@ -112,9 +112,11 @@ def video_results(found: list[tuple[str, Video]]) -> dict[str, Any]:
 
 
 def playlist_results(found: list[tuple[str, str, str]]) -> dict[str, Any]:
-    """A search's answer with playlists, as (id, title, PLAYLIST or ALBUM)."""
+    """A search's answer with playlists, as (id, title, PLAYLIST or ALBUM), and hashtags (HASHTAG)."""
     items = [
-        {
+        _hashtag(title)
+        if kind == "HASHTAG"
+        else {
             "lockupViewModel": {
                 "contentId": playlist_id,
                 "contentType": f"LOCKUP_CONTENT_TYPE_{kind}",
@@ -124,6 +126,11 @@ def playlist_results(found: list[tuple[str, str, str]]) -> dict[str, Any]:
         for playlist_id, title, kind in found
     ]
     return _results(items)
+
+
+def _hashtag(title: str) -> dict[str, Any]:
+    address = {"commandMetadata": {"webCommandMetadata": {"url": f"/hashtag/{title}"}}}
+    return {"hashtagTileRenderer": {"hashtag": {"simpleText": f"#{title}"}, "onTapCommand": address}}
 
 
 def _results(items: list[dict[str, Any]]) -> dict[str, Any]:

@@ -35,6 +35,31 @@ def test_samples_equal_those_of_librosa(tmp_path: Path, music: Music, rate: int,
     assert np.abs(ours - theirs).max() < 1e-5
 
 
+@pytest.mark.parametrize("source_rate", [16_000, 44_100, 48_000])
+def test_copies_at_other_rates_equal_decoding_at_these_rates(
+    write_audio: WriteAudio, music: Music, source_rate: int
+) -> None:
+    path = write_audio("music.wav", music(5, source_rate), source_rate)
+    copies: dict[int, list[Samples]] = {48_000: [], 16_000: []}
+    audio = AudioFile(path, RATE, copies={rate: parts.append for rate, parts in copies.items()})
+    assert np.array_equal(np.concatenate(list(audio.blocks())), decode(path))
+    for rate, parts in copies.items():
+        assert np.array_equal(np.concatenate(parts), np.concatenate(list(AudioFile(path, rate).blocks())))
+
+
+def test_a_click_is_at_the_same_time_in_every_copy(write_audio: WriteAudio) -> None:
+    samples = np.zeros((1, 44_100 * 21), np.float32)
+    samples[0, round(44_100 * 9.92 * 2)] = 1
+    copies: dict[int, list[Samples]] = {48_000: [], 16_000: []}
+    audio = AudioFile(
+        write_audio("click.wav", samples, 44_100), RATE, copies={rate: parts.append for rate, parts in copies.items()}
+    )
+    own = np.concatenate(list(audio.blocks()))
+    assert np.argmax(own) / RATE == pytest.approx(19.84, abs=0.001)
+    for rate, parts in copies.items():
+        assert np.argmax(np.concatenate(parts)) / rate == pytest.approx(19.84, abs=0.001)
+
+
 @pytest.mark.parametrize(("subtype", "error"), [("PCM_U8", 1e-5), ("PCM_16", 1e-5), ("PCM_24", 1e-5), ("DOUBLE", 1e-5)])
 def test_every_sample_format_has_the_same_full_scale(tmp_path: Path, music: Music, subtype: str, error: float) -> None:
     path = str(tmp_path / "music.wav")
@@ -133,6 +158,7 @@ def test_file_without_audio_has_a_reason(tmp_path: Path, name: str, content: byt
     with pytest.raises(ItemError) as caught:
         decode(str(tmp_path / name))
     assert caught.value.reason == reason
+    assert "Errno" not in str(caught.value)  # FFmpeg's numbers tell nobody anything
 
 
 def test_named_pipe_is_never_opened(tmp_path: Path) -> None:

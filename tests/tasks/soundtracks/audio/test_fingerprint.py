@@ -10,8 +10,8 @@ import pytest
 import soxr
 
 from needledrop.demo.films import Film, invent_films
+from needledrop.demo.music.mixing import perform
 from needledrop.demo.music.score import compose
-from needledrop.demo.music.tracks import perform
 from storage.mels.settings import MelSettings
 from tasks.soundtracks.audio.decode import AudioFile, Samples
 from tasks.soundtracks.audio.fingerprint import (
@@ -20,9 +20,9 @@ from tasks.soundtracks.audio.fingerprint import (
     Fingerprint,
     decode,
     fingerprint,
-    is_same_sound,
     stored_words,
 )
+from tasks.soundtracks.audio.fingerprint_comparison import is_same_sound
 from tasks.soundtracks.audio.melspectrogram import segment_mels
 
 SETTINGS = MelSettings()
@@ -106,6 +106,11 @@ def test_a_recording_that_shares_only_its_end_is_another_sound(theme: Samples, f
     assert not is_same_sound(printed(theme), printed(joined), 30 * RATE / FRAME)
 
 
+def test_a_recording_of_one_segment_is_the_same_sound_as_its_copy(theme: Samples) -> None:
+    one = printed(theme[: SETTINGS.segment_samples])
+    assert is_same_sound(one, one, 0)
+
+
 def test_silence_has_no_fingerprint() -> None:
     assert (
         fingerprint(segment_mels([np.zeros(SETTINGS.segment_samples * 2, np.float32)], SETTINGS, "a"), SETTINGS) == b""
@@ -127,6 +132,42 @@ def test_a_fingerprint_of_another_version_or_cut_short_is_not_read(theme: Sample
     assert len(stored_words(stored[:100])) == 0
 
 
-def test_four_minutes_take_about_fourteen_kilobytes(theme: Samples) -> None:
+def test_four_minutes_take_about_thirty_three_kilobytes(theme: Samples) -> None:
     stored = fingerprint(segment_mels([np.tile(theme, 8)], SETTINGS, "a"), SETTINGS)
-    assert 8_000 < len(stored) < 14_500
+    assert 25_000 < len(stored) < 33_500
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mp3", "libmp3lame"), ("a.webm", "libopus")])
+def test_a_copy_of_quiet_music_in_loud_rain_is_the_same_sound(
+    write_audio: WriteAudio, theme: Samples, name: str, codec: str
+) -> None:
+    rng = np.random.default_rng(0)
+    noisy = 0.3 * theme + rng.normal(0, 0.05, len(theme)).astype(np.float32)
+    encoded = AudioFile(write_audio(name, soxr.resample(noisy, RATE, 48_000)[None], 48_000, codec), RATE)
+    one, other = printed(noisy), printed(np.concatenate(list(encoded.blocks())))
+    assert shared_words(one, other, 0) >= 5
+    assert is_same_sound(one, other, 0)
+
+
+@pytest.mark.parametrize(
+    ("seed", "film", "first", "second"),
+    [(7, 20, 1, 2), (7, 20, 1, 3), (7, 39, 1, 2), (7, 27, 1, 2), (22, 97, 1, 2), (24, 57, 2, 3), (24, 107, 1, 3)],
+)
+def test_a_theme_over_the_same_chords_and_nearly_the_same_melody_is_another_sound(
+    seed: int, film: int, first: int, second: int
+) -> None:
+    chosen = invent_films(seed, 12)[film]
+    one, other = (printed(perform(compose(chosen, n, 24.0), RATE).mean(axis=0)) for n in (first, second))
+    assert not any(is_same_sound(one, other, shift) for shift in (-2, 0, 2))
+
+
+@pytest.mark.parametrize(
+    ("seed", "film", "first", "second", "shift"),
+    [(24, 129, 1, 3, 722.65), (22, 36, 2, 3, -19.94), (22, 29, 1, 2, -717.6)],
+)
+def test_a_theme_with_other_notes_in_a_few_bars_only_is_another_sound(
+    seed: int, film: int, first: int, second: int, shift: float
+) -> None:
+    chosen = invent_films(seed, 12)[film]
+    one, other = (printed(perform(compose(chosen, n, 24.0), RATE).mean(axis=0)) for n in (first, second))
+    assert not is_same_sound(one, other, shift)

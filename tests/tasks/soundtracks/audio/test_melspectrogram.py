@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import librosa
 import numpy as np
@@ -20,9 +21,13 @@ SETTINGS = MelSettings()
 SEGMENT = SETTINGS.segment_samples
 
 
-def librosa_mels(samples: Samples) -> np.ndarray:
+HTK = MelSettings(mel_scale="htk")
+LIKE_TORCHAUDIO = {"htk": True, "norm": None}
+
+
+def librosa_mels(samples: Samples, **filters: Any) -> np.ndarray:
     power = librosa.feature.melspectrogram(
-        y=samples.astype(np.float64), sr=22_050, n_fft=1024, hop_length=220, n_mels=128, pad_mode="reflect"
+        y=samples.astype(np.float64), sr=22_050, n_fft=1024, hop_length=220, n_mels=128, pad_mode="reflect", **filters
     )
     return np.asarray(librosa.power_to_db(power, top_db=None))
 
@@ -41,9 +46,19 @@ def test_decibels_of_real_music_equal_those_of_librosa(real_audio: Path) -> None
     assert np.abs(ours - theirs)[theirs > -60].max() < 0.05
 
 
-def test_filter_bank_equals_that_of_librosa() -> None:
-    theirs = librosa.filters.mel(sr=22_050, n_fft=1024, n_mels=128)
-    assert np.abs(filter_bank(SETTINGS).toarray() - theirs).max() < 1e-7
+@pytest.mark.parametrize(("settings", "filters"), [(SETTINGS, {}), (HTK, LIKE_TORCHAUDIO)])
+def test_filter_bank_equals_that_of_librosa(settings: MelSettings, filters: dict[str, Any]) -> None:
+    theirs = librosa.filters.mel(sr=22_050, n_fft=1024, n_mels=128, **filters)
+    assert np.abs(filter_bank(settings).toarray() - theirs).max() < 1e-6
+
+
+def test_decibels_on_the_htk_scale_equal_those_of_librosa(music: Music) -> None:
+    samples = music(10)[0, :SEGMENT]
+    ours, theirs = melspectrogram_db(samples, HTK), librosa_mels(samples, **LIKE_TORCHAUDIO)
+    assert np.abs(ours - theirs)[theirs > -60].max() < 0.005
+    assert np.abs(ours - melspectrogram_db(samples, SETTINGS)).max() > 5  # another scale
+    mels = segment_mels([samples], HTK, "a")
+    assert np.isfinite(decibels(mels.stored, mels.ref_db, HTK)).all()
 
 
 def test_quantisation_error_is_below_a_sixth_of_a_decibel(music: Music) -> None:

@@ -14,7 +14,8 @@ from yt_dlp.utils import DownloadError, ExtractorError, GeoRestrictedError, User
 from storage.errors import Retry
 from storage.records.outcomes import FETCH_REASONS
 from tasks.soundtracks.download.error_rules import RULES, Action, CallKind
-from tasks.soundtracks.download.errors import ErrorResponse, classify
+from tasks.soundtracks.download.errors import classify
+from tasks.soundtracks.download.http_statuses import ErrorResponse
 
 MESSAGES = [
     ("Sign in to confirm you’re not a bot. Use --cookies-from-browser or --cookies for the authentication", "bot"),
@@ -43,6 +44,11 @@ MESSAGES = [
     ("This video is only available to Music Premium members", "members"),
     ("This video requires payment to watch.", "paid"),
     ("This video is DRM protected", "drm"),
+    ("This video is only available to registered users", "paid"),
+    ("To protect our community, we sometimes block this IP", "bot"),
+    ("YouTube is no longer available on this device", "reload"),
+    ("This version of the app is no longer available. Update the app", "reload"),
+    ("Your account has been suspended", "unknown"),
     ("Premieres in 3 hours", "live"),
     ("This live event will begin in 5 days.", "live"),
     ("This live stream recording is not available.", "live"),
@@ -193,6 +199,30 @@ def test_message_of_the_player_goes_before_an_error_status() -> None:
     assert classify("Private video", (), [ErrorResponse(404, "www.youtube.com")]).retry is Retry.NEVER
 
 
+@pytest.mark.parametrize("kind", list(CallKind))
+@pytest.mark.parametrize("status", [400, 404, 409, 412, 426, 451, 471, 500, 520, 530, 999])
+def test_no_status_of_youtube_condemns_a_recording(status: int, kind: CallKind) -> None:
+    failure = classify("Failed to extract any player response", [], [ErrorResponse(status, "www.youtube.com")], kind)
+    assert failure.action in (Action.SOON, Action.LATER)
+
+
+ODD = [
+    "Dieses Video ist privat",
+    "この動画は再生できません",
+    "",
+    " \n ",
+    "None",
+    "[]",
+    "\x00\xff",
+    "<title>Error 404 (Not Found)!!1</title>",
+]
+
+
+@pytest.mark.parametrize("message", [*ODD, "a" * 100_000], ids=range(len(ODD) + 1))
+def test_an_odd_answer_of_the_player_is_tried_again(message: str) -> None:
+    assert classify(f"ERROR: [youtube] abc12345678: {message}").action in (Action.SOON, Action.LATER)
+
+
 @pytest.mark.parametrize("host", ["example.invalid", "notyoutube.com", "rr1---sn-x.googlevideo.com"])
 @pytest.mark.parametrize("status", [404, 410])
 def test_a_file_that_is_gone_today_is_tried_again_later(host: str, status: int) -> None:
@@ -227,6 +257,7 @@ OF_THE_SITE = [
     ("This video has been removed by the uploader", [], [], "search", "unknown", "soon", False),
     ("This video has been removed by the uploader", [], [], "album", "unresolved_list", "later", True),
     ("This video has been removed by the uploader", [], [], "media", "removed", "never", False),
+    ("Please sign in. Use --cookies-from-browser or --cookies", [], [], "player", "needs_login", "later", True),
     ("No video formats found!", ["This video is DRM protected"], [], "player", "extractor", "soon", True),
     (GeoRestrictedError("not here"), [], [], "list", "unresolved_list", "later", True),
     (KeyError("streamingData"), [], [], "player", "extractor", "soon", True),

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.coordination.breakers_and_budgets import FAILURES_TO_OPEN, read_breaker, read_breakers
+from storage.coordination.breakers import FAILURES_TO_OPEN, read_breaker, read_breakers
 from storage.errors import SourcePaused
 from storage.lake.lake import Lake
 from storage.tables import tables
@@ -114,7 +114,7 @@ def test_searches_of_fifty_films_that_find_nothing_are_a_changed_layout(lake: La
     run = throttle()
     run.enter()
     run.found("another film", CallKind.LIST_SEARCH, anything=False)
-    with pytest.raises(SourcePaused, match=r"layout has probably changed; upgrade yt-dlp") as caught:
+    with pytest.raises(SourcePaused, match=r"layout has probably changed; upgrade yt-dlp and ytmusicapi") as caught:
         run.found("and another", CallKind.LIST_SEARCH, anything=False)
     assert caught.value.reason == "changed_layout"
     with pytest.raises(SourcePaused):

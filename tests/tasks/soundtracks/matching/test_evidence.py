@@ -65,6 +65,23 @@ def test_listed_track_agrees_within_three_seconds(seconds: float | None, expecte
     assert evidence_of(video("The Long Pier", seconds), FILM).listed == expected
 
 
+@pytest.mark.parametrize(
+    ("album_artist", "expected"),
+    [
+        ("Anton Wray", ("review", "by_others")),
+        ("Wray Film Orchestra", ("rejected", "other_artist")),
+        ("Marta Ek", ("taken", "matched")),
+        ("Various Artists", ("taken", "matched")),
+        (None, ("taken", "matched")),
+    ],
+)
+def test_a_cover_of_a_listed_track_of_nearly_its_length_is_not_taken(
+    album_artist: str | None, expected: tuple[str, str]
+) -> None:
+    album = {"album": ALBUM, "release_year": 2011, "is_official_album": True}
+    assert decision(video("The Long Pier", 304.0, album_artist=album_artist, **album)) == expected
+
+
 def test_track_list_without_lengths_is_evidence_by_titles_of_two_words_only() -> None:
     listing = AlbumListing("Harbour Lights", tracks=(ListedTrack("Theme"), ListedTrack("Rope and Tar")))
     film = Film("w-1", "Harbour Lights", 2011, listings=(listing,))
@@ -84,6 +101,8 @@ def test_track_list_without_lengths_is_evidence_by_titles_of_two_words_only() ->
         ("Marta Ek", "Geek Music", "against"),
         ("Marta Ek", "Various Artists", "unknown"),
         ("Ek", "Marta Ek", "unknown"),
+        ("!!!", "Marta Ek", "unknown"),
+        ("!!!", "???", "unknown"),
     ],
 )
 def test_artists_are_people_of_the_film(composer: str, artist: str, expected: str) -> None:
@@ -190,6 +209,53 @@ def test_entry_without_a_video_is_rejected(title: str) -> None:
 def test_words_for_soundtrack_in_other_languages(album: str) -> None:
     facts = {"album": album, "is_official_album": True, "release_year": 2008}
     assert decision(video("Theme", **facts), Film("w-3", "Gece", 2008)) == ("taken", "matched")
+
+
+NAMES = ("Огни гавани", "港の灯", "항구의 불빛", "港湾之光", "बंदरगाह", "Liman Işıkları", "Les feux du port")
+AT_HOME = Film("w-5", "Harbour Lights", 2011, NAMES, ("Marta Ek",), record_labels=("Blue Quay Records",))
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        "Огни гавани - официальный трейлер",
+        "Огни гавани, концерт в Олимпийском",
+        "映画『港の灯』予告",
+        "港の灯 ライブ映像",
+        "[항구의 불빛] 메인 예고편",
+        "항구의 불빛 OST - Pier (피아노 커버)",
+        "《港湾之光》幕后花絮",
+        "बंदरगाह | आधिकारिक ट्रेलर",
+        "Liman Işıkları - Fragman",
+        "Liman Işıkları - Kamera Arkası",
+        "Les feux du port - Bande-annonce officielle",
+        "Harbour Lights - Kinotrailer",
+        "Harbour Lights - Cómo se hizo",
+        "Harbour Lights - Dietro le quinte",
+        "Harbour Lights - Bastidores",
+    ],
+)
+def test_what_a_label_shows_besides_the_music_is_rejected_in_its_language(title: str) -> None:
+    assert decision(video(title, uploader="Blue Quay Records", categories=("Music",)), AT_HOME)[0] == "rejected"
+
+
+@pytest.mark.parametrize(
+    ("title", "channel"),
+    [
+        ("The Pier (muzyka z filmu Harbour Lights)", "Marta Ek"),
+        ("The Pier Ost. Harbour Lights | Official MV", "Blue Quay Records"),
+        ("The Pier (из к/ф «Огни гавани»)", "Blue Quay Records"),
+        ("The Pier 映画『港の灯』主題歌", "Blue Quay Records Japan"),
+        ("Harbour Lights - The Pier (Movie Edit)", "Blue Quay Taiwan"),
+    ],
+)
+def test_video_of_a_label_or_composer_is_taken_in_its_language(title: str, channel: str) -> None:
+    assert decision(video(title, uploader=channel, categories=("Music",)), AT_HOME) == ("taken", "matched")
+
+
+@pytest.mark.parametrize("title", ["The Pier Ost. Harbour Lights Returns", "The Pier Ost. Harbour Lights 2"])
+def test_a_longer_title_after_a_word_for_soundtrack_is_another_film(title: str) -> None:
+    assert decision(video(title, uploader="Marta Ek", categories=("Music",)), AT_HOME)[0] != "taken"
 
 
 @pytest.mark.parametrize(

@@ -5,18 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.records.reviews import read_reviews, record_review
-from storage.tables import tables
+from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import ALBUM_REVIEWS, RATINGS
 from storage.views.lake_views import define_lake_views
+from tasks.soundtracks.models import Decision
 from tasks.soundtracks.reviews.ratings import Imported, import_ratings
-from tasks.soundtracks.reviews.sample import Sample
+from tasks.soundtracks.reviews.sample import Sample, draw_sample
+from tasks.soundtracks.reviews.sheet import csv_sheet
+
+if TYPE_CHECKING:
+    from tests.lakes import SmallLake
 
 Sheet = Callable[..., Path]
 
@@ -26,9 +31,9 @@ def read(lake: Lake, path: Path, rater: str | None = None) -> Imported:
 
 
 def rows(lake: Lake, query: str) -> list[dict[str, Any]]:
-    with tables.connect(lake) as connection:
+    with duckdb_connection.connect(lake) as connection:
         define_lake_views(connection, lake, temporary=True)
-        return tables.fetch_rows(connection, query)
+        return duckdb_connection.fetch_rows(connection, query)
 
 
 def pair(sample: Sample, number: int) -> tuple[str, str]:
@@ -40,6 +45,13 @@ def test_answers_are_read_in_obvious_spellings(reviewed: Lake, sheet: Sheet) -> 
     imported = read(reviewed, sheet(spelled))
     assert (imported.answers["yes"], imported.answers["no"], imported.answers["unsure"]) == (18, 3, 2)
     assert imported.unrated == 1
+
+
+def test_answers_are_read_as_spreadsheets_of_other_languages_give_them_back(reviewed: Lake, sheet: Sheet) -> None:
+    noes = ["FALSCH", "FAUX", "0.0", "0,0", "нет", "いいえ", "Hayır", "não", "❌"]
+    spelled = dict(enumerate(["WAHR", "Vrai", "1.0", "1,0", "да", "はい", "sim", "✔️", *noes]))
+    imported = read(reviewed, sheet(spelled))
+    assert (imported.answers["yes"], imported.answers["no"]) == (24 - len(noes), len(noes))
 
 
 def test_the_same_file_again_changes_nothing(reviewed: Lake, sheet: Sheet) -> None:
@@ -121,6 +133,45 @@ def test_two_raters_are_kept_apart_and_a_file_of_one_name_is_not_taken_for_the_s
     ]
     sheet()
     assert read(reviewed, path, "ben").recorded == 1
+
+
+def test_a_rater_is_the_same_person_however_the_name_is_written(reviewed: Lake, sheet: Sheet) -> None:
+    read(reviewed, sheet(), "Anna  B")
+    assert read(reviewed, sheet({0: "no"}), "anna b").recorded == 1
+    assert rows(reviewed, "SELECT DISTINCT rater FROM ratings") == [{"rater": "Anna B"}]
+
+
+def test_a_pair_that_is_in_a_sheet_twice_is_recorded_once(reviewed: Lake, sheet: Sheet) -> None:
+    path = sheet()
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines, f"{lines[1]}heard twice"]))
+    assert (read(reviewed, path).recorded, read(reviewed, path).recorded) == (24, 0)
+
+
+def test_a_pair_that_is_in_a_sheet_twice_keeps_both_notes(reviewed: Lake, sheet: Sheet) -> None:
+    path = sheet()
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([lines[0], f"{lines[1]}strings", *lines[2:], f"{lines[1]}heard twice", lines[1]]))
+    read(reviewed, path)
+    assert rows(reviewed, "SELECT note FROM ratings WHERE note <> ''") == [{"note": "strings; heard twice"}]
+
+
+def test_the_lines_of_notes_without_a_rating_are_named(reviewed: Lake, sheet: Sheet) -> None:
+    path = sheet({1: "", 4: ""})
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(f"{line}Which take?" if n in (2, 3, 5) else line for n, line in enumerate(lines)))
+    imported = read(reviewed, path)
+    assert (imported.unrated, imported.unrated_notes) == (2, (3, 6))
+
+
+def test_a_title_that_a_spreadsheet_took_for_a_date_is_not_mixed_up(small_lake: SmallLake, tmp_path: Path) -> None:
+    for row in small_lake.tracks.values():
+        row |= {"source": "youtube", "title": "7-11", "score": 1.0, "score_parts": {"official": 1.0}}
+    lake = small_lake.committed()
+    text = csv_sheet(draw_sample(lake, Decision.TAKEN, 50, 0, "run")).replace(",7-11,", ",07. Nov,")
+    path = tmp_path / "anna.csv"
+    path.write_text("\n".join(f"{line[:-2]}yes,," if "Nov" in line else line for line in text.splitlines()))
+    assert read(lake, path).recorded == 24
 
 
 def test_kappa_is_cohens(reviewed: Lake, sheet: Sheet) -> None:

@@ -18,7 +18,7 @@ from storage.mels.writer import write_shard
 from storage.tables import tables
 from storage.tables.schemas import TRACKS
 from tasks.progress import no_progress
-from tasks.soundtracks.audio.fingerprint import decode, fingerprint
+from tasks.soundtracks.audio.fingerprint import HEADER, MAGIC, VERSION, decode, fingerprint
 from tasks.soundtracks.audio.melspectrogram import segment_mels
 from tasks.soundtracks.runs import fingerprints
 from tasks.soundtracks.runs.fingerprints import bring_up_to_date, make_fingerprints
@@ -26,6 +26,8 @@ from tasks.soundtracks.runs.fingerprints import bring_up_to_date, make_fingerpri
 SETTINGS = MelSettings()
 OLD = np.arange(1, 60, dtype="<u4").tobytes()
 """Of the version that compared words of half a second at equal positions."""
+LAST = HEADER.pack(MAGIC, VERSION - 1, 2) + bytes(2 * 8 + 19 * 60)
+"""Of the version before this one."""
 
 
 def noise(seed: int) -> np.ndarray:
@@ -36,7 +38,7 @@ def noise(seed: int) -> np.ndarray:
 @pytest.fixture
 def old_lake(lake: Lake) -> Lake:
     """Two films with two recordings each, whose fingerprints are old, missing, or of silence."""
-    for film, stored in ((1, (OLD, None)), (2, (b"", OLD))):
+    for film, stored in ((1, (OLD, None)), (2, (b"", LAST))):
         shard = shard_path(f"enwiki-{film}", 2015)
         rows = [
             {"film_id": f"enwiki-{film}", "track_id": f"folder:{n}", "shard": shard, "segments": 2, "decision": "taken",

@@ -7,23 +7,30 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import time_machine
 
-from storage.coordination.breakers_and_budgets import Budget
+from storage.coordination.budgets import Budget
 from storage.errors import ItemError, Retry
 from storage.lake.lake import Lake
 from storage.mels.layout import shard_path
+from storage.mels.settings import MelSettings
+from storage.mels.writer import write_shard
 from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage, from_error, ok
 from storage.tables import tables
-from storage.tables.schemas import FILMS
+from storage.tables.schemas import FILMS, TRACKS
+from tasks.soundtracks.audio.melspectrogram import segment_mels
+from tasks.soundtracks.matching.rule import RULE_VERSION
 from tasks.soundtracks.models import Film, Judged
 from tasks.soundtracks.runs.collect import Collector, GatheredFilm, _without_shard
 from tasks.soundtracks.runs.context import RunContext, open_context, read_matcher
 from tasks.soundtracks.runs.plan import plan
-from tasks.soundtracks.runs.schedule import WorkQueue
+from tasks.soundtracks.runs.reconcile import without_run
+from tasks.soundtracks.runs.schedule import FilmToReopen, WorkQueue
 from tasks.soundtracks.runs.settings import SoundtrackSettings
 from tasks.soundtracks.sources.base import Fetched
 from tasks.soundtracks.tasks import NETWORKED_FILMS_PER_TASK_RUN
@@ -84,6 +91,16 @@ def test_a_film_without_music_is_asked_for_after_1_3_9_27_and_90_days(
     assert "enwiki-1" in planned(lake)
 
 
+def test_a_wait_that_was_recorded_by_a_clock_that_was_wrong_is_over(lake: Lake, clock: time_machine.Traveller) -> None:
+    clock.shift(timedelta(days=400))
+    record(lake, "no_match")
+    record(lake, "timeout", stage=Stage.TRACK, item="enwiki-2/youtube:a")
+    assert "enwiki-1" not in planned(lake)
+    clock.shift(timedelta(days=-400))
+    assert "enwiki-1" in planned(lake)
+    assert not plan(context_of(lake)).tracks_not_due
+
+
 @pytest.mark.parametrize("reason", ["awaiting_review", "nothing_found", "no_usable_track"])
 def test_reasons_of_having_no_music_share_one_count(lake: Lake, clock: time_machine.Traveller, reason: str) -> None:
     record(lake, "no_match")
@@ -116,6 +133,125 @@ def test_what_was_given_up_is_opened_by_another_version_of_the_tool(lake: Lake) 
     assert same.tracks_not_due == {"enwiki-1/youtube:a"}
     assert upgraded.films[-1].film_id == "enwiki-1"
     assert (upgraded.tracks_not_due, upgraded.attempts) == (frozenset(), {})
+
+
+def test_another_version_of_the_tool_opens_a_finished_film_for_what_was_given_up_of_it(lake: Lake) -> None:
+    row = {"film_id": "enwiki-1", "segments": 0, "decision": "rejected", "reason": "private"}
+    tracks = [{**row, "track_id": f"{source}:a", "source": source} for source in ("youtube", "urls")]
+    with write_shard(lake, "enwiki-1", 2015, MelSettings()) as writer:
+        writer.append("youtube:b", segment_mels([np.ones(22_050 * 10, np.float32)], MelSettings(), "b"))
+        writer.finish([{**tracks[0], "track_id": "youtube:b", "segments": 1}])
+    tables.append(lake, TRACKS, tracks, "test")
+    for one in tracks:
+        record(lake, "private", Retry.NEVER, Stage.TRACK, f"enwiki-1/{one['track_id']}")
+    assert plan(context_of(lake)).reopened == []
+    [film] = plan(context_of(lake, tool="2")).reopened
+    assert [one["track_id"] for one in film.rows] == ["youtube:a"]
+
+
+OFFICIAL = {"source": "youtube", "album_id": "OLAK5uy_a", "album": "Slow Water (Original Motion Picture Soundtrack)"}
+SONG = {**OFFICIAL, "artist": "Ann Composer", "release_year": 2016, "duration_seconds": 120.0}
+
+
+def add_finished_film(lake: Lake, *rows: dict[str, Any]) -> None:
+    """Add a shard with the recording youtube:b for enwiki-1, and rows of others that an older rule did not take."""
+    facts = {"film_id": "enwiki-1", "segments": None, "decision": "rejected", "reason": "no_soundtrack_words"}
+    older = {**SONG, **facts, "rule_version": 1}
+    made = [{**older, "track_id": f"youtube:{row['title']}", "media_id": row["title"], **row} for row in rows]
+    with write_shard(lake, "enwiki-1", 2016, MelSettings()) as writer:
+        writer.append("youtube:b", segment_mels([np.ones(22_050 * 10, np.float32)], MelSettings(), "b"))
+        kept = {**older, "track_id": "youtube:b", "media_id": "b", "title": "The River", "segments": 1}
+        writer.finish([{**kept, "decision": "taken", "reason": "matched"}])
+    tables.append(lake, TRACKS, [{**kept, "decision": "taken", "reason": "matched"}, *made], "test")
+
+
+def test_a_new_rule_opens_a_finished_film_for_what_it_takes_now_and_judges_the_rest_once(lake: Lake) -> None:
+    trailer = {"title": "Slow Water - Official Trailer", "album_id": None, "album": None}
+    add_finished_film(lake, {"title": "The Tide"}, trailer, {"title": "The River"})
+    [film] = plan(context_of(lake)).reopened
+    assert [row["title"] for row in film.rows] == ["The Tide"]
+    verdicts = {row["title"]: (row["reason"], row["rule_version"]) for row in tables.latest(lake, TRACKS).to_pylist()}
+    assert verdicts["Slow Water - Official Trailer"] == ("unwanted_trailer", RULE_VERSION)
+    assert verdicts["The Tide"] == ("no_soundtrack_words", 1)
+    assert [row["reason"] for row in film_rows(lake, "youtube:The River")] == ["duplicate"]
+    parts = len(tables.parts(lake, TRACKS))
+    assert [row["title"] for film in plan(context_of(lake)).reopened for row in film.rows] == ["The Tide"]
+    assert len(tables.parts(lake, TRACKS)) == parts
+
+
+@pytest.mark.parametrize(
+    ("album_id", "decided_by", "others", "is_searched"),
+    [
+        (None, 1, (), True),
+        (None, None, (), True),
+        (None, RULE_VERSION, (), False),
+        ("PL_a", 1, ("youtube:c", "youtube:d"), True),
+        ("OLAK5uy_a", 1, ("youtube:c",), True),
+        ("OLAK5uy_a", 1, ("youtube:c", "youtube:d"), False),
+        (None, 1, ("music_folder:c",), False),
+        (None, 1, tuple(f"youtube:{n}" for n in range(8)), False),
+    ],
+)
+def test_a_new_rule_searches_again_for_albums_of_which_nothing_was_collected(
+    lake: Lake, album_id: str | None, decided_by: int | None, others: tuple[str, ...], *, is_searched: bool
+) -> None:
+    add_finished_film(lake)
+    [kept] = film_rows(lake, "youtube:b")
+    rows = [{**kept, "track_id": track_id, "album_id": album_id} for track_id in ("youtube:b", *others)]
+    tables.append(lake, TRACKS, [without_run(row) for row in rows], "test")
+    done = outcomes.ok(Stage.SOUNDTRACK, "enwiki-1")
+    outcomes.record(lake, [replace(done, rule_version=decided_by, sources=("youtube",))], "test")
+    reopened = plan(context_of(lake)).reopened
+    assert [(film.film.film_id, film.rows) for film in reopened] == [("enwiki-1", ())] * is_searched
+    assert all(film.is_searched_again for film in reopened)
+
+
+def film_rows(lake: Lake, track_id: str) -> list[dict[str, Any]]:
+    return [row for row in tables.latest(lake, TRACKS).to_pylist() if row["track_id"] == track_id]
+
+
+@pytest.mark.parametrize(
+    ("row", "decision"),
+    [
+        ({"album_id": None, "album": "Slow Water Soundtrack", "uploader": "A Fan", "decision": "review"}, "review"),
+        ({"album": "Other Songs", "decision": "review", "reason": "other_name"}, "review"),
+        ({"artist": "Tribute Players", "decision": "review", "reason": "by_others"}, "review"),
+        ({"reason": "enough_tracks"}, "rejected"),
+    ],
+)
+def test_a_new_rule_keeps_what_awaits_a_review_and_what_no_rule_refused(
+    lake: Lake, row: dict[str, Any], decision: str
+) -> None:
+    films = [{"film_id": "enwiki-1", "title": "Slow Water", "year": 2016, "composers": ["Ann Composer"]}]
+    tables.append(lake, FILMS, [{**films[0], "state": "present"}], "test")
+    add_finished_film(lake, {"title": "The Tide", **row})
+    assert plan(context_of(lake)).reopened == []
+    assert film_rows(lake, "youtube:The Tide")[0]["decision"] == decision
+
+
+def test_what_a_new_rule_takes_is_not_tried_again_before_its_time(lake: Lake, clock: time_machine.Traveller) -> None:
+    add_finished_film(lake, {"title": "The Tide"})
+    record(lake, "timeout", stage=Stage.TRACK, item="enwiki-1/youtube:The Tide")
+    assert plan(context_of(lake)).reopened == []
+    clock.shift(timedelta(days=1))
+    assert len(plan(context_of(lake)).reopened) == 1
+
+
+def test_a_run_for_another_film_opens_no_finished_one(lake: Lake) -> None:
+    add_finished_film(lake, {"title": "The Tide"})
+    context = context_of(lake)
+    context.settings = SoundtrackSettings(films=("Silent One",))
+    assert plan(context).reopened == []
+
+
+def test_another_version_of_ytmusicapi_asks_again_for_films_of_which_nothing_was_found(lake: Lake) -> None:
+    upgraded = context_of(lake)
+    upgraded.music_version = "2"
+    record(lake, "private", Retry.NEVER, Stage.TRACK, "enwiki-1/youtube:a")
+    record(lake, "nothing_found")
+    assert "enwiki-1" not in planned(lake)
+    assert "enwiki-1" in {film.film_id for film in plan(upgraded).films}
+    assert plan(upgraded).tracks_not_due == {"enwiki-1/youtube:a"}
 
 
 @pytest.mark.parametrize(("reason", "is_opened"), [("nothing_found", True), ("no_match", False)])
@@ -164,6 +300,26 @@ def test_retries_take_their_share_of_the_requests_while_new_films_wait() -> None
         spent["requests"] += len(batch) * (16 if is_retry else 49)
         spent["retry_requests"] += len(batch) * 16 * is_retry
     assert 0.22 < spent["retry_requests"] / spent["requests"] < 0.28
+
+
+def test_finished_films_are_opened_again_within_the_share_of_retries() -> None:
+    films, spent = [Film(f"enwiki-{n}", "A") for n in range(100)], Counter[str]()
+    finished = [FilmToReopen(Film(f"old-{n}", "A"), "shard", ()) for n in range(10)]
+    queue = WorkQueue(films, (), 0.25, lambda: spent, finished)
+    assert (queue.take_reopened(8), len(queue.take(8)), len(queue)) == ([], 8, 102)
+    spent.update(requests=8 * 49)
+    assert queue.take_reopened(8) == finished[:8]
+    spent.update(requests=200, retry_requests=200)
+    assert (queue.take_reopened(8), len(queue.take(100))) == ([], 92)
+    assert (queue.take_reopened(8), len(queue)) == (finished[8:], 0)
+
+
+def test_films_with_music_are_searched_again_after_those_without() -> None:
+    films, spent = [Film(f"enwiki-{n}", "A") for n in range(2)], Counter[str](requests=100)
+    finished = [FilmToReopen(Film("old-1", "A"), "shard", (), is_searched_again=True)]
+    queue = WorkQueue(films, {"enwiki-1"}, 0.25, lambda: spent, finished)
+    assert (queue.take_reopened(8), [film.film_id for film in queue.take(8)]) == ([], ["enwiki-1"])
+    assert (queue.take_reopened(8), [film.film_id for film in queue.take(8)]) == (finished, ["enwiki-0"])
 
 
 def paper_size_lake(folder: Path) -> Lake:

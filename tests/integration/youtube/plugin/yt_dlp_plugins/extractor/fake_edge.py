@@ -6,7 +6,7 @@ all run. Every request is written to `FAKE_EDGE_LOG`, a JSON line each, which al
 
 A world holds `videos` (id -> facts), `searches` ([phrase, ids]), `albums` ([phrase, playlist id, title, ids, type of
 lockup]), `music_albums` (see fake_music) and `faults` ([{host, path, video, status, headers, body, kind, times}]): a
-fault applies to its host (default: all) while its `times` last.
+fault applies to its host and to its video or list (default: all) while its `times` last.
 """
 
 from __future__ import annotations
@@ -62,12 +62,15 @@ class FakeEdgeRH(RequestHandler):
         url = urlparse(request.url)
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         body = json.loads(request.data) if request.data else {}
-        video = query.get("v") or query.get("id") or body.get("videoId") or ""
+        listed = query.get("list") or str(body.get("browseId") or "").removeprefix("VL")
+        video = query.get("v") or query.get("id") or body.get("videoId") or listed
         _log(url.hostname or "", url.path, video, request.headers.get("Range"))
         fault = _fault(url.hostname or "", url.path, video)
         if fault and "status" in fault:
             headers = fault.get("headers", {})
             raise HTTPError(Response(io.BytesIO(b"no"), request.url, headers, status=fault["status"]))
+        if fault and "body" in fault:
+            return _response(request, str(fault["body"]).encode(), "text/html")
         if fault and fault["kind"] == "reset":
             raise TransportError("[Errno 104] Connection reset by peer")
         if url.path == "/videoplayback":

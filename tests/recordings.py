@@ -58,9 +58,9 @@ def music() -> Callable[..., np.ndarray]:
 def write_clip(tmp_path: Path) -> Callable[..., Path]:
     """Return a function that writes a tone with tags as Opus, by default of twelve seconds, and returns its path."""
 
-    def write(path: Path, seconds: float = 12.0, hertz: float = 220.0, **tags: str) -> Path:
+    def write(path: Path, seconds: float = 12.0, hertz: float = 220.0, peak: float = 0.1, **tags: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        wave = (0.1 * np.sin(2 * np.pi * hertz * np.arange(int(seconds * 48_000)) / 48_000)).astype(np.float32)
+        wave = (peak * np.sin(2 * np.pi * hertz * np.arange(int(seconds * 48_000)) / 48_000)).astype(np.float32)
         with av.open(str(path), "w", format="ogg") as container:
             stream = container.add_stream("libopus", rate=48_000, layout="mono")
             container.metadata.update(tags)
