@@ -7,6 +7,7 @@ the time and memory at the paper's size and at twenty times it.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import tempfile
 from dataclasses import dataclass
@@ -19,18 +20,24 @@ import duckdb
 from storage.datasets import versions as datasets
 from storage.lake.lake import Lake
 from storage.mels.settings import MelSettings
-from storage.tables import tables
+from storage.tables import duckdb_connection
 from storage.views.review_views import read_precision
 from tasks.curation import duplicates
 from tasks.curation.candidates import Snapshot, digest_of, load_candidates, take_snapshot
-from tasks.curation.card import write_card
-from tasks.curation.charts import draw_charts
-from tasks.curation.exclusions import drop_films, exclude_candidates, exclude_tracks_without_film
+from tasks.curation.dataset_card import with_reviews, write_card
+from tasks.curation.exclusions import (
+    count_tags,
+    drop_films,
+    exclude_candidates,
+    exclude_rare_tags,
+    exclude_tracks_without_film,
+    films_without_tag,
+)
 from tasks.curation.manifest import summarise
-from tasks.curation.rare_tags import count_tags, exclude_rare_tags, films_without_tag
 from tasks.curation.settings import CurationSettings
 from tasks.curation.splits import check_splits, split_sql
 
+CARD = "README.md"
 FILMS_PER_SORT = 20_000
 """About 300 MB of plots and images: more would not fit in memory together with the joins."""
 
@@ -56,9 +63,9 @@ def curate(lake: Lake, settings: CurationSettings, run_id: str, *, charts: bool 
     Without `charts` its card has tables only.
     Raises `NoVersionError` if a split would be empty, and `LakeError` while another process writes the same version.
     """
-    tables.sweep_spills()
+    duckdb_connection.sweep_spills()
     datasets.sweep_unfinished(lake)
-    with tables.connect(lake) as connection:
+    with duckdb_connection.connect_alone(lake) as connection:
         snapshot = take_snapshot(lake)
         load_candidates(connection, snapshot)
         select_films_and_tracks(connection, snapshot, settings)
@@ -68,6 +75,8 @@ def curate(lake: Lake, settings: CurationSettings, run_id: str, *, charts: bool 
         if is_new:
             with datasets.exclusive_access(lake, version):
                 _write(lake, version, connection, snapshot, settings, charts=charts)
+    if not is_new:
+        _restate_reviews(lake, version)
     previous = datasets.make_current(lake, version, run_id)
     return Curation(version, is_new, previous, datasets.read_manifest(lake, version))
 
@@ -168,13 +177,30 @@ def _write_card(
     lake: Lake, version: str, connection: duckdb.DuckDBPyConnection, manifest: dict[str, Any], *, charts: bool
 ) -> dict[str, Any]:
     """Commit the card and its charts; return bytes and sha256 of each, as for the other files."""
-    with tempfile.TemporaryDirectory(prefix=f"{tables.SPILL_PREFIX}{os.getpid()}-") as folder:
-        drawn = draw_charts(connection, lake, Path(folder)) if charts else {}
+    with tempfile.TemporaryDirectory(prefix=f"{duckdb_connection.SPILL_PREFIX}{os.getpid()}-") as folder:
+        drawn = {}
+        if charts:
+            from tasks.curation.card_charts import draw_charts  # loads Matplotlib: a second that few flow runs need
+
+            drawn = draw_charts(connection, lake, Path(folder))
         contents = {f"plots/{name}": Path(folder, name).read_bytes() for name in drawn}
-    contents["README.md"] = write_card(connection, manifest, drawn).encode()
-    for name, content in contents.items():
-        lake.write_bytes(content, datasets.FOLDER, version, name)
-    return {
-        name: {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-        for name, content in contents.items()
-    }
+    contents[CARD] = write_card(connection, manifest, drawn).encode()
+    return {name: _commit(lake, version, name, content) for name, content in contents.items()}
+
+
+def _commit(lake: Lake, version: str, name: str, content: bytes) -> dict[str, Any]:
+    """Write one file of a version; return its bytes and sha256."""
+    lake.write_bytes(content, datasets.FOLDER, version, name)
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _restate_reviews(lake: Lake, version: str) -> None:
+    """State on a card that exists what people have found about the pairs since it was written."""
+    manifest, reviews = datasets.read_manifest(lake, version), read_precision(lake)
+    if manifest.get("reviews") == json.loads(json.dumps(reviews)):
+        return
+    manifest["reviews"] = reviews
+    with datasets.exclusive_access(lake, version):
+        card = with_reviews(lake.read_bytes(datasets.FOLDER, version, CARD).decode(), manifest)
+        manifest["files"][CARD] = _commit(lake, version, CARD, card.encode())
+        lake.write_json(manifest, datasets.FOLDER, version, datasets.MANIFEST)

@@ -2,9 +2,11 @@
 
 Each track's words (`tasks/soundtracks/audio/fingerprint.py`) are looked up without their places. Tracks that share
 words the same time apart are candidates, and their contours decide. All steps work on sorted runs: arrays of one batch
-each, sorted and written to a temporary folder, of which then one range of keys at a time is read from every run. So
-memory is bounded by `TRACKS_PER_BATCH`, `ENTRIES_PER_RANGE` and DuckDB's limit (0.9 GB measured at 100,000 tracks), and
-the folder takes about 12 bytes per word: 6 kB per track.
+each, sorted and written to a temporary folder, of which then one range of keys at a time is read from every run. The
+fingerprints are read twice, whatever the number of candidates: once for the words of all, once for the contours of the
+candidates, which then lie in one file. So memory is bounded by `TRACKS_PER_BATCH`, `ENTRIES_PER_RANGE` and DuckDB's
+limit, and the folder takes about 12 bytes per word, 6 kB per track, and a whole fingerprint, 32 kB of four
+minutes, per track that has a candidate.
 
 The work is in proportion to the number of tracks, since a word that few tracks have pairs all of them, one that more
 have pairs each with the next only, which suffices to join the copies of one recording, and one that very many have is
@@ -15,8 +17,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +30,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from storage.errors import LakeError
-from storage.tables.tables import SPILL_PREFIX
-from tasks.soundtracks.audio.fingerprint import TIME_BITS, Fingerprint, decode, is_same_sound, stored_words
+from storage.tables.duckdb_connection import SPILL_PREFIX
+from tasks.soundtracks.audio.fingerprint import TIME_BITS, Fingerprint, decode, stored_words
+from tasks.soundtracks.audio.fingerprint_comparison import is_same_sound
 
-TRACKS_PER_BATCH = 8_192
+TRACKS_PER_BATCH = 4_096
 ENTRIES_PER_RANGE = 4_000_000
 """Words, or votes, sorted at once: about 200 MB."""
-PAIRS_PER_BATCH = 8_192
-"""Candidates whose fingerprints are in memory at once: at most twice as many fingerprints of about 14 kB."""
 ITEM_BITS = 24
 """Of a key; the other 40 are a word's hash, or the other track of a pair."""
 MAX_ITEMS = 1 << ITEM_BITS
@@ -64,13 +67,9 @@ class SortedRuns:
         """Write one run. Raises `LakeError` when the temporary folder is full."""
         order = np.argsort(keys, kind="stable")
         path = self.folder / f"{self.name}-{len(self.runs)}.keys"
-        try:
+        with _enough_disk():
             keys[order].tofile(path)
             values[order].tofile(path.with_suffix(".values"))
-        except OSError as error:
-            raise LakeError(
-                f"Too little disk space to compare recordings ({error}); set TMPDIR to a larger disk"
-            ) from error
         self.runs += [path] if len(keys) else []
         self.entries += len(keys)
 
@@ -87,6 +86,12 @@ class SortedRuns:
             order = np.argsort(keys, kind="stable")
             yield keys[order], values[order]
 
+    def remove(self) -> None:
+        """Delete the runs: the temporary folder need not hold the words and the contours at once."""
+        for run in self.runs:
+            run.unlink()
+            run.with_suffix(".values").unlink()
+
     def _limits(self, count: int) -> NDArray[np.uint64]:
         """Return the keys at which ranges begin, from a sample. Keys of one upper part are never divided."""
         step = max(1, self.entries // (count * 1_000))
@@ -98,6 +103,17 @@ class SortedRuns:
         """Return where in a run each range begins, and where the last one ends."""
         keys = np.memmap(run, np.uint64, "r")
         return [0, *np.searchsorted(keys, limits).tolist(), len(keys)]
+
+
+@contextmanager
+def _enough_disk() -> Iterator[None]:
+    """Raise `LakeError` when the temporary folder is full."""
+    try:
+        yield
+    except OSError as error:
+        raise LakeError(
+            f"Too little disk space to compare recordings ({error}); set TMPDIR to a larger disk"
+        ) from error
 
 
 def _read(path: Path, kind: type, start: int, end: int) -> NDArray[Any]:
@@ -115,12 +131,11 @@ def find_same_sound(connection: duckdb.DuckDBPyConnection, fingerprints: str) ->
         votes = SortedRuns(Path(folder), "votes")
         for keys, places in words.ranges():
             votes.add(*_vote(keys, places))
-        same = [
-            pair
-            for candidates in _batches(_candidates(votes))
-            for pair in _compare(connection, fingerprints, candidates)
-        ]
-    one, other = zip(*sorted(set(same)), strict=True) if same else ((), ())
+        words.remove()
+        candidates = _write_candidates(votes, Path(folder, "candidates"))
+        votes.remove()
+        same = _compare(_Contours(connection, fingerprints, candidates, Path(folder, "contours")), candidates)
+    one, other = zip(*sorted(same), strict=True) if same else ((), ())
     return pa.table({"one": pa.array(one, pa.int32()), "other": pa.array(other, pa.int32())})
 
 
@@ -159,54 +174,76 @@ def _vote(keys: NDArray[np.uint64], places: NDArray[np.int32]) -> Entries:
     return np.concatenate(pairs), np.concatenate(shifts).astype(np.int32)
 
 
-Candidate = tuple[int, int, float]
+CANDIDATE = np.dtype([("one", np.int32), ("other", np.int32), ("shift", np.float32)])
 """Two items, and how many frames later the second is."""
 
 
-def _candidates(votes: SortedRuns) -> Iterator[Candidate]:
-    """Yield the pairs that have votes enough for one offset, with the offsets that have the most."""
-    for pairs, shifts in votes.ranges():
-        order = np.lexsort((shifts, pairs))
-        pair, shift = pairs[order], shifts[order].astype(np.int64)
-        is_new = (np.diff(pair, prepend=~pair[:1]) != 0) | (np.diff(shift, prepend=0) > SAME_SHIFT)
-        starts = np.flatnonzero(is_new)
-        if not len(starts):
-            continue
-        count = np.diff(np.append(starts, len(pair)))
-        mean = np.add.reduceat(shift, starts) / count
-        enough = np.flatnonzero(count >= MIN_VOTES)
-        ranked = enough[np.lexsort((-count[enough], pair[starts][enough]))]
-        first = np.flatnonzero(np.diff(pair[starts][ranked], prepend=~pair[starts][ranked][:1]) != 0)
-        rank = np.arange(len(ranked)) - np.repeat(first, np.diff(np.append(first, len(ranked))))
-        for offset in ranked[rank < OFFSETS_TRIED]:
-            key = int(pair[starts[offset]])
-            yield key >> ITEM_BITS, key & (MAX_ITEMS - 1), float(mean[offset])
+def _write_candidates(votes: SortedRuns, path: Path) -> NDArray[Any]:
+    """Return the pairs with votes enough for one offset, each with the offsets that have the most, as mapped records.
+
+    They are ordered by pair.
+    """
+    with _enough_disk(), path.open("wb") as file:
+        for pairs, shifts in votes.ranges():
+            _candidates(pairs, shifts).tofile(file)
+    return np.memmap(path, CANDIDATE, "r") if path.stat().st_size else np.empty(0, CANDIDATE)
 
 
-def _batches(candidates: Iterable[Candidate]) -> Iterator[list[Candidate]]:
-    batch: list[Candidate] = []
-    for candidate in candidates:
-        batch.append(candidate)
-        if len(batch) == PAIRS_PER_BATCH:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+def _candidates(pairs: NDArray[np.uint64], shifts: NDArray[np.int32]) -> NDArray[Any]:
+    """Return the candidates among the votes of some pairs."""
+    order = np.lexsort((shifts, pairs))
+    pair, shift = pairs[order], shifts[order].astype(np.int64)
+    is_new = (np.diff(pair, prepend=~pair[:1]) != 0) | (np.diff(shift, prepend=0) > SAME_SHIFT)
+    starts = np.flatnonzero(is_new)
+    count = np.diff(np.append(starts, len(pair)))
+    enough = np.flatnonzero(count >= MIN_VOTES)
+    if not len(enough):
+        return np.empty(0, CANDIDATE)
+    mean = np.add.reduceat(shift, starts) / count
+    ranked = enough[np.lexsort((-count[enough], pair[starts][enough]))]
+    first = np.flatnonzero(np.diff(pair[starts][ranked], prepend=~pair[starts][ranked][:1]) != 0)
+    rank = np.arange(len(ranked)) - np.repeat(first, np.diff(np.append(first, len(ranked))))
+    chosen = ranked[rank < OFFSETS_TRIED]
+    made, keys = np.empty(len(chosen), CANDIDATE), pair[starts[chosen]]
+    made["one"], made["other"] = keys >> np.uint64(ITEM_BITS), keys & np.uint64(MAX_ITEMS - 1)
+    made["shift"] = mean[chosen]
+    return made
 
 
-def _compare(
-    connection: duckdb.DuckDBPyConnection, fingerprints: str, candidates: list[Candidate]
-) -> list[tuple[int, int]]:
+class _Contours:
+    """The fingerprints of all candidates, in one file that is read where it is needed."""
+
+    def __init__(
+        self, connection: duckdb.DuckDBPyConnection, fingerprints: str, candidates: NDArray[Any], path: Path
+    ) -> None:
+        wanted = np.unique(np.concatenate([candidates["one"], candidates["other"]]))
+        self._starts = np.full(int(wanted.max(initial=0)) + 1, -1, np.int64)
+        self._lengths = np.zeros(len(self._starts), np.int32)
+        connection.register("wanted", pa.table({"item": wanted}))
+        rows = connection.sql(f"SELECT item, fingerprint FROM ({fingerprints}) SEMI JOIN wanted USING (item)")
+        with _enough_disk(), path.open("wb") as file:
+            for batch in rows.to_arrow_reader(TRACKS_PER_BATCH):
+                for item, stored in zip(batch["item"].to_pylist(), batch["fingerprint"], strict=True):
+                    self._starts[item], self._lengths[item] = file.tell(), len(stored.as_py())
+                    file.write(stored.as_py())
+        connection.unregister("wanted")
+        self._bytes = np.memmap(path, np.uint8, "r") if path.stat().st_size else np.empty(0, np.uint8)
+
+    @lru_cache(maxsize=512)  # noqa: B019 - it lives as long as one comparison
+    def of(self, item: int) -> Fingerprint | None:
+        """Return the fingerprint of an item; None for one that cannot be read."""
+        start = int(self._starts[item])
+        return decode(self._bytes[start : start + int(self._lengths[item])].tobytes()) if start >= 0 else None
+
+
+def _compare(contours: _Contours, candidates: NDArray[Any]) -> set[tuple[int, int]]:
     """Return the candidates whose contours are of one recording."""
-    wanted = pa.table(
-        {"item": pa.array(sorted({item for one, other, _ in candidates for item in (one, other)}), pa.int32())}
-    )
-    connection.register("wanted", wanted)
-    rows = connection.execute(f"FROM ({fingerprints}) SEMI JOIN wanted USING (item)").fetchall()
-    connection.unregister("wanted")
-    decoded: dict[int, Fingerprint] = {item: known for item, stored in rows if (known := decode(stored)) is not None}
-    return [
-        (one, other)
-        for one, other, shift in candidates
-        if one in decoded and other in decoded and is_same_sound(decoded[one], decoded[other], shift)
-    ]
+    same: set[tuple[int, int]] = set()
+    for one, other, shift in candidates:
+        pair = int(one), int(other)
+        if pair in same:
+            continue
+        left, right = contours.of(pair[0]), contours.of(pair[1])
+        if left is not None and right is not None and is_same_sound(left, right, float(shift)):
+            same.add(pair)
+    return same

@@ -20,6 +20,11 @@ class CurationSettings(DatasetOptions):
                 f"test_from={self.test_from} must be later than train_until={self.train_until}, "
                 "because the split is chronological"
             )
+        if self.test_from == self.train_until + 1:
+            raise InputError(
+                f"test_from={self.test_from} leaves no year after train_until={self.train_until} to validate on; "
+                "lower train_until or raise test_from"
+            )
         if self.min_films_per_tag < 1:
             raise InputError(f"min_films_per_tag={self.min_films_per_tag} must be at least 1")
 

@@ -11,7 +11,7 @@ from prefect.cache_policies import NO_CACHE
 from storage.datasets import versions as datasets
 from storage.datasets.diff import Change, counted
 from storage.lake.lake import Lake
-from storage.tables import tables
+from storage.tables import duckdb_connection
 from tasks.curation.candidates import load_candidates, take_snapshot
 from tasks.curation.curate import Curation, curate
 from tasks.curation.settings import CurationSettings
@@ -29,7 +29,7 @@ class NothingYet:
     message: str
 
 
-@task(cache_policy=NO_CACHE, persist_result=False)
+@task(task_run_name="make a version", cache_policy=NO_CACHE, persist_result=False)
 def make_version(lake: Lake, settings: CurationSettings, run_id: str, *, charts: bool) -> Curation | NothingYet:
     """Curate in a single task: DuckDB uses all cores by itself. A lake that has no version yet may lack something."""
     try:
@@ -60,7 +60,7 @@ def publish_changes(lake: Lake, curation: Curation, changes: list[Change]) -> No
 
 def what_is_missing(lake: Lake, settings: CurationSettings) -> list[str]:
     """Return what no film of the lake has: a year of each split, a recording. Empty where the rules exclude all."""
-    with tables.connect(lake) as connection:
+    with duckdb_connection.connect_alone(lake) as connection:
         load_candidates(connection, take_snapshot(lake))
         films = "candidate_films WHERE state = 'present' AND year IS NOT NULL"
         rows = connection.sql(f"SELECT DISTINCT {split_sql(settings)} FROM {films}").fetchall()

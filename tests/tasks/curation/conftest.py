@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from storage.lake.lake import Lake
-from storage.tables import tables
+from storage.tables import duckdb_connection
 from tasks.curation.candidates import load_candidates, take_snapshot
 from tasks.curation.curate import select_films_and_tracks
 from tasks.curation.settings import CurationSettings
@@ -30,7 +30,7 @@ def select() -> Callable[..., Selection]:
     """Return a function that selects films and tracks by rules, without writing a version."""
 
     def run(lake: Lake, **rules: Any) -> Selection:
-        with tables.connect(lake) as connection:
+        with duckdb_connection.connect_alone(lake) as connection:
             snapshot = take_snapshot(lake)
             load_candidates(connection, snapshot)
             select_films_and_tracks(connection, snapshot, CurationSettings(**rules))
@@ -49,7 +49,7 @@ def column() -> Callable[[Lake, str, str, str], list[Any]]:
     """Return a function that reads one SQL expression from a file of a version, in the file's order."""
 
     def read(lake: Lake, version: str, file: str, expression: str) -> list[Any]:
-        with tables.connect(lake) as connection:
+        with duckdb_connection.connect(lake) as connection:
             rows = connection.execute(f"SELECT {expression} FROM '{lake.root}/datasets/{version}/{file}.parquet'")
             return [value for (value,) in rows.fetchall()]
 

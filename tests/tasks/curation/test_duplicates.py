@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from needledrop.demo.films import invent_films
+from needledrop.demo.music.mixing import perform
 from needledrop.demo.music.score import compose
-from needledrop.demo.music.tracks import perform
 from storage.mels.settings import MelSettings
 from tasks.soundtracks.audio.decode import Samples
-from tasks.soundtracks.audio.fingerprint import fingerprint
+from tasks.soundtracks.audio.fingerprint import HEADER, MAGIC, VERSION, fingerprint
 from tasks.soundtracks.audio.melspectrogram import segment_mels
 
 if TYPE_CHECKING:
@@ -114,6 +114,13 @@ def test_silence_makes_no_duplicate(rule_of: RuleOf) -> None:
 def test_a_recording_whose_fingerprint_is_of_an_older_version_is_compared_by_bytes_only(rule_of: RuleOf) -> None:
     older = np.arange(1, 200, dtype="<u4").tobytes()
     assert rule_of(older, older) is None
+
+
+def test_fingerprints_of_two_versions_are_never_compared(rule_of: RuleOf) -> None:
+    made = printed(theme(0))
+    before = HEADER.pack(MAGIC, VERSION - 1, HEADER.unpack_from(made)[2]) + made[HEADER.size :]
+    assert rule_of(before, made) is None
+    assert rule_of(made, made) == "same_sound"
 
 
 def test_being_a_duplicate_is_transitive(rule_of: RuleOf, small_lake: SmallLake) -> None:

@@ -12,9 +12,9 @@ import pytest
 
 from tasks.curation import same_sound
 from tasks.curation.same_sound import SortedRuns, find_same_sound
-from tasks.soundtracks.audio.fingerprint import BANDS, CONTOUR_STEP, HEADER, MAGIC, TIME_BITS, VERSION
+from tasks.soundtracks.audio.fingerprint import CONTOUR_BANDS, CONTOUR_STEP, HEADER, MAGIC, TIME_BITS, VERSION
 
-MOMENTS = 150
+MOMENTS, BANDS = 100, len(CONTOUR_BANDS) - 1
 """Of contours, half a minute."""
 
 
@@ -24,8 +24,8 @@ def made_up(recording: int, shift: int = 0, *, words: int = 200, common: Sequenc
     places = np.sort(rng.integers(0, MOMENTS * CONTOUR_STEP, words)).astype(np.uint64)
     hashes = rng.integers(0, 1 << 40, words, dtype=np.uint64)
     hashes[: len(common)] = common
-    contour = rng.integers(0, 256, (MOMENTS, BANDS // 2), dtype=np.uint8)
-    before = np.zeros((shift, BANDS // 2), np.uint8)
+    contour = rng.integers(100, 160, (MOMENTS, BANDS), dtype=np.uint8)
+    before = np.zeros((shift, BANDS), np.uint8)
     stored = hashes << np.uint64(TIME_BITS) | (places + np.uint64(shift * CONTOUR_STEP))
     return HEADER.pack(MAGIC, VERSION, words) + stored.astype("<u8").tobytes() + before.tobytes() + contour.tobytes()
 
@@ -65,7 +65,7 @@ def test_words_that_all_tracks_have_join_none_and_cost_a_pair_each() -> None:
 
 
 def test_equal_words_with_another_contour_make_no_pair() -> None:
-    contour = MOMENTS * BANDS // 2
+    contour = MOMENTS * BANDS
     assert found(made_up(1), made_up(1)[:-contour] + made_up(2)[-contour:]) == []
 
 

@@ -7,20 +7,29 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import duckdb
+import numpy as np
 import pytest
 import yaml
+from matplotlib.figure import Figure
 from PIL import Image
 
 from storage.datasets import versions as datasets
+from storage.mels.settings import MelSettings
 from storage.records.reviews import record_new_rows
 from storage.tables import tables
 from storage.tables.schemas import RATINGS, VERSIONS
+from storage.verify import verify
+from tasks.curation.card_charts import draw_tags
 from tasks.curation.curate import curate
 from tasks.curation.settings import CurationSettings
+from tasks.curation.spectrograms import mel_sheet
+from tasks.soundtracks.audio.melspectrogram import band_corners_hz
 from tasks.soundtracks.models import Decision
 from tasks.soundtracks.reviews.sample import draw_sample
 
 if TYPE_CHECKING:
+    from storage.lake.lake import Lake
     from tests.lakes import LakeWithMels, SmallLake
 
 
@@ -44,6 +53,31 @@ def test_the_card_states_what_is_in_the_version_and_what_is_not(folder: Path) ->
     assert "Nobody had rated a sample of the pairs" in card
     for heading in ("Splits", "Files", "Known biases", "How to cite", "How to have something taken down", "Charts"):
         assert f"## {heading}" in card
+
+
+def test_the_sheet_of_mels_has_axes_in_khz_and_seconds_and_a_bar_in_decibels() -> None:
+    settings = MelSettings()
+    mels = np.full((6, *settings.shape), -60.0, np.float32)
+    mels[:, 40] = 0.0
+    *sheet, bar = mel_sheet(mels, ["A film: Theme"] * 6, settings).axes
+    assert [axes.get_ylabel() for axes in sheet] == ["kHz", "", "", ""] * 2
+    assert [axes.get_xlabel() for axes in sheet] == ["", "", *["seconds"] * 4, "", ""]
+    assert bar.get_ylabel() == "dB below the loudest of the segment"
+    assert [label.get_text() for label in sheet[0].get_yticklabels()] == ["0.5", "1", "2", "4", "8"]
+    [position] = sheet[0].get_yticks()[1:2]
+    assert band_corners_hz(settings)[1 + int(position)] <= 1000 <= band_corners_hz(settings)[2 + int(position)]
+
+
+def test_the_chart_of_tags_says_what_each_colour_is() -> None:
+    with duckdb.connect() as connection:
+        connection.execute("CREATE TABLE tag_counts AS SELECT 'tag ' || i AS tag, i AS films FROM range(1, 31) t(i)")
+        connection.execute(
+            "CREATE TABLE exclusions AS SELECT 'tag' AS kind, tag AS item FROM tag_counts WHERE films < 5"
+        )
+        axes = Figure().subplots()
+        draw_tags(connection, axes)
+    legend = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert legend == ["all 30 tags", "26 kept by the rule for rare tags"]
 
 
 def test_the_card_and_the_version_state_the_recordings_that_several_tracks_are(small_lake: SmallLake) -> None:
@@ -95,15 +129,36 @@ def test_a_version_whose_mels_cannot_be_read_has_a_card_without_them(small_lake:
     assert "mels.png" not in lake.read_bytes("datasets", version, "README.md").decode()
 
 
-def test_the_card_states_the_precision_that_people_found(small_lake: SmallLake) -> None:
-    lake = small_lake.committed()
+def rate(lake: Lake, *, wrong: int) -> None:
     sample = draw_sample(lake, Decision.TAKEN, 50, 0, "run")
     answers = [
-        {"film_id": row["film_id"], "track_id": row["track_id"], "rater": "anna", "answer": "no" if n < 2 else "yes"}
+        {"film_id": row["film_id"], "track_id": row["track_id"], "rater": "anna"}
+        | {"answer": "no" if n < wrong else "yes"}
         for n, row in enumerate(sample.rows)
     ]
     record_new_rows(lake, RATINGS, answers, "run")
+
+
+def test_the_card_states_the_precision_that_people_found(small_lake: SmallLake) -> None:
+    lake = small_lake.committed()
+    rate(lake, wrong=2)
     version = curate(lake, CurationSettings(), "run", charts=False).version
     card = lake.read_bytes("datasets", version, "README.md").decode()
     assert "People rated 24 of 24 collected pairs" in card and "91.7% (74.2%–97.7%) are right" in card
     assert "| track | `refused` | 2 |" in card and "| band | no score | 24 | 24 | 91.7% (74.2%–97.7%) |" in card
+
+
+def test_ratings_that_change_no_pair_are_stated_on_the_card_of_the_same_version(small_lake: SmallLake) -> None:
+    lake = small_lake.committed()
+    version = curate(lake, CurationSettings(), "first", charts=False).version
+    films = lake.read_bytes("datasets", version, "films.parquet")
+    rate(lake, wrong=0)
+    again = curate(lake, CurationSettings(), "second", charts=False)
+    card = lake.read_bytes("datasets", version, "README.md").decode()
+    assert (again.version, again.is_new, again.previous) == (version, False, None)
+    assert "People rated 24 of 24 collected pairs" in card and "Nobody had rated" not in card
+    assert card.count("\n## ") == 9 and lake.read_bytes("datasets", version, "films.parquet") == films
+    assert not [damage for damage in verify(lake) if damage.path.startswith("datasets/")]
+    before = lake.read_bytes("datasets", version, "manifest.json"), tables.parts(lake, VERSIONS)
+    curate(lake, CurationSettings(), "third", charts=False)
+    assert (lake.read_bytes("datasets", version, "manifest.json"), tables.parts(lake, VERSIONS)) == before

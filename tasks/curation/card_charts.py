@@ -1,4 +1,4 @@
-"""Draw the charts of a data-set card: films, tags, tracks, durations, and a sheet of mel-spectrograms.
+"""Draw the charts of a data-set card: films, tags, tracks, durations, and its sheet of mel-spectrograms.
 
 Drawn without a display and without dates, so the same version gives the same bytes.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from textwrap import shorten
 
 import duckdb
 import numpy as np
@@ -16,17 +15,12 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from storage.errors import LakeError
 from storage.lake.lake import Lake
-from storage.mels.reader import MelReader
-from storage.mels.settings import decibels, read_settings
+from tasks.curation.spectrograms import draw_spectrograms
 
 SPLIT_COLOURS = {"train": "#4477aa", "valid": "#ccbb44", "test": "#ee6677"}
 """Colours that the colour-blind tell apart (Paul Tol's bright scheme)."""
 BEFORE, AFTER = "#bbbbbb", "#228833"
-MELS_ACROSS, MELS_DOWN = 4, 6
-FAINTEST_DB = -20.0
-"""Fainter mels are drawn dark, so that silence looks like silence."""
 
 
 def draw_charts(connection: duckdb.DuckDBPyConnection, lake: Lake, folder: Path) -> dict[str, str]:
@@ -38,8 +32,10 @@ def draw_charts(connection: duckdb.DuckDBPyConnection, lake: Lake, folder: Path)
         draw(connection, figure.subplots())
         figure.savefig(folder / name, dpi=110)
         drawn[name] = caption
-    if _draw_mels(connection, lake, folder / "mels.png"):
-        drawn["mels.png"] = "mel-spectrograms of tracks spread over the version, 9.92 s each, 0 to 11,025 Hz upwards"
+    if draw_spectrograms(connection, lake, folder / "mels.png"):
+        drawn["mels.png"] = (
+            "mel-spectrograms of tracks spread over the version, 9.92 s each, 0 to 11.025 kHz on the mel scale"
+        )
     return drawn
 
 
@@ -53,7 +49,7 @@ def _draw_years(connection: duckdb.DuckDBPyConnection, axes: Axes) -> None:
     _label(axes, "release year", "films")
 
 
-def _draw_tags(connection: duckdb.DuckDBPyConnection, axes: Axes) -> None:
+def draw_tags(connection: duckdb.DuckDBPyConnection, axes: Axes) -> None:
     """Draw films per tag in descending order, before and after the rare-tag rule."""
     before = _column(connection, "SELECT films FROM tag_counts ORDER BY films DESC")
     kept = _column(
@@ -62,11 +58,18 @@ def _draw_tags(connection: duckdb.DuckDBPyConnection, axes: Axes) -> None:
         "ORDER BY films DESC",
     )
     axes.fill_between(
-        np.arange(1, len(before) + 1), before, 0.8, step="mid", color=BEFORE, label=f"before: {len(before)}"
+        np.arange(1, len(before) + 1), before, 0.8, step="mid", color=BEFORE, label=f"all {len(before):,} tags"
     )
-    axes.fill_between(np.arange(1, len(kept) + 1), kept, 0.8, step="mid", color=AFTER, label=f"after: {len(kept)}")
+    axes.fill_between(
+        np.arange(1, len(kept) + 1),
+        kept,
+        0.8,
+        step="mid",
+        color=AFTER,
+        label=f"{len(kept):,} kept by the rule for rare tags",
+    )
     axes.set(xscale="log", yscale="log", ylim=(0.8, None))
-    axes.legend(frameon=False, title="tags")
+    axes.legend(frameon=False)
     _label(axes, "tag, the most frequent first", "films")
 
 
@@ -87,52 +90,10 @@ def _draw_durations(connection: duckdb.DuckDBPyConnection, axes: Axes) -> None:
 
 _CHARTS: dict[str, tuple[str, Callable[[duckdb.DuckDBPyConnection, Axes], None]]] = {
     "years.png": ("films per release year, by split", _draw_years),
-    "tags.png": ("films per tag, before and after rare tags were excluded", _draw_tags),
+    "tags.png": ("films per tag, before and after rare tags were excluded", draw_tags),
     "tracks.png": ("tracks per film", _draw_tracks),
     "durations.png": ("duration of the tracks", _draw_durations),
 }
-
-
-def _draw_mels(connection: duckdb.DuckDBPyConnection, lake: Lake, path: Path) -> bool:
-    """Draw a sheet of mels; return False if the version has none or they cannot be read, which `verify` explains."""
-    rows = connection.execute(
-        f"""
-        SELECT shard, first_row + segments // 2, title, film FROM (
-            SELECT t.*, f.title AS film, row_number() OVER (ORDER BY t.film_id, t.track_id) AS position,
-                   count(*) OVER () AS total
-            FROM tracks t JOIN films f USING (film_id))
-        WHERE position % greatest(1, total // {MELS_ACROSS * MELS_DOWN}) = 0
-        ORDER BY position LIMIT {MELS_ACROSS * MELS_DOWN}
-        """
-    ).fetchall()
-    if not rows:
-        return False
-    try:
-        settings = read_settings(lake, rows[0][0])
-        reader = MelReader(lake, sorted({row[0] for row in rows}), settings)
-        positions = reader.locate([row[0] for row in rows], [row[1] for row in rows])
-    except LakeError:
-        return False
-    stored = np.empty((len(rows), *settings.shape), settings.dtype)
-    reader.gather(positions, stored)
-    _save_mel_sheet(
-        decibels(stored, reader.ref_db[positions], settings),
-        [f"{film}: {title or ''}" for *_, title, film in rows],
-        path,
-    )
-    return True
-
-
-def _save_mel_sheet(mels: NDArray[np.float32], titles: list[str], path: Path) -> None:
-    figure = Figure(figsize=(12, 1.5 * -(-len(mels) // MELS_ACROSS)), layout="constrained")
-    FigureCanvasAgg(figure)
-    for axes in figure.subplots(-(-len(mels) // MELS_ACROSS), MELS_ACROSS, squeeze=False).flat:
-        axes.set_axis_off()
-    for axes, mel, title in zip(figure.axes, mels, titles, strict=False):
-        loudest = max(mel.max(), FAINTEST_DB)
-        axes.imshow(mel, origin="lower", aspect="auto", cmap="magma", vmin=loudest - 80, vmax=loudest)
-        axes.set_title(shorten(title, 40, placeholder="…").replace("$", r"\$"), fontsize=7)
-    figure.savefig(path, dpi=110)
 
 
 def _column(connection: duckdb.DuckDBPyConnection, query: str) -> NDArray[np.float64]:

@@ -16,6 +16,7 @@ from storage.datasets import versions as datasets
 
 MOST_FREQUENT = 15
 """Tags and languages in a table of the card; all of them are in films.parquet."""
+_REVIEWS_HEADING = "## Are the pairs right?"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10**12, "n>1M"))
 
 _RULES = {
@@ -96,8 +97,9 @@ def _introduction(manifest: Mapping[str, Any]) -> str:
         f"Films and their soundtracks: {counts['films']:,} films with plot, image and {counts['tags']:,} tags from "
         f"Wikipedia, and {counts['tracks']:,} recordings ({counts['hours']:,.1f} hours) as {counts['segments']:,} "
         "mel-spectrogram segments of 9.92 s. Made to train and evaluate models that retrieve music for a film.\n\n"
-        "A version is written once and never edited. Its name is a hash of its content and rules, and "
-        "`manifest.json` holds the hashes of its files and inputs."
+        "The data of a version are written once and never edited. Its name is a hash of its content and rules, and "
+        "`manifest.json` holds the hashes of its files and inputs. What people found about its pairs may grow: the "
+        'section "Are the pairs right?" is brought up to date by each later curation with the same content.'
     )
 
 
@@ -186,11 +188,11 @@ def _missing(connection: duckdb.DuckDBPyConnection, manifest: Mapping[str, Any])
 
 def _reviews(manifest: Mapping[str, Any]) -> str:
     """Return the section with what people found: precision by stratum, and how well raters agree."""
-    heading = "## Are the pairs right?\n\n"
+    heading = f"{_REVIEWS_HEADING}\n\n"
     rows = [row for row in manifest["reviews"]["precision"] if row["precision"] is not None]
     if not rows:
         return heading + (
-            "Nobody had rated a sample of the pairs when this version was made, so their precision is not known. "
+            "Nobody had rated a sample of the pairs when this card was written, so their precision is not known. "
             "`needledrop review sample --taken` draws one."
         )
     whole, *slices = rows
@@ -206,12 +208,21 @@ def _reviews(manifest: Mapping[str, Any]) -> str:
     ]
     return heading + (
         f"People rated {whole['rated']:,} of {whole['pairs']:,} collected pairs of film and recording in a blind "
-        f"random sample, before this version was made: {_estimate(whole)} are right, weighted to all pairs; "
+        f"random sample, before this card was written: {_estimate(whole)} are right, weighted to all pairs; "
         f"{whole['unsure']:,} were unsure, and {whole['disputed']:,} on which raters disagree count as wrong. Pairs "
         "that were found wrong are not in this version (`refused`). In brackets: Wilson's 95 % interval.\n\n"
         + "".join(f"{line}\n\n" for line in agreement)
         + _table(["by", "stratum", "pairs", "decided", "precision"], table)
     )
+
+
+def with_reviews(card: str, manifest: Mapping[str, Any]) -> str:
+    """Return a card that was written earlier with what people have found by now."""
+    start = card.find(_REVIEWS_HEADING)
+    if start < 0:  # of a version of Needledrop whose cards had no such section
+        return f"{card.rstrip()}\n\n{_reviews(manifest)}\n"
+    end = card.find("\n## ", start)
+    return card[:start] + _reviews(manifest) + ("\n" + card[end:] if end >= 0 else "\n")
 
 
 def _estimate(row: Mapping[str, Any]) -> str:
