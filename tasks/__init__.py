@@ -6,6 +6,6 @@ curation     which films, tracks and tags are in a version of the data set
 options      every option of the flows and commands, defined once
 backoff      Retry-After and exponential backoff
 progress     progress bars
-prefect_errors  the errors of the client of Prefect's server
+prefect_client  clients of Prefect's server, and their errors
 interrupts   child processes that Ctrl-C does not reach
 """

@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from annotated_types import Ge, Gt, Le
 from typing_extensions import Doc
 
-from storage.mels.settings import Encoding, MelSettings, ShortTracks
+from storage.mels.settings import Encoding, MelScale, MelSettings, ShortTracks
 
 T = TypeVar("T")
 
@@ -23,6 +23,8 @@ Year = Annotated[int, Ge(1870), Le(2200)]
 Source = Literal["music", "urls", "youtube"]
 SystemName = Literal["All", "Im", "Plo", "Ta", "ImPlo", "ImTa", "TaPlo", "AVCA", "AVCA-tuned", "all"]
 """Those of `training.config`, which this package may not import (a test holds them equal); in small letters: all."""
+Changes = tuple[str | dict[str, Any], ...] | dict[str, Any]
+"""Settings by name, as texts NAME=VALUE, as mappings of names or groups, or both (`training.named_settings`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,12 +180,20 @@ class NetworkOptions(OptionGroup):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtractionOptions(OptionGroup):
-    """How audio becomes mel-spectrograms."""
+class WorkerOptions(OptionGroup):
+    """How many processes decode."""
 
     panel: ClassVar[str | None] = "Audio to mels"
 
     workers: Annotated[int, Ge(1), Le(64), Doc("Processes that decode audio in parallel.")] = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractionOptions(WorkerOptions):
+    """How audio becomes mel-spectrograms."""
+
+    panel: ClassVar[str | None] = "Audio to mels"
+
     runner: Annotated[
         Literal["local", "dask"],
         Doc(
@@ -199,9 +209,23 @@ class ExtractionOptions(OptionGroup):
         ShortTracks,
         Doc("What to do with a recording shorter than one segment (9.92 s): refuse it, or pad it with silence."),
     ] = MelSettings.short_tracks
+    audio_encoders: Annotated[
+        tuple[str, ...],
+        Doc(
+            "Pretrained audio models (CLAP, AST, Wav2Vec2, HuBERT) that embed each segment while its audio is at hand: "
+            "names on the Hugging Face hub, such as laion/larger_clap_music, or folders of weights."
+        ),
+    ] = ()
     encoding: Annotated[
         Encoding | None,
         Doc("uint8 (steps of 0.31 dB) or float16 (twice the bytes); default: the lake's own, uint8 in a new lake."),
+    ] = None
+    mel_scale: Annotated[
+        MelScale | None,
+        Doc(
+            "slaney (librosa) or htk (torchaudio, as the paper's code, for parity with it); default: the lake's own, "
+            "slaney in a new lake."
+        ),
     ] = None
 
 
@@ -217,6 +241,13 @@ class SoundtrackOptions(MusicOptions, NetworkOptions, ExtractionOptions, Selecti
         Doc(
             "Look for recordings, print what would be taken, download nothing. Needs the same statement; nothing of "
             "what it finds is stored, but its requests count in the daily budget, and pauses are kept."
+        ),
+    ] = False
+    encode: Annotated[
+        bool,
+        Doc(
+            "Collect nothing: have the audio encoders embed what was collected without them, from your own files "
+            "(music) and from audio that was kept."
         ),
     ] = False
 
@@ -264,8 +295,8 @@ class TrainingOptions(OptionGroup):
         ),
     ] = ("All",)
     preset: Annotated[
-        Literal["small", "paper", "released"],
-        Doc("Sizes and rates: small (for a CPU), paper (the paper's text) or released (the paper's code)."),
+        Literal["small", "paper", "released", "strong"],
+        Doc("Settings: small (for a CPU), paper (the paper's text), released (its code) or strong (to beat both)."),
     ] = "small"
     seeds: Annotated[int, Ge(1), Doc("Training runs per system, with the seeds 0, 1, 2, ….")] = 1
     epochs: Annotated[Annotated[int, Ge(1)] | None, Doc("Epochs at most; default: the preset's.")] = None
@@ -290,8 +321,22 @@ class TuningOptions(OptionGroup):
         Annotated[int, Ge(1)] | None,
         Doc("Segments whose mean embeds a track; the middle segment alone is measured as well."),
     ] = None
-    text_model: Annotated[str | None, Doc("Hub name or folder of pretrained BERT weights.")] = None
-    image_model: Annotated[str | None, Doc("Hub name or folder of pretrained ViT weights.")] = None
+    set: Annotated[
+        Changes,
+        Doc(
+            "A setting as NAME=VALUE, such as optimiser.rate=3e-4, over the preset and the file; "
+            "`needledrop train --show-settings` lists them. In a deployment also a mapping of names."
+        ),
+    ] = ()
+    settings: Annotated[
+        str | None, Doc("TOML file of settings, with a table per group (optimiser, training, …), over the preset.")
+    ] = None
+    text_model: Annotated[
+        str | None, Doc("Hub name or folder of a pretrained text model: BERT, RoBERTa, MPNet, ModernBERT, CLIP.")
+    ] = None
+    image_model: Annotated[
+        str | None, Doc("Hub name or folder of a pretrained image model: ViT, CLIP, SigLIP, DINOv2.")
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -303,3 +348,31 @@ class TrainingRunOptions(OptionGroup):
     dataset: Annotated[str | None, Doc("Data-set version to train on; default: the newest.")] = None
     compiled: Annotated[bool, Doc("Use torch.compile: slower to start, faster for long runs on a GPU.")] = False
     again: Annotated[bool, Doc("Also repeat finished runs; the earlier ones stay.")] = False
+    decisions: Annotated[
+        bool,
+        Doc("Also measure the runs on what users of the studio kept and rejected, which no training reads."),
+    ] = False
+    hold_out_decisions: Annotated[
+        bool,
+        Doc(
+            "Train without the data set's recordings that users kept or rejected, and measure the runs on these too; "
+            "such runs have names of their own."
+        ),
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class LibraryOptions(OptionGroup):
+    """A library of the user's own music, and what listens to it: a run, or an audio encoder."""
+
+    library: Annotated[str, Doc("Name of the library, which `needledrop library add` has made.")] = "music"
+    run: Annotated[
+        str | None, Doc("Run whose model embeds the music; default: the one with the best R@10 on the newest version.")
+    ] = None
+    encoder: Annotated[
+        str | None,
+        Doc(
+            "Pretrained audio encoder that reads texts, such as CLAP, in the place of a run: a hub name or a folder. "
+            "Read the licence of its weights, which is shown first."
+        ),
+    ] = None

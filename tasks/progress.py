@@ -17,17 +17,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import ArtifactCreate, ArtifactUpdate
 from prefect.exceptions import MissingContextError, PrefectException
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run, task_run
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from storage.lake.lake import Lake
-from tasks.prefect_errors import HTTP_ERRORS
+from tasks.prefect_client import HTTP_ERRORS, impatient_client
 
 ReportProgress = Callable[[str, int, int], None]
 """Progress callback (description, completed, total); total is 0 if it is not known."""
@@ -70,17 +68,18 @@ class StageProgress:
     completed: int = 0
     total: int = 0
     _started: float = field(init=False)
+    _reported: float = field(init=False)
     _logged: float | None = None
     _has_ended: bool = False
     _artifact: UUID | None = None
 
     def __post_init__(self) -> None:
         """Start the clock."""
-        self._started = self.clock()
+        self._started = self._reported = self.clock()
 
     def report(self, completed: int, total: int) -> None:
         """Take over the numbers; log them at the first report, every `LOG_SECONDS` and when all is done."""
-        self.completed, self.total = completed, total
+        self.completed, self.total, self._reported = completed, total, self.clock()
         if total and completed >= total:
             self.end()
         elif self._logged is None:
@@ -90,10 +89,15 @@ class StageProgress:
             self._publish()
 
     def end(self) -> None:
-        """Log the last numbers and the time that the stage took, once."""
+        """Log the last numbers and the time until they were reported, once.
+
+        A stage of unknown length is known to have ended only when the run has, long after its last report.
+        """
         if not self._has_ended:
             self._has_ended = True
-            self._log("%s: ended, %s in %s", self.description, self._amount(), as_duration(self._seconds))
+            self._log(
+                "%s: ended, %s in %s", self.description, self._amount(), as_duration(self._reported - self._started)
+            )
             if self._artifact is not None:
                 self._publish()
 
@@ -121,7 +125,7 @@ class StageProgress:
             return
         percent = round(100.0 * self.completed / self.total, 1)
         text = f"{self.description} ({self.lake.root}): {self._amount()}"
-        with suppress(PrefectException, *HTTP_ERRORS, RuntimeError), _impatient_client() as client:
+        with suppress(PrefectException, *HTTP_ERRORS, RuntimeError), impatient_client(PUBLISH_SECONDS) as client:
             if self._artifact is None:
                 key = artifact_key(self.lake, self.description)
                 ids = {"flow_run_id": flow_run.id, "task_run_id": task_run.id}
@@ -129,16 +133,6 @@ class StageProgress:
                 self._artifact = client.create_artifact(new).id
             else:
                 client.update_artifact(self._artifact, ArtifactUpdate(description=text, data=percent))
-
-
-@contextmanager
-def _impatient_client() -> Iterator[SyncPrefectClient]:
-    """Yield a client that asks once: one that retries would stop the work for as long as the server is away."""
-    with (
-        temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 0}),
-        get_client(sync_client=True, httpx_settings={"timeout": PUBLISH_SECONDS}) as client,
-    ):
-        yield client
 
 
 def place(items: str, done: int, size: int, total: int) -> str:

@@ -43,6 +43,16 @@ def test_a_stage_of_unknown_length_ends_with_the_run(log: pytest.LogCaptureFixtu
     assert log.messages == ["Reading tags: started, 200", "Reading tags: ended, 300 in 0 s"]
 
 
+def test_the_time_of_a_stage_of_unknown_length_ends_with_its_last_report(log: pytest.LogCaptureFixture) -> None:
+    now = [0.0]
+    stage = StageProgress("Reading tags", clock=lambda: now[0])
+    for now[0] in (1.0, 9.0):
+        stage.report(int(now[0]), 0)
+    now[0] = 600.0
+    stage.end()
+    assert log.messages[-1] == "Reading tags: ended, 9 in 9 s"
+
+
 def test_a_task_run_is_named_by_its_place() -> None:
     assert place("films", 64, 64, 1800) == "films 65–128 of 1,800"
 

@@ -8,7 +8,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from tasks.prefect_errors import CONNECT_ERRORS, HTTP_ERRORS
+from tasks.prefect_client import CONNECT_ERRORS, HTTP_ERRORS
 
 
 def test_a_server_that_is_away_is_a_connect_error() -> None:
