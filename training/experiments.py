@@ -6,36 +6,42 @@ checkpoint.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import subprocess
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-import pyarrow as pa
-
 import training
 from storage.coordination.leases import leased
-from storage.errors import LakeError
+from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
 from storage.metrics import records as metrics
 from storage.metrics.database import connect_metrics
 from storage.metrics.interrupted import STATE as INTERRUPTED
 from storage.metrics.interrupted import run_lease
-from training.config import Job, Settings, System
-from training.data.batches import FilmInputs
+from training.config import Job, Settings
+from training.data.films import FilmInputs
 from training.data.splits import Split, load_split
-from training.evaluation.embedding_files import FILMS_FILE, PARITY_TRACKS_FILE, TRACKS_FILE, YEARS_FILE, save_embeddings
 from training.evaluation.embeddings import embed_films, embed_tracks, track_owners
+from training.evaluation.model_card import write_model_cards
+from training.evaluation.policies import measure
 from training.evaluation.ranking import rank_tracks
-from training.loop.checkpoint import CONFIG, FOLDER, check_same_job, load_config, load_model, read_state, save_config
+from training.loop.checkpoint import CONFIG, FOLDER, check_same_job, load_config, read_state, save_config
 from training.loop.devices import Machine
+from training.loop.frozen_towers import cache_frozen_towers
+from training.loop.speed import compile_towers
 from training.loop.train import EpochReport, LoopInputs, train
-from training.model.retrievers import Built, build_model
+from training.model.build import Built, build_model
+from training.model.retrievers import Model
+from training.presets import label
+from training.systems import System
 
 OnProgress = Callable[[str, int, int], None]
 """Progress callback (description, completed, total)."""
@@ -51,13 +57,28 @@ class Data:
     test: Split
 
 
-def load_data(lake: Lake, version: str) -> Data:
-    """Load all splits of a version. Raises `InputError` when one of them is empty."""
-    return Data(version, *(load_split(lake, version, split) for split in ("train", "valid", "test")))
+def load_data(lake: Lake, version: str, encoder: str = "", held_out: Collection[str] = ()) -> Data:
+    """Load all splits of a version, with mels or with embeddings by an audio encoder.
+
+    `held_out`: recordings that neither training nor its choice of an epoch may hear. Raises `InputError` when a split
+    is empty, or a track has no embedding.
+    """
+    train, valid = (load_split(lake, version, split, encoder, held_out) for split in ("train", "valid"))
+    return Data(version, train, valid, load_split(lake, version, "test", encoder))
 
 
-def plan_jobs(version: str, systems: Sequence[System], settings: Settings, seeds: Sequence[int]) -> list[Job]:
-    """Return one job per system and seed; the same data, system, settings and seed have the same `run_id`."""
+def plan_jobs(
+    version: str, systems: Sequence[System], settings: Settings, seeds: Sequence[int], held_out: Sequence[str] = ()
+) -> list[Job]:
+    """Return one job per system and seed; the same data, system, settings and seed have the same `run_id`.
+
+    Recordings that are held out are part of the settings' digest, so their runs have names of their own. Raises
+    `InputError` for settings that hold out something else.
+    """
+    digest = hashlib.sha256("\n".join(held_out).encode()).hexdigest()[:8] if held_out else ""
+    if settings.data.held_out not in ("", digest):
+        raise InputError("data.held_out is set by --hold-out-decisions alone; leave it out of --set and --settings")
+    settings = settings.changed({"data.held_out": digest})
     return [
         Job(
             f"{version}-{system.name}-{settings.preset}-s{seed}-{settings.digest}",
@@ -65,6 +86,7 @@ def plan_jobs(version: str, systems: Sequence[System], settings: Settings, seeds
             settings,
             seed,
             version,
+            tuple(held_out),
         )
         for seed in dict.fromkeys(seeds)
         for system in systems
@@ -132,13 +154,15 @@ def _run_leased(
         config=job.identity()["settings"],
         code_version=code_version(),
         model_folder=f"{FOLDER}/{job.run_id}",
+        settings=label(job.settings),
+        settings_digest=job.settings.digest,
     )
     if machine.is_first:
         metrics.record_run(lake, run)
     try:
         _train(lake, data, job, machine, compiled, on_progress)
         if machine.is_first:
-            _evaluate(lake, data, job, machine, on_progress)
+            _measure(lake, data, job, run, machine, on_progress)
     except BaseException as error:
         if machine.is_first:
             state = "failed" if isinstance(error, Exception) else INTERRUPTED
@@ -147,22 +171,39 @@ def _run_leased(
         raise
     if machine.is_first:
         metrics.record_run(lake, replace(run, state="completed", finished_at=datetime.now(UTC)))
+        write_model_cards(lake, data.version, job.run_id)
 
 
 def _train(lake: Lake, data: Data, job: Job, machine: Machine, compiled: bool, on_progress: OnProgress | None) -> None:
     built = _open_or_build(lake, data, job, machine)
     if compiled:
-        built.model.compile(dynamic=True)
-    film_inputs = [FilmInputs(split, job.system, job.settings, built.tokenizer) for split in (data.train, data.valid)]
+        compile_towers(built.model)
+    film_inputs = [
+        FilmInputs(split, job.system, job.settings, built.tokenizer, built.image_format.pixels)
+        for split in (data.train, data.valid)
+    ]
+    of_train, of_valid = film_inputs
 
     def record(report: EpochReport) -> None:
         metrics.record_epoch(lake, metrics.Epoch(job.run_id, **vars(report)))
+
+    cache_frozen_towers(lake, built.model.to(machine.device).films, film_inputs, machine)
 
     def on_step(done: int, steps: int) -> None:
         if on_progress:
             on_progress(f"train {job.system.name} (seed {job.seed})", done, steps)
 
-    train(lake, LoopInputs(job, built.model, data.train, data.valid, *film_inputs), machine, record, on_step)
+    medr = partial(valid_medr, built.model, data.valid, of_valid, machine)
+    inputs = LoopInputs(job, built.model, data.train, data.valid, of_train, of_valid, medr)
+    train(lake, inputs, machine, record, on_step)
+
+
+def valid_medr(model: Model, split: Split, inputs: FilmInputs, machine: Machine) -> float:
+    """Return the median rank of a split's tracks, from as many paragraphs and segments as the model is trained with."""
+    chosen = inputs.settings.data
+    films = embed_films(model, split, inputs, machine, paragraphs="all" if chosen.paragraphs == "all" else "first")
+    tracks = embed_tracks(model, split, chosen.segments, machine)
+    return rank_tracks(films, tracks, track_owners(split), str(machine.device)).median
 
 
 def _open_or_build(lake: Lake, data: Data, job: Job, machine: Machine) -> Built:
@@ -177,34 +218,14 @@ def _open_or_build(lake: Lake, data: Data, job: Job, machine: Machine) -> Built:
     return built
 
 
-def _evaluate(lake: Lake, data: Data, job: Job, machine: Machine, on_progress: OnProgress | None) -> None:
-    """Embed and rank the test split with the best weights: from the settings' number of segments, and from one."""
-    _, built = load_model(lake, job.run_id)
-    model, test = built.model.to(machine.device), data.test
-    inputs = FilmInputs(test, job.system, job.settings, built.tokenizer)
-    files = {1: PARITY_TRACKS_FILE} | {job.settings.eval_segments: TRACKS_FILE}
-    total = sum(len(test.even_segments(track, count)) for track in range(len(test.track_ids)) for count in files)
-    done = 0
-
-    def on_done(count: int) -> None:
-        nonlocal done
-        done += count
+def _measure(
+    lake: Lake, data: Data, job: Job, run: metrics.Run, machine: Machine, on_progress: OnProgress | None
+) -> None:
+    def on_done(done: int, total: int) -> None:
         if on_progress:
-            on_progress(f"embed {job.system.name} (seed {job.seed})", min(done, total), total)
+            on_progress(f"embed {job.system.name} (seed {job.seed})", done, total)
 
-    films = embed_films(model, test, inputs, machine)
-    save_embeddings(lake, films, FOLDER, job.run_id, FILMS_FILE)
-    if job.system.tags:
-        inverted = replace(job.settings, keep_years=not job.settings.keep_years)
-        other_films = embed_films(model, test, FilmInputs(test, job.system, inverted, built.tokenizer), machine)
-        save_embeddings(lake, other_films, FOLDER, job.run_id, YEARS_FILE)
-    ranked = []
-    for segments, file in files.items():
-        tracks = embed_tracks(model, test, segments, machine, on_done)
-        save_embeddings(lake, tracks, FOLDER, job.run_id, file)
-        ranks = rank_tracks(films, tracks, track_owners(test), str(machine.device))
-        ranked.append(ranks.to_arrow(f"segments{segments}"))
-    metrics.record_ranks(lake, job.run_id, pa.concat_tables(ranked))
+    measure(lake, data.test, job, run, machine, on_done)
 
 
 def code_version() -> str | None:

@@ -16,9 +16,11 @@ from storage.mels.layout import shard_path
 from storage.mels.settings import MelSettings, decibels
 from storage.mels.writer import TrackMels, write_shard
 from storage.tables.tables import open_tables
-from training.config import AudioSettings, ImageSettings, Settings, TextSettings, chosen_settings
+from training.config import Settings
 from training.experiments import Data, load_data
 from training.loop.devices import Machine, open_machine
+from training.presets import chosen_settings
+from training.setting_groups import AudioSettings, ImageSettings, TextSettings
 
 MOODS = {
     "dread": ("fear shadow cellar scream knife", "horror thriller", (40, 10, 60), 20.0, 5),
@@ -53,7 +55,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Lake, Data]:
     return lake, load_data(lake, _write_version(lake, films=8, segments=3))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def quick() -> Settings:
     """Towers as small as they go: a run of two epochs takes a second."""
     return dataclasses.replace(
@@ -61,6 +63,23 @@ def quick() -> Settings:
         text=TextSettings(width=32, layers=1, heads=2, mlp=32, vocabulary=400, max_tokens=48),
         image=ImageSettings(patch_pixels=56, width=32, layers=1, heads=2, mlp=32),
         audio=AudioSettings(stem=(8, 16), channels=8, blocks=2, width=32, layers=1, heads=2, mlp=32),
+    )
+
+
+@pytest.fixture
+def switched(quick: Settings) -> Settings:
+    """Those settings with every switch of data and pooling on."""
+    return quick.changed(
+        {
+            "text.paragraph_pooling": "attention",
+            "audio.segment_pooling": "attention",
+            "data.mask_copies": True,
+            "data.segments": 2,
+            "data.paragraphs": "all",
+            "data.max_paragraphs": 2,
+            "data.modality_dropout": 0.4,
+            "data.tag_subsets": True,
+        }
     )
 
 

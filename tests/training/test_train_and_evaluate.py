@@ -13,9 +13,10 @@ from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics
 from storage.metrics.interrupted import run_lease
-from training.config import SYSTEMS, chosen_settings
 from training.experiments import plan_jobs
 from training.model.retrievers import Retriever
+from training.presets import chosen_settings
+from training.systems import SYSTEMS
 
 
 def test_every_system_and_seed_is_trained_once_and_repeated_only_on_request(

@@ -1,148 +1,68 @@
 """Batches: tracks in a seeded order with each of their films once, assembled while the device computes.
 
-Training draws a segment for each track, and a paragraph and a crop for each film; evaluation takes the middle
-segment, the first paragraph and the centre. All draws depend on (seed, epoch, step) alone, so any batch of any epoch
-can be made again: after a crash, in another process, on another rank.
+Training draws segments for each track, and a paragraph, a crop and more for each film, as the settings say
+(`training.data.films.Draw`); validation takes evenly spaced segments and what evaluation reads of a film. All draws
+depend on (seed, epoch, step) alone, so any batch of any epoch can be made again: after a crash, in another process, on
+another rank.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, fields, replace
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 from torch import Tensor
 
 from storage.errors import InputError
-from training.config import Settings, System
-from training.data.images import Images
+from training.config import Settings
+from training.data.films import Draw, FilmInputs, Films
 from training.data.splits import Split
-from training.data.text import encode_texts, pad_tokens, query_text, tag_words
+from training.systems import ALL_PARTS
 
-PREFETCHED_BATCHES = 4
-LARGEST_TAG_OVERLAP = 0.7
-"""Two films that share more than this fraction of either's tags are too similar to be negatives (release)."""
+BATCHES_READ_AHEAD = 4
+"""How early a batch's segments are asked from disk: a step takes tens of milliseconds, as does a read from a disk."""
 VALIDATION_ORDER_SEED = 0
-
-Draw = tuple[int, float, float]
-"""A film's paragraph number and the position of its crop, across and down (0 to 1)."""
-CENTRE: Draw = (0, 0.5, 0.5)
-
-
-@dataclass(frozen=True)
-class Films:
-    """Query inputs of F films; None for a modality that the system does not use."""
-
-    tokens: Tensor | None  # int64 [F, length]
-    token_mask: Tensor | None  # bool [F, length]
-    pixels: Tensor | None  # uint8 [F, 3, 224, 224]
+ORDER, SEGMENTS, FILMS = range(1, 4)
+"""Purposes of random streams: the order of an epoch's tracks, a batch's segments and negatives, a film's draw."""
 
 
 @dataclass(frozen=True)
 class Tracks:
-    """The mels of B segments as stored, and their reference levels in dB."""
+    """The mels of S segments as stored, and their reference levels in dB."""
 
-    mels: Tensor  # uint8 [B, 128, 995] quantised (float16: decibels)
-    ref_db: Tensor  # float32 [B]
+    mels: Tensor  # uint8 [S, 128, 995] quantised (float16: decibels)
+    ref_db: Tensor  # float32 [S]
+
+    def __len__(self) -> int:
+        return len(self.mels)
+
+    def rows(self, start: int, stop: int) -> Tracks:
+        """Return the segments `start` to `stop - 1`."""
+        return Tracks(self.mels[start:stop], self.ref_db[start:stop])
 
 
 @dataclass(frozen=True)
 class Batch:
-    """B tracks, the films they belong to, and the negatives of each track."""
+    """B tracks with K segments each, the films they belong to, and the negatives of each track."""
 
     films: Films
-    tracks: Tracks
+    tracks: Tracks  # B * K segments, those of a track one after another
     owner: Tensor  # int64 [B]: row in `films`
     film_numbers: Tensor  # int64 [B]: the film's row in its split, the same on every rank
     negatives: Tensor  # bool [B, batch of all ranks]: items whose films are negatives of each; [B, 0] without triplets
+    copies: Tensor | None = None  # bool [B, batch of all ranks]: tracks that the film of each has a copy of
 
 
 Inputs = TypeVar("Inputs", Films, Tracks)
 
 
 def split_batch(inputs: Inputs, size: int) -> list[Inputs]:
-    """Split inputs into micro-batches of `size` rows in order; the last one may be smaller."""
-    values = {field.name: getattr(inputs, field.name) for field in fields(inputs)}
-    tensors: dict[str, Any] = {name: value for name, value in values.items() if value is not None}
-    rows = len(next(iter(tensors.values())))
-    return [
-        replace(inputs, **{name: tensor[start : start + size] for name, tensor in tensors.items()})
-        for start in range(0, rows, size)
-    ]
-
-
-class FilmInputs:
-    """A split's films as one system reads them: tokens of every paragraph, images decoded at their first use."""
-
-    def __init__(self, split: Split, system: System, settings: Settings, tokenizer: Tokenizer | None) -> None:
-        self.system = system
-        self.paragraphs = [max(len(plot), 1) if system.plot else 1 for plot in split.plots]
-        self.max_tokens = settings.text.max_tokens
-        self._first_text = np.concatenate([[0], np.cumsum(self.paragraphs)])
-        self._tokens: list[NDArray[np.int32]] = []
-        if tokenizer is not None and system.text:
-            texts = film_texts(split, system, settings)
-            self._tokens = encode_texts(tokenizer, texts, self.max_tokens)
-        self._images = Images(split.film_ids, split.thumbnails) if system.image else None
-        self._tag_sets = [frozenset(tags) for tags in split.tags]
-        self._draws_one_negative = settings.triplet_negatives == "one"
-
-    def gather(self, films: NDArray[np.int64], draws: list[Draw]) -> Films:
-        """Return the inputs of these films with the paragraph and crop drawn for each."""
-        tokens = mask = pixels = None
-        if self._tokens:
-            rows = [self._tokens[self._first_text[film] + draw[0]] for film, draw in zip(films, draws, strict=True)]
-            tokens, mask = (torch.from_numpy(array) for array in pad_tokens(rows, self.max_tokens))
-        if self._images is not None:
-            crops = [self._images.crop(int(film), *draw[1:]) for film, draw in zip(films, draws, strict=True)]
-            pixels = torch.from_numpy(np.stack(crops))
-        return Films(tokens, mask, pixels)
-
-    def negatives(self, films: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.bool_]:
-        """Return for each item of a batch the items of dissimilar films, or of any other film if none is: bool [n, n].
-
-        [n, 0] for a system without the triplet loss. The release draws one negative per item.
-        """
-        if self.system.loss != "triplet":
-            return np.zeros((len(films), 0), bool)
-        unique, film_of = np.unique(films, return_inverse=True)
-        dissimilar = self._dissimilar(unique)[film_of][:, film_of]
-        negatives = np.where(dissimilar.any(1, keepdims=True), dissimilar, film_of[:, None] != film_of)
-        if self._draws_one_negative:
-            for row in negatives:
-                candidates = np.flatnonzero(row)
-                row[:] = False
-                if len(candidates):
-                    row[rng.choice(candidates)] = True
-        return negatives
-
-    def _dissimilar(self, films: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return which pairs of these distinct films share few of their tags: bool [n, n]."""
-        tags = [self._tag_sets[film] for film in films]
-        column = {tag: index for index, tag in enumerate(sorted(frozenset().union(*tags)))}
-        has = np.zeros((len(films), len(column)))
-        for row, own in zip(has, tags, strict=True):
-            row[[column[tag] for tag in own]] = 1
-        count = has.sum(axis=1)
-        fewer = np.maximum(np.minimum(count[:, None], count), 1)
-        few_shared: NDArray[np.bool_] = has @ has.T <= LARGEST_TAG_OVERLAP * fewer
-        return few_shared & ~np.eye(len(films), dtype=bool)
-
-
-def film_texts(split: Split, system: System, settings: Settings) -> list[str]:
-    """Return every text that a system can read in a split: film by film, paragraphs in order."""
-    texts = []
-    for tags, plot in zip(split.tags, split.plots, strict=True):
-        words = tag_words(tags, settings.keep_years)
-        paragraphs = (plot or ("",)) if system.plot else ("",)
-        texts += [query_text(system, words, paragraph) for paragraph in paragraphs]
-    return texts
+    """Split inputs into micro-batches of `size` films or segments in order; the last one may be smaller."""
+    return [inputs.rows(start, start + size) for start in range(0, len(inputs), size)]
 
 
 class TrainingBatches:
@@ -153,9 +73,9 @@ class TrainingBatches:
     """
 
     def __init__(self, split: Split, inputs: FilmInputs, settings: Settings, seed: int, share: tuple[int, int]) -> None:
-        self.split, self.inputs, self.seed = split, inputs, seed
+        self.split, self.inputs, self.settings, self.seed = split, inputs, settings, seed
         self.rank, ranks = share
-        batch = min(settings.batch, len(split.track_ids))
+        batch = min(settings.training.batch, len(split.track_ids))
         if batch < ranks:
             raise InputError(
                 f"A batch of {batch} tracks is too small for {ranks} processes; start fewer or give a larger batch"
@@ -163,45 +83,133 @@ class TrainingBatches:
         self.batch = batch // ranks * ranks
         self.share = self.batch // ranks
         self.steps = len(split.track_ids) // self.batch
-        self.draws_paragraph = inputs.system.name not in settings.fixed_paragraph
+        self._separate_streams = settings.data.separate_streams
+        self._own = slice(self.rank * self.share, (self.rank + 1) * self.share)
         self._order: tuple[int, NDArray[np.int64]] = (-1, np.empty(0, np.int64))
+
+    def epoch(self, epoch: int, first: int) -> Iterator[Batch]:
+        """Yield the batches of an epoch from step `first` on, while the system reads those that follow from disk."""
+        for step in range(first, self.steps):
+            nearest = step + 1 if step == first else step + BATCHES_READ_AHEAD
+            for later in range(nearest, min(step + BATCHES_READ_AHEAD + 1, self.steps)):
+                _, positions, _ = self._drawn(epoch, later)
+                self.split.mels.read_ahead(positions[self._own].reshape(-1))
+            yield self.make(epoch, step)
 
     def make(self, epoch: int, step: int) -> Batch:
         """Return one batch, or this rank's share of it."""
-        tracks = self._epoch_order(epoch)[step * self.batch : (step + 1) * self.batch]
-        rng = np.random.default_rng([self.seed, epoch, step])
-        first, last = self.split.first_segment[tracks], self.split.first_segment[tracks + 1]
-        positions = self.split.positions[rng.integers(first, last)]
+        tracks, positions, rng = self._drawn(epoch, step)
         films = self.split.owner[tracks]
-        negatives = self.inputs.negatives(films, rng)
-        own = slice(self.rank * self.share, (self.rank + 1) * self.share)
+        negatives, copies = self.inputs.negatives(films, rng), _copies(self.split, self.settings, tracks)
+        own = self._own
+        own_films, own_positions = films[own], positions[own]
+        masks = negatives[own], None if copies is None else copies[own]
+        if self.inputs.system.loss == "triplet" and self.settings.data.triplet_negatives == "set":
+            wrong = self.inputs.wrong_films(films, rng)
+            wrong_tracks = np.array([rng.choice(np.flatnonzero(self.split.owner == film)) for film in wrong])
+            wrong_positions = _drawn_segments(self.split, wrong_tracks, self.settings.data.segments, rng)
+            own_films = np.concatenate([own_films, wrong[own]])
+            own_positions = np.concatenate([own_positions, wrong_positions[own]])
+            masks = self._wrong_items(), None
 
         def draw(film: int) -> Draw:
-            film_rng = np.random.default_rng([self.seed, epoch, step, film])
-            across, down = film_rng.random(2)
-            paragraph = int(film_rng.integers(self.inputs.paragraphs[film])) if self.draws_paragraph else 0
-            return paragraph, across, down
+            return draw_film(self.inputs, film, self.stream(FILMS, epoch, step, film))
 
-        return _assemble(self.split, self.inputs, films[own], positions[own], negatives[own], draw)
+        return _assemble(self.split, self.inputs, own_films, own_positions, masks, draw)
+
+    def _wrong_items(self) -> NDArray[np.bool_]:
+        """Return the negatives of a batch in which each rank's items are followed by one wrong film for each of them.
+
+        bool [2 * share, 2 * batch]; the wrong films are anchors of nothing.
+        """
+        negatives = np.zeros((2 * self.share, 2 * self.batch), bool)
+        own = np.arange(self.share)
+        negatives[own, (2 * self.rank + 1) * self.share + own] = True
+        return negatives
+
+    def _drawn(self, epoch: int, step: int) -> tuple[NDArray[np.int64], NDArray[np.int64], np.random.Generator]:
+        """Return a batch's tracks, the positions of their segments, and the generator that drew them."""
+        tracks = self._epoch_order(epoch)[step * self.batch : (step + 1) * self.batch]
+        rng = self.stream(SEGMENTS, epoch, step)
+        return tracks, _drawn_segments(self.split, tracks, self.settings.data.segments, rng), rng
+
+    def stream(self, purpose: int, *numbers: int) -> np.random.Generator:
+        """Return the random stream of a purpose at a place of the run.
+
+        Without the purpose in front, as in the first versions, streams coincide: a seed is filled up with zeros.
+        """
+        first = (purpose,) if self._separate_streams else ()
+        return np.random.default_rng([*first, self.seed, *numbers])
 
     def _epoch_order(self, epoch: int) -> NDArray[np.int64]:
         """Return the numbers of all tracks, shuffled for this epoch."""
         if self._order[0] != epoch:
-            order = np.random.default_rng([self.seed, epoch]).permutation(len(self.split.track_ids))
+            order = self.stream(ORDER, epoch).permutation(len(self.split.track_ids))
             self._order = (epoch, order)
         return self._order[1]
 
 
+def draw_film(inputs: FilmInputs, film: int, rng: np.random.Generator) -> Draw:
+    """Draw what training reads of a film. A switch that is off draws nothing: the draws of others stay as they are."""
+    data, system = inputs.settings.data, inputs.system
+    across, down = rng.random(2).tolist()
+    if inputs.settings.image.frozen:  # its output is computed once, so the crop is always the same
+        across, down = 0.5, 0.5
+    paragraphs: tuple[int, ...] = (0,)
+    if data.paragraphs == "all":
+        paragraphs = inputs.whole_plot(film)
+    elif system.name not in data.fixed_paragraph:
+        paragraphs = (int(rng.integers(inputs.paragraphs[film])),)
+    tags, parts = None, ALL_PARTS
+    if data.tag_subsets and system.tags:
+        tags = _subset(len(inputs.split.tags[film]), rng)
+    if inputs.any_parts:
+        present = sorted(inputs.parts(film, Draw()))
+        dropped = rng.random(len(present)) < data.modality_dropout
+        if dropped.all() and present:
+            dropped[rng.integers(len(present))] = False
+        parts = frozenset(part for part, is_dropped in zip(present, dropped, strict=True) if not is_dropped)
+    return Draw(paragraphs, across, down, tags, parts)
+
+
+def _subset(count: int, rng: np.random.Generator) -> tuple[int, ...]:
+    """Draw how many of `count` things are taken, each number from 1 on equally likely, and then which."""
+    taken = int(rng.integers(1, count + 1)) if count else 0
+    return tuple(sorted(rng.permutation(count)[:taken].tolist()))
+
+
+def _drawn_segments(split: Split, tracks: NDArray[np.int64], count: int, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Draw the positions of `count` segments of each track: [tracks, count], none twice where there are enough."""
+    first, last = split.first_segment[tracks], split.first_segment[tracks + 1]
+    if count == 1:
+        return split.positions[rng.integers(first, last)][:, None]
+    rows = [start + np.resize(rng.permutation(stop - start), count) for start, stop in zip(first, last, strict=True)]
+    positions: NDArray[np.int64] = split.positions[np.stack(rows)]
+    return positions
+
+
+def _copies(split: Split, settings: Settings, tracks: NDArray[np.int64]) -> NDArray[np.bool_] | None:
+    """Return which tracks of a batch (columns) the film of each item (rows) has a copy of; None without this mask."""
+    if not settings.data.mask_copies:
+        return None
+    films = split.owner[tracks]
+    copies = np.zeros((len(tracks), len(tracks)), bool)
+    for track, film in split.copies[np.isin(split.copies[:, 0], tracks)]:
+        copies[np.ix_(films == film, tracks == track)] = True
+    return copies
+
+
 def validation_batches(split: Split, inputs: FilmInputs, batch: int) -> Iterator[Batch]:
-    """Yield a split in one fixed order without random segments or crops; a last batch of one track is left out."""
+    """Yield a split in one fixed order with nothing drawn at random; a last batch of one track is left out."""
     rng = np.random.default_rng(VALIDATION_ORDER_SEED)
-    order = rng.permutation(len(split.track_ids))
+    order, segments = rng.permutation(len(split.track_ids)), inputs.settings.data.segments
     for start in range(0, len(order), batch):
         tracks = order[start : start + batch]
         if len(tracks) > 1:
             films = split.owner[tracks]
-            positions = np.concatenate([split.even_segments(track, 1) for track in tracks])
-            yield _assemble(split, inputs, films, positions, inputs.negatives(films, rng), lambda _film: CENTRE)
+            positions = np.stack([np.resize(split.even_segments(track, segments), segments) for track in tracks])
+            masks = inputs.negatives(films, rng), _copies(split, inputs.settings, tracks)
+            yield _assemble(split, inputs, films, positions, masks, inputs.fixed_draw)
 
 
 def gather_mels(split: Split, positions: NDArray[np.int64]) -> Tracks:
@@ -212,54 +220,21 @@ def gather_mels(split: Split, positions: NDArray[np.int64]) -> Tracks:
     return Tracks(torch.from_numpy(mels), torch.from_numpy(split.mels.ref_db[positions]))
 
 
-def prefetched(make: Callable[[int], Batch], first: int, last: int) -> Generator[Batch, None, None]:
-    """Yield batches `first` to `last - 1`, made in order by one thread that works a few batches ahead.
-
-    One thread is enough, as reading mapped segments and decoding images releases the interpreter lock, and it keeps
-    the order of batches and draws the same on any machine. Closing the iterator ends the thread.
-    """
-    ready: queue.Queue[Batch | BaseException | None] = queue.Queue(PREFETCHED_BATCHES)
-    stopped = threading.Event()
-
-    def work() -> None:
-        try:
-            for number in range(first, last):
-                if stopped.is_set():
-                    return
-                ready.put(make(number))
-            ready.put(None)
-        except BaseException as error:  # noqa: BLE001 - the consumer raises it
-            ready.put(error)
-
-    thread = threading.Thread(target=work, name="batches", daemon=True)
-    thread.start()
-    try:
-        while (item := ready.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stopped.set()
-        while thread.is_alive():  # a full queue blocks the thread: empty it until the thread has seen the flag
-            try:
-                ready.get(timeout=0.05)
-            except queue.Empty:
-                continue
-
-
 def _assemble(
     split: Split,
     inputs: FilmInputs,
     films: NDArray[np.int64],
     positions: NDArray[np.int64],
-    negatives: NDArray[np.bool_],
+    masks: tuple[NDArray[np.bool_], NDArray[np.bool_] | None],
     draw: Callable[[int], Draw],
 ) -> Batch:
     unique, owner = np.unique(films, return_inverse=True)
+    negatives, copies = masks
     return Batch(
         inputs.gather(unique, [draw(int(film)) for film in unique]),
-        gather_mels(split, positions),
+        gather_mels(split, positions.reshape(-1)),
         torch.from_numpy(owner),
         torch.from_numpy(films),
         torch.from_numpy(negatives),
+        None if copies is None else torch.from_numpy(copies),
     )

@@ -1,13 +1,13 @@
 """A split of a data-set version in memory: its films, their tracks, and the positions of the tracks' segments.
 
 Everything small is loaded (ids, text, JPEG bytes, one row number per segment); the mels stay in their memory-mapped
-shards.
+shards. Where an audio encoder is named, its embeddings are loaded in the place of the mels.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +20,7 @@ from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.mels.reader import MelReader
 from storage.mels.settings import read_settings
+from training.data.encoded_segments import EncodedSegments, read_encoded_segments
 
 SPLITS = ("train", "valid", "test")
 
@@ -42,7 +43,10 @@ class Split:
     """[tracks + 1]: a track's segments are `positions[first_segment[t] : first_segment[t + 1]]`."""
     positions: NDArray[np.int64]
     """[segments]: the position of each segment in `mels`."""
-    mels: MelReader
+    mels: MelReader | EncodedSegments
+    """What a segment sounds like: its mel, or its embedding by an audio encoder."""
+    copies: NDArray[np.int64] = field(default_factory=lambda: np.empty((0, 2), np.int64))
+    """[pairs, 2]: a track, and another film of the split that has a copy of the same recording."""
 
     def even_segments(self, track: int, count: int) -> NDArray[np.int64]:
         """Return the positions of `count` evenly spaced segments of a track, first and last included.
@@ -50,11 +54,16 @@ class Split:
         The middle segment for a count of 1; all segments of a track that has fewer.
         """
         own = self.positions[self.first_segment[track] : self.first_segment[track + 1]]
-        if count == 1:
-            return own[[(len(own) - 1) // 2]]
-        if len(own) <= count:
-            return own
-        return own[np.round(np.linspace(0, len(own) - 1, count)).astype(np.int64)]
+        return own[even_numbers(len(own), count)]
+
+
+def even_numbers(length: int, count: int) -> NDArray[np.int64]:
+    """Return up to `count` evenly spaced numbers below `length`: the middle one, or first and last among them."""
+    if count == 1:
+        return np.array([(length - 1) // 2])
+    if length <= count:
+        return np.arange(length)
+    return np.round(np.linspace(0, length - 1, count)).astype(np.int64)
 
 
 def newest_version(lake: Lake) -> str:
@@ -65,23 +74,33 @@ def newest_version(lake: Lake) -> str:
     return version
 
 
-def load_split(lake: Lake, version: str, split: str) -> Split:
-    """Load one split of a version and map its shards.
+def load_split(
+    lake: Lake, version: str, split: str, encoder: str = "", without: Collection[str] = frozenset()
+) -> Split:
+    """Load one split of a version and map its shards, or read its embeddings by an audio encoder.
 
-    Raises `InputError` for a version that does not exist or a split without films or tracks, `LakeError`
-    for a shard that is missing or damaged.
+    `without`: recordings that are left out, and with them the films that have no other. Raises `InputError` for a
+    version that does not exist, a split without films or tracks, or tracks without embeddings, `LakeError` for a file
+    that is missing or damaged.
     """
     datasets.read_manifest(lake, version)
     films = _read(lake, version, datasets.FILMS_FILE, split)
     segments = _read(lake, version, datasets.SEGMENTS_FILE, split)
+    if without:
+        segments = segments.filter(pc.invert(pc.is_in(segments["track_id"], value_set=pa.array(sorted(without)))))
     films = films.filter(pc.is_in(films["film_id"], value_set=pc.unique(segments["film_id"])))
     if not len(films):
         raise InputError(
             f"The {split} split of {version} has no film with music, so nothing can be trained or evaluated on it; "
             "curate again with other split years or more films"
         )
-    shards = sorted(segments["shard"].unique().to_pylist())
-    mels = MelReader(lake, shards, read_settings(lake, shards[0]))
+    if encoder:
+        sounds: MelReader | EncodedSegments = read_encoded_segments(lake, encoder, segments, split)
+        positions = np.arange(len(segments))
+    else:
+        shards = sorted(segments["shard"].unique().to_pylist())
+        sounds = reader = MelReader(lake, shards, read_settings(lake, shards[0]))
+        positions = reader.locate(segments["shard"], segments["row"].to_numpy())
     film_ids = films["film_id"].to_pylist()
     tracks, owner, first = _group_tracks(segments, film_ids)
     return Split(
@@ -94,14 +113,40 @@ def load_split(lake: Lake, version: str, split: str) -> Split:
         track_ids=tracks,
         owner=owner,
         first_segment=first,
-        positions=mels.locate(segments["shard"], segments["row"].to_numpy()),
-        mels=mels,
+        positions=positions,
+        mels=sounds,
+        copies=_copies(lake, version, film_ids, tracks, owner),
     )
 
 
 def _read(lake: Lake, version: str, file: datasets.VersionFile, split: str) -> pa.Table:
     path = lake.local_path(datasets.FOLDER, version, file.name)
     return pq.read_table(path, filters=[("split", "=", split)])
+
+
+def _copies(
+    lake: Lake, version: str, film_ids: Sequence[str], tracks: Sequence[str], owner: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Return the pairs of `Split.copies`.
+
+    A recording of several films is a track of one of them, and the others' copies are among the version's exclusions;
+    in a version that was written elsewhere it may also be a track of each.
+    """
+    path = lake.local_path(datasets.FOLDER, version, datasets.EXCLUSIONS_FILE.name)
+    excluded = pq.read_table(path, filters=[("kind", "=", "track"), ("rule", "in", datasets.COPY_RULES)])
+    row_of = {film_id: row for row, film_id in enumerate(film_ids)}
+    track_of: dict[tuple[str, str], int] = {}
+    films_of: dict[str, set[int]] = {}
+    for track, (track_id, film) in enumerate(zip(tracks, owner.tolist(), strict=True)):
+        track_of[film_ids[film], track_id] = track
+        films_of.setdefault(track_id, set()).add(film)
+    pairs = {(track, film) for track, name in enumerate(tracks) for film in films_of[name]}
+    for item, kept in zip(excluded["item"].to_pylist(), excluded["value"].to_pylist(), strict=True):
+        owned_by, _, track_id = (kept or "").partition("/")
+        if item.split("/")[0] in row_of and (owned_by, track_id) in track_of:
+            pairs.add((track_of[owned_by, track_id], row_of[item.split("/")[0]]))
+    pairs = {(track, film) for track, film in pairs if film != owner[track]}
+    return np.array(sorted(pairs), np.int64).reshape(-1, 2)
 
 
 def _paragraphs(plot: Sequence[str] | None) -> tuple[str, ...]:

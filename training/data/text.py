@@ -14,33 +14,37 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from training.config import PLOT_MARKER, TAG_MARKER, System
+from training.config import PLOT_MARKER, TAG_MARKER
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-LENGTH_BUCKETS = (16, 32, 64, 96, 128, 192, 256, 384, 512)
+LENGTH_BUCKETS = (16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048, 4096, 8192)
 """Texts are padded to one of these lengths, so that a compiled model sees few shapes."""
 
-_YEAR = re.compile(r"^(1[89]|20)\d\ds?$")
+_YEAR = re.compile(r"^(1[89]|20)\d\d$")
+_YEAR_OR_DECADE = re.compile(r"^(1[89]|20)\d\ds?$")
 _LONGEST_PIECE = 4
 _SMALLEST_COUNT = 2
 """A word that occurs only once in training is no better known than its pieces."""
 
 
-def tag_words(tags: Sequence[str], keep_years: bool) -> str:
+def tag_words(tags: Sequence[str], keep_years: bool, keep_decades: bool = False) -> str:
     """Return the distinct words of a film's category names, without "films", which all of them contain.
 
-    Years are dropped unless kept for parity with the release: a test film's year never occurs in training.
+    Years are dropped unless kept for parity with the release: a test film's year never occurs in training. With them
+    go decades (2010s), unless these are kept: the decade of the test films does occur in training.
     """
+    dropped = None if keep_years else _YEAR if keep_decades else _YEAR_OR_DECADE
     words = (word for tag in tags for word in tag.split())
-    informative = [word for word in words if word.lower() != "films" and (keep_years or not _YEAR.match(word))]
+    informative = [word for word in words if word.lower() != "films" and not (dropped and dropped.match(word))]
     return " ".join(dict.fromkeys(informative))
 
 
-def query_text(system: System, tags: str, paragraph: str) -> str:
-    """Return the text that a system's tower reads: tags and plot with their markers, or the one of them it uses."""
-    if system.markers:
-        return f"{TAG_MARKER} {tags} {PLOT_MARKER} {paragraph}"
-    return tags if system.tags else paragraph
+def query_text(markers: bool, tags: str | None, paragraph: str | None) -> str:
+    """Return the text that a tower reads: tags and plot, or the one of them that is given, each after its marker."""
+    if not markers:
+        return " ".join(part for part in (tags, paragraph) if part is not None)
+    given = ((TAG_MARKER, tags), (PLOT_MARKER, paragraph))
+    return " ".join(f"{marker} {part}" for marker, part in given if part is not None)
 
 
 def build_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
@@ -68,9 +72,19 @@ def build_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:
 
 
 def with_markers(tokenizer: Tokenizer) -> Tokenizer:
-    """Add `<TAG>` and `<PLOT>` as one token each, matched before lower-casing; returns the tokenizer."""
-    tokenizer.add_special_tokens([AddedToken(marker, normalized=False) for marker in (TAG_MARKER, PLOT_MARKER)])
+    """Add `<TAG>` and `<PLOT>` as one token each, matched before lower-casing; returns the tokenizer.
+
+    In a tokenizer of byte pairs (RoBERTa) the space before a marker belongs to it, or it would be a token of its own.
+    """
+    takes_space = isinstance(tokenizer.model, models.BPE)
+    added = [AddedToken(marker, normalized=False, lstrip=takes_space) for marker in (TAG_MARKER, PLOT_MARKER)]
+    tokenizer.add_special_tokens(added)
     return tokenizer
+
+
+def highest_id(tokenizer: Tokenizer) -> int:
+    """Return the highest token id, the markers' included; ids of a pretrained vocabulary may have gaps."""
+    return max(tokenizer.get_vocab().values())
 
 
 def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], max_tokens: int) -> list[np.ndarray]:
@@ -83,7 +97,7 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], max_tokens: int) ->
 def pad_tokens(rows: Sequence[np.ndarray], max_tokens: int) -> tuple[np.ndarray, np.ndarray]:
     """Return token ids as one int64 array [rows, length] and its bool mask; length is the smallest bucket that fits.
 
-    The padding id is 0 in every BERT vocabulary.
+    Padding is 0 here; a text tower puts its own padding id there by the mask.
     """
     longest = max(len(row) for row in rows)
     length = min(next((bucket for bucket in LENGTH_BUCKETS if bucket >= longest), longest), max(max_tokens, longest))

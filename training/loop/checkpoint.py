@@ -2,11 +2,13 @@
 
     config.json        system, settings, seed, data-set version, tower configurations
     tokenizer.json     if the system reads text
+    card.md            what the model is, its results, limits and licences (`training.evaluation.model_card`)
     best.safetensors   the weights of the lowest validation loss: evaluation and search load these
-    last.safetensors   weights, optimiser and loop state at the last save: a resumed run loads these
+    last.safetensors   weights, optimiser and loop state at the last save: a resumed run loads these; of a finished
+                       run the loop state alone, as the rest is three times the size of its weights
 
 Each file is committed atomically, and the loop state is part of last.safetensors, so that a run killed at any
-moment resumes to the same bits.
+moment resumes to the same bits (on a GPU: to rounding, unless it is asked for more).
 """
 
 from __future__ import annotations
@@ -24,13 +26,14 @@ from torch import Tensor, nn
 
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
-from training.config import SYSTEMS, Job, settings_from_json
-from training.loop.optimisation import EarlyStopping
-from training.model.retrievers import Built, rebuild_model
+from training.config import Job, settings_from_json
+from training.loop.optimisation import EarlyStopping, WeightAverage
+from training.model.build import Built, rebuild_model
+from training.systems import SYSTEMS
 
 FOLDER = "models"
 CONFIG, TOKENIZER, BEST, LAST = "config.json", "tokenizer.json", "best.safetensors", "last.safetensors"
-_MODEL, _OPTIMISER, _LOSS_SUM = "model.", "optimiser.", "loop.loss_sum"
+_MODEL, _OPTIMISER, _AVERAGE, _LOSS_SUM = "model.", "optimiser.", "average.", "loop.loss_sum"
 _STATE = "state"
 
 
@@ -70,7 +73,8 @@ def load_config(lake: Lake, run_id: str) -> tuple[Job, Built]:
     try:
         config = json.loads(lake.read_bytes(FOLDER, run_id, CONFIG))
         system, settings = SYSTEMS[config["system"]], settings_from_json(config["settings"])
-        job = Job(run_id, system, settings, config["seed"], config["dataset"])
+        held_out = tuple(config.get("held_out", ()))
+        job = Job(run_id, system, settings, config["seed"], config["dataset"], held_out)
         text = lake.read_bytes(FOLDER, run_id, TOKENIZER).decode() if "text" in config["towers"] else None
         tokenizer = None if text is None else Tokenizer.from_str(text)
         return job, rebuild_model(system, settings, config["towers"], tokenizer)
@@ -85,8 +89,8 @@ def check_same_job(lake: Lake, job: Job) -> None:
     """Raise `InputError` when the folder of this run holds a run of another configuration."""
     stored, requested = json.loads(lake.read_bytes(FOLDER, job.run_id, CONFIG)), job.identity()
     different = [name for name in requested if name != "settings" and stored.get(name) != requested[name]]
-    old, new = stored.get("settings", {}), requested["settings"]
-    different += [f"settings.{name}" for name in new if old.get(name) != new[name]]
+    old, new = settings_from_json(stored["settings"]).by_name(), job.settings.by_name()
+    different += [name for name in new if old[name] != new[name]]
     if different:
         raise InputError(
             f"The checkpoint in models/{job.run_id} is of another configuration ({', '.join(different)} differ); "
@@ -100,30 +104,55 @@ def save_best(lake: Lake, run_id: str, model: nn.Module, epoch: int, loss: float
     _save(lake, run_id, BEST, tensors, {"epoch": epoch, "valid_loss": loss})
 
 
-def save_last(
-    lake: Lake, run_id: str, model: nn.Module, optimiser: torch.optim.Optimizer, loss_sum: Tensor, state: LoopState
-) -> None:
-    """Commit everything that the next step depends on: weights, optimiser, running loss and loop state."""
-    tensors = {_MODEL + name: value for name, value in model.state_dict().items()}
-    for weight, moments in optimiser.state_dict()["state"].items():
+@dataclass(frozen=True)
+class LoopTensors:
+    """Everything that the next step depends on, but the loop state."""
+
+    model: nn.Module
+    optimiser: torch.optim.Optimizer
+    loss_sum: Tensor
+    """Sum of the losses of the epoch's steps so far."""
+    average: WeightAverage | None = None
+
+
+def save_last(lake: Lake, run_id: str, loop: LoopTensors, state: LoopState) -> None:
+    """Commit everything that the next step depends on; for a finished run, which has none, the loop state alone."""
+    if state.finished:
+        _save(lake, run_id, LAST, {}, asdict(state))
+        return
+    tensors = {_MODEL + name: value for name, value in loop.model.state_dict().items()}
+    for weight, moments in loop.optimiser.state_dict()["state"].items():
         tensors.update({f"{_OPTIMISER}{weight}.{name}": value for name, value in moments.items()})
-    _save(lake, run_id, LAST, {**tensors, _LOSS_SUM: loss_sum}, asdict(state))
+    if loop.average is not None:
+        tensors.update({_AVERAGE + name: value for name, value in loop.average.values.items()})
+    _save(lake, run_id, LAST, {**tensors, _LOSS_SUM: loop.loss_sum}, asdict(state))
 
 
-def load_last(
-    lake: Lake, run_id: str, model: nn.Module, optimiser: torch.optim.Optimizer, loss_sum: Tensor
-) -> LoopState:
-    """Restore weights, optimiser and the epoch's running loss as `save_last` stored them; returns the loop state."""
-    tensors, state = _open(lake, run_id, LAST)
-    _load_weights(model, tensors, run_id)
+def load_last(lake: Lake, run_id: str, loop: LoopTensors) -> None:
+    """Restore the tensors of an unfinished run as `save_last` stored them."""
+    tensors, _ = _open(lake, run_id, LAST)
+    _load_weights(loop.model, tensors, run_id)
     moments: dict[int, dict[str, Tensor]] = {}
     for name, value in tensors.items():
         if name.startswith(_OPTIMISER):
             weight, moment = name.removeprefix(_OPTIMISER).split(".")
             moments.setdefault(int(weight), {})[moment] = value
-    optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
-    loss_sum.copy_(tensors[_LOSS_SUM])
-    return LoopState(**{**state, "stopping": EarlyStopping(**state["stopping"])})
+    loop.optimiser.load_state_dict({**loop.optimiser.state_dict(), "state": moments})
+    loop.loss_sum.copy_(tensors[_LOSS_SUM])
+    if loop.average is not None:
+        for name, value in loop.average.values.items():
+            value.copy_(tensors[_AVERAGE + name])
+
+
+def drop_tensors(lake: Lake, run_id: str) -> None:
+    """Keep of last.safetensors of a finished run the loop state alone, which an earlier version did not do."""
+    state = read_state(lake, run_id)
+    if state is None or not state.finished:
+        return
+    with safe_open(lake.local_path(FOLDER, run_id, LAST), "pt") as file:
+        has_tensors = bool(file.keys())
+    if has_tensors:
+        _save(lake, run_id, LAST, {}, asdict(state))
 
 
 def read_state(lake: Lake, run_id: str) -> LoopState | None:

@@ -1,7 +1,8 @@
-"""The device of a run: one CPU, one GPU, or several GPUs under torchrun; its memory limits and its speed.
+"""The device of a run: one CPU, one GPU, or several GPUs under torchrun; its arithmetic and its memory limits.
 
-What several GPUs exchange is here too: embeddings with their gradients, averaged gradients, shared numbers. Each of
-these functions is a no-op on a single device, so that one loop serves one GPU and many.
+On a CPU a run repeats to the same bits. On a GPU it repeats to rounding: cuDNN chooses among algorithms by their speed,
+and some of them, like the backward pass of attention, add in the order in which threads arrive. The setting
+`training.deterministic` asks torch for the algorithms that do not (`repeatable`).
 """
 
 from __future__ import annotations
@@ -16,15 +17,11 @@ from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
-from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor
 
 from storage.errors import InputError
 from training.config import Settings
-from training.data.batches import Batch, split_batch
 
-PEAK_FLOPS = {"H200": 989e12, "H100": 989e12, "A100": 312e12, "L40S": 362e12, "L4": 121e12, "4090": 165e12}
-"""Dense bfloat16 operations per second by the makers' data sheets; a device not listed here has no MFU."""
 COLLECTIVE_TIMEOUT = timedelta(hours=2)
 """Ranks wait for rank 0 while it validates and saves; the default of ten minutes may be too short for that."""
 
@@ -43,14 +40,6 @@ class Machine:
     def is_first(self) -> bool:
         """Return whether this rank is the one that writes files and evaluates."""
         return self.rank == 0
-
-    @property
-    def peak_flops(self) -> float | None:
-        """Return the peak bfloat16 operations per second of one device, or None if unknown."""
-        if self.device.type != "cuda":
-            return None
-        name = torch.cuda.get_device_name(self.device)
-        return next((peak for part, peak in PEAK_FLOPS.items() if part in name), None)
 
     def autocast(self) -> torch.autocast:
         """Return bfloat16 autocast on a GPU; float32 on a CPU, where bfloat16 is seldom faster and less exact."""
@@ -81,6 +70,8 @@ def open_machine() -> Iterator[Machine]:
     cuda = torch.cuda.is_available()
     torch.backends.cuda.matmul.allow_tf32 = True
     torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cudnn.benchmark = True  # the audio tower's shapes never change
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what `repeatable` needs, read at the first product
     ranks = int(os.environ.get("WORLD_SIZE", "1"))
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
     device = torch.device("cuda", local_rank) if cuda else torch.device("cpu")
@@ -97,16 +88,31 @@ def open_machine() -> Iterator[Machine]:
 
 
 @contextmanager
+def repeatable(enabled: bool) -> Iterator[None]:
+    """Let torch compute with deterministic algorithms only, which are slower on a GPU; it warns where it has none."""
+    benchmark, deterministic = torch.backends.cudnn.benchmark, torch.are_deterministic_algorithms_enabled()
+    if enabled:
+        torch.backends.cudnn.benchmark = False
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.benchmark = benchmark
+        torch.use_deterministic_algorithms(deterministic)
+
+
+@contextmanager
 def explain_out_of_memory(settings: Settings, ranks: int = 1) -> Iterator[None]:
     """Turn a GPU's out-of-memory error into an `InputError` that names the settings to change."""
     try:
         yield
     except torch.OutOfMemoryError as error:
-        at_once = min(settings.micro_batch or settings.batch, max(settings.batch // ranks, 1))
+        batch = settings.training.batch
+        at_once = min(settings.training.micro_batch or batch, max(batch // ranks, 1))
         smaller = f"give --micro-batch {at_once // 2}, which encodes the batch in parts and keeps its negatives, or "
         raise InputError(
-            f"The GPU ran out of memory at batch {settings.batch}, {at_once} at once; {smaller if at_once > 1 else ''}"
-            f"give a smaller batch, such as --batch {max(settings.batch // 2, 2)}, or spread the run over more GPUs "
+            f"The GPU ran out of memory at batch {batch}, {at_once} at once; {smaller if at_once > 1 else ''}"
+            f"give a smaller batch, such as --batch {max(batch // 2, 2)}, or spread the run over more GPUs "
             "with torchrun"
         ) from error
 
@@ -129,69 +135,3 @@ def halve_until_it_fits(encode: Callable[[int, int], None], count: int, at_once:
             at_once //= 2
             continue
         start += at_once
-
-
-def training_flops(model: Any, batch: Batch, size: int, trained_share: float) -> float:
-    """Count the floating-point operations of one training step on this batch, encoded `size` items at a time.
-
-    Counted on a forward pass; a backward pass costs twice the forward of what is trained, and `trained_share` is that
-    share of the weights (frozen towers cost their forward alone). A compiled model is counted uncompiled: the
-    compiler permanently gives up on whatever it first meets under a counter.
-    """
-    was_training = model.training
-    model.eval()
-    counter: Any = FlopCounterMode(display=False)
-    with torch.no_grad(), torch.compiler.set_stance("force_eager"), counter:
-        for films in split_batch(batch.films, size):
-            model.encode_query(films)
-        for tracks in split_batch(batch.tracks, size):
-            model.encode_audio(tracks)
-    model.train(was_training)
-    return float(counter.get_total_flops()) * (1 + 2 * trained_share)
-
-
-def gather(machine: Machine, values: Tensor) -> Tensor:
-    """Return the rows of all ranks in rank order, with gradients to each; with one rank, the rows themselves."""
-    if machine.ranks == 1:
-        return values
-    rows: Tensor = _Gathered.apply(values, machine.rank, machine.ranks)  # type: ignore[no-untyped-call]
-    return rows
-
-
-def broadcast(machine: Machine, value: float) -> float:
-    """Return rank 0's value on every rank, so that all stop at the same epoch."""
-    if machine.ranks == 1:
-        return value
-    shared = torch.tensor([value], dtype=torch.float64, device=machine.device)
-    dist.broadcast(shared, 0)
-    return float(shared.item())
-
-
-def average_gradients(machine: Machine, model: nn.Module) -> None:
-    """Replace every weight's gradient by its mean over the ranks; all reductions run concurrently."""
-    if machine.ranks == 1:
-        return
-    gradients = [weight.grad for weight in model.parameters() if weight.grad is not None]
-    for reduction in [dist.all_reduce(gradient, async_op=True) for gradient in gradients]:
-        reduction.wait()
-    for gradient in gradients:
-        gradient.div_(machine.ranks)
-
-
-class _Gathered(torch.autograd.Function):
-    """All-gather with gradients: the gradient of a rank's rows is the sum of what every rank computed for them."""
-
-    @staticmethod
-    def forward(context: Any, values: Tensor, rank: int, ranks: int) -> Tensor:
-        """Concatenate [n, ...] of each rank to [ranks * n, ...] on all."""
-        context.rank, context.rows = rank, len(values)
-        gathered = [torch.empty_like(values, memory_format=torch.contiguous_format) for _ in range(ranks)]
-        dist.all_gather(gathered, values.contiguous())
-        return torch.cat(gathered)
-
-    @staticmethod
-    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
-        """Sum over the ranks: `ranks` times the gradient, as each computes the complete loss; it is averaged later."""
-        total = gradients[0].contiguous()
-        dist.all_reduce(total)
-        return total[context.rank * context.rows : (context.rank + 1) * context.rows], None, None

@@ -1,45 +1,32 @@
-"""The optimiser with its weight decay, the learning-rate schedule, early stopping, and gradient caching.
+"""The optimiser with its rates and decay, the schedule, early stopping, and averaged weights.
 
 Pure functions and one small record, so that a resumed run needs no scheduler object: the learning rate is a function
 of the step, and the state of early stopping is three numbers in the checkpoint.
-
-Gradient caching is for a batch that does not fit in memory: it is encoded in micro-batches, with the loss of the
-complete batch. GradCache (Gao et al. 2021): each micro-batch goes through the towers without a gradient; heads and loss
-see the features of the complete batch; then each micro-batch goes through its tower again and receives the gradient of
-the loss for its features. Memory holds the activations of one micro-batch; the second forward pass costs a third more
-time.
-
-Exact: every negative of the batch counts, the heads with their batch norm and dropout see the batch at once, and the
-dropout of a tower is the same in both passes. Not exact: the audio tower's batch norm, whose statistics are those of
-each micro-batch, as they are those of each rank without synchronisation. The gradient is exactly that of the loss with
-this normalisation; running statistics are updated once per micro-batch.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from training.config import Settings
-from training.data.batches import Batch, Tracks, split_batch
-from training.loop.devices import Machine
-from training.model.retrievers import Encoded, Model
+from training.model.losses import LARGEST_SCALE
+from training.model.retrievers import Retriever
 
 SMALLEST_SHARE = 0.02
 """The cosine schedule ends at this fraction of the peak rate: a last epoch at zero would be wasted."""
-Encode = Callable[[Any], Tensor]
+LARGEST_LOG_SCALE = math.log(LARGEST_SCALE) - 1e-6
+"""A little below the limit: in float32 the exponential of its logarithm is above it, where the loss has no gradient."""
 
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """The validation history: the lowest loss, its epoch (counted from 0), and the number of epochs since."""
+    """The validation history: the lowest loss (or median rank), its epoch, counted from 0, and the epochs since."""
 
     best_loss: float = math.inf
     best_epoch: int = -1
@@ -59,102 +46,101 @@ class EarlyStopping:
         return self.epochs_since >= patience
 
 
-def learning_rate_at(step: int, steps: int, settings: Settings) -> float:
-    """Return the learning rate of step `step` of `steps`, counted from 0: linear warm-up, then constant or cosine."""
-    warm_up = round(settings.warm_up_share * steps)
+def learning_rate_at(step: int, steps: int, settings: Settings, peak: float | None = None) -> float:
+    """Return the learning rate of step `step` of `steps`, counted from 0: linear warm-up, then constant or cosine.
+
+    `peak`: the rate after the warm-up, by default that of the settings.
+    """
+    chosen, peak = settings.optimiser, settings.optimiser.rate if peak is None else peak
+    warm_up = round(chosen.warm_up_share * steps)
     if step < warm_up:
-        return settings.learning_rate * (step + 1) / warm_up
-    if settings.schedule == "constant":
-        return settings.learning_rate
+        return peak * (step + 1) / warm_up
+    if chosen.schedule == "constant":
+        return peak
     done = (step - warm_up) / max(steps - warm_up, 1)
-    share = SMALLEST_SHARE + (1 - SMALLEST_SHARE) * (1 + math.cos(math.pi * min(done, 1.0))) / 2
-    return settings.learning_rate * share
+    return peak * (SMALLEST_SHARE + (1 - SMALLEST_SHARE) * (1 + math.cos(math.pi * min(done, 1.0))) / 2)
 
 
 def build_optimiser(model: nn.Module, settings: Settings, device: torch.device) -> torch.optim.Optimizer:
     """Return Adam (decay as an L2 term on every weight, as released) or AdamW (decay on matrices only).
 
-    One-dimensional weights are biases, norms and scales, which need no decay.
+    One-dimensional weights are biases, norms and scales, which need no decay. A group of weights per peak rate and
+    decay: matrices first, and within them in the order of the model, which checkpoints rely on.
     """
-    weights = [weight for weight in model.parameters() if weight.requires_grad]
-    fused = device.type == "cuda"
-    if settings.optimiser == "adam":
-        return torch.optim.Adam(weights, lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=fused)
-    groups = [
-        {"params": [w for w in weights if w.ndim >= 2], "weight_decay": settings.weight_decay},
-        {"params": [w for w in weights if w.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=fused)
+    chosen, fused = settings.optimiser, device.type == "cuda"
+    groups: dict[tuple[bool, float], list[nn.Parameter]] = {}
+    for name, weight in model.named_parameters():
+        if weight.requires_grad:
+            decays = chosen.name == "adam" or weight.ndim >= 2
+            groups.setdefault((decays, peak_rate(name, settings)), []).append(weight)
+    listed = []
+    for decays, peak in sorted(groups, key=lambda group: not group[0]):
+        decay = chosen.weight_decay if decays else 0.0
+        listed.append({"params": groups[decays, peak], "lr": peak, "peak": peak, "weight_decay": decay})
+    kind = torch.optim.Adam if chosen.name == "adam" else torch.optim.AdamW
+    return kind(listed, fused=fused)
 
 
-def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of every parameter group."""
+def peak_rate(weight: str, settings: Settings) -> float:
+    """Return the peak learning rate of a weight of a model, by its name: that of its part, or else that of all."""
+    rates = settings.optimiser
+    for prefix, rate in (
+        ("films.text.", rates.text_rate),
+        ("films.image.", rates.image_rate),
+        ("audio.", rates.audio_rate),
+        ("log_scale", rates.scale_rate),
+        ("", rates.head_rate),
+    ):
+        if weight.startswith(prefix):
+            return rates.rate if rate is None else rate
+    raise AssertionError(weight)
+
+
+def set_learning_rates(optimiser: torch.optim.Optimizer, step: int, steps: int, settings: Settings) -> None:
+    """Set the learning rate that each group of weights has at a step."""
     for group in optimiser.param_groups:
-        group["lr"] = rate
+        group["lr"] = learning_rate_at(step, steps, settings, group["peak"])
 
 
-def backward_in_micro_batches(
-    model: Model, batch: Batch, size: int, machine: Machine, loss_of: Callable[[Encoded], Tensor]
-) -> Tensor:
-    """Add the gradient of a batch's loss to every weight, `size` films or tracks at a time; returns the loss."""
-    towers: list[tuple[Encode, list[Any]]] = [
-        (model.films, split_batch(batch.films, size)),
-        (_audio_encoder(model), split_batch(batch.tracks, size)),
-    ]
-    seeds = [torch.randint(2**62, (len(micro_batches),)).tolist() for _, micro_batches in towers]
-    with torch.no_grad(), _frozen_running_statistics(model):
-        films, audio = (
-            torch.cat(list(_encoded(encode, micro_batches, own_seeds, machine)))
-            for (encode, micro_batches), own_seeds in zip(towers, seeds, strict=True)
-        )
-    with machine.autocast():
-        encoded = model.heads(films.requires_grad_(), audio.requires_grad_(), batch.owner)
-    loss = loss_of(encoded)
-    loss.backward()  # type: ignore[no-untyped-call]
-    for (encode, micro_batches), own_seeds, features in zip(towers, seeds, (films, audio), strict=True):
-        assert features.grad is not None
-        gradients = torch.split(features.grad, size)
-        again = _encoded(encode, micro_batches, own_seeds, machine)
-        for output, gradient in zip(again, gradients, strict=True):
-            output.backward(gradient)  # type: ignore[no-untyped-call]
-    return loss.detach()
+def limit_scale(model: nn.Module) -> None:
+    """Bring the scale of InfoNCE back to its limit after a step, as open_clip does.
+
+    The loss limits it too, but has no gradient beyond: a scale once past the limit would never change again.
+    """
+    if isinstance(model, Retriever):
+        with torch.no_grad():
+            model.log_scale.clamp_(max=LARGEST_LOG_SCALE)
 
 
-def encode_in_micro_batches(model: Model, batch: Batch, size: int) -> Encoded:
-    """Return `model(batch)` of evaluation mode, encoded `size` films or tracks at a time; without gradients."""
-    encode_audio = _audio_encoder(model)
-    films = torch.cat([model.films(part) for part in split_batch(batch.films, size)])
-    audio = torch.cat([encode_audio(part) for part in split_batch(batch.tracks, size)])
-    return model.heads(films, audio, batch.owner)
+class WeightAverage:
+    """The exponential moving average of a model's weights and of its batch norms' running statistics.
 
+    Early in training it averages fewer steps, as the initial weights would weigh too much.
+    """
 
-def _audio_encoder(model: Model) -> Encode:
-    tower = model.audio  # not the model: the traceback of a failed run would keep all of it in memory
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.decay = decay
+        fixed = {name for name, weight in model.named_parameters() if not weight.requires_grad}
+        state = {name: value for name, value in model.state_dict().items() if value.is_floating_point()}
+        self._weights = {name: value for name, value in state.items() if name not in fixed}
+        self.values = {name: value.clone() for name, value in self._weights.items()}
 
-    def encode(tracks: Tracks) -> Tensor:
-        features: Tensor = tower(tracks.mels, tracks.ref_db)
-        return features
+    def update(self, step: int) -> None:
+        """Take the weights after step `step` (counted from 0) into the average."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        torch._foreach_lerp_(list(self.values.values()), list(self._weights.values()), 1 - decay)
 
-    return encode
+    @contextlib.contextmanager
+    def applied(self) -> Iterator[None]:
+        """Let the model have the averaged weights, and afterwards its own again."""
+        own = {name: weight.clone() for name, weight in self._weights.items()}
+        self._copy(self.values)
+        try:
+            yield
+        finally:
+            self._copy(own)
 
-
-def _encoded(encode: Encode, micro_batches: list[Any], seeds: list[int], machine: Machine) -> Iterator[Tensor]:
-    """Yield each micro-batch's features; the same seeds give the same dropout."""
-    for micro_batch, seed in zip(micro_batches, seeds, strict=True):
-        torch.manual_seed(seed)
-        with machine.autocast():
-            features = encode(micro_batch)
-        yield features
-
-
-@contextlib.contextmanager
-def _frozen_running_statistics(model: nn.Module) -> Iterator[None]:
-    """Make batch norms use the batch's statistics without updating their running ones: the second pass does that."""
-    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
-    for norm in norms:
-        norm.track_running_stats = False
-    try:
-        yield
-    finally:
-        for norm in norms:
-            norm.track_running_stats = True
+    def _copy(self, values: dict[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, weight in self._weights.items():
+                weight.copy_(values[name])

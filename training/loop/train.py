@@ -3,12 +3,14 @@
     for each epoch:  train on every batch once, measure the validation loss, save, stop early if it no longer falls
 
 Every batch and every dropout mask is a function of (seed, epoch, step), and the checkpoint holds weights, optimiser
-and the position in the epoch. So a run that was killed resumes to the same bits as one that was not.
+and the position in the epoch. So on a CPU a run that was killed resumes to the same bits as one that was not; what
+holds on a GPU is in `training.loop.devices`.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import signal
 import threading
 import time
@@ -23,17 +25,16 @@ from torch import Tensor, nn
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from training.config import Job
-from training.data.batches import Batch, FilmInputs, TrainingBatches, prefetched, validation_batches
+from training.data.batches import Batch, TrainingBatches, validation_batches
+from training.data.films import FilmInputs
 from training.data.splits import Split
-from training.loop.checkpoint import LoopState, load_last, read_state, save_best, save_last
-from training.loop.devices import Machine, average_gradients, broadcast, explain_out_of_memory, gather, training_flops
-from training.loop.optimisation import (
-    backward_in_micro_batches,
-    build_optimiser,
-    encode_in_micro_batches,
-    learning_rate_at,
-    set_learning_rate,
-)
+from training.loop.checkpoint import LoopState, LoopTensors, load_last, read_state, save_best, save_last
+from training.loop.devices import Machine, explain_out_of_memory, repeatable
+from training.loop.micro_batches import backward_in_micro_batches, encode_in_micro_batches
+from training.loop.optimisation import WeightAverage, build_optimiser, learning_rate_at, limit_scale, set_learning_rates
+from training.loop.prefetch import prefetched
+from training.loop.speed import FlopCount, mark_dynamic, peak_flops
+from training.loop.torchrun import average_gradients, broadcast, gather
 from training.model.losses import batch_loss
 from training.model.retrievers import Model
 
@@ -54,6 +55,8 @@ class LoopInputs:
     valid: Split
     train_inputs: FilmInputs
     valid_inputs: FilmInputs
+    valid_medr: Callable[[], float] | None = None
+    """Rank the validation split with the model as it is, for a run that stops on that."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,7 @@ class EpochReport:
     epoch: int
     train_loss: float
     valid_loss: float
+    valid_medr: float | None
     learning_rate: float
     seconds: float
     items: int
@@ -80,24 +84,29 @@ class Loop:
         self.settings, self.run_id, self.seed = inputs.job.settings, inputs.job.run_id, inputs.job.seed
         share = (machine.rank, machine.ranks)
         self.batches = TrainingBatches(inputs.train, inputs.train_inputs, self.settings, self.seed, share)
+        self.peak = peak_flops(machine)
+        self.flops = FlopCount(inputs.model) if self.peak else None
         self.model = _with_synchronised_batch_norm(inputs.model.to(machine.device), machine)
         self.optimiser = build_optimiser(self.model, self.settings, machine.device)
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=machine.device)
-        self.state, self.saved_at = LoopState(), time.monotonic()
-        if read_state(lake, self.run_id) is not None:
-            self.state = load_last(lake, self.run_id, self.model, self.optimiser, self.loss_sum)
-        self.micro_batch = min(self.settings.micro_batch or self.batches.share, self.batches.share)
-        self.flops_per_item = _flops_per_item(self.model, machine, self.batches, self.micro_batch)
+        decay = self.settings.optimiser.ema
+        self.average = WeightAverage(self.model, decay) if decay else None
+        self.tensors = LoopTensors(self.model, self.optimiser, self.loss_sum, self.average)
+        self.state, self.saved_at = read_state(lake, self.run_id) or LoopState(), time.monotonic()
+        if self.state != LoopState() and not self.state.finished:
+            load_last(lake, self.run_id, self.tensors)
+        self.micro_batch = min(self.settings.training.micro_batch or self.batches.share, self.batches.share)
 
     def run_epoch(self, received: list[int]) -> EpochReport | None:
         """Train on the epoch's remaining batches and validate; None when a signal in `received` stopped it earlier."""
-        epoch, first, waited, started = self.state.epoch, self.state.step, 0.0, time.monotonic()
+        epoch, first, waited, flops, started = self.state.epoch, self.state.step, 0.0, 0.0, time.monotonic()
         self.model.train()
-        with contextlib.closing(prefetched(self._batch_of(epoch), first, self.batches.steps)) as batches:
+        with contextlib.closing(prefetched(self.batches.epoch(epoch, first), self.machine)) as batches:
             for step in range(first, self.batches.steps):
                 waited -= time.monotonic()
-                batch = self.machine.move(next(batches))
+                batch = next(batches)
                 waited += time.monotonic()
+                flops += self.flops.of(batch) if self.flops else 0.0
                 self.loss_sum += self.update(batch, epoch * self.batches.steps + step)
                 self.state = replace(self.state, step=step + 1)
                 if received or time.monotonic() - self.saved_at > SAVE_SECONDS:
@@ -107,26 +116,29 @@ class Loop:
         train_loss = broadcast(self.machine, self.loss_sum.item() / self.batches.steps)  # waits for the device
         trained = time.monotonic() - started
         items = (self.batches.steps - first) * self.batches.batch
-        valid_loss = broadcast(self.machine, validation_loss(self.inputs, self.machine))
+        valid_loss, valid_medr = self._validate()
         return EpochReport(
             epoch=epoch,
             train_loss=train_loss,
             valid_loss=valid_loss,
+            valid_medr=valid_medr,
             learning_rate=self._rate((epoch + 1) * self.batches.steps - 1),
             seconds=time.monotonic() - started,
             items=items,
             items_per_second=items / trained,
             data_wait_share=waited / trained,
-            mfu=self._mfu(items / trained),
+            mfu=flops / trained / self.peak if self.peak else None,
             peak_memory_bytes=self.machine.peak_memory_bytes(),
         )
 
     def finish_epoch(self, report: EpochReport) -> None:
         """Save the weights if they are the best so far, and the loop state at the start of the next epoch."""
-        stopping = self.state.stopping.after(report.epoch, report.valid_loss)
+        measured = report.valid_loss if report.valid_medr is None else report.valid_medr
+        stopping = self.state.stopping.after(report.epoch, measured)
         if self.machine.is_first and stopping.best_epoch == report.epoch:
-            save_best(self.lake, self.run_id, self.model, report.epoch, report.valid_loss)
-        finished = report.epoch + 1 >= self.settings.epochs or stopping.is_due(self.settings.patience)
+            with self._averaged():
+                save_best(self.lake, self.run_id, self.model, report.epoch, report.valid_loss)
+        finished = report.epoch + 1 >= self.settings.training.epochs or stopping.is_due(self.settings.training.patience)
         self.state = LoopState(report.epoch + 1, 0, stopping, finished)
         self.loss_sum.zero_()
         self.save()
@@ -134,20 +146,38 @@ class Loop:
     def save(self) -> None:
         """Commit last.safetensors."""
         if self.machine.is_first:
-            save_last(self.lake, self.run_id, self.model, self.optimiser, self.loss_sum, self.state)
+            save_last(self.lake, self.run_id, self.tensors, self.state)
         self.saved_at = time.monotonic()
 
     def update(self, batch: Batch, number: int) -> Tensor:
         """Take optimiser step `number` of the run; returns the loss on the device, so that nothing waits for it."""
+        mark_dynamic(batch)
         torch.manual_seed((self.seed << 40) + (self.machine.rank << 32) + number)
-        set_learning_rate(self.optimiser, self._rate(number))
+        set_learning_rates(self.optimiser, number, self.settings.training.epochs * self.batches.steps, self.settings)
         self.optimiser.zero_grad(set_to_none=True)
         loss = self._backward(batch)
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_norm)
+        if self.settings.optimiser.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.optimiser.clip_norm)
         self.optimiser.step()
+        limit_scale(self.model)
+        if self.average is not None:
+            self.average.update(number)
         if self.on_step:
-            self.on_step(number + 1, self.settings.epochs * self.batches.steps)
+            self.on_step(number + 1, self.settings.training.epochs * self.batches.steps)
         return loss
+
+    def _validate(self) -> tuple[float, float | None]:
+        """Return the validation loss, and the median rank if training stops on it, of the averaged weights if any."""
+        with self._averaged():
+            loss = broadcast(self.machine, validation_loss(self.inputs, self.machine))
+            if self.inputs.valid_medr is None or self.settings.training.stop_on == "loss":
+                return loss, None
+            if math.isnan(loss):
+                return loss, math.nan  # which counts as no improvement; what is not a number has no rank
+            return loss, broadcast(self.machine, self.inputs.valid_medr())
+
+    def _averaged(self) -> contextlib.AbstractContextManager[None]:
+        return self.average.applied() if self.average is not None else contextlib.nullcontext()
 
     def _backward(self, batch: Batch) -> Tensor:
         """Compute every weight's gradient, at once or in micro-batches; returns the loss."""
@@ -164,14 +194,7 @@ class Loop:
         return loss.detach()
 
     def _rate(self, number: int) -> float:
-        return learning_rate_at(number, self.settings.epochs * self.batches.steps, self.settings)
-
-    def _batch_of(self, epoch: int) -> Callable[[int], Batch]:
-        return partial(self.batches.make, epoch)
-
-    def _mfu(self, items_per_second: float) -> float | None:
-        peak = self.machine.peak_flops
-        return self.flops_per_item * items_per_second / (peak * self.machine.ranks) if peak else None
+        return learning_rate_at(number, self.settings.training.epochs * self.batches.steps, self.settings)
 
 
 def train(
@@ -186,7 +209,12 @@ def train(
     SIGINT and SIGTERM take effect after the current step, with a checkpoint saved. Raises `InputError` when
     the GPU is too small for the batch or the validation loss is NaN in every epoch.
     """
-    with defer_signals() as received, explain_out_of_memory(inputs.job.settings, machine.ranks):
+    settings = inputs.job.settings
+    with (
+        defer_signals() as received,
+        explain_out_of_memory(settings, machine.ranks),
+        repeatable(settings.training.deterministic),
+    ):
         loop = Loop(lake, inputs, machine, on_step)
         while not loop.state.finished:
             report = loop.run_epoch(received)
@@ -207,17 +235,20 @@ def validation_loss(inputs: LoopInputs, machine: Machine) -> float:
     has no batch of two tracks.
     """
     model, settings, alone = inputs.model, inputs.job.settings, Machine(machine.device)
-    size = settings.micro_batch or max(settings.batch // machine.ranks, 1)
+    size = settings.training.micro_batch or max(settings.training.batch // machine.ranks, 1)
     model.eval()
-    total, items = 0.0, 0
-    with torch.no_grad():
-        for batch in validation_batches(inputs.valid, inputs.valid_inputs, settings.batch):
-            moved = machine.move(batch)
-            with machine.autocast():
-                encoded = encode_in_micro_batches(model, moved, size)
-            total += batch_loss(model, settings, encoded, moved, partial(gather, alone)).item() * len(batch.owner)
+    batches, largest, items = validation_batches(inputs.valid, inputs.valid_inputs, settings.training.batch), 0, 0
+    total = torch.zeros((), dtype=torch.float64, device=machine.device)
+    with torch.no_grad(), contextlib.closing(prefetched(batches, alone)) as ready:
+        for batch in ready:
+            largest = max(largest, len(batch.owner))
+            # the last batch may be smaller: not worth a compilation of its own
+            stance = "default" if len(batch.owner) == largest else "force_eager"
+            with machine.autocast(), torch.compiler.set_stance(stance):
+                encoded = encode_in_micro_batches(model, batch, size)
+            total += batch_loss(model, settings, encoded, batch, partial(gather, alone)).double() * len(batch.owner)
             items += len(batch.owner)
-    return total / items if items else float("inf")
+    return total.item() / items if items else float("inf")
 
 
 def _with_synchronised_batch_norm(model: Model, machine: Machine) -> Model:
@@ -225,15 +256,6 @@ def _with_synchronised_batch_norm(model: Model, machine: Machine) -> Model:
     if machine.ranks > 1 and machine.device.type == "cuda":
         return cast("Model", nn.SyncBatchNorm.convert_sync_batchnorm(model))  # type: ignore[no-untyped-call]
     return model
-
-
-def _flops_per_item(model: Model, machine: Machine, batches: TrainingBatches, size: int) -> float:
-    """Return the floating-point operations of training on one track; 0 where the device's peak is unknown."""
-    if machine.peak_flops is None:
-        return 0.0
-    trained = sum(weight.numel() for weight in model.parameters() if weight.requires_grad)
-    share = trained / sum(weight.numel() for weight in model.parameters())
-    return training_flops(model, machine.move(batches.make(0, 0)), size, share) / batches.share
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ LARGEST_SCALE = 100.0
 TRIPLET_MARGIN = 1.0
 
 Gather = Callable[[Tensor], Tensor]
-"""Concatenates the rows of all ranks, with gradients (`training.loop.devices.gather`)."""
+"""Concatenates the rows of all ranks, with gradients (`training.loop.torchrun.gather`)."""
 
 
 def batch_loss(model: Model, settings: Settings, encoded: Encoded, batch: Batch, gather: Gather) -> Tensor:
@@ -33,15 +33,26 @@ def batch_loss(model: Model, settings: Settings, encoded: Encoded, batch: Batch,
     query, audio = gather(encoded.query.float()), gather(encoded.audio.float())
     if not isinstance(model, Retriever):
         return avca_triplets(query[:, 0], query[:, 1], audio, gather(batch.negatives))
-    excluded = same_film(gather(batch.film_numbers)) if settings.mask_same_film else None
-    return info_nce(query[:, 0], audio, model.log_scale, excluded)
+    return info_nce(query[:, 0], audio, model.log_scale, false_negatives(settings, batch, gather))
+
+
+def false_negatives(settings: Settings, batch: Batch, gather: Gather) -> Tensor | None:
+    """Return bool [B, B]: tracks (columns) that are no negatives of a film (rows) although another item's.
+
+    Other tracks of the same film, and recordings that the film has a copy of, each where the settings say so.
+    """
+    excluded = same_film(gather(batch.film_numbers)) if settings.data.mask_same_film else None
+    if batch.copies is None:
+        return excluded
+    copies = gather(batch.copies)
+    return copies if excluded is None else excluded | copies
 
 
 def info_nce(query: Tensor, audio: Tensor, log_scale: Tensor, excluded: Tensor | None = None) -> Tensor:
     """Return the mean of both directions' cross-entropies over a batch's pairs, in float32.
 
     `query`, `audio`: [B, d], pair i in row i, not necessarily normalised. `excluded`: bool [B, B], true where a
-    pair off the diagonal must not count as a negative (another track of the same film).
+    pair off the diagonal must not count as a negative, as the track (column) is one of the film's (row).
     """
     scale = log_scale.float().exp().clamp(max=LARGEST_SCALE)
     cosines = F.normalize(query.float(), dim=-1) @ F.normalize(audio.float(), dim=-1).T  # [B, B]

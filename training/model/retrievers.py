@@ -1,4 +1,4 @@
-"""The retrieval models: a film's query and a track's audio as vectors of one shared space; how a model is built.
+"""The retrieval models: a film's query and a track's audio as vectors of one shared space.
 
 `Retriever` is the paper's model. `AVCA` is the baseline of Table 1 (Mercea et al. 2022) as the release adapted it to
 retrieval: text and image attend to each other (`training.model.cross_attention`) but keep one embedding each.
@@ -10,28 +10,20 @@ single-modality systems were evaluated without a layer that they were trained wi
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from dataclasses import replace
+from typing import Literal, NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
-from tokenizers import Tokenizer
 from torch import Tensor, nn
-from transformers import BertConfig, ViTConfig
 
-from training.config import HeadSettings, Settings, System
-from training.data.batches import Batch, Films, Tracks, film_texts
-from training.data.splits import Split
-from training.data.text import build_tokenizer
+from training.config import Settings
+from training.data.batches import Batch, Tracks
+from training.data.films import Films
 from training.model.cross_attention import FilmEncoder
-from training.model.towers import (
-    AudioTower,
-    image_tower,
-    image_tower_from,
-    pretrained_tokenizer,
-    text_tower,
-    text_tower_from,
-)
+from training.model.pooling import Scores, pool
+from training.model.towers import audio_tower
+from training.setting_groups import HeadSettings
 
 EMBEDDING_NET_WIDTH = 512
 INITIAL_LOG_SCALE = math.log(1 / 0.2)
@@ -48,13 +40,14 @@ class Encoded(NamedTuple):
 class Retriever(nn.Module):
     """The paper's model, for every choice of modalities."""
 
-    def __init__(self, films: FilmEncoder, settings: Settings) -> None:
+    def __init__(self, films: FilmEncoder, settings: Settings, dimensions: int | None = None) -> None:
         super().__init__()
         head, modalities = settings.head, len(films.project)
         self.films = films
-        self.audio = AudioTower(settings.audio)
+        self.audio = audio_tower(settings.audio, dimensions)
         self.query_head = embedding_net(modalities * head.width, head)
         self.audio_head = embedding_net(settings.audio.width, head)
+        self.segment_scores = segment_scores(settings)
         self.log_scale = nn.Parameter(torch.tensor(INITIAL_LOG_SCALE))
 
     def encode_query(self, films: Films) -> Tensor:
@@ -63,25 +56,26 @@ class Retriever(nn.Module):
 
     def encode_audio(self, tracks: Tracks) -> Tensor:
         """Return audio embeddings [B, d], not normalised: compare them by cosine."""
-        result: Tensor = self.audio_head(self.audio(tracks.mels, tracks.ref_db))
-        return result
+        return in_float32(self.audio_head, self.audio(tracks.mels, tracks.ref_db))
 
     def forward(self, batch: Batch) -> Encoded:
         """Apply the towers, then the heads."""
         return self.heads(self.films(batch.films), self.audio(batch.tracks.mels, batch.tracks.ref_db), batch.owner)
 
     def heads(self, films: Tensor, audio: Tensor, owner: Tensor) -> Encoded:
-        """Embed the towers' outputs [F, modalities, width] and [B, width]; a film is repeated for each track."""
-        return Encoded(self._query(films)[owner][:, None], self.audio_head(audio))
-
-    def compile(self, **options: Any) -> None:
-        """Compile each tower separately: gradient caching and evaluation call them one at a time."""
-        self.films.compile(**options)
-        self.audio.compile(**options)
+        """Embed the towers' outputs [F, modalities, width] and [B * K, width]; a film is repeated for each track."""
+        return Encoded(self._query(films)[owner][:, None], embed_segments(self, audio, len(owner)))
 
     def _query(self, films: Tensor) -> Tensor:
-        result: Tensor = self.query_head(films.flatten(1))
-        return result
+        return in_float32(self.query_head, films.flatten(1))
+
+
+def in_float32(head: nn.Module, features: Tensor) -> Tensor:
+    """Apply a head outside autocast: it costs nothing, and bfloat16 would move one in a hundred of the first ten."""
+    if features.is_meta:  # which has no autocast
+        return cast("Tensor", head(features.float()))
+    with torch.autocast(features.device.type, enabled=False):
+        return cast("Tensor", head(features.float()))
 
 
 def embedding_net(width_in: int, head: HeadSettings, activation: type[nn.Module] = nn.GELU) -> nn.Sequential:
@@ -101,7 +95,20 @@ def embedding_net(width_in: int, head: HeadSettings, activation: type[nn.Module]
 
 
 def _layer(width_in: int, width: int, activation: type[nn.Module], dropout: float) -> list[nn.Module]:
-    return [nn.Linear(width_in, width), nn.BatchNorm1d(width), activation(), nn.Dropout(dropout)]
+    return [nn.Linear(width_in, width), RowNorm(width), activation(), nn.Dropout(dropout)]
+
+
+class RowNorm(nn.BatchNorm1d):
+    """Batch norm over rows; a single row, which has no deviation, is normalised by the running statistics.
+
+    The query head has a row per film of a batch, and a small batch can be of one film.
+    """
+
+    def forward(self, rows: Tensor) -> Tensor:
+        """Normalise [n, width]."""
+        if self.training and len(rows) == 1:
+            return F.batch_norm(rows, self.running_mean, self.running_var, self.weight, self.bias, False, 0.0, self.eps)
+        return super().forward(rows)
 
 
 AVCA_DROPOUT = 0.2
@@ -113,15 +120,16 @@ class AVCA(nn.Module):
     They have the released two layers with ReLU, or are linear maps where the settings select these for all systems.
     """
 
-    def __init__(self, films: FilmEncoder, settings: Settings) -> None:
+    def __init__(self, films: FilmEncoder, settings: Settings, dimensions: int | None = None) -> None:
         super().__init__()
         form: Literal["code", "linear"] = "linear" if settings.head.form == "linear" else "code"
         head = replace(settings.head, form=form, dropout=AVCA_DROPOUT)
         self.films = films
-        self.audio = AudioTower(settings.audio)
+        self.audio = audio_tower(settings.audio, dimensions)
         self.text_head = embedding_net(head.width, head, nn.ReLU)
         self.image_head = embedding_net(head.width, head, nn.ReLU)
         self.audio_head = embedding_net(settings.audio.width, head, nn.ReLU)
+        self.segment_scores = segment_scores(settings)
 
     def encode_query(self, films: Films) -> Tensor:
         """Return query embeddings [F, d]: the normalised mean of both normalised embeddings."""
@@ -130,8 +138,7 @@ class AVCA(nn.Module):
 
     def encode_audio(self, tracks: Tracks) -> Tensor:
         """Return audio embeddings [B, d], not normalised."""
-        result: Tensor = self.audio_head(self.audio(tracks.mels, tracks.ref_db))
-        return result
+        return in_float32(self.audio_head, self.audio(tracks.mels, tracks.ref_db))
 
     def forward(self, batch: Batch) -> Encoded:
         """Apply the towers, then the heads."""
@@ -139,63 +146,36 @@ class AVCA(nn.Module):
 
     def heads(self, films: Tensor, audio: Tensor, owner: Tensor) -> Encoded:
         """Embed the towers' outputs; the query [B, 2, d] has text and image separately, for the triplet loss."""
-        return Encoded(self._text_and_image(films)[owner], self.audio_head(audio))
-
-    def compile(self, **options: Any) -> None:
-        """Compile each tower separately, as `Retriever.compile` does."""
-        self.films.compile(**options)
-        self.audio.compile(**options)
+        return Encoded(self._text_and_image(films)[owner], embed_segments(self, audio, len(owner)))
 
     def _text_and_image(self, films: Tensor) -> Tensor:
-        return torch.stack([self.text_head(films[:, 0]), self.image_head(films[:, 1])], 1)
+        heads = (self.text_head, self.image_head)
+        return torch.stack([in_float32(head, films[:, part]) for part, head in enumerate(heads)], 1)
 
 
 Model = Retriever | AVCA
 
 
-@dataclass(frozen=True)
-class Built:
-    """A model with what its folder stores to rebuild it: its tokenizer and the configurations of its towers."""
-
-    model: Model
-    tokenizer: Tokenizer | None
-    towers: dict[str, dict[str, Any]]
+def segment_scores(settings: Settings) -> Scores | None:
+    """Return the network that weighs a track's segments; None where all count equally."""
+    return Scores(settings.audio.width) if settings.audio.segment_pooling == "attention" else None
 
 
-def build_model(system: System, settings: Settings, train: Split, seed: int) -> Built:
-    """Return a new model: pretrained towers where the settings name them, all other weights drawn from the seed.
+def embed_segments(model: Model, features: Tensor, tracks: int) -> Tensor:
+    """Return the embedding of each track: what the audio tower returned [B * K, width] to [B, d].
 
-    Raises `InputError` when pretrained weights cannot be loaded.
+    One segment's embedding as it is; of several, the mean of the normalised embeddings, weighted by their scores.
     """
-    tokenizer = text = image = None
-    configurations: dict[str, dict[str, Any]] = {}
-    if system.text:
-        tokenizer = tokenizer_for(system, settings, train)
-    torch.manual_seed(seed)
-    if tokenizer is not None:
-        text, text_config = text_tower(settings.text, tokenizer.get_vocab_size())
-        configurations["text"] = text_config.to_dict()
-    if system.image:
-        image, image_config = image_tower(settings.image)
-        configurations["image"] = image_config.to_dict()
-    return Built(_assemble(system, settings, FilmEncoder(system, settings, text, image)), tokenizer, configurations)
+    embeddings = in_float32(model.audio_head, features)
+    if len(features) == tracks:
+        return embeddings
+    owner = torch.arange(tracks, device=features.device).repeat_interleave(len(features) // tracks)
+    scores = None if model.segment_scores is None else model.segment_scores(features)
+    return pool(F.normalize(embeddings, dim=-1), owner, tracks, scores)
 
 
-def rebuild_model(
-    system: System, settings: Settings, towers: dict[str, dict[str, Any]], tokenizer: Tokenizer | None
-) -> Built:
-    """Return a model of stored tower configurations with random weights, without a request to the hub."""
-    text = text_tower_from(BertConfig(**towers["text"])) if "text" in towers else None
-    image = image_tower_from(ViTConfig(**towers["image"])) if "image" in towers else None
-    return Built(_assemble(system, settings, FilmEncoder(system, settings, text, image)), tokenizer, towers)
-
-
-def tokenizer_for(system: System, settings: Settings, train: Split) -> Tokenizer:
-    """Return the pretrained tower's tokenizer, or one built from the texts that the system reads in training."""
-    if settings.text.pretrained:
-        return pretrained_tokenizer(settings.text.pretrained)
-    return build_tokenizer(film_texts(train, system, settings), settings.text.vocabulary)
-
-
-def _assemble(system: System, settings: Settings, films: FilmEncoder) -> Model:
-    return AVCA(films, settings) if system.loss == "triplet" else Retriever(films, settings)
+def score_and_embed(model: Model, tracks: Tracks) -> tuple[Tensor, Tensor | None]:
+    """Return the normalised embeddings of segments [S, d], and their scores [S] where the model pools by attention."""
+    features = model.audio(tracks.mels, tracks.ref_db)
+    scores = None if model.segment_scores is None else model.segment_scores(features)
+    return F.normalize(in_float32(model.audio_head, features), dim=-1), scores

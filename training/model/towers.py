@@ -1,50 +1,41 @@
-"""The towers: text (BERT) and image (ViT), pretrained or from configuration, and audio (a CNN with a transformer).
+"""The towers: text (such as BERT) and image (such as ViT), pretrained or from configuration, and audio.
 
-Pretrained weights come from a folder or from the Hugging Face hub. A ViT of another patch size or depth is adapted by
-resampling its weights. The audio tower (Won et al. 2021 as adapted by Doh et al. 2022) has residual convolutions that
-halve mel bands and frames, then a transformer over the remaining frames; it dequantises stored mels on its device.
+A tower maps its input to one vector, its summary, in the way of its type. Pretrained ones keep their own sizes, but a
+ViT that the settings adapt to another patch size or depth is resampled. The audio tower (Won et al. 2021 as adapted by
+Doh et al. 2022) has residual convolutions that halve mel bands and frames, then a transformer over the remaining
+frames; it dequantises stored mels on its device.
 """
 
 from __future__ import annotations
 
-import logging
-import sys
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any
-
 import torch
 import torch.nn.functional as F
-from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
-from huggingface_hub.errors import HfHubHTTPError, HTTPError
-from tokenizers import Tokenizer
 from torch import Tensor, nn
-from transformers import AutoTokenizer, BertConfig, BertModel, PreTrainedConfig, ViTConfig, ViTModel
-from transformers.utils.logging import disable_progress_bar
+from transformers import BertConfig, PreTrainedModel, ViTConfig
 
 from storage.errors import InputError
 from storage.mels.settings import MelSettings
-from training.config import IMAGE_PIXELS, AudioSettings, ImageSettings, TextSettings
-from training.data.text import with_markers
+from training.data.images import ImageFormat
 from training.model.cross_attention import AttentionLayer
+from training.model.image_formats import image_format
+from training.model.pretrained import IMAGE, TEXT, check_tokens, pretrained_tower, tower_from
+from training.setting_groups import IMAGE_PIXELS, AudioSettings, ImageSettings, TextSettings
 
-_EXPECTED_MODELS = {"bert": "a BERT with --text-model", "vit": "a ViT with --image-model"}
-_OPTIONAL_WEIGHTS = ("pooler.", "embeddings.position_ids")
-"""Weights that a checkpoint may lack: no tower uses its pooler, and position ids are counted, not trained."""
-_MAX_KEYS_SHOWN = 3
-HUB_SECONDS = 5.0
-"""Timeout of the request that asks whether the hub answers; without an answer, only cached files are used."""
+MARKERS = 2
+"""Tokens that are added to a pretrained tokenizer."""
 
 
-def text_tower(settings: TextSettings, tokenizer_size: int) -> tuple[BertModel, BertConfig]:
-    """Return BERT without its pooler, pretrained or of the given sizes, with an embedding for every token.
+def text_tower(settings: TextSettings, tokenizer_size: int) -> PreTrainedModel:
+    """Return a text tower, pretrained or a BERT of the given sizes, with an embedding for every token.
 
-    Raises `InputError` when pretrained weights cannot be loaded.
+    Raises `InputError` when pretrained weights cannot be loaded or read fewer tokens than the settings say.
     """
     if settings.pretrained:
-        tower = _pretrained(BertModel, settings.pretrained)
-        tower.resize_token_embeddings(tokenizer_size, mean_resizing=False)
-        return tower, tower.config
+        tower = pretrained_tower(settings.pretrained, TEXT)
+        check_tokens(tower, settings.pretrained, settings.max_tokens, tokenizer_size, MARKERS)
+        if tokenizer_size > tower.config.vocab_size:  # a larger table is padded, and stays as it is
+            tower.resize_token_embeddings(tokenizer_size, mean_resizing=False)
+        return tower
     config = BertConfig(
         vocab_size=tokenizer_size,
         hidden_size=settings.width,
@@ -53,15 +44,18 @@ def text_tower(settings: TextSettings, tokenizer_size: int) -> tuple[BertModel, 
         intermediate_size=settings.mlp,
         max_position_embeddings=settings.max_tokens,
     )
-    return text_tower_from(config), config
+    return tower_from(config.to_dict())
 
 
-def image_tower(settings: ImageSettings) -> tuple[ViTModel, ViTConfig]:
-    """Return a ViT without its pooler, pretrained or of the given sizes.
+def image_tower(settings: ImageSettings) -> tuple[PreTrainedModel, ImageFormat]:
+    """Return an image tower and the pictures it expects: pretrained, or a ViT of the given sizes.
 
-    From a pretrained one of another patch size or depth, the first blocks are taken, and the patch and position
-    embeddings are resampled. Raises `InputError` when pretrained weights cannot be loaded.
+    Raises `InputError` when pretrained weights cannot be loaded or adapted.
     """
+    if settings.pretrained:
+        tower = pretrained_tower(settings.pretrained, IMAGE)
+        form = image_format(settings.pretrained, tower)
+        return (_adapted(tower, settings, form.pixels) if settings.adapt else tower), form
     config = ViTConfig(
         image_size=IMAGE_PIXELS,
         patch_size=settings.patch_pixels,
@@ -70,32 +64,31 @@ def image_tower(settings: ImageSettings) -> tuple[ViTModel, ViTConfig]:
         num_attention_heads=settings.heads,
         intermediate_size=settings.mlp,
     )
-    if not settings.pretrained:
-        return image_tower_from(config), config
-    source = _pretrained(ViTModel, settings.pretrained)
-    if (source.config.patch_size, source.config.num_hidden_layers) == (settings.patch_pixels, settings.layers):
-        return source, source.config
-    config = ViTConfig(
-        **{**source.config.to_dict(), "patch_size": settings.patch_pixels, "num_hidden_layers": settings.layers}
-    )
-    tower = image_tower_from(config)
-    tower.load_state_dict(resampled_vit(source.state_dict(), settings.patch_pixels, settings.layers))
-    return tower, config
+    return tower_from(config.to_dict()), ImageFormat()
 
 
-def text_tower_from(config: BertConfig) -> BertModel:
-    """Return BERT of a stored configuration with random weights, for a checkpoint to be loaded into."""
-    config._attn_implementation = "sdpa"
-    return BertModel(config, add_pooling_layer=False)
+def _adapted(source: PreTrainedModel, settings: ImageSettings, pixels: int) -> PreTrainedModel:
+    """Return a ViT with the patch size and the first blocks that the settings name.
+
+    Raises `InputError` for other types than ViT and for more blocks than there are.
+    """
+    config = source.config
+    if config.model_type != "vit" or settings.layers > config.num_hidden_layers or pixels % settings.patch_pixels:
+        raise InputError(
+            f"The settings adapt the image tower to patches of {settings.patch_pixels} pixels and {settings.layers} "
+            f"blocks, which needs a ViT with as many blocks and pictures of a multiple of the patch; "
+            f"{settings.pretrained!r} is a {config.model_type} with {config.num_hidden_layers} blocks and pictures of "
+            f"{pixels} pixels: give another with {IMAGE.option}, or --set image.adapt=false to use it as it is"
+        )
+    if (config.patch_size, config.num_hidden_layers) == (settings.patch_pixels, settings.layers):
+        return source
+    sizes = {"patch_size": settings.patch_pixels, "num_hidden_layers": settings.layers}
+    tower = tower_from({**config.to_dict(), **sizes})
+    tower.load_state_dict(resampled_vit(source.state_dict(), settings.patch_pixels, settings.layers, pixels))
+    return tower
 
 
-def image_tower_from(config: ViTConfig) -> ViTModel:
-    """Return a ViT of a stored configuration with random weights, for a checkpoint to be loaded into."""
-    config._attn_implementation = "sdpa"
-    return ViTModel(config, add_pooling_layer=False)
-
-
-def resampled_vit(weights: dict[str, Tensor], patch_pixels: int, layers: int) -> dict[str, Tensor]:
+def resampled_vit(weights: dict[str, Tensor], patch_pixels: int, layers: int, pixels: int) -> dict[str, Tensor]:
     """Return a ViT's weights for another patch size and fewer blocks.
 
     The patch embedding is resampled by the pseudo-inverse of bilinear resizing (Beyer et al. 2023, FlexiViT), so that
@@ -109,7 +102,7 @@ def resampled_vit(weights: dict[str, Tensor], patch_pixels: int, layers: int) ->
     kernel = resampled["embeddings.patch_embeddings.projection.weight"]
     resampled["embeddings.patch_embeddings.projection.weight"] = resampled_kernel(kernel, patch_pixels)
     positions = resampled["embeddings.position_embeddings"]  # [1, 1 + side * side, width]
-    side, new_side = round((positions.shape[1] - 1) ** 0.5), IMAGE_PIXELS // patch_pixels
+    side, new_side = round((positions.shape[1] - 1) ** 0.5), pixels // patch_pixels
     grid = positions[:, 1:].view(1, side, side, -1).permute(0, 3, 1, 2)
     grid = F.interpolate(grid, (new_side, new_side), mode="bicubic", antialias=True)
     resampled["embeddings.position_embeddings"] = torch.cat([positions[:, :1], grid.flatten(2).transpose(1, 2)], 1)
@@ -126,84 +119,31 @@ def resampled_kernel(kernel: Tensor, patch_pixels: int) -> Tensor:
     return resampled
 
 
-def pretrained_tokenizer(name: str) -> Tokenizer:
-    """Return the tokenizer of a pretrained text tower with the two marker tokens added."""
-    tokenizer = _load_from_hub(name, lambda **where: AutoTokenizer.from_pretrained(name, **where)).backend_tokenizer
-    return with_markers(Tokenizer.from_str(tokenizer.to_str()))
-
-
-def _pretrained(model_class: Any, name: str) -> Any:
-    """Return a tower with all its weights. Raises `InputError` for a model of another architecture.
-
-    The library gives random weights to what a checkpoint lacks or has in another shape, and reads a RoBERTa, whose
-    weights have BERT's names, with BERT's position ids: neither may pass for a pretrained tower.
-    """
-    options = {"add_pooling_layer": False, "attn_implementation": "sdpa", "dtype": torch.float32}
-    options |= {"output_loading_info": True, "ignore_mismatched_sizes": True}
-
-    def load(**where: Any) -> tuple[str | None, Any, dict[str, Any]]:
-        config, _ = PreTrainedConfig.get_config_dict(name, **where)
-        return config.get("model_type"), *model_class.from_pretrained(name, **options, **where)
-
-    declared, tower, report = _load_from_hub(name, load)
-    mismatched = (key for key, *_shapes in report["mismatched_keys"])
-    missing = sorted(key for key in {*report["missing_keys"], *mismatched} if not key.startswith(_OPTIONAL_WEIGHTS))
-    expected = model_class.config_class.model_type
-    if missing or declared not in (None, expected):
-        raise InputError(_why_incompatible(name, declared, expected, missing))
-    return tower
-
-
-def _why_incompatible(name: str, declared: str | None, expected: str, missing: list[str]) -> str:
-    """Return the message that says why a model cannot be a tower, and what can."""
-    shown = ", ".join(missing[:_MAX_KEYS_SHOWN])
-    lacks = f", and {len(missing)} weights are missing, such as {shown}" if missing else ""
-    return (
-        f"The pretrained model {name!r} is not a complete {expected} model: its type is {declared or 'not given'}"
-        f"{lacks}, so training would start from random weights; give {_EXPECTED_MODELS[expected]}, "
-        "or use --preset small, which needs none"
-    )
-
-
-def _load_from_hub(name: str, load: Callable[..., Any]) -> Any:
-    """Return what `load` returns; raise `InputError` for a hub without an answer or a folder that holds no model."""
-    hub = logging.getLogger("huggingface_hub")
-    level = hub.level
-    hub.setLevel(logging.ERROR)  # the library would log each of its retries
-    if not sys.stderr.isatty():
-        disable_progress_bar()
-    try:
-        return load(local_files_only=not _hub_answers(name))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"The pretrained weights {name!r} could not be loaded from the hub or a folder; connect this machine once, "
-            "put a folder with config.json and model.safetensors there with --text-model or --image-model, "
-            "or use --preset small, which needs none"
-        ) from error
-    finally:
-        hub.setLevel(level)
-
-
-def _hub_answers(name: str) -> bool:
-    """Return whether the hub answers a request about this model; a folder needs no hub.
-
-    One request with a short timeout comes first: without a network the library tries five times per file, which
-    takes 45 seconds in all, and longer where packets are dropped.
-    """
-    if Path(name).is_dir():
-        return False
-    try:
-        timeout = min(HUB_SECONDS, constants.HF_HUB_ETAG_TIMEOUT)
-        get_hf_file_metadata(hf_hub_url(name, "config.json"), timeout=timeout)
-    except HfHubHTTPError:
-        return True  # the hub answers with an error, which loading will report
-    except (HTTPError, OSError, ValueError):  # no network, HF_HUB_OFFLINE, or a path instead of a name
-        return False
-    return True
-
-
 MELS = MelSettings()
 """Shape (128, 995) of a segment, and the 80 dB below its maximum that the 255 quantisation steps span."""
+
+
+def audio_tower(settings: AudioSettings, dimensions: int | None) -> AudioTower | EmbeddingTower:
+    """Return the tower for mels, or for embeddings of so many dimensions by an audio encoder."""
+    return AudioTower(settings) if dimensions is None else EmbeddingTower(settings, dimensions)
+
+
+class EmbeddingTower(nn.Module):
+    """Map embeddings by a frozen audio encoder [B, dimensions] to [B, width]; all that is trained of the audio side.
+
+    The layer norm takes off the scale, which differs a hundredfold between encoders.
+    """
+
+    def __init__(self, settings: AudioSettings, dimensions: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.LayerNorm(dimensions), nn.Linear(dimensions, settings.width), nn.GELU(), nn.Dropout(settings.dropout)
+        )
+
+    def forward(self, embeddings: Tensor, _ref_db: Tensor) -> Tensor:
+        """Return what the trained layer makes of each embedding; they have no reference level."""
+        result: Tensor = self.layers(embeddings.float())
+        return result
 
 
 class AudioTower(nn.Module):

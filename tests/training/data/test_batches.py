@@ -2,8 +2,8 @@
 
 import dataclasses
 import io
-import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,14 @@ from PIL import Image
 
 from storage.errors import InputError
 from storage.lake.lake import Lake
-from training.config import SYSTEMS, Settings, System
-from training.data.batches import Batch, FilmInputs, TrainingBatches, prefetched, validation_batches
+from training.config import Settings
+from training.data.batches import FILMS, ORDER, SEGMENTS, Batch, TrainingBatches, validation_batches
+from training.data.films import FilmInputs
 from training.data.splits import load_split, newest_version
 from training.data.text import build_tokenizer
 from training.experiments import Data, load_data
+from training.presets import with_options
+from training.systems import SYSTEMS, System
 
 ALL = SYSTEMS["All"]
 TOKENIZER = build_tokenizer(["fear shadow wedding chase rain"] * 3, 200)
@@ -26,7 +29,7 @@ TOKENIZER = build_tokenizer(["fear shadow wedding chase rain"] * 3, 200)
 @pytest.fixture
 def batches(shared: tuple[Lake, Data], quick: Settings) -> Callable[..., TrainingBatches]:
     def make(seed: int = 0, share: tuple[int, int] = (0, 1), system: System = ALL, **changes: Any) -> TrainingBatches:
-        train, settings = shared[1].train, dataclasses.replace(quick, **changes)
+        train, settings = shared[1].train, with_options(quick, changes)
         return TrainingBatches(train, FilmInputs(train, system, settings, TOKENIZER), settings, seed, share)
 
     return make
@@ -41,7 +44,8 @@ def test_a_batch_does_not_depend_on_when_or_by_which_object_it_is_made(batches: 
     first, second = batches(), batches()
     expected = [first.make(0, step) for step in range(2)]
     assert _same(second.make(0, 1), expected[1])  # without having made step 0 before
-    assert all(_same(a, b) for a, b in zip(prefetched(lambda step: second.make(0, step), 0, 2), expected, strict=True))
+    assert all(_same(a, b) for a, b in zip(second.epoch(0, 0), expected, strict=True))
+    assert _same(next(second.epoch(0, 1)), expected[1])
 
 
 def test_seed_epoch_and_step_each_change_the_batch(batches: Callable[..., TrainingBatches]) -> None:
@@ -49,6 +53,16 @@ def test_seed_epoch_and_step_each_change_the_batch(batches: Callable[..., Traini
     assert not _same(base, batches(seed=1).make(0, 0))
     assert not _same(base, batches().make(1, 0))
     assert not _same(base, batches().make(0, 1))
+
+
+@pytest.mark.parametrize(("separate", "coincide"), [(False, True), (True, False)])
+def test_random_streams_coincide_only_as_the_first_versions_drew_them(
+    batches: Callable[..., TrainingBatches], separate: bool, coincide: bool
+) -> None:
+    made = batches(**{"data.separate_streams": separate})
+    order, segments, film = made.stream(ORDER, 0), made.stream(SEGMENTS, 0, 0), made.stream(FILMS, 0, 0, 0)
+    drawn = [rng.integers(2**60) for rng in (order, segments, film)]
+    assert (len(set(drawn)) == 1, len(set(drawn)) == 3) == (coincide, not coincide)
 
 
 def test_an_epoch_has_every_track_once_and_each_film_once_per_batch(batches: Callable[..., TrainingBatches]) -> None:
@@ -79,7 +93,8 @@ def test_more_ranks_than_tracks_in_a_batch_are_refused(batches: Callable[..., Tr
 def test_negatives_are_other_films_with_few_shared_tags(
     batches: Callable[..., TrainingBatches], shared: tuple[Lake, Data]
 ) -> None:
-    every, one = (batches(system=SYSTEMS["AVCA"], batch=16, triplet_negatives=how).make(0, 0) for how in ("all", "one"))
+    of_system = partial(batches, system=SYSTEMS["AVCA"], batch=16)
+    every, one = (of_system(**{"data.triplet_negatives": how}).make(0, 0) for how in ("all", "one"))
     tags = [set(own) for own in shared[1].train.tags]
     for item, other in every.negatives.nonzero():
         film, negative = every.film_numbers[item], every.film_numbers[other]
@@ -147,22 +162,6 @@ def test_a_film_without_tags_plot_or_image_has_inputs(
     assert batch.films.tokens.shape[0] == batch.films.pixels.shape[0] == 2
 
 
-def test_an_error_in_the_prefetching_thread_is_raised_and_closing_early_ends_the_thread(
-    batches: Callable[..., TrainingBatches],
-) -> None:
-    def fail_at_step_1(step: int) -> Batch:
-        if step == 1:
-            raise InputError("no image")
-        return batches().make(0, 0)
-
-    with pytest.raises(InputError, match="no image"):
-        list(prefetched(fail_at_step_1, 0, 3))
-    endless = prefetched(lambda _step: batches().make(0, 0), 0, 1000)
-    assert _same(next(endless), batches().make(0, 0))
-    endless.close()
-    assert not [thread for thread in threading.enumerate() if thread.name == "batches"]
-
-
 @pytest.mark.parametrize("split", ["train", "valid", "test"])
 def test_a_version_with_an_empty_split_is_an_error(split: str, lake: Lake, write_version: Callable[..., str]) -> None:
     version = write_version(films={name: 0 if name == split else 2 for name in ("train", "valid", "test")})
@@ -178,3 +177,19 @@ def test_a_missing_version_is_an_error_that_names_those_there_are(
     known = write_version(films=1)
     with pytest.raises(InputError, match=known):
         load_data(lake, "v000000000000")
+
+
+def test_wrong_films_of_the_whole_set_follow_the_items_of_each_rank(shared: tuple[Lake, Data], quick: Settings) -> None:
+    train, settings = shared[1].train, quick.changed({"data.triplet_negatives": "set", "training.batch": 4})
+    inputs = FilmInputs(train, SYSTEMS["AVCA"], settings, TOKENIZER)
+    whole = TrainingBatches(train, inputs, settings, 0, (0, 1)).make(0, 0)
+    films = whole.film_numbers.numpy()
+    tags = [set(train.tags[film]) for film in films]
+    assert len(films) == len(whole.tracks.mels) == 8 and not whole.negatives[4:].any()
+    assert whole.negatives[:4].nonzero().tolist() == [[0, 4], [1, 5], [2, 6], [3, 7]]
+    assert all(len(tags[n] & tags[n + 4]) <= 0.7 * min(len(tags[n]), len(tags[n + 4])) for n in range(4))
+    assert set(films[4:]) - set(films[:4])  # films that the batch does not have
+    ranks = [TrainingBatches(train, inputs, settings, 0, (rank, 2)).make(0, 0) for rank in (0, 1)]
+    assert ranks[1].negatives[:2].nonzero().tolist() == [[0, 6], [1, 7]]
+    assert np.concatenate([rank.film_numbers[:2] for rank in ranks]).tolist() == films[:4].tolist()
+    assert np.concatenate([rank.film_numbers[2:] for rank in ranks]).tolist() == films[4:].tolist()

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from storage.errors import InputError
-from training.data.images import LONGEST_SIDE, NEUTRAL_GREY, Images, resize_shorter_side
+from training.data.images import LONGEST_SIDES, NEUTRAL_GREY, Images, resize_shorter_side
 
 
 def _bytes(image: Image.Image, kind: str = "JPEG") -> bytes:
@@ -33,8 +33,8 @@ def test_a_long_image_is_cropped_to_its_middle() -> None:
     banner = Image.new("RGB", (6000, 224))
     banner.paste((255, 0, 0), (2900, 0, 3100, 224))
     cropped = resize_shorter_side(banner)
-    assert cropped.shape == (224, LONGEST_SIDE, 3)
-    assert cropped[100, LONGEST_SIDE // 2].tolist() == [255, 0, 0]
+    assert cropped.shape == (224, LONGEST_SIDES * 224, 3)
+    assert cropped[100, LONGEST_SIDES * 224 // 2].tolist() == [255, 0, 0]
 
 
 def test_a_film_without_an_image_gets_neutral_grey() -> None:
@@ -46,6 +46,11 @@ def test_crops_cover_both_edges_and_the_centre() -> None:
     images = Images(["a"], [_bytes(Image.fromarray(ramp), "PNG")])
     left, centre, right = (images.crop(0, across, 0.5)[0, 0] for across in (0.0, 0.5, 1.0))
     assert (left[0], centre[0], right[-1]) == (0, 25, 161)
+
+
+def test_pictures_have_the_size_of_the_tower() -> None:
+    images = Images(["a", "b"], [_bytes(Image.new("RGB", (300, 224))), None], 384)
+    assert images.crop(0, 1.0, 1.0).shape == images.crop(1, 0.5, 0.5).shape == (3, 384, 384)
 
 
 def test_bytes_that_are_not_an_image_are_an_error_with_the_film() -> None:

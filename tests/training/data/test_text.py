@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.config import SYSTEMS
 from training.data.text import build_tokenizer, encode_texts, pad_tokens, query_text, tag_words
+from training.systems import SYSTEMS
 
 TEXTS = ["The cellar was dark and the house was silent.", "A wedding in the house, then a chase!"] * 3
 
@@ -54,13 +54,16 @@ def test_the_vocabulary_is_the_same_in_every_process_and_within_its_limit() -> N
     ],
 )
 def test_each_system_reads_the_parts_of_a_film_that_it_uses(system: str, text: str) -> None:
-    assert query_text(SYSTEMS[system], "drama", "He leaves.") == text
+    row = SYSTEMS[system]
+    tags, plot = "drama" if row.tags else None, "He leaves." if row.plot else None
+    assert query_text(row.markers, tags, plot) == text
 
 
 def test_tag_words_leave_out_films_and_drop_years_unless_kept() -> None:
     tags = ["2023 films", "2020s drama films", "English-language films", "Indian drama films"]
     assert tag_words(tags, keep_years=False) == "drama English-language Indian"
     assert tag_words(tags, keep_years=True) == "2023 2020s drama English-language Indian"
+    assert tag_words(tags, keep_years=False, keep_decades=True) == "2020s drama English-language Indian"
 
 
 def test_a_film_without_tag_or_plot_still_has_tokens() -> None:

@@ -1,6 +1,5 @@
 """The learning rate of every step, weight decay, early stopping; micro-batches have the gradient of the whole batch."""
 
-import dataclasses
 import math
 from collections.abc import Callable
 from functools import partial
@@ -11,22 +10,29 @@ import torch
 from torch import nn
 
 from storage.lake.lake import Lake
-from training.config import PRESETS, SYSTEMS, Job, Settings
-from training.data.batches import Batch, FilmInputs, TrainingBatches, split_batch, validation_batches
+from training.config import Job, Settings
+from training.data.batches import Batch, TrainingBatches, split_batch, validation_batches
+from training.data.films import FilmInputs
 from training.experiments import Data
-from training.loop.devices import Machine, gather
+from training.loop.devices import Machine
+from training.loop.micro_batches import backward_in_micro_batches, encode_in_micro_batches
 from training.loop.optimisation import (
     EarlyStopping,
-    backward_in_micro_batches,
+    WeightAverage,
     build_optimiser,
-    encode_in_micro_batches,
     learning_rate_at,
+    limit_scale,
+    set_learning_rates,
 )
+from training.loop.torchrun import gather
 from training.loop.train import LoopInputs, validation_loss
-from training.model.losses import batch_loss
-from training.model.retrievers import Encoded, Model, build_model
+from training.model.build import build_model
+from training.model.losses import batch_loss, info_nce
+from training.model.retrievers import Encoded, Model
+from training.presets import PRESETS, with_options
+from training.systems import SYSTEMS
 
-SMALL = dataclasses.replace(PRESETS["small"], learning_rate=1.0, warm_up_share=0.1)
+SMALL = PRESETS["small"].changed({"optimiser.rate": 1.0, "optimiser.warm_up_share": 0.1})
 Prepared = Callable[..., tuple[LoopInputs, Batch]]
 
 
@@ -76,7 +82,7 @@ def prepared(shared: tuple[Lake, Data], quick: Settings) -> Prepared:
     """A system's loop inputs on the shared version, and its first batch of 16 tracks."""
 
     def prepare(name: str = "All", **changes: Any) -> tuple[LoopInputs, Batch]:
-        settings, system, data = dataclasses.replace(quick, batch=16, **changes), SYSTEMS[name], shared[1]
+        settings, system, data = with_options(quick, {"batch": 16, **changes}), SYSTEMS[name], shared[1]
         built = build_model(system, settings, data.train, 0)
         films = [FilmInputs(split, system, settings, built.tokenizer) for split in (data.train, data.valid)]
         inputs = LoopInputs(Job("pieces", system, settings, 0, "v"), built.model, data.train, data.valid, *films)
@@ -107,6 +113,49 @@ def _complete(inputs: LoopInputs, batch: Batch, machine: Machine) -> tuple[torch
     return loss, _gradients(inputs.model)
 
 
+def test_each_part_of_a_model_has_its_own_rate(prepared: Prepared) -> None:
+    rates = {"text": 1e-5, "image": 2e-5, "audio": 3e-4, "head": 4e-4, "scale": 5e-3}
+    model, settings = prepared()[0].model, SMALL.changed({f"optimiser.{part}_rate": r for part, r in rates.items()})
+    optimiser = build_optimiser(model, settings, torch.device("cpu"))
+    set_learning_rates(optimiser, 0, 100, settings)  # the first of ten steps of warm-up
+    rate_of = {weight: group["lr"] for group in optimiser.param_groups for weight in group["params"]}
+    beginnings = {"films.text.": "text", "films.image.": "image", "audio.": "audio", "log_scale": "scale"}
+    for name, weight in model.named_parameters():
+        part = next((part for start, part in beginnings.items() if name.startswith(start)), "head")
+        assert rate_of[weight] == pytest.approx(rates[part] / 10), name
+    assert {group["weight_decay"] for group in optimiser.param_groups} == {0.0, SMALL.optimiser.weight_decay}
+
+
+def test_a_scale_past_its_limit_comes_back_and_learns_again(prepared: Prepared) -> None:
+    model, vectors = prepared()[0].model, torch.eye(4, 8)
+    nn.init.constant_(model.log_scale, 10.0)
+    limit_scale(model)
+    info_nce(vectors, vectors.roll(1, 0), model.log_scale).backward()
+    assert 99.9 < model.log_scale.exp() <= 100
+    assert model.log_scale.grad > 0
+
+
+def test_a_scale_within_its_limit_keeps_its_bits(prepared: Prepared) -> None:
+    model = prepared()[0].model
+    before = model.log_scale.item()
+    limit_scale(model)
+    assert model.log_scale.item() == before
+
+
+def test_averaged_weights_follow_slowly_and_are_lent_to_the_model() -> None:
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.constant_(model.weight, 0.0)
+    average = WeightAverage(model, 0.5)
+    for step in range(6):
+        nn.init.constant_(model.weight, 1.0)
+        average.update(step)
+    assert 0.9 < average.values["weight"].item() < 1
+    nn.init.constant_(model.weight, 7.0)
+    with average.applied():
+        assert model.weight.item() == average.values["weight"].item()
+    assert model.weight.item() == 7.0
+
+
 def _in_micro_batches(
     inputs: LoopInputs, batch: Batch, size: int, machine: Machine
 ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -130,7 +179,7 @@ def test_micro_batches_have_the_gradient_of_the_complete_batch(
 def test_batch_norm_and_dropout_of_the_heads_see_the_complete_batch(
     prepared: Prepared, quick: Settings, machine: Machine
 ) -> None:
-    inputs, batch = prepared(head=dataclasses.replace(quick.head, form="code", dropout=0.0))
+    inputs, batch = prepared(**{"head.form": "code", "head.dropout": 0.0})
     inputs.model.train()
     inputs.model.films.eval()
     inputs.model.audio.eval()

@@ -14,15 +14,17 @@ import pytest
 from PIL import Image
 
 from storage.lake.lake import Lake
-from training.config import SYSTEMS, Job, chosen_settings
-from training.data.batches import FilmInputs
+from training.config import Job
+from training.data.films import FilmInputs
 from training.data.splits import Split, load_split
 from training.evaluation.embeddings import embed_films, embed_tracks, track_owners
 from training.evaluation.ranking import rank_tracks
 from training.loop.checkpoint import save_config
 from training.loop.devices import Machine
 from training.loop.train import EpochReport, LoopInputs, train
-from training.model.retrievers import build_model
+from training.model.build import build_model
+from training.presets import chosen_settings
+from training.systems import SYSTEMS
 
 FILMS = 32
 CHOSEN = SYSTEMS if os.environ.get("NEEDLEDROP_OVERFIT") == "all" else ("All", "AVCA-tuned")

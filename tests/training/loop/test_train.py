@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import shutil
 import signal
@@ -10,17 +11,18 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
+from torch import nn
 
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
-from training.config import SYSTEMS, Job, Settings, chosen_settings
-from training.data.batches import FilmInputs
-from training.experiments import Data
+from training.config import Job, Settings
+from training.data.films import FilmInputs
+from training.experiments import Data, valid_medr
 from training.loop.checkpoint import (
     BEST,
     CONFIG,
@@ -28,16 +30,30 @@ from training.loop.checkpoint import (
     LAST,
     LoopState,
     check_same_job,
+    drop_tensors,
     load_model,
     read_state,
     save_config,
 )
 from training.loop.devices import Machine, explain_out_of_memory
 from training.loop.train import EpochReport, LoopInputs, OnStep, train
-from training.model.retrievers import build_model
+from training.model.build import build_model
+from training.presets import chosen_settings, with_options
+from training.systems import SYSTEMS
 
-Start = Callable[..., tuple[LoopState, list[EpochReport]]]
-"""Trains a run and returns its state and the reports of its epochs."""
+
+class Trained(NamedTuple):
+    """The end of a run: its loop state, the reports of its epochs, and its model with the last weights."""
+
+    state: LoopState
+    reports: list[EpochReport]
+    model: nn.Module
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        return dict(self.model.state_dict())
+
+
+Start = Callable[..., Trained]
 
 
 @pytest.fixture
@@ -45,25 +61,21 @@ def start(shared: tuple[Lake, Data], quick: Settings, machine: Machine) -> Itera
     """Train a run on the shared version, or resume it from its checkpoint; returns its state and epochs."""
     lake, data = shared
 
-    def run(
-        run_id: str, system: str = "All", on_step: OnStep | None = None, **changes: Any
-    ) -> tuple[LoopState, list[EpochReport]]:
-        settings = dataclasses.replace(quick, **changes)
+    def run(run_id: str, system: str = "All", on_step: OnStep | None = None, **changes: Any) -> Trained:
+        settings = with_options(quick, changes)
         job = Job(run_id, SYSTEMS[system], settings, 0, data.version)
         built = build_model(job.system, settings, data.train, 0)
         save_config(lake, job, built)
         inputs = [FilmInputs(split, job.system, settings, built.tokenizer) for split in (data.train, data.valid)]
-        reports = []
-        state = train(
-            lake, LoopInputs(job, built.model, data.train, data.valid, *inputs), machine, reports.append, on_step
-        )
-        return state, reports
+        reports, medr = [], lambda: valid_medr(built.model, data.valid, inputs[1], machine)
+        of_job = LoopInputs(job, built.model, data.train, data.valid, *inputs, medr)
+        return Trained(train(lake, of_job, machine, reports.append, on_step), reports, built.model)
 
     yield run
     shutil.rmtree(Path(lake.uri(FOLDER)), ignore_errors=True)
 
 
-def _weights(lake: Lake, run_id: str, name: str = LAST) -> dict[str, torch.Tensor]:
+def _weights(lake: Lake, run_id: str, name: str) -> dict[str, torch.Tensor]:
     return load_file(lake.local_path(FOLDER, run_id, name))
 
 
@@ -72,9 +84,7 @@ def _equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 
 
 def test_two_runs_of_one_seed_have_the_same_bits(start: Start, shared: tuple[Lake, Data]) -> None:
-    start("first")
-    start("second")
-    assert _equal(_weights(shared[0], "first"), _weights(shared[0], "second"))
+    assert _equal(start("first").weights(), start("second").weights())
     assert _equal(_weights(shared[0], "first", BEST), _weights(shared[0], "second", BEST))
 
 
@@ -86,36 +96,46 @@ def sigint_enabled() -> Iterator[None]:
     signal.signal(signal.SIGINT, previous)
 
 
+RECIPE = {
+    "optimiser.text_rate": 1e-4,
+    "optimiser.scale_rate": 1e-2,
+    "optimiser.ema": 0.9,
+    "training.stop_on": "medr",
+    "data.separate_streams": True,
+}
+
+
 @pytest.mark.parametrize(
-    ("number", "system", "micro_batch"), [(1, "All", None), (2, "All", None), (3, "AVCA-tuned", None), (3, "All", 3)]
+    ("number", "system", "changes"),
+    [(1, "All", {}), (2, "All", {}), (3, "AVCA-tuned", {}), (3, "All", {"micro_batch": 3}), (3, "All", RECIPE)],
 )
 def test_a_run_stopped_by_ctrl_c_resumes_to_the_same_bits(
     number: int,
     system: str,
-    micro_batch: int | None,
+    changes: dict[str, Any],
     start: Start,
     shared: tuple[Lake, Data],
     sigint_enabled: None,
 ) -> None:
-    start("uninterrupted", system, micro_batch=micro_batch)
+    uninterrupted = start("uninterrupted", system, **changes)
 
     def interrupt(done: int, _steps: int) -> None:
         if done == number:
             os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        start("stopped", system, on_step=interrupt, micro_batch=micro_batch)
+        start("stopped", system, on_step=interrupt, **changes)
     state = read_state(shared[0], "stopped")
     assert (state.epoch * 2 + state.step, state.finished) == (number, False)
-    start("stopped", system, micro_batch=micro_batch)
-    assert _equal(_weights(shared[0], "stopped"), _weights(shared[0], "uninterrupted"))
+    assert _equal(start("stopped", system, **changes).weights(), uninterrupted.weights())
     assert _equal(_weights(shared[0], "stopped", BEST), _weights(shared[0], "uninterrupted", BEST))
 
 
 RUN = """
 import json, sys
 from storage.lake.lake import Lake
-from training.config import SYSTEMS, Job, settings_from_json
+from training.config import Job, settings_from_json
+from training.systems import SYSTEMS
 from training.loop.devices import open_machine
 from training.experiments import load_data, run_experiment
 root, version, settings = sys.argv[1:]
@@ -126,20 +146,18 @@ with open_machine() as machine:
 
 
 def test_a_killed_run_resumes_to_the_same_bits(start: Start, shared: tuple[Lake, Data], quick: Settings) -> None:
-    (lake, data), settings = shared, dataclasses.replace(quick, epochs=12)
-    arguments = [lake.root, data.version, json.dumps(dataclasses.asdict(settings))]
+    (lake, data), settings = shared, quick.changed({"training.epochs": 12})
+    arguments = [lake.root, data.version, json.dumps(settings.as_json())]
     with subprocess.Popen([sys.executable, "-c", RUN, *arguments], cwd=Path(__file__).parents[3]) as process:
         while (state := read_state(lake, "killed")) is None or state.epoch < 2:
             time.sleep(0.01)
         process.kill()
     assert not read_state(lake, "killed").finished
-    start("killed", epochs=12)
-    start("uninterrupted", epochs=12)
-    assert _equal(_weights(lake, "killed"), _weights(lake, "uninterrupted"))
+    assert _equal(start("killed", epochs=12).weights(), start("uninterrupted", epochs=12).weights())
 
 
 def test_training_stops_early_and_keeps_the_best_epoch(start: Start, shared: tuple[Lake, Data]) -> None:
-    state, reports = start("patient", epochs=30, patience=2, learning_rate=0.3)  # a rate that is far too high
+    state, reports, _ = start("patient", epochs=30, patience=2, learning_rate=0.3)  # a rate that is far too high
     assert state.finished
     assert len(reports) < 30
     assert state.stopping.epochs_since == 2
@@ -147,8 +165,53 @@ def test_training_stops_early_and_keeps_the_best_epoch(start: Start, shared: tup
     assert (state.stopping.best_epoch, state.stopping.best_loss) == (best.epoch, best.valid_loss)
 
 
+def test_a_finished_run_keeps_no_optimiser_and_trains_no_further(start: Start, shared: tuple[Lake, Data]) -> None:
+    first = start("finished")
+    assert _weights(shared[0], "finished", LAST) == {}
+    again = start("finished")
+    assert (again.state, again.reports) == (first.state, [])
+
+
+def test_a_run_that_an_earlier_version_finished_loses_its_optimiser(start: Start, shared: tuple[Lake, Data]) -> None:
+    lake, state = shared[0], start("old").state
+    tensors, described = {"optimiser.0.exp_avg": torch.ones(9)}, json.dumps(dataclasses.asdict(state))
+    save_file(tensors, lake.local_path(FOLDER, "old", LAST), {"state": described})
+    drop_tensors(lake, "old")
+    assert _weights(lake, "old", LAST) == {}
+    assert read_state(lake, "old") == state
+
+
+def test_an_unfinished_run_keeps_its_optimiser(start: Start, shared: tuple[Lake, Data], sigint_enabled: None) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        start("unfinished", on_step=lambda _done, _steps: os.kill(os.getpid(), signal.SIGINT))
+    before = _weights(shared[0], "unfinished", LAST)
+    drop_tensors(shared[0], "unfinished")
+    assert before.keys() == _weights(shared[0], "unfinished", LAST).keys()
+
+
+def test_averaged_weights_are_validated_and_kept(start: Start, shared: tuple[Lake, Data]) -> None:
+    own, averaged = start("own"), start("averaged", **{"optimiser.ema": 0.5})
+    assert _equal(own.weights(), averaged.weights())  # the average changes no step
+    assert [r.train_loss for r in own.reports] == [r.train_loss for r in averaged.reports]
+    assert averaged.reports[0].valid_loss != own.reports[0].valid_loss
+    assert not _equal(_weights(shared[0], "own", BEST), _weights(shared[0], "averaged", BEST))
+
+
+def test_training_stops_on_the_median_rank_of_the_whole_validation_split(start: Start) -> None:
+    state, reports, _ = start("ranked", epochs=6, patience=2, **{"training.stop_on": "medr"})
+    ranks = [report.valid_medr for report in reports]
+    assert (state.stopping.best_loss, state.stopping.best_epoch) == (min(ranks), ranks.index(min(ranks)))
+    assert len(ranks) == min(6, ranks.index(min(ranks)) + 3)
+
+
+@pytest.mark.parametrize("changes", [{"head.form": "paper"}, {"head.form": "code", "micro_batch": 1}])
+def test_a_batch_of_one_film_ends_no_run(start: Start, changes: dict[str, Any]) -> None:
+    reports = start("pairs", batch=2, epochs=3, **changes).reports
+    assert all(math.isfinite(report.train_loss) for report in reports)
+
+
 def test_an_epoch_reports_its_costs(start: Start) -> None:
-    _, (first, _) = start("measured")
+    first = start("measured").reports[0]
     assert (first.items, first.mfu) == (16, None)  # a CPU has no known peak
     assert first.items_per_second > 0
     assert 0 <= first.data_wait_share <= 1
@@ -159,8 +222,8 @@ def test_a_checkpoint_of_another_configuration_is_an_error_that_names_the_differ
     start: Start, shared: tuple[Lake, Data], quick: Settings
 ) -> None:
     start("mine")
-    other = Job("mine", SYSTEMS["Im"], dataclasses.replace(quick, batch=4), 0, shared[1].version)
-    with pytest.raises(InputError, match=r"system, settings.batch differ"):
+    other = Job("mine", SYSTEMS["Im"], quick.changed({"training.batch": 4}), 0, shared[1].version)
+    with pytest.raises(InputError, match=r"system, training.batch differ"):
         check_same_job(shared[0], other)
 
 
@@ -182,9 +245,12 @@ def test_a_damaged_checkpoint_or_configuration_is_an_error(start: Start, shared:
         load_model(shared[0], "mine")
 
 
-def test_diverged_training_is_an_error_and_saves_no_model(start: Start, shared: tuple[Lake, Data]) -> None:
+@pytest.mark.parametrize("stop_on", ["loss", "medr"])
+def test_diverged_training_is_an_error_and_saves_no_model(
+    stop_on: str, start: Start, shared: tuple[Lake, Data]
+) -> None:
     with pytest.raises(InputError, match="give a lower --learning-rate"):
-        start("diverged", learning_rate=1e30)
+        start("diverged", learning_rate=1e30, **{"training.stop_on": stop_on})
     assert not shared[0].exists(FOLDER, "diverged", BEST)
 
 

@@ -6,7 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from training.model.losses import LARGEST_SCALE, avca_triplets, info_nce, same_film
+from training.config import Settings
+from training.data.batches import Batch, Tracks
+from training.data.films import Films
+from training.model.losses import LARGEST_SCALE, avca_triplets, false_negatives, info_nce, same_film
 from training.model.retrievers import INITIAL_LOG_SCALE
 
 SCALE = torch.tensor(INITIAL_LOG_SCALE)
@@ -39,6 +42,22 @@ def test_tracks_of_the_same_film_are_excluded_from_the_negatives_when_masked() -
     masked = info_nce(query, query, SCALE, excluded)
     assert masked < info_nce(query, query, SCALE)
     assert masked.item() == pytest.approx((2 * without_twin.item() + math.log(2 + math.exp(5)) - 5) / 3, rel=1e-4)
+
+
+def test_a_recording_that_a_film_has_a_copy_of_is_no_negative_of_that_film_alone(quick: Settings) -> None:
+    copies = torch.zeros(3, 3, dtype=torch.bool)
+    copies[0, 2] = True  # film 4 has a copy of film 9's track, and film 9 none of film 4's
+    nothing, numbers = torch.zeros(3, 0), torch.tensor([4, 4, 9])
+    batch = Batch(Films(), Tracks(nothing, nothing), torch.tensor([0, 0, 1]), numbers, nothing, copies)
+    excluded = false_negatives(quick, batch, lambda values: values)
+    assert excluded is not None
+    assert excluded.tolist() == [[False, True, True], [True, False, False], [False, False, False]]
+    query, audio = torch.randn(2, 3, 4, generator=torch.manual_seed(0))
+    logits = 5 * F.normalize(query, dim=-1) @ F.normalize(audio, dim=-1).T
+    pairs = [(logits[0, [0]], 0), (logits[1, [1, 2]], 0), (logits[2], 2)]
+    back = [(logits[[0, 2], 0], 0), (logits[[1, 2], 1], 0), (logits[[1, 2], 2], 1)]
+    by_hand = [F.cross_entropy(values, torch.tensor(target)) for values, target in (*pairs, *back)]
+    assert info_nce(query, audio, SCALE, excluded).item() == pytest.approx(sum(by_hand).item() / 6, rel=1e-5)
 
 
 def test_the_scale_is_clamped_at_one_hundred() -> None:

@@ -9,12 +9,18 @@ import torch
 from torch import Tensor
 
 from storage.lake.lake import Lake
-from training.config import PRESETS, SYSTEMS, Settings, System
-from training.data.batches import Batch, FilmInputs, TrainingBatches
+from training.config import Settings
+from training.data.batches import Batch, TrainingBatches
+from training.data.films import FilmInputs
 from training.experiments import Data
-from training.loop.devices import Machine, gather
+from training.loop.devices import Machine
+from training.loop.torchrun import gather
+from training.model.build import Built, build_model
+from training.model.cross_attention import CrossAttention
 from training.model.losses import batch_loss
-from training.model.retrievers import INITIAL_LOG_SCALE, Built, Encoded, build_model
+from training.model.retrievers import INITIAL_LOG_SCALE, Encoded
+from training.presets import PRESETS
+from training.systems import SYSTEMS, System
 
 
 def _first_batch(data: Data, settings: Settings, system: System, built: Built, seed: int = 0) -> Batch:
@@ -58,7 +64,7 @@ def test_training_and_evaluation_compute_the_same_embeddings(
 
 def test_loss_of_a_new_model_is_about_the_logarithm_of_the_batch(shared: tuple[Lake, Data], quick: Settings) -> None:
     data, system = shared[1], SYSTEMS["All"]
-    settings = dataclasses.replace(quick, batch=16, mask_same_film=False)
+    settings = quick.changed({"training.batch": 16, "data.mask_same_film": False})
     built = build_model(system, settings, data.train, 0)
     batch = _first_batch(data, settings, system, built)
     loss = _loss(built, settings, built.model(batch), batch).item()
@@ -96,7 +102,7 @@ def test_silence_and_padding_give_finite_losses_and_gradients(
     assert loss.isfinite() and all(weight.grad.isfinite().all() for weight in built.model.parameters())
 
 
-def test_bfloat16_towers_have_float32_losses_and_gradients(shared: tuple[Lake, Data], quick: Settings) -> None:
+def test_bfloat16_towers_have_float32_heads_losses_and_gradients(shared: tuple[Lake, Data], quick: Settings) -> None:
     data, settings = shared[1], dataclasses.replace(quick, head=PRESETS["paper"].head)
     built = build_model(SYSTEMS["All"], settings, data.train, 0)
     batch = _first_batch(data, settings, SYSTEMS["All"], built)
@@ -105,7 +111,7 @@ def test_bfloat16_towers_have_float32_losses_and_gradients(shared: tuple[Lake, D
         encoded = built.model(batch)
     loss = _loss(built, settings, encoded, batch)
     loss.backward()
-    assert encoded.audio.dtype == torch.bfloat16
+    assert {encoded.query.dtype, encoded.audio.dtype} == {torch.float32}  # heads compute outside autocast
     assert {loss.dtype, *(weight.grad.dtype for weight in built.model.parameters())} == {torch.float32}
     assert loss.item() == pytest.approx(in_float32.item(), abs=0.05)
 
@@ -146,3 +152,32 @@ def test_the_names_of_stored_weights_are_those_of_earlier_versions(
     }  # fmt: skip
     attention = {weight.removeprefix("films.attend.") for weight in model.state_dict() if "films.attend." in weight}
     assert {weight.split(".")[0] for weight in attention} == {"norm", "qkv", "out", "mlp"}
+
+
+def test_cross_attention_takes_from_the_other_modality_with_residual_and_layer_norm() -> None:
+    torch.manual_seed(0)
+    block = CrossAttention(8, 2, 4, 0.2).eval()
+    text, image, changed = torch.randn(3, 5, 8)
+    text_out, image_out = block(torch.stack([text, image], 1)).unbind(1)
+    value = block.qkv.weight[16:]  # one key: the softmax is 1, so each takes the other's value
+    assert torch.allclose(text_out, block.norm(text + block.out(image @ value.T)), atol=1e-6)
+    assert torch.allclose(image_out, block.norm(image + block.out(text @ value.T)), atol=1e-6)
+    assert not torch.allclose(block(torch.stack([text, changed], 1))[:, 0], text_out)
+    alone = block(text[:, None])[:, 0]  # a single modality attends to itself
+    assert torch.allclose(alone, block.norm(text + block.out(text @ value.T)), atol=1e-6)
+    missing = block(torch.stack([text, image], 1), torch.tensor([[True, False]]).expand(5, 2))[:, 0]
+    assert torch.allclose(missing, alone, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_every_system_trains_with_the_choices_of_the_paper(
+    name: str, shared: tuple[Lake, Data], quick: Settings
+) -> None:
+    paper = {"head.fusion": "cross", "data.triplet_negatives": "set", "data.keep_decades": True}
+    data, system, settings = shared[1], SYSTEMS[name], quick.changed(paper)
+    built = build_model(system, settings, data.train, 0)
+    batch = _first_batch(data, settings, system, built)
+    _loss(built, settings, built.model(batch), batch).backward()
+    without = {part for part, weight in built.model.named_parameters() if weight.grad is None}
+    assert {part for part in without if not part.startswith(("films.text", "films.image"))} == set()
+    assert hasattr(built.model.films, "positions") == (system.loss == "triplet")  # AVCA keeps its own block

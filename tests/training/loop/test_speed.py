@@ -1,0 +1,105 @@
+"""The speed of training: peaks of GPUs, operations counted as they are done, compiled towers, steps without a wait."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from storage.lake.lake import Lake
+from training.config import Settings
+from training.data.batches import Batch, TrainingBatches
+from training.data.films import FilmInputs
+from training.experiments import Data
+from training.loop.devices import Machine
+from training.loop.speed import FlopCount, _on_meta, compile_towers, mark_dynamic, peak_of
+from training.model.build import build_model
+from training.model.losses import batch_loss
+from training.model.retrievers import Model
+from training.systems import SYSTEMS
+
+
+def model_and_batch(data: Data, settings: Settings, system: str = "All") -> tuple[Model, Batch]:
+    built = build_model(SYSTEMS[system], settings, data.train, 0)
+    inputs = FilmInputs(data.train, SYSTEMS[system], settings, built.tokenizer)
+    return built.model, TrainingBatches(data.train, inputs, settings, 0, (0, 1)).make(0, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "peak"),
+    [
+        ("NVIDIA L4", 121e12),
+        ("NVIDIA L40", 181e12),
+        ("NVIDIA L40S", 362e12),
+        ("NVIDIA H100 80GB HBM3", 989e12),
+        ("NVIDIA H100 PCIe", 756e12),
+        ("NVIDIA H100 NVL", 835e12),
+        ("NVIDIA H200", 989e12),
+        ("NVIDIA A100-SXM4-80GB", 312e12),
+        ("NVIDIA A100 80GB PCIe", 312e12),
+        ("NVIDIA GeForce RTX 4090", 165e12),
+        ("NVIDIA H100 80GB HBM3 MIG 1g.10gb", None),
+        ("NVIDIA L400", None),
+    ],
+)
+def test_every_card_has_its_own_peak(name: str, peak: float | None) -> None:
+    assert peak_of(name) == peak
+
+
+@pytest.mark.parametrize("system", ["All", "Ta", "AVCA", "AVCA-tuned"])
+def test_counted_operations_are_those_of_a_step(system: str, shared: tuple[Lake, Data], quick: Settings) -> None:
+    model, batch = model_and_batch(shared[1], quick, system)
+    counted = FlopCount(model).of(batch)
+    counter: Any = FlopCounterMode(display=False)
+    with counter, torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+        loss = model.encode_query(batch.films).sum() + model.encode_audio(batch.tracks).sum()
+        loss.backward()
+    assert counted == pytest.approx(counter.get_total_flops(), rel=1e-6)
+
+
+def test_longer_texts_and_more_films_cost_more(shared: tuple[Lake, Data], quick: Settings) -> None:
+    model, batch = model_and_batch(shared[1], quick, "Ta")
+    count, films = FlopCount(model), batch.films
+    longer = dataclasses.replace(films, **{n: torch.cat([getattr(films, n)] * 2, 1) for n in ("tokens", "token_mask")})
+    assert count.of(dataclasses.replace(batch, films=longer)) > count.of(batch)
+    one, two = (count.of(dataclasses.replace(batch, films=films.rows(0, n))) for n in (1, 2))
+    assert count.of(batch) == pytest.approx(one + (two - one) * (len(films) - 1))
+
+
+def test_counting_leaves_a_compiled_model_compiled(shared: tuple[Lake, Data], quick: Settings) -> None:
+    graphs: list[Any] = []
+    model, batch = model_and_batch(shared[1], quick, "Ta")
+    compile_towers(model, backend=lambda graph, _inputs: graphs.append(graph) or graph.forward)
+    assert FlopCount(model).of(batch) > 0 and not graphs
+    model(batch)
+    assert graphs
+
+
+def test_another_length_and_number_of_films_compiles_nothing_again(shared: tuple[Lake, Data], quick: Settings) -> None:
+    shapes: list[Any] = []
+    model, batch = model_and_batch(shared[1], quick)
+    compile_towers(model, backend=lambda graph, inputs: shapes.append(inputs) or graph.forward)
+    model.eval()
+    for films, length in ((6, 32), (5, 48), (4, 16)):
+        cut = {n: getattr(batch.films, n)[:films, :length].contiguous() for n in ("tokens", "token_mask")}
+        cut["pixels"] = batch.films.pixels[:films]
+        batch_of = dataclasses.replace(batch, films=dataclasses.replace(batch.films, **cut))
+        mark_dynamic(batch_of)
+        with torch.no_grad():
+            model.films(batch_of.films)
+            model.audio(batch.tracks.mels, batch.tracks.ref_db)
+    assert len(shapes) == 2  # films once, audio once
+
+
+@pytest.mark.parametrize("system", ["All", "Plo", "AVCA-tuned"])
+def test_no_step_waits_for_the_device(system: str, shared: tuple[Lake, Data], quick: Settings) -> None:
+    model, batch = model_and_batch(shared[1], quick, system)
+    on_meta: Any = _on_meta(model)  # where reading a value, which would wait for a device, is an error
+    optimiser = torch.optim.AdamW([weight for weight in on_meta.parameters() if weight.requires_grad])
+    moved = Machine(torch.device("meta")).move(batch)
+    loss = batch_loss(on_meta, quick, on_meta(moved), moved, lambda rows: rows)
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(on_meta.parameters(), 1.0)
+    optimiser.step()
+    assert loss.is_meta

@@ -1,0 +1,146 @@
+"""Training with every switch on, and with frozen towers: resumed to the same bits, exact in micro-batches, cached."""
+
+import shutil
+import signal
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from storage.lake.lake import Lake
+from training.config import Job, Settings
+from training.data.films import FilmInputs
+from training.experiments import Data
+from training.loop import frozen_towers
+from training.loop.checkpoint import FOLDER, LAST
+from training.loop.devices import Machine
+from training.loop.frozen_towers import CACHE, cache_frozen_towers
+from training.loop.micro_batches import backward_in_micro_batches
+from training.loop.torchrun import gather
+from training.loop.train import Loop, LoopInputs, train, validation_loss
+from training.model.build import build_model
+from training.model.losses import batch_loss
+from training.systems import SYSTEMS
+
+Prepare = Callable[..., LoopInputs]
+
+
+@pytest.fixture
+def lake(shared: tuple[Lake, Data], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Lake]:
+    """Return the shared lake with a cache folder of this test."""
+    monkeypatch.setenv("NEEDLEDROP_CACHE", str(tmp_path / "cache"))
+    lake = Lake(shared[0].root)
+    yield lake
+    shutil.rmtree(Path(lake.uri(FOLDER)), ignore_errors=True)
+
+
+@pytest.fixture
+def prepare(lake: Lake, shared: tuple[Lake, Data], switched: Settings, machine: Machine) -> Prepare:
+    """Return a function: what the loop works on, with every switch on and these changes."""
+
+    def prepared(run_id: str = "run", system: str = "All", cached: bool = True, **changes: Any) -> LoopInputs:
+        settings = switched.changed({name.replace("__", "."): value for name, value in changes.items()})
+        data, job = shared[1], Job(run_id, SYSTEMS[system], settings, 0, shared[1].version)
+        built = build_model(job.system, settings, data.train, 0)
+        inputs = [FilmInputs(split, job.system, settings, built.tokenizer) for split in (data.train, data.valid)]
+        if cached:
+            cache_frozen_towers(lake, built.model.films, inputs, machine)
+        return LoopInputs(job, built.model, data.train, data.valid, *inputs)
+
+    return prepared
+
+
+FREEZE = {"text__frozen": True, "image__frozen": True, "data__tag_subsets": False}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"training__micro_batch": 3}, {"system": "AVCA-tuned"}, FREEZE, {**FREEZE, "data__tag_subsets": True}],
+)
+def test_a_stopped_run_with_every_switch_on_resumes_to_the_same_bits(
+    changes: dict[str, Any], prepare: Prepare, lake: Lake, machine: Machine
+) -> None:
+    train(lake, prepare("complete", **changes), machine, lambda _report: None)
+    assert Loop(lake, prepare("stopped", **changes), machine, None).run_epoch([signal.SIGINT]) is None
+    shutil.rmtree(lake.cached(CACHE), ignore_errors=True)  # as on another machine
+    train(lake, prepare("stopped", **changes), machine, lambda _report: None)
+    complete, stopped = (load_file(lake.local_path(FOLDER, name, LAST)) for name in ("complete", "stopped"))
+    assert all(torch.equal(stopped[name], value) for name, value in complete.items())
+
+
+@pytest.mark.parametrize("system", ["All", "TaPlo", "AVCA-tuned"])
+def test_micro_batches_have_the_gradient_of_the_complete_batch(
+    system: str, prepare: Prepare, lake: Lake, machine: Machine
+) -> None:
+    inputs = prepare(system=system)
+    model, batch = inputs.model.eval(), Loop(lake, inputs, machine, None).batches.make(0, 0)
+    loss_of = partial(batch_loss, model, inputs.job.settings, batch=batch, gather=partial(gather, machine))
+    complete = loss_of(model(batch))
+    complete.backward()  # type: ignore[no-untyped-call]
+    expected = {name: weight.grad for name, weight in model.named_parameters()}
+    model.zero_grad()
+    loss = backward_in_micro_batches(model, batch, 3, machine, loss_of)
+    assert loss.item() == pytest.approx(complete.item(), rel=1e-5)
+    for name, weight in model.named_parameters():
+        assert weight.grad is not None and torch.allclose(weight.grad, expected[name], rtol=1e-3, atol=1e-6), name
+
+
+def _never(*_args: object) -> torch.Tensor:
+    raise AssertionError("a frozen tower was run again")
+
+
+def test_frozen_towers_are_run_once_and_then_read_from_the_cache(
+    prepare: Prepare, lake: Lake, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live, cached = prepare(cached=False, **FREEZE), prepare(**FREEZE)
+    assert validation_loss(cached, machine) == pytest.approx(validation_loss(live, machine), rel=1e-5)
+    for inputs in (live, cached):
+        inputs.model.eval()
+    batches = [Loop(lake, inputs, machine, None).batches.make(0, 0) for inputs in (live, cached)]
+    with torch.no_grad():
+        outputs = [inputs.model(batch) for inputs, batch in zip((live, cached), batches, strict=True)]
+    assert batches[1].films.tokens is None and batches[1].films.pixels is None
+    assert torch.allclose(outputs[0].query, outputs[1].query, atol=1e-6)
+    monkeypatch.setattr(type(cached.model.films), "encode_texts", _never)
+    monkeypatch.setattr(type(cached.model.films), "encode_images", _never)
+    train(lake, prepare("again", **FREEZE), machine, lambda _report: None)
+
+
+def test_other_weights_texts_or_images_have_another_file(prepare: Prepare, lake: Lake, machine: Machine) -> None:
+    inputs = prepare(**FREEZE)
+    before = {path.name for path in lake.cached(CACHE).iterdir()}
+    assert len(before) == 4  # texts and images of two splits
+    with torch.no_grad():
+        next(inputs.model.films.text.parameters()).add_(1)  # type: ignore[union-attr]
+    cache_frozen_towers(lake, inputs.model.films, [inputs.train_inputs], machine)
+    assert len(list(lake.cached(CACHE).iterdir())) == 5
+
+
+def test_the_cache_drops_what_was_used_longest_ago(
+    prepare: Prepare, lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(frozen_towers, "CACHED_BYTES", 0)
+    inputs = prepare(**FREEZE)
+    assert len(list(lake.cached(CACHE).iterdir())) == 1
+    assert inputs.train_inputs.gather(np.array([0]), [inputs.train_inputs.fixed_draw(0)]).image_features is not None
+
+
+def test_frozen_towers_keep_their_weights_and_the_rest_is_trained(
+    prepare: Prepare, lake: Lake, machine: Machine
+) -> None:
+    inputs = prepare(**FREEZE)
+    before = {name: value.clone() for name, value in inputs.model.state_dict().items()}
+    train(lake, inputs, machine, lambda _report: None)
+    changed = {name for name, value in inputs.model.named_parameters() if not torch.equal(value, before[name])}
+    assert not [name for name in changed if name.startswith(("films.text.", "films.image."))]
+    assert {
+        "query_head.0.weight",
+        "films.absent",
+        "films.text_scores.out.weight",
+        "segment_scores.out.weight",
+    } <= changed

@@ -1,0 +1,99 @@
+"""Train on a batch that does not fit in memory, in micro-batches, by gradient caching.
+
+It is encoded in micro-batches, with the loss of the
+complete batch. GradCache (Gao et al. 2021): each micro-batch goes through the towers without a gradient; heads and loss
+see the features of the complete batch; then each micro-batch goes through its tower again and receives the gradient of
+the loss for its features. Memory holds the activations of one micro-batch; the second forward pass costs a third more
+time.
+
+Exact: every negative of the batch counts, the heads with their batch norm and dropout see the batch at once, and the
+dropout of a tower is the same in both passes. Not exact: the audio tower's batch norm, whose statistics are those of
+each micro-batch, as they are those of each rank without synchronisation. The gradient is exactly that of the loss with
+this normalisation; running statistics are updated once per micro-batch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from training.data.batches import Batch, Tracks, split_batch
+from training.loop.devices import Machine
+from training.model.retrievers import Encoded, Model
+
+Encode = Callable[[Any], Tensor]
+
+
+def backward_in_micro_batches(
+    model: Model, batch: Batch, size: int, machine: Machine, loss_of: Callable[[Encoded], Tensor]
+) -> Tensor:
+    """Add the gradient of a batch's loss to every weight, `size` films or tracks at a time; returns the loss."""
+    assert not any(isinstance(module, _BatchNorm) for module in model.films.modules()), (
+        "The query towers have batch norm, whose statistics over ranks need as many micro-batches of films on each"
+    )
+    towers: list[tuple[Encode, list[Any]]] = [
+        (model.films, split_batch(batch.films, size)),
+        (_audio_encoder(model), split_batch(batch.tracks, size)),
+    ]
+    seeds = [torch.randint(2**62, (len(micro_batches),)).tolist() for _, micro_batches in towers]
+    with torch.no_grad(), _frozen_running_statistics(model):
+        films, audio = (
+            torch.cat(list(_encoded(encode, micro_batches, own_seeds, machine)))
+            for (encode, micro_batches), own_seeds in zip(towers, seeds, strict=True)
+        )
+    with machine.autocast():
+        encoded = model.heads(films.requires_grad_(), audio.requires_grad_(), batch.owner)
+    loss = loss_of(encoded)
+    loss.backward()  # type: ignore[no-untyped-call]
+    for (encode, micro_batches), own_seeds, features in zip(towers, seeds, (films, audio), strict=True):
+        assert features.grad is not None
+        gradients = torch.split(features.grad, size)
+        again = _encoded(encode, micro_batches, own_seeds, machine)
+        for output, gradient in zip(again, gradients, strict=True):
+            output.backward(gradient)  # type: ignore[no-untyped-call]
+    return loss.detach()
+
+
+def encode_in_micro_batches(model: Model, batch: Batch, size: int) -> Encoded:
+    """Return `model(batch)` of evaluation mode, encoded `size` films or tracks at a time; without gradients."""
+    encode_audio = _audio_encoder(model)
+    films = torch.cat([model.films(part) for part in split_batch(batch.films, size)])
+    audio = torch.cat([encode_audio(part) for part in split_batch(batch.tracks, size)])
+    return model.heads(films, audio, batch.owner)
+
+
+def _audio_encoder(model: Model) -> Encode:
+    tower = model.audio  # not the model: the traceback of a failed run would keep all of it in memory
+
+    def encode(tracks: Tracks) -> Tensor:
+        features: Tensor = tower(tracks.mels, tracks.ref_db)
+        return features
+
+    return encode
+
+
+def _encoded(encode: Encode, micro_batches: list[Any], seeds: list[int], machine: Machine) -> Iterator[Tensor]:
+    """Yield each micro-batch's features; the same seeds give the same dropout."""
+    for micro_batch, seed in zip(micro_batches, seeds, strict=True):
+        torch.manual_seed(seed)
+        with machine.autocast():
+            features = encode(micro_batch)
+        yield features
+
+
+@contextlib.contextmanager
+def _frozen_running_statistics(model: nn.Module) -> Iterator[None]:
+    """Make batch norms use the batch's statistics without updating their running ones: the second pass does that."""
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm)]
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.track_running_stats = True
