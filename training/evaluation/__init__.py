@@ -2,7 +2,13 @@
 
 embeddings       embed the films and tracks of a split with a model
 embedding_files  embeddings keyed by id, and their files in a model folder (no torch)
-ranking          exact ranks of every film's own tracks, on a CPU or a GPU
-baselines        random, mean query, language oracle, nearest tags, years kept or dropped
-confidence       bootstrap intervals over films, paired differences, Holm's adjustment
+ranking          ranks of every film's own tracks
+exact_scores     scores that are the same on every device, on a CPU or a GPU
+baselines        random, mean query, language oracle, nearest tags
+encoder_baselines  what audio encoders find without any training of ours
+policies         a model measured under every policy and for every choice of parts
+bootstrap        intervals by bootstrap over films, paired differences, Holm's adjustment
+model_card       the card of each run, models/RUN/card.md
+confidence       intervals and differences recorded with a version
+comparison       any two systems, by the names that a user gives
 """

@@ -8,6 +8,8 @@ nearest tags     like the oracle, with the language of the training film whose t
 years dropped    a run's queries without the release years in their tags, where the run was trained with them
 years kept       a run's queries with the years, where the run was trained without them and never saw such words
 
+Two more for every audio encoder that has heard the test tracks are in `training.evaluation.encoder_baselines`.
+
 Each is ranked like a system, over the films and tracks that the trained runs were ranked on. In the database their
 source and preset are `control`.
 """
@@ -27,15 +29,18 @@ from storage.metrics.database import connect_metrics, refresh_views
 from storage.metrics.records import Run
 from training.data.text import tag_words
 from training.evaluation.embedding_files import (
-    FILMS_FILE,
+    BEST,
+    PARAGRAPHS,
     PARITY_POLICY,
     PARITY_TRACKS_FILE,
     TRACKS_FILE,
     YEARS_FILE,
     Embeddings,
+    films_file,
     load_embeddings,
 )
-from training.evaluation.ranking import Floats, Ranks, rank_tracks
+from training.evaluation.exact_scores import Floats
+from training.evaluation.ranking import Ranks, rank_tracks
 
 SEEDS = range(10)
 """Random orders vary: the mean of ten is within a third of one order's spread of the expectation."""
@@ -53,6 +58,8 @@ _NO_LANGUAGE = ""
 
 Key = tuple[str, str, int]
 """(system, preset, seed) of a baseline's run."""
+OfSettings = tuple[str | None, str | None]
+"""Label and digest of the settings of the run whose queries a baseline uses; none of a baseline without queries."""
 
 
 @dataclass(frozen=True)
@@ -82,16 +89,22 @@ class HeldOut:
 
 def record_baselines(lake: Lake, dataset_version: str) -> None:
     """Record the baselines of a version next to its trained runs; recorded ones without a model are not repeated."""
+    from training.evaluation.encoder_baselines import digest_of, rank_by_encoders  # noqa: PLC0415  # the report needs no torch
+
     refresh_views(lake)
     for held_out in _held_out(lake, dataset_version):
         new = [
-            ((system, PRESET, seed), rank(held_out, seed))
+            ((system, PRESET, seed), (None, None), rank(held_out, seed))
             for seed in SEEDS
             for system, rank in WITHOUT_QUERIES.items()
             if (system, PRESET, seed) not in held_out.recorded
         ]
-        ranked = (*new, *_rank_with_queries(lake, held_out))
-        metrics.record_baselines(lake, dataset_version, [_run_and_ranks(held_out, key, ranks) for key, ranks in ranked])
+        by_encoders = (
+            ((system, PRESET, 0), (card.folder, digest_of(card)), ranks)
+            for system, card, ranks in rank_by_encoders(lake, dataset_version, held_out.policy, held_out.owners)
+        )
+        ranked = (*new, *_rank_with_queries(lake, held_out), *by_encoders)
+        metrics.record_baselines(lake, dataset_version, [_run_and_ranks(held_out, *each) for each in ranked])
 
 
 def random_order(held_out: HeldOut, seed: int) -> Ranks:
@@ -144,32 +157,38 @@ WITHOUT_QUERIES = {"random": random_order, "language oracle": language_oracle, "
 """Baselines that need no queries of a run, by name."""
 
 
-def _rank_with_queries(lake: Lake, held_out: HeldOut) -> Iterator[tuple[Key, Ranks]]:
+def _rank_with_queries(lake: Lake, held_out: HeldOut) -> Iterator[tuple[Key, OfSettings, Ranks]]:
     """Yield the baselines made from the queries of trained runs, where their embeddings are in the lake."""
     with connect_metrics(lake) as connection:
         runs = connection.execute(
-            "SELECT run_id, preset, seed, coalesce(CAST(config_json ->> '$.keep_years' AS BOOLEAN), false) "
-            "FROM latest_metrics JOIN runs USING (run_id, preset, seed, dataset_version, system, source) "
+            "SELECT run_id, preset, seed, settings, settings_digest, "
+            "coalesce(CAST(config_json ->> '$.keep_years' AS BOOLEAN), false) FROM latest_metrics "
+            "JOIN runs USING (run_id, preset, settings, settings_digest, seed, dataset_version, system, source) "
             "WHERE dataset_version = ? AND policy = ? AND system = ? AND source = 'trained' ORDER BY run_id",
             [held_out.version, held_out.policy, OF_SYSTEM],
         ).fetchall()
-    for run_id, preset, seed, keeps_years in runs:
+    for run_id, preset, seed, label, digest, keeps_years in runs:
         parity = held_out.policy == PARITY_POLICY and lake.exists("models", run_id, PARITY_TRACKS_FILE)
         tracks_file = PARITY_TRACKS_FILE if parity else TRACKS_FILE
         if not lake.exists("models", run_id, tracks_file):
             continue
         tracks = load_embeddings(lake, "models", run_id, tracks_file)
-        if lake.exists("models", run_id, FILMS_FILE):
-            films = load_embeddings(lake, "models", run_id, FILMS_FILE)
-            yield ("mean query", preset, seed), mean_query(films, tracks, held_out)
+        if lake.exists("models", run_id, films_file(held_out.policy)):
+            films = load_embeddings(lake, "models", run_id, films_file(held_out.policy))
+            yield ("mean query", preset, seed), (label, digest), mean_query(films, tracks, held_out)
+        if held_out.policy.endswith(PARAGRAPHS):
+            continue  # the file of the other queries has first paragraphs
         if lake.exists("models", run_id, YEARS_FILE):
             films = load_embeddings(lake, "models", run_id, YEARS_FILE)
             name = "years dropped" if keeps_years else "years kept"
-            yield (name, preset, seed), rank_tracks(films, tracks, held_out.owners)
+            yield (name, preset, seed), (label, digest), rank_tracks(films, tracks, held_out.owners)
 
 
 def _held_out(lake: Lake, dataset_version: str) -> list[HeldOut]:
-    """Return one entry per policy under which trained runs of the version were ranked."""
+    """Return one entry per policy under which trained runs of the version were ranked, by the mean over segments.
+
+    A baseline has no best segment: what it reaches says the same next to rankings by the best one.
+    """
     with connect_metrics(lake) as connection:
         films = connection.execute(
             "SELECT film_id, split, language, tags FROM film_languages WHERE dataset_version = ?", [dataset_version]
@@ -178,8 +197,8 @@ def _held_out(lake: Lake, dataset_version: str) -> list[HeldOut]:
             "SELECT policy, list(DISTINCT (track_id, film_id)) FILTER (source = 'trained') AS owners, "
             f"list(DISTINCT (system, preset, seed)) FILTER (source = '{SOURCE}') "
             "FROM ranks JOIN runs USING (run_id) WHERE dataset_version = ? "
-            "GROUP BY policy HAVING owners IS NOT NULL ORDER BY policy",
-            [dataset_version],
+            "GROUP BY policy HAVING owners IS NOT NULL AND NOT ends_with(policy, ?) ORDER BY policy",
+            [dataset_version, BEST],
         ).fetchall()
     language = {film: name for film, _, name, _ in films}
     tags = {film: words or () for film, split, _, words in films if split == "test"}
@@ -198,10 +217,13 @@ def _held_out(lake: Lake, dataset_version: str) -> list[HeldOut]:
     ]
 
 
-def _run_and_ranks(held_out: HeldOut, key: Key, ranks: Ranks) -> tuple[Run, pa.Table]:
-    system, preset, seed = key
-    run_id = f"{held_out.version}-{system.replace(' ', '-')}-{preset}-s{seed}"
-    run = Run(run_id, system, preset, seed, held_out.version, SOURCE, "completed", finished_at=datetime.now(UTC))
+def _run_and_ranks(held_out: HeldOut, key: Key, of_settings: OfSettings, ranks: Ranks) -> tuple[Run, pa.Table]:
+    (system, preset, seed), (label, digest) = key, of_settings
+    run_id = f"{held_out.version}-{system.replace(' ', '-')}-{preset}-s{seed}{f'-{digest}' if digest else ''}"
+    run = Run(
+        run_id, system, preset, seed, held_out.version, SOURCE, "completed", finished_at=datetime.now(UTC),
+        settings=label, settings_digest=digest or "",
+    )  # fmt: skip
     return run, ranks.to_arrow(held_out.policy)
 
 

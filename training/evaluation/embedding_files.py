@@ -20,10 +20,20 @@ from storage.lake.lake import Lake
 
 FILMS_FILE, TRACKS_FILE = "test-films.parquet", "test-tracks.parquet"
 """Embeddings of the test split in a model folder; tracks from the number of segments in the run's settings."""
+PARAGRAPHS_FILE, PARAGRAPHS = "test-films-paragraphs.parquet", "-paragraphs"
+"""The same films with all paragraphs of their plots, and the ending of the policy of their ranks."""
 YEARS_FILE = "test-films-years.parquet"
 """The same films with release years in their tags if training dropped them, without if it kept them."""
 PARITY_TRACKS_FILE, PARITY_POLICY = "test-tracks-segments1.parquet", "segments1"
 """The same tracks from their middle segment alone, as in the paper's Table 1, and the policy of their ranks."""
+
+BEST = "-best"
+"""The ending of the policies that rank tracks by their best segment, and not by the mean over their segments."""
+
+
+def films_file(policy: str) -> str:
+    """Return the file of the films' embeddings that are ranked under a policy."""
+    return PARAGRAPHS_FILE if policy.removesuffix(BEST).endswith(PARAGRAPHS) else FILMS_FILE
 
 
 @dataclass(frozen=True)
@@ -72,6 +82,27 @@ class Embeddings:
         """Return all but those of these ids, which may be none of them."""
         kept = [index for index, name in enumerate(self.ids) if name not in ids]
         return Embeddings(tuple(self.ids[index] for index in kept), self.vectors[kept])
+
+
+@dataclass(frozen=True)
+class SegmentEmbeddings:
+    """The segments of n tracks, those of one track together: for rankings by a track's best segment."""
+
+    ids: tuple[str, ...]
+    first: npt.NDArray[np.int64]
+    """[n + 1]: the segments of track t are the rows `first[t]` to `first[t + 1]`; each has at least one."""
+    vectors: npt.NDArray[np.float32]
+    """[segments, d], each of length 1."""
+    weights: npt.NDArray[np.float32] | None = None
+    """[segments]: what each counts in its track's mean, where the model has learned that; else all count alike."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def dimensions(self) -> int:
+        """Return the length d of one vector."""
+        return int(self.vectors.shape[1])
 
 
 def save_embeddings(lake: Lake, embeddings: Embeddings, *parts: str) -> None:

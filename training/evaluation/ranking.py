@@ -1,44 +1,32 @@
-"""The rank of every film's own tracks among all candidates, computed in blocks, with exact ties; on a CPU or a GPU.
+"""The rank of every film's own tracks among all candidates, with exact ties.
 
-rank_lo = 1 + the number of candidates with a higher score, rank_hi = the number with a higher or equal score. Scores
-are cosines of unit vectors rounded to multiples of 2^-25: a product is then a multiple of 2^-50 and a sum stays below
-2, so every step of a float64 matrix product is exact. Whatever the order of the candidates, the block size, the
-threads or the device, a pair has the same score to the last bit, and tracks with equal embeddings are tied. float32
-sums would differ in the last bit with the position in the matrix.
+A track is one vector, the mean over its segments, or all of its segments, of which the best one counts for each film.
+
+rank_lo = 1 + the number of candidates with a higher score, rank_hi = the number with a higher or equal score; the
+scores are those of `training.evaluation.exact_scores`.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-import numba
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-from threadpoolctl import threadpool_limits
 
 from storage.errors import NeedledropError
-from training.evaluation.embedding_files import Embeddings
-
-FILMS_PER_BLOCK = 64
-"""64 films x 70,215 tracks of float64 scores are 36 MB: large enough for a full-speed matrix product."""
-PAIRS_AT_ONCE = 256
-"""Films' own tracks counted at once on a GPU: 256 rows of 70,215 float64 scores are 144 MB."""
-MAX_THREADS = 16
-"""Each holds one block of scores; sixteen stay below a gigabyte."""
-_GRID = float(2**25)
-_TILE = 2048
-"""Scores compared at a time: 16 KB, which stay in the first-level cache while all own tracks of a film are counted."""
-
-Floats = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int64]
-OnProgress = Callable[[int], None]
-"""Progress callback (number of films ranked since the last call)."""
-Counts = tuple[Ints, Ints, Floats]
-"""Per (film, own track): the candidates that score higher, those that score the same, and the score."""
+from training.evaluation.embedding_files import Embeddings, SegmentEmbeddings
+from training.evaluation.exact_scores import (
+    Candidates,
+    Counts,
+    Floats,
+    Ints,
+    OnProgress,
+    Pairs,
+    count_on_cpu,
+    count_on_device,
+    on_grid,
+)
 
 
 @dataclass(frozen=True)
@@ -54,6 +42,11 @@ class Ranks:
 
     def __len__(self) -> int:
         return len(self.film_ids)
+
+    @property
+    def median(self) -> float:
+        """Return the median rank, with the middle of a tie as its rank."""
+        return float(np.median((self.rank_lo + self.rank_hi) / 2))
 
     def to_arrow(self, policy: str) -> pa.Table:
         """Return the table that `record_ranks` of `storage.metrics` takes; `policy` names how tracks were embedded."""
@@ -71,17 +64,9 @@ class Ranks:
         )
 
 
-@dataclass(frozen=True)
-class _Pairs:
-    """The own tracks of each film, as indices: film f owns `tracks[starts[f]:starts[f + 1]]`."""
-
-    starts: Ints
-    tracks: Ints
-
-
 def rank_tracks(
     films: Embeddings,
-    tracks: Embeddings,
+    tracks: Embeddings | SegmentEmbeddings,
     owners: Mapping[str, str] | Iterable[tuple[str, str]],
     device: str = "cpu",
     on_progress: OnProgress | None = None,
@@ -89,36 +74,40 @@ def rank_tracks(
     """Rank all tracks for every film and return the ranks of its own ones.
 
     `owners` maps each track to its film, or is a list of (track, film) pairs where films share a recording; a track
-    without a film, or of a film that is not in `films`, is a candidate too. A film without tracks has no rows.
+    without a film, or of a film that is not in `films`, is a candidate too. A film without tracks has no rows. Of
+    tracks that are given as segments, the score is that of the segment that is closest to the film.
     `device` is "cpu" for numba, or any torch device, with the same result; where a GPU is full, the CPU takes over.
     Raises `NeedledropError` when the dimensions differ or no film has a track.
     """
     pairs = _pairs(films, tracks, owners)
-    queries, candidates = _on_grid(films.vectors), _on_grid(tracks.vectors)
+    queries = on_grid(films.vectors)
+    candidates = Candidates(on_grid(tracks.vectors), tracks.first if isinstance(tracks, SegmentEmbeddings) else None)
     if device == "cpu":
-        return _ranks(films, tracks, pairs, _count_on_cpu(queries, candidates, pairs, on_progress))
+        return _ranks(films, tracks, pairs, count_on_cpu(queries, candidates, pairs, on_progress))
     from torch import OutOfMemoryError  # noqa: PLC0415 - ranking on a CPU needs no torch, which takes seconds to load
 
     try:
-        counts = _count_on_device(queries, candidates, pairs, device, on_progress)
+        counts = count_on_device(queries, candidates, pairs, device, on_progress)
     except OutOfMemoryError:  # the model may fill the GPU; on the CPU it takes seconds longer
-        counts = _count_on_cpu(queries, candidates, pairs, None)
+        counts = count_on_cpu(queries, candidates, pairs, None)
     return _ranks(films, tracks, pairs, counts)
 
 
 def top_tracks(films: Embeddings, tracks: Embeddings, count: int) -> dict[str, list[tuple[str, float]]]:
     """Return the `count` best tracks of each film with their cosines, best first; ties in order of their ids."""
     by_id = np.argsort(np.array(tracks.ids))
-    candidates = _on_grid(tracks.vectors)[by_id]
+    candidates = on_grid(tracks.vectors)[by_id]
     best = {}
-    for film_id, query in zip(films.ids, _on_grid(films.vectors), strict=True):
+    for film_id, query in zip(films.ids, on_grid(films.vectors), strict=True):
         score = candidates @ query
         first = np.argsort(-score, kind="stable")[:count]
         best[film_id] = [(tracks.ids[by_id[index]], float(score[index])) for index in first]
     return best
 
 
-def _pairs(films: Embeddings, tracks: Embeddings, owners: Mapping[str, str] | Iterable[tuple[str, str]]) -> _Pairs:
+def _pairs(
+    films: Embeddings, tracks: Embeddings | SegmentEmbeddings, owners: Mapping[str, str] | Iterable[tuple[str, str]]
+) -> Pairs:
     if films.dimensions != tracks.dimensions:
         raise NeedledropError(
             f"Films have {films.dimensions} dimensions and tracks {tracks.dimensions}; embed both with one model"
@@ -133,86 +122,10 @@ def _pairs(films: Embeddings, tracks: Embeddings, owners: Mapping[str, str] | It
     if not pairs:
         raise NeedledropError("No track belongs to any of the films, so there is nothing to rank; embed one split")
     film, track = np.array(sorted(pairs), np.int64).T
-    return _Pairs(np.searchsorted(film, np.arange(len(films) + 1)).astype(np.int64), np.ascontiguousarray(track))
+    return Pairs(np.searchsorted(film, np.arange(len(films) + 1)).astype(np.int64), np.ascontiguousarray(track))
 
 
-def _on_grid(vectors: npt.NDArray[np.float32]) -> Floats:
-    """Return unit vectors [n, d] rounded to the grid; a zero vector stays zero and is tied with everything."""
-    exact = vectors.astype(np.float64)
-    length = np.linalg.norm(exact, axis=1, keepdims=True)
-    np.divide(exact, length, out=exact, where=length > 0)
-    exact *= _GRID
-    np.rint(exact, out=exact)
-    exact /= _GRID
-    return exact
-
-
-def _count_on_cpu(queries: Floats, candidates: Floats, pairs: _Pairs, on_progress: OnProgress | None) -> Counts:
-    """Count with one block of films per thread and a single-threaded matrix product in each: no thread waits."""
-    count = len(pairs.tracks)
-    greater, equal, score = np.zeros(count, np.int64), np.zeros(count, np.int64), np.zeros(count)
-
-    def count_from(first: int) -> int:
-        block = queries[first : first + FILMS_PER_BLOCK]
-        _count_block(block @ candidates.T, first, pairs.starts, pairs.tracks, greater, equal, score)
-        return len(block)
-
-    threads = min(os.cpu_count() or 1, MAX_THREADS)
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(threads) as pool:
-        for films in pool.map(count_from, range(0, len(queries), FILMS_PER_BLOCK)):
-            if on_progress:
-                on_progress(films)
-    return greater, equal, score
-
-
-def _count(scores: Floats, first: int, starts: Ints, tracks: Ints, greater: Ints, equal: Ints, score: Floats) -> None:
-    """Count the candidates with a higher and an equal score, for a block of films; scores [films, tracks]."""
-    films, count = scores.shape
-    for film in range(films):
-        begin, end = starts[first + film], starts[first + film + 1]
-        for pair in range(begin, end):
-            score[pair] = scores[film, tracks[pair]]
-        for tile in range(0, count, _TILE):
-            row = scores[film, tile : min(tile + _TILE, count)]
-            for pair in range(begin, end):
-                own, above, level = score[pair], 0, 0
-                for index in range(row.size):  # vectorised by the compiler, which "for value in row" is not
-                    above += 1 if row[index] > own else 0
-                    level += 1 if row[index] == own else 0
-                greater[pair] += above
-                equal[pair] += level
-
-
-_count_block = numba.njit(cache=True, nogil=True)(_count)
-
-
-def _count_on_device(
-    queries: Floats, candidates: Floats, pairs: _Pairs, device: str, on_progress: OnProgress | None
-) -> Counts:
-    """Count on a torch device. float64 products are not affected by TF32, so the counts are those of the CPU."""
-    import torch  # noqa: PLC0415 - see `rank_tracks`
-
-    starts, count = pairs.starts, len(pairs.tracks)
-    query, candidate = (torch.from_numpy(vectors).to(device) for vectors in (queries, candidates))
-    track = torch.from_numpy(pairs.tracks).to(device)
-    greater, equal, score = (torch.zeros(count, dtype=dtype) for dtype in (torch.int64, torch.int64, torch.float64))
-    for first in range(0, len(queries), FILMS_PER_BLOCK):
-        last = min(first + FILMS_PER_BLOCK, len(queries))
-        scores = query[first:last] @ candidate.T
-        film = torch.repeat_interleave(torch.from_numpy(np.diff(starts[first : last + 1]))).to(device)
-        for begin in range(int(starts[first]), int(starts[last]), PAIRS_AT_ONCE):
-            end = min(begin + PAIRS_AT_ONCE, int(starts[last]))
-            rows = scores[film[begin - starts[first] : end - starts[first]]]
-            own = rows.gather(1, track[begin:end, None])
-            greater[begin:end] = (rows > own).sum(dim=1).cpu()
-            equal[begin:end] = (rows == own).sum(dim=1).cpu()
-            score[begin:end] = own[:, 0].cpu()
-        if on_progress:
-            on_progress(last - first)
-    return greater.numpy(), equal.numpy(), score.numpy()
-
-
-def _ranks(films: Embeddings, tracks: Embeddings, pairs: _Pairs, counts: Counts) -> Ranks:
+def _ranks(films: Embeddings, tracks: Embeddings | SegmentEmbeddings, pairs: Pairs, counts: Counts) -> Ranks:
     greater, equal, score = counts
     film_of = np.repeat(np.arange(len(films)), np.diff(pairs.starts))
     return Ranks(

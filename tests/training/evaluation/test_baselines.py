@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics
-from storage.metrics.records import Run, record_run
+from storage.metrics.records import Run, record_ranks, record_run
+from storage.metrics.run_files import RANKS_SCHEMA
 from storage.tables.tables import open_tables
 from training.evaluation.baselines import (
     HeldOut,
@@ -21,6 +24,7 @@ from training.evaluation.baselines import (
     random_order,
     record_baselines,
 )
+from training.evaluation.comparison import compare
 from training.evaluation.confidence import record_confidence
 from training.evaluation.embedding_files import Embeddings, load_embeddings, save_embeddings
 
@@ -140,8 +144,32 @@ def test_recording_confidence_again_replaces_it(measured: Lake) -> None:
     for _ in range(2):
         record_confidence(measured, "v1", draws=50)
     assert rows(measured, "SELECT count(*), count(DISTINCT (policy, preset, system, metric)) FROM intervals") == [
-        (224, 224)
+        (238, 238)
     ]
+
+
+def test_any_two_systems_are_compared(measured: Lake) -> None:
+    found = compare(measured, "v1", "Im", "language oracle", draws=300)
+    of_im, of_oracle, difference = found.values["r_at_10"]
+    assert (found.policy, found.other) == ("segments8", "language oracle") and found.one.startswith("Im@")
+    assert difference.value == pytest.approx(of_im - of_oracle) and difference.low <= difference.value
+    assert compare(measured, "v1", "All", "Im", draws=300).values["r_at_10"][2].p < 0.05
+    assert compare(measured, "v1", "All@small", "Im", "segments1", draws=9).policy == "segments1"
+
+
+def test_a_name_that_is_no_system_or_several_is_refused_with_those_there_are(measured: Lake, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"Img is not a measured system of v1; give one of All@.*; language oracle"):
+        compare(measured, "v1", "Img", "All")
+    shutil.copytree(measured.root, tmp_path / "lake")
+    lake = open_tables(str(tmp_path / "lake"))
+    ranks = rows(lake, "SELECT * EXCLUDE run_id FROM ranks WHERE run_id = 'All-run'")
+    table = pa.Table.from_pylist([dict(zip(RANKS_SCHEMA.names, row, strict=True)) for row in ranks], RANKS_SCHEMA)
+    label = "small, optimiser.rate=1"
+    record_run(lake, Run("other", "All", "small", 0, "v1", state="completed", settings=label, settings_digest="aaaa"))
+    record_ranks(lake, "other", table)
+    with pytest.raises(InputError, match="All is several systems of v1; give one of"):
+        compare(lake, "v1", "All", "Im")
+    assert compare(lake, "v1", f"All@{label}", "All@small", draws=99).values["medr"][2].p == 1
 
 
 def test_slices_group_films_by_year_language_and_number_of_tracks(measured: Lake) -> None:

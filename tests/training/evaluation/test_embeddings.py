@@ -13,14 +13,16 @@ from storage.errors import InputError, LakeError, NeedledropError
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics
 from storage.tables.tables import open_tables
-from training.config import SYSTEMS, Settings
-from training.data.batches import FilmInputs
+from training.config import Settings
+from training.data.films import FilmInputs
 from training.evaluation.embedding_files import load_embeddings
 from training.evaluation.embeddings import embed_films, embed_tracks, track_owners
 from training.experiments import Data, is_done, load_data, next_repetition, plan_jobs, run_experiment
 from training.loop.checkpoint import load_model
 from training.loop.devices import Machine
-from training.model.retrievers import Model, build_model
+from training.model.build import build_model
+from training.model.retrievers import Model
+from training.systems import SYSTEMS
 
 
 @pytest.fixture
@@ -117,7 +119,8 @@ def test_a_run_is_trained_ranked_and_recorded_once(
         ranks = ranks.fetchall()
         epochs = connection.execute("SELECT count(*) FROM epochs").fetchall()
     assert (system, seed, state) == ("TaPlo", 3, "completed")
-    assert (ranks, epochs) == ([("segments1", 8, 8), ("segments8", 8, 8)], [(2,)])
+    policies = ("segments1", "segments8", "segments8-best", "segments8-paragraphs", "segments8-paragraphs-best")
+    assert (ranks, epochs) == ([(policy, 8, 8) for policy in policies], [(2,)])
 
 
 def test_the_saved_model_embeds_the_test_films_as_the_run_did(

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from storage.errors import NeedledropError
 from storage.metrics.run_files import RANKS_SCHEMA
-from training.evaluation.embedding_files import Embeddings
+from training.evaluation.embedding_files import Embeddings, SegmentEmbeddings
 from training.evaluation.ranking import Ranks, rank_tracks, top_tracks
 
 Case = tuple[Embeddings, Embeddings, dict[str, str]]
@@ -100,6 +100,54 @@ def test_a_torch_device_gives_the_ranks_and_scores_of_the_cpu() -> None:
     assert as_dict(on_device) == as_dict(on_cpu)
     assert np.array_equal(on_device.score, on_cpu.score)
     assert sum(done) == 100
+
+
+def segmented(prefix: str, vectors: list[list[list[float]]]) -> SegmentEmbeddings:
+    first = np.cumsum([0, *map(len, vectors)]).astype(np.int64)
+    ids = tuple(f"{prefix}{i}" for i in range(len(vectors)))
+    return SegmentEmbeddings(ids, first, np.concatenate(vectors).astype(np.float32))
+
+
+@given(cases(), st.data())
+@settings(max_examples=80, deadline=None)
+def test_the_best_segment_of_a_track_counts(case: Case, data: st.DataObject) -> None:
+    films, tracks, owners = case
+    lengths = [data.draw(st.integers(1, 3)) for _ in tracks.ids]
+    worse = [
+        [(-vector).tolist()] * (length - 1) + [vector.tolist()]
+        for vector, length in zip(tracks.vectors, lengths, strict=True)
+    ]
+    segments = segmented("t", worse)
+    each = [
+        rank_tracks(Embeddings((film,), films.vectors[[number]]), best_of(films.vectors[number], segments), owners)
+        for number, film in enumerate(films.ids)
+        if film in owners.values()
+    ]
+    expected = {key: bounds for ranks in each for key, bounds in as_dict(ranks).items()}
+    assert as_dict(rank_tracks(films, segments, owners)) == expected
+    assert as_dict(rank_tracks(films, segments, owners, "cpu:0")) == expected
+
+
+def best_of(query: NDArray[np.float32], segments: SegmentEmbeddings) -> Embeddings:
+    """Each track's segment that is closest to a query, by fractions of cosines on the grid."""
+
+    def exact(vector: NDArray[np.float32]) -> list[int]:
+        length = np.linalg.norm(vector.astype(np.float64))
+        return [int(np.rint(x / length * 2**25)) if length else 0 for x in vector.astype(np.float64)]
+
+    chosen = []
+    for begin, end in zip(segments.first[:-1], segments.first[1:], strict=True):
+        own = segments.vectors[begin:end]
+        chosen.append(max(own, key=lambda one: sum(a * b for a, b in zip(exact(query), exact(one), strict=True))))
+    return Embeddings(segments.ids, np.stack(chosen))
+
+
+def test_one_segment_per_track_ranks_as_its_vector() -> None:
+    random = np.random.default_rng(5)
+    films, vectors = named("f", random.normal(size=(70, 16))), random.normal(size=(900, 16))
+    owners = {f"t{i}": f"f{i % 70}" for i in range(900)}
+    alone = rank_tracks(films, segmented("t", vectors[:, None].tolist()), owners)
+    assert as_dict(alone) == as_dict(rank_tracks(films, named("t", vectors), owners))
 
 
 def test_ranking_on_a_full_gpu_continues_on_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
