@@ -1,4 +1,10 @@
 """Find music for a new film with a trained model.
 
-search  choose a run, embed the film's query, rank the tracks
+film_query a film to find music for, as its user describes it
+search     embed the film's query, rank the tracks of a data set
+choose_run the run to search with, and what it can be searched for
+search_engine  libraries in memory as one engine hears them, for one query after another
+retriever  the engine that is a trained run
+zero_shot  the engine that is an audio encoder, which has seen no film
+decision_results  how often what users kept ranks above what they rejected
 """

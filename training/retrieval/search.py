@@ -1,66 +1,38 @@
 """Search music for a film: a query from its plot, tags and image, and the tracks of a run ranked for it.
 
-The query is embedded by the functions that evaluation uses. Each paragraph of a plot is embedded separately and the
-embeddings are averaged, so that no text is lost to the model's token limit.
+The query is embedded by the function that evaluation uses for whole plots: every paragraph is read, so that no text is
+lost to the model's token limit, and the leaderboard has a row for just that (`training.evaluation.policies`).
 """
 
 from __future__ import annotations
 
-import difflib
-import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
 
-from storage.datasets.versions import current
-from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.mels.reader import MelReader
 from storage.mels.settings import MelSettings
 from storage.metrics.database import connect_metrics
 from storage.records.takedown_list import taken_down_tracks
 from storage.views.lake_views import define_lake_views
-from training.config import SYSTEMS, Job, System
-from training.data.batches import FilmInputs
+from training.config import Job
+from training.data.films import FilmInputs
 from training.data.splits import SPLITS, Split, load_split
 from training.evaluation.embedding_files import TRACKS_FILE, Embeddings, load_embeddings, save_embeddings
 from training.evaluation.embeddings import embed_films, embed_tracks
 from training.evaluation.ranking import top_tracks
 from training.loop.checkpoint import FOLDER, load_model
 from training.loop.devices import Machine
-from training.model.retrievers import Built
+from training.model.build import Built
+from training.retrieval.film_query import FilmQuery
 
 ALL_TRACKS_FILE = "all-tracks.parquet"
 """In the model folder: the tracks of all three splits, embedded by the first search in all tracks."""
 
 OnProgress = Callable[[int, int], None]
 """Progress callback (embedded segments, total segments)."""
-
-
-@dataclass(frozen=True)
-class FilmQuery:
-    """A film to find music for, by at least one of plot, tags and image.
-
-    Raises `InputError` for an empty query and for bytes that are not an image.
-    """
-
-    plot: tuple[str, ...] = ()
-    """Paragraphs."""
-    tags: tuple[str, ...] = ()
-    """Category names, such as "Tamil-language films"."""
-    image: bytes | None = field(default=None, repr=False)
-
-    def __post_init__(self) -> None:
-        """Reject an empty query and an unreadable image."""
-        if not (self.plot or self.tags or self.image):
-            raise InputError("There is nothing to search by; give --plot, --tags or --image")
-        if self.image is not None:
-            try:
-                Image.open(io.BytesIO(self.image)).verify()
-            except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
-                raise InputError("The file given as image cannot be read as an image; give a JPEG or PNG") from error
 
 
 @dataclass(frozen=True)
@@ -74,69 +46,6 @@ class Suggestion:
     artist: str | None
     film: str | None
     url: str | None
-
-
-def choose_run(lake: Lake, query: FilmQuery) -> str:
-    """Return the run with the best R@10 in the version evaluated last, of the systems that need only what is given.
-
-    If every system needs more, the best of all: missing parts are left empty then. Raises `InputError` when no run
-    has been evaluated.
-    """
-    with connect_metrics(lake) as connection:
-        rows = connection.execute(
-            "SELECT run_id, system FROM latest_metrics JOIN run_policies USING (run_id, policy) "
-            "QUALIFY dataset_version = first_value(dataset_version) OVER (ORDER BY (SELECT finished_at FROM runs r "
-            "WHERE r.run_id = latest_metrics.run_id) DESC NULLS LAST) ORDER BY r_at_10 DESC, run_id"
-        ).fetchall()
-    if not rows:
-        first = "run `needledrop train` first" if current(lake) else "it needs a version first: run `needledrop curate`"
-        raise InputError(f"No run has been evaluated in this lake; {first}")
-    for run_id, name in rows:
-        if name in SYSTEMS and _has_all_inputs(SYSTEMS[name], query):
-            return str(run_id)
-    return str(rows[0][0])
-
-
-@dataclass(frozen=True)
-class SearchedRun:
-    """What a run can be searched for: its version, the version's tags, its tracks, and those of the test films."""
-
-    run_id: str
-    version: str
-    tags: frozenset[str]
-    test_tracks: int
-    all_tracks: int
-
-    def unknown_tags(self, tags: Sequence[str]) -> dict[str, list[str]]:
-        """Return those of the tags that no film of the version has, each with the most similar that one has."""
-        by_small_letters = {tag.lower(): tag for tag in sorted(self.tags)}
-        similar = {tag: difflib.get_close_matches(tag.lower(), by_small_letters, cutoff=0.5) for tag in tags}
-        return {tag: [by_small_letters[one] for one in near] for tag, near in similar.items() if tag not in self.tags}
-
-
-def describe_run(lake: Lake, run_id: str) -> SearchedRun:
-    """Return what a run can be searched for. Raises `InputError`, which names the runs that there are."""
-    with connect_metrics(lake) as connection:
-        runs = dict(connection.execute("SELECT run_id, dataset_version FROM runs WHERE state = 'completed'").fetchall())
-        if run_id not in runs:
-            raise InputError(f"There is no run {run_id}; there are: {', '.join(sorted(runs)) or 'none'}")
-        version = runs[run_id]
-        define_lake_views(connection, lake, temporary=True)
-        tags = connection.execute(
-            "SELECT DISTINCT unnest(tags) FROM dataset_films WHERE dataset_version = ?", [version]
-        ).fetchall()
-        [(of_test, every)] = connection.execute(
-            "SELECT count(DISTINCT track_id) FILTER (split = 'test'), count(DISTINCT track_id) "
-            "FROM dataset_tracks WHERE dataset_version = ? AND NOT list_contains(?, track_id)",
-            [version, sorted(taken_down_tracks(lake, version))],
-        ).fetchall()
-    return SearchedRun(run_id, version, frozenset(tag for (tag,) in tags), of_test, every)
-
-
-def _has_all_inputs(system: System, query: FilmQuery) -> bool:
-    """Return whether the query has every part of a film that the system uses."""
-    given = {"plot": bool(query.plot), "tags": bool(query.tags), "image": query.image is not None}
-    return all(is_given for part, is_given in given.items() if getattr(system, part))
 
 
 def search(
@@ -159,31 +68,31 @@ def search(
     built.model.to(machine.device)
     candidates = _candidates(lake, job, built, machine, all_tracks, on_progress)
     candidates = candidates.without(taken_down_tracks(lake, job.dataset))
-    best = top_tracks(_embed(lake, job, built, query, machine), candidates, count)["query"]
+    best = top_tracks(embed_query(lake, job, built, query, machine), candidates, count)["query"]
     return _described(lake, job.dataset, best)
 
 
-def _embed(lake: Lake, job: Job, built: Built, query: FilmQuery, machine: Machine) -> Embeddings:
-    """Return the mean of the query's embeddings, one per paragraph where the system reads the plot."""
-    paragraphs = query.plot if job.system.plot and query.plot else ("",)
-    count, nothing = len(paragraphs), np.empty(0, np.int64)
+def embed_query(lake: Lake, job: Job, built: Built, query: FilmQuery, machine: Machine) -> Embeddings:
+    """Return a query's embedding, as evaluation embeds a film with its whole plot.
+
+    A model for any parts is given those that the query has. Others read an empty text or a grey image for the rest.
+    """
+    nothing = np.empty(0, np.int64)
     film = Split(
         name="search",
-        film_ids=tuple(f"paragraph-{number}" for number in range(count)),
-        years=(0,) * count,
-        tags=(query.tags,) * count,
-        plots=tuple((paragraph,) for paragraph in paragraphs),
-        thumbnails=(query.image,) * count,
+        film_ids=("query",),
+        years=(0,),
+        tags=(query.tags,),
+        plots=(query.plot,),
+        thumbnails=(query.image,),
         track_ids=(),
         owner=nothing,
         first_segment=np.zeros(1, np.int64),
         positions=nothing,
         mels=MelReader(lake, [], MelSettings()),
     )
-    inputs = FilmInputs(film, job.system, job.settings, built.tokenizer)
-    vectors = embed_films(built.model, film, inputs, machine).vectors
-    lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    return Embeddings(("query",), (vectors / lengths).mean(axis=0, keepdims=True))
+    inputs = FilmInputs(film, job.system, job.settings, built.tokenizer, built.image_format.pixels)
+    return embed_films(built.model, film, inputs, machine, paragraphs="all")
 
 
 def _candidates(
@@ -193,8 +102,8 @@ def _candidates(
         return load_embeddings(lake, FOLDER, job.run_id, TRACKS_FILE)
     if lake.exists(FOLDER, job.run_id, ALL_TRACKS_FILE):
         return load_embeddings(lake, FOLDER, job.run_id, ALL_TRACKS_FILE)
-    splits = [load_split(lake, job.dataset, name) for name in SPLITS]
-    segments = job.settings.eval_segments
+    splits = [load_split(lake, job.dataset, name, job.settings.audio.encoder) for name in SPLITS]
+    segments = job.settings.evaluation.segments
     total = sum(len(split.even_segments(t, segments)) for split in splits for t in range(len(split.track_ids)))
     done = 0
 

@@ -1,0 +1,201 @@
+"""Rank the tracks of libraries for a query: by their mean or by their best moment, filtered, and not ten of one album.
+
+Exact: every segment of every track is compared with the query. The mean of a track is what evaluation measures; its
+best moment is the segment with the highest cosine, which is where a player should start.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from storage.libraries.embeddings import LibraryEmbeddings
+
+Ranking = Literal["mean", "best"]
+Range = tuple[float | None, float | None]
+TrackRow = Mapping[str, Any]
+"""What is known of a track: its file's tags and its description."""
+ANY: Range = (None, None)
+
+
+@dataclass(frozen=True)
+class TrackFilter:
+    """Which tracks may be found; a track of which the asked property is not known is not."""
+
+    seconds: Range = ANY
+    tempo_bpm: Range = ANY
+    loudness_lufs: Range = ANY
+    year: Range = ANY
+    licence: str | None = None
+    """A part of the licence, in any letters: "cc by"."""
+    artist: str | None = None
+
+    def allows(self, row: TrackRow) -> bool:
+        """Return whether a track may be found."""
+        ranges = {
+            "duration_seconds": self.seconds,
+            "tempo_bpm": self.tempo_bpm,
+            "loudness_lufs": self.loudness_lufs,
+            "year": self.year,
+        }
+        texts = {"licence": self.licence, "artist": self.artist}
+        return all(_within(row[name], limits) for name, limits in ranges.items()) and all(
+            text is None or _alike(text) in _alike(row[name] or "") for name, text in texts.items()
+        )
+
+
+def _alike(text: str) -> str:
+    """Return a text for comparison: without capitals, and an accent as one character however it was typed."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+
+
+def _within(value: float | None, limits: Range) -> bool:
+    low, high = limits
+    if low is None and high is None:
+        return True
+    return value is not None and (low is None or value >= low) and (high is None or value <= high)
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A track for a query: its score, and its best segment with that segment's score."""
+
+    track: int
+    """Its row in the index."""
+    score: float
+    segment: int
+    segment_score: float
+
+
+class LibraryIndex:
+    """The tracks of one or several libraries in memory, as one run hears them, and what is known of each."""
+
+    def __init__(self, embeddings: LibraryEmbeddings, rows: Sequence[TrackRow], segments: int) -> None:
+        """`rows`: one per track, in the order of the embeddings; `segments`: how many a track's mean is made from."""
+        self.embeddings, self.rows = embeddings, rows
+        self._means = mean_vectors(embeddings, segments)
+
+    def __len__(self) -> int:
+        return len(self.embeddings)
+
+    def row_of(self, track_id: str) -> int | None:
+        """Return the row of a track; None where there is none of this id."""
+        found = np.flatnonzero(np.array(self.embeddings.track_ids, dtype=object) == track_id)
+        return int(found[0]) if len(found) else None
+
+    def mean_of(self, track: int) -> NDArray[np.float32]:
+        """Return the mean vector of a track, of length 1."""
+        mean: NDArray[np.float32] = self._means[track]
+        return mean
+
+    def search(
+        self,
+        query: NDArray[np.float32],
+        count: int,
+        *,
+        by: Ranking = "mean",
+        allows: Callable[[TrackRow], bool] | None = None,
+        most_per_album: int | None = None,
+    ) -> list[Hit]:
+        """Return the `count` tracks with the highest scores, best first; `query` [d] of length 1.
+
+        `allows` leaves tracks out; of one album at most `most_per_album` are returned.
+        """
+        ranked = self.rank(query, count, by=by, allows=allows, most_per_album=most_per_album)
+        return [self.hit(track, score, query) for track, score in ranked]
+
+    def rank(
+        self,
+        query: NDArray[np.float32],
+        count: int,
+        *,
+        by: Ranking = "mean",
+        allows: Callable[[TrackRow], bool] | None = None,
+        most_per_album: int | None = None,
+    ) -> list[tuple[int, float]]:
+        """Return the rows of the tracks that `search` returns, and their scores."""
+        if not len(self):
+            return []
+        first, vectors = self.embeddings.first, self.embeddings.vectors
+        scores = self._means @ query if by == "mean" else np.maximum.reduceat(vectors @ query, first[:-1])
+        ranked: list[tuple[int, float]] = []
+        albums: Counter[tuple[str, str]] = Counter()
+        for track in _in_order(scores, count):
+            row = self.rows[track]
+            album = _album(row)
+            is_full = most_per_album is not None and album[0] and albums[album] >= most_per_album
+            if is_full or (allows is not None and not allows(row)):
+                continue
+            albums[album] += 1
+            ranked.append((int(track), float(scores[track])))
+            if len(ranked) == count:
+                break
+        return ranked
+
+    def hit(self, track: int, score: float, query: NDArray[np.float32]) -> Hit:
+        """Return a ranked track with its best segment."""
+        first, last = self.embeddings.first[track : track + 2]
+        own = self.embeddings.vectors[first:last] @ query
+        segment = int(own.argmax())
+        return Hit(track, score, segment, float(own[segment]))
+
+    def scores_of(self, hit: Hit, queries: NDArray[np.float32], by: Ranking) -> NDArray[np.float32]:
+        """Return the scores that a hit's track has for other queries [n, d], by the same ranking: [n]."""
+        if by == "mean":
+            scores: NDArray[np.float32] = queries @ self._means[hit.track]
+            return scores
+        first, last = self.embeddings.first[hit.track : hit.track + 2]
+        best: NDArray[np.float32] = (queries @ self.embeddings.vectors[first:last].T).max(axis=1)
+        return best
+
+
+def _album(row: TrackRow) -> tuple[str, str]:
+    """Return what tells an album from others: its name, and its artist where the tags name one."""
+    return (row["album"] or "").casefold().strip(), (row.get("album_artist") or "").casefold().strip()
+
+
+def mean_vectors(embeddings: LibraryEmbeddings, segments: int) -> NDArray[np.float32]:
+    """Return each track's mean over at most `segments` evenly spaced segments, normalised: [tracks, d].
+
+    The segments are those that evaluation takes (`training.data.splits.Split.even_segments`).
+    """
+    first, last = embeddings.first[:-1], embeddings.first[1:]
+    sums = np.zeros((len(first), embeddings.vectors.shape[1]), np.float32)
+    for rows, counts in _even_rows(first, last - first, segments):
+        chosen = rows[counts]
+        sums[counts] += embeddings.vectors[chosen] * embeddings.weights[chosen, None]
+    lengths = np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), np.finfo(np.float32).tiny)
+    return np.asarray(sums / lengths, np.float32)
+
+
+def _even_rows(
+    first: NDArray[np.int64], lengths: NDArray[np.int64], count: int
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.bool_]]]:
+    """Yield a row of every track and whether it counts, so that a track's rows are `count` evenly spaced ones.
+
+    First and last are included; a count of 1 takes the middle one, and a shorter track has all of its rows.
+    """
+    if count == 1:
+        yield first + (lengths - 1) // 2, np.ones(len(first), bool)
+        return
+    for number in range(count):
+        spaced = np.round(number * ((lengths - 1) / (count - 1))).astype(np.int64)
+        yield first + np.where(lengths <= count, number, spaced), (lengths > count) | (number < lengths)
+
+
+def _in_order(scores: NDArray[np.float32], count: int) -> Any:
+    """Yield rows by falling score; the first few are found without sorting all."""
+    sure = min(len(scores), max(20 * count, 200))
+    top = np.argpartition(-scores, sure - 1)[:sure]
+    yield from top[np.argsort(-scores[top], kind="stable")]
+    if sure < len(scores):  # the filters left out more than they usually do
+        rest = np.argsort(-scores, kind="stable")
+        is_new = np.ones(len(scores), bool)
+        is_new[top] = False
+        yield from rest[is_new[rest]]
