@@ -15,8 +15,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from needledrop import __version__
-from needledrop.cli import datasets, pipeline, report, review, search, service, takedown, train
-from needledrop.cli.inspect import doctor, sql, status, verify
+from needledrop.cli import collect, datasets, demo, refresh, report, review, service, takedown, train
+from needledrop.cli.inspect import doctor, leases, sql, status, verify
+from needledrop.cli.retrieval import cues, library, search, studio
+from needledrop.cli.run_flow import send_no_usage_data
 from storage.errors import NeedledropError
 
 
@@ -34,18 +36,24 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 COMMANDS = (
-    pipeline,
+    demo,
+    refresh,
+    collect,
     review,
     takedown,
     datasets,
     train,
     search,
+    library,
+    cues,
+    studio,
     report,
     sql,
     status,
     verify,
     doctor,
     service,
+    leases,
 )
 """In the order of the pipeline, as `--help` lists them."""
 for module in COMMANDS:
@@ -70,6 +78,7 @@ def options(
 
 def run(arguments: Sequence[str] | None = None) -> None:
     """Run the command line, by default with the arguments of this process; the console script's entry point."""
+    send_no_usage_data()
     try:
         app(arguments)
     except NeedledropError as error:

@@ -3,7 +3,8 @@
     @options_of(RefreshParameters)
     def refresh_command(parameters: RefreshParameters, verbose: bool) -> None: ...
 
-gives the command one option per parameter, with the same name, type, bounds, default and help.
+gives the command one option per parameter, with the same name, type, bounds, default and help. What the function takes
+after these two are options of the command alone.
 """
 
 from __future__ import annotations
@@ -27,7 +28,13 @@ P = TypeVar("P", bound=OptionGroup)
 
 ENVIRONMENT = {"lake": "NEEDLEDROP_LAKE", "contact": "NEEDLEDROP_CONTACT"}
 """Options that an environment variable gives too."""
-FLAGS = {"films": "--film", "systems": "--system", "retry_reasons": "--reason", "compiled": "--compile"}
+FLAGS = {
+    "films": "--film",
+    "systems": "--system",
+    "retry_reasons": "--reason",
+    "compiled": "--compile",
+    "audio_encoders": "--audio-encoder",
+}
 """Options whose flag is not the name of the flow's parameter: each repetition names one."""
 NOTES = {
     "years": "Write 2022, 2019-2022 or 2014,2016.",
@@ -40,27 +47,69 @@ LakeRoot = Annotated[str, typer.Option("--lake", envvar=ENVIRONMENT["lake"], hel
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's own log lines.")]
 
 
+def _of_libraries(flag: str, help_text: str, **more: Any) -> Any:
+    return typer.Option(flag, help=help_text, rich_help_panel="Your own libraries", **more)
+
+
+Tags = Annotated[
+    str | None, typer.Option("--tags", help="Tags, separated by commas: 'Tamil-language films, Horror films'.")
+]
+Image = Annotated[Path | None, typer.Option("--image", help="A poster or a still.")]
+Libraries = Annotated[list[str], _of_libraries("--library", "Library to search. May be repeated.")]
+EncoderName = Annotated[
+    str | None,
+    _of_libraries("--encoder", "Audio encoder to search with, in the place of a run; it has indexed the libraries."),
+]
+Like = Annotated[
+    list[str] | None,
+    _of_libraries("--like", "A recording that it should sound like: a file or a track_id. May be repeated."),
+]
+NotLike = Annotated[list[str] | None, _of_libraries("--not-like", "One that it should not sound like.")]
+LikeWeight = Annotated[
+    float, _of_libraries("--like-weight", "Share of these recordings next to the film's query.", min=0, max=1)
+]
+PerAlbum = Annotated[int, _of_libraries("--per-album", "Tracks of one album at most; 0: any number.", min=0)]
+RankedBy = Annotated[
+    str, _of_libraries("--by", "Rank tracks as a whole, or by their best moment.", metavar="[mean|best]")
+]
+MinDuration = Annotated[str | None, _of_libraries("--min-duration", "Shortest length, as in 90 or 1:30.")]
+MaxDuration = Annotated[str | None, _of_libraries("--max-duration", "Longest length.")]
+Tempo = Annotated[str | None, _of_libraries("--tempo", "Beats per minute, as in 90-120.")]
+Loudness = Annotated[str | None, _of_libraries("--loudness", "Integrated loudness in LUFS, as in -23..-14.")]
+Years = Annotated[str | None, _of_libraries("--year", "Release years, as in 1990-2005, or one year.")]
+Licence = Annotated[str | None, _of_libraries("--licence", "A part of the licence, as in 'CC BY'.")]
+Artist = Annotated[str | None, _of_libraries("--artist", "A part of the artist's name.")]
+
+
 def options_of(
-    parameters: type[P], *, without: Collection[str] = ()
-) -> Callable[[Callable[[P, bool], None]], Callable[..., None]]:
+    parameters: type[P], *, without: Collection[str] = (), arguments: Collection[str] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Decorate a command that receives its options as one object, already validated, and whether to be verbose.
 
-    `without` names parameters that the command leaves at their defaults. Raises `InputError` for a value that
-    the flow would refuse.
+    `without` names parameters that the command leaves at their defaults, and `arguments` those that are typed by their
+    place, without a flag. Raises `InputError` for a value that the flow would refuse.
     """
     listed = [parameter for parameter in parameters_of(parameters) if parameter.name not in without]
 
-    def decorate(command: Callable[[P, bool], None]) -> Callable[..., None]:
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = [_keyword_only(own) for own in list(inspect.signature(command, eval_str=True).parameters.values())[2:]]
+
         def call(verbose: bool, **typed: Any) -> None:
-            command(_validated(parameters, typed), verbose)
+            of_command = {parameter.name: typed.pop(parameter.name) for parameter in own}
+            command(_validated(parameters, typed), verbose, **of_command)
 
         verbose = inspect.Parameter("verbose", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=Verbose)
         call.__name__, call.__module__, call.__doc__ = command.__name__, command.__module__, command.__doc__
         call.__annotations__ = {}
-        call.__signature__ = inspect.Signature([*map(_typer_parameter, listed), verbose])  # type: ignore[attr-defined]
+        shown = [_typer_parameter(one, is_argument=one.name in arguments) for one in listed]
+        call.__signature__ = inspect.Signature([*shown, *own, verbose])  # type: ignore[attr-defined]
         return call
 
     return decorate
+
+
+def _keyword_only(parameter: inspect.Parameter) -> inspect.Parameter:
+    return parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
 
 
 def _validated(parameters: type[P], typed: dict[str, Any]) -> P:
@@ -86,8 +135,11 @@ class _Form:
     note: str = ""
 
 
-def _typer_parameter(parameter: Parameter) -> inspect.Parameter:
-    """Return a flow's parameter as one of a function that typer reads."""
+def _typer_parameter(parameter: Parameter, *, is_argument: bool) -> inspect.Parameter:
+    """Return a flow's parameter as one of a function that typer reads; an argument must be given."""
+    if is_argument:
+        argument = Annotated[str, typer.Argument(help=escape(parameter.help), metavar=parameter.name.upper())]
+        return inspect.Parameter(parameter.name, inspect.Parameter.KEYWORD_ONLY, annotation=argument)
     form, flag = _form_of(parameter.annotation), _flag(parameter.name)
     if parameter.default is True:
         flag = f"{flag}/{flag.replace('--', '--no-', 1)}"
@@ -122,9 +174,8 @@ def _form_of(annotation: Any) -> _Form:
         value_type = _form_of(arguments[0]).value_type
         choices = f"[{'|'.join(get_args(value_type))}]" if get_origin(value_type) is Literal else None
         return _Form(list[str], metavar=choices, note="May be repeated.")
-    if origin in (Union, UnionType):
-        [some] = [argument for argument in arguments if argument is not NoneType]
-        return _form_of(some)
+    if origin in (Union, UnionType):  # the first is what a command takes, another the form of a deployment
+        return _form_of(next(argument for argument in arguments if argument is not NoneType))
     return _Form(annotation)
 
 

@@ -15,6 +15,8 @@ from storage.tables.tables import open_existing
 
 COMMAND = "command"
 """The `run_id` of rows that a command wrote."""
+MAX_LINES_NAMED = 10
+"""Lines of a sheet that one sentence names."""
 review_app = typer.Typer(rich_markup_mode="rich", invoke_without_command=True)
 
 
@@ -119,6 +121,15 @@ def import_command(
         soft_wrap=True,
         markup=False,
     )
+    if imported.unrated_notes:
+        lines = ", ".join(map(str, imported.unrated_notes[:MAX_LINES_NAMED]))
+        more = " …" if len(imported.unrated_notes) > MAX_LINES_NAMED else ""
+        Console().print(
+            f"{len(imported.unrated_notes):,} notes have no rating, so they are not recorded (line {lines}{more}); "
+            "write yes, no or unsure there and import the file again",
+            soft_wrap=True,
+            markup=False,
+        )
     _show_precision(opened)
 
 
@@ -162,14 +173,14 @@ WHERE tracks.decision = {decision} AND (tracks.decision = 'review' OR tracks.seg
 def _show(lake: Lake, count: int, seed: int | None, *, is_taken: bool) -> None:
     """Print the matches without an answer: the best scores first, or in random order."""
     from storage.records.reviews import answered_pairs
-    from storage.tables import tables
+    from storage.tables import duckdb_connection, tables
     from storage.tables.schemas import FILMS, TRACKS
 
     source = _LISTED.format(decision="'taken'" if is_taken else "'review'")
     order = "tracks.score DESC, 1" if seed is None else f"md5('{seed}/' || film_id || '/' || track_id)"
-    with tables.connect(lake) as connection:
+    with duckdb_connection.connect(lake) as connection:
         for table in (TRACKS, FILMS):
-            connection.execute(f"CREATE VIEW {table.name} AS FROM {tables.latest_sql(lake, table)}")
+            connection.execute(f"CREATE TEMP VIEW {table.name} AS FROM {tables.latest_sql(lake, table)}")
         connection.register("answered", answered_pairs(lake))
         total = connection.execute(f"SELECT count(*) {source}").fetchall()[0][0]
         rows = connection.execute(
@@ -184,10 +195,10 @@ def _show(lake: Lake, count: int, seed: int | None, *, is_taken: bool) -> None:
 
 
 def _show_disagreements(lake: Lake, count: int) -> None:
-    from storage.tables import tables
+    from storage.tables import duckdb_connection
     from storage.views.lake_views import define_lake_views
 
-    with tables.connect(lake) as connection:
+    with duckdb_connection.connect(lake) as connection:
         define_lake_views(connection, lake, temporary=True)
         rows = connection.execute(
             "SELECT pair, film || coalesce(' (' || year || ')', ''), track, answers, notes, url "

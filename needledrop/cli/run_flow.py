@@ -23,6 +23,10 @@ from storage.errors import InputError, NeedledropError
 from tasks.interrupts import children_block_sigint
 from tasks.options import OptionGroup
 
+EMBEDDED_RETRIES = 2
+"""After 2 and 4 seconds. What ends a whole group of processes, as timeout, systemd and batch systems do, ends the
+embedded server too; the flow would wait for more than eight minutes to report its end, with its leases still held."""
+
 
 def run_flow(entrypoint: str, parameters: OptionGroup, *, verbose: bool) -> Any:
     """Check the parameters of a flow ("flows.refresh:refresh"), call it and return its result.
@@ -48,29 +52,49 @@ def print_pause(summary: Mapping[str, Any]) -> bool:
     return bool(paused)
 
 
+def send_no_usage_data() -> None:
+    """Keep Prefect from counting its users, unless they ask for it; some commands import it without running a flow."""
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+
+
 @contextmanager
 def prefect_for_commands(*, verbose: bool = False) -> Iterator[None]:
     """Set Prefect up for a flow that is called like a function; `verbose` keeps Prefect's own log lines."""
-    os.environ.setdefault("DO_NOT_TRACK", "1")
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    send_no_usage_data()
     os.environ.setdefault("PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS", "120")  # migrations of a new database
     os.environ.setdefault("PREFECT_CLIENT_MAX_RETRIES", "8")  # 2 + 4 + … + 256 s: a server may be away for five minutes
     os.environ.setdefault("PREFECT_LOGGING_LEVEL", "INFO" if verbose else "WARNING")
     os.environ.setdefault("PREFECT_SERVER_LOGGING_LEVEL", "WARNING")
     os.environ.setdefault("DASK_LOGGING__DISTRIBUTED", "info" if verbose else "error")
 
-    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+    from prefect.settings import (
+        PREFECT_API_URL,
+        PREFECT_CLIENT_MAX_RETRIES,
+        PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+        temporary_settings,
+    )
+
+    from tasks.prefect_client import CONNECT_ERRORS
 
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).filters.insert(0, _WithoutOwnErrors())  # before the one that takes the error off
-    # A heartbeat tells a real server that the run is alive. Nobody reads it on an embedded one, and joining
-    # its thread costs a second per flow.
     is_embedded = not PREFECT_API_URL.value()
     if is_embedded:
         start_embedded_server_with_sigint_blocked()
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None} if is_embedded else {}):
+    # A heartbeat tells a real server that the run is alive. Nobody reads it on an embedded one, and joining
+    # its thread costs a second per flow. And an embedded server that is gone does not come back.
+    embedded = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_CLIENT_MAX_RETRIES: EMBEDDED_RETRIES}
+    with temporary_settings(embedded if is_embedded else {}):
         try:
             yield
+        except CONNECT_ERRORS as error:
+            if not is_embedded:
+                raise
+            raise NeedledropError(
+                "Prefect's embedded server ended before the command, by a signal to all processes of this job or for "
+                "lack of memory. What is committed stays; the same command continues from there"
+            ) from error
         except KeyboardInterrupt:
             Console(stderr=True).print("Stopped. What is committed stays; the same command continues from there.")
             raise

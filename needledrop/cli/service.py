@@ -1,24 +1,18 @@
-"""`needledrop serve`, `bootstrap`, `worker` and `leases`: the commands of whoever runs Needledrop as a service.
+"""`needledrop serve`, `bootstrap` and `worker`: the commands of whoever runs Needledrop as a service.
 
 serve: server, deployments and workers on this machine, in one command; bootstrap: what a Prefect server needs; worker:
-one that checks what it needs, and whose flow runs end cleanly; leases: who holds what, and how to free what a lost
-process holds.
+one that checks what it needs, and whose flow runs end cleanly.
 """
 
 from __future__ import annotations
 
 import os
-from datetime import timedelta
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from needledrop.cli.options import LakeRoot
-from storage.coordination.held_leases import HeldLease, list_leases, release_by_hand
-from storage.errors import InputError
-from storage.lake.lake import Lake, lake_at
-from storage.tables.tables import open_existing
+from storage.lake.lake import lake_at
 
 NOTIFY_VARIABLE = "NEEDLEDROP_NOTIFY_URL"
 
@@ -28,7 +22,6 @@ def register(app: typer.Typer) -> None:
     app.command("serve")(serve_command)
     app.command("bootstrap")(bootstrap_command)
     app.command("worker")(worker_command)
-    app.command("leases")(leases_command)
 
 
 def serve_command(
@@ -62,16 +55,17 @@ def bootstrap_command(
         help="Whom to notify of runs that failed, crashed or were paused: an Apprise address (mailto://, slack://, "
         "json://, …). It is a secret: the variable keeps it out of the list of processes.",
     ),
-    gpu: bool = typer.Option(False, "--gpu", help="Also create the work pool gpu, for workers that train."),
+    gpu: bool = typer.Option(
+        False, "--gpu", help="Create the work pool gpu and put training into it, also before its worker starts."
+    ),
 ) -> None:
     """Create work pool, limits, deployments and automations on a Prefect server, or update them. Safe to repeat.
 
     The address to notify is kept in a block of the server; without the option an earlier one stays. Training is put
-    into the work pool [bold]gpu[/] where the server has one, otherwise into [bold]local[/].
+    into the work pool [bold]gpu[/] where a worker is online in it, otherwise into [bold]local[/].
 
     [bold]Example[/]: PREFECT_API_URL=http://127.0.0.1:4200/api needledrop bootstrap
     """
-    os.environ.setdefault("DO_NOT_TRACK", "1")
     from pydantic import SecretStr
 
     from needledrop.service.deployments import set_up_server
@@ -101,57 +95,3 @@ def worker_command(
     if lacks := missing_contact():
         Console(stderr=True).print(lacks, soft_wrap=True, highlight=False)
     raise typer.Exit(run_worker(pool, limit))
-
-
-def leases_command(
-    lake: LakeRoot = "lake",
-    release: str = typer.Option("", metavar="ITEM", help="Free this item, whoever holds it."),
-    yes: bool = typer.Option(False, "--yes", "-y", help="Do not ask before freeing."),
-) -> None:
-    """List what processes on all machines are working on, for how long, and whether they live; free one by hand.
-
-    A process that ended blocks nothing for longer than five minutes, so freeing is rarely needed. The holder of a
-    lease that was freed, if it lives after all, commits nothing more.
-
-    [bold]Examples[/]: needledrop leases · needledrop leases --release refresh
-    """
-    from flows.run_record import asking_prefect
-
-    opened = open_existing(lake)
-    with asking_prefect():
-        held = list_leases(opened)
-    if release:
-        _release(opened, release, held, yes=yes)
-    elif held:
-        Console().print(_as_table(held))
-    else:
-        Console().print(f"Nobody works on {opened.root}.", soft_wrap=True)
-
-
-def _release(lake: Lake, item: str, held: list[HeldLease], *, yes: bool) -> None:
-    found = next((one for one in held if one.item == item), None)
-    if found is None:
-        known = ", ".join(one.item for one in held) or "none"
-        raise InputError(f"Nobody holds {item!r}; what is held: {known}")
-    if not yes:
-        question = f"{item} is held by {found.holder or 'an unknown process'} ({found.standing.value}). Free it?"
-        typer.confirm(question, abort=True)
-    release_by_hand(lake, item)
-    Console().print(f"{item} is free.", soft_wrap=True)
-
-
-def _as_table(held: list[HeldLease]) -> Table:
-    """Return leases as a table for the terminal, one line each."""
-    table = Table(title="Leases", title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for name in ("item", "number", "for", "holder", "flow run", "state"):
-        table.add_column(name, justify="right" if name in ("number", "for") else "left", overflow="fold")
-    for one in held:
-        holder = f"process {one.holder.pid} on {one.holder.host}" if one.holder else "unknown"
-        flow_run = getattr(one.holder, "flow_run_id", "")
-        number = str(one.number) if one.number else "old"
-        table.add_row(one.item, number, _age(one.seconds), holder, flow_run, one.standing.value)
-    return table
-
-
-def _age(seconds: float | None) -> str:
-    return "" if seconds is None else str(timedelta(seconds=max(0, round(seconds))))

@@ -1,31 +1,41 @@
 """`needledrop train`: train the systems of the paper's Table 1 on a data-set version, measure them, print their table.
 
-The table has one row per system over all its seeds, as in the view `leaderboard`, next to baselines, chance and the
-paper. Where it is wider than the terminal it loses its less important columns, so that no number is clipped; these
-are in the view, and the results of each seed in `metrics`.
+The table has one row per system and settings over all its seeds, as in the view `leaderboard`, next to baselines,
+chance and the paper; where a system has several settings, a column has their digest, and below the table is said once
+what each is. Where it is wider than the terminal
+it loses its less important columns, so that no number is clipped; these are in the view, and the results of each seed
+in `metrics`.
 """
 
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from functools import partial
+from typing import Annotated, Any
 
 import typer
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from flows.parameters import TrainAndEvaluateParameters
 from needledrop.cli.options import options_of
 from needledrop.cli.run_flow import prefect_for_commands, run_flow
-from storage.tables.tables import fetch_rows, open_existing, open_tables
+from storage.tables.duckdb_connection import fetch_rows
+from storage.tables.tables import open_existing, open_tables
+from tasks.options import TuningOptions
 
 Row = dict[str, Any]
 
 _GAP = 2
 """Characters between two columns."""
+_WIDEST = 100
+"""Characters per line of the list of settings, at most."""
 
 
 def register(app: typer.Typer) -> None:
@@ -34,7 +44,13 @@ def register(app: typer.Typer) -> None:
 
 
 @options_of(TrainAndEvaluateParameters)
-def train_command(parameters: TrainAndEvaluateParameters, verbose: bool) -> None:
+def train_command(
+    parameters: TrainAndEvaluateParameters,
+    verbose: bool,
+    show_settings: Annotated[
+        bool, typer.Option("--show-settings", help="Print every setting with its value, and train nothing.")
+    ] = False,
+) -> None:
     """Train systems and measure them on the held-out years.
 
     Finished runs are skipped, and an interrupted one resumes where it stopped. A system that fails does not stop
@@ -44,8 +60,13 @@ def train_command(parameters: TrainAndEvaluateParameters, verbose: bool) -> None
 
     needledrop train --system all --preset small --seeds 3
 
+    needledrop train --set text.pretrained=/models/bert --set optimiser.rate=3e-4
+
     torchrun --no-python --nproc-per-node 4 needledrop train --system All --preset paper
     """
+    if show_settings:
+        print_settings(parameters)
+        return
     parameters = replace(parameters, lake=open_existing(parameters.lake).root)
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # under torchrun all ranks are one run, not one flow run each
         with prefect_for_commands(verbose=verbose):
@@ -58,6 +79,27 @@ def train_command(parameters: TrainAndEvaluateParameters, verbose: bool) -> None
         print_training(parameters.lake, result)
 
 
+def print_settings(parameters: TrainAndEvaluateParameters) -> None:
+    """Print every setting: its name and value with these parameters, the preset's where it differs, form and help."""
+    from training.named_settings import GROUPS, all_settings, group_needs, users
+    from training.presets import PRESETS, chosen_settings
+    from training.setting_values import shown
+    from training.systems import chosen_systems
+
+    options = {"epochs": parameters.epochs, **parameters.part(TuningOptions)}
+    chosen = chosen_settings(parameters.preset, chosen_systems(list(parameters.systems)), **options).by_name()
+    preset = PRESETS[parameters.preset].by_name()
+    console = Console(highlight=False)
+    wrapped = partial(textwrap.fill, width=min(console.width, _WIDEST), initial_indent="    ", subsequent_indent="    ")
+    for group in GROUPS:
+        console.print(f"\n[bold]{group}[/]{users(group_needs(group))}")
+        for setting in (one for one in all_settings().values() if one.group == group):
+            value, of_preset = shown(chosen[setting.name]), shown(preset[setting.name])
+            changed = "" if value == of_preset else f" (preset: {of_preset})"
+            console.print(f"  [bold]{setting.name}[/] = {escape(value + changed)}", soft_wrap=True)
+            console.print(escape(wrapped(f"{setting.help} {setting.form.capitalize()}.{users(setting.own_needs)}")))
+
+
 @dataclass(frozen=True)
 class Column:
     """A column of the table; where not all fit, the ones with the highest `dropped_at` go first, 0 never."""
@@ -68,7 +110,8 @@ class Column:
 
     def width(self, rows: Sequence[Row]) -> int:
         """Return the characters of the longest line of the heading and the cells."""
-        return max(len(line) for line in (*self.heading.splitlines(), *(self.cell(row) for row in rows)))
+        cells = (self.heading, *(self.cell(row) for row in rows))
+        return max(len(line) for cell in cells for line in cell.splitlines() or [""])
 
 
 def print_training(root: str, result: dict[str, Any]) -> None:
@@ -82,26 +125,61 @@ def print_training(root: str, result: dict[str, Any]) -> None:
     if result["runs"]:
         rows = leaderboard_rows(root, result["version"], result["runs"])
         console.print(training_table(rows, console.width))
+        for row in result.get("decisions", ()):
+            console.print(decision_sentence(row), soft_wrap=True, highlight=False, markup=False)
         by_seed = f"SELECT * FROM metrics WHERE dataset_version = '{result['version']}'"
         console.print(f'Results by seed: needledrop sql --lake {root} "{by_seed}"', soft_wrap=True, highlight=False)
 
 
+def decision_sentence(row: Row) -> str:
+    """Return what a run reaches on users' decisions as a sentence."""
+    if "error" in row:
+        return f"Kept before rejected, {row['model_run']}: not measured. {row['error']}"
+    left_out = _left_out(row["left_out"] - row["trained_on"], row["trained_on"])
+    if row["kept_before_rejected"] is None:
+        return (
+            f"Kept before rejected, {row['model_run']}: no query has a kept and a rejected track to compare{left_out}"
+        )
+    value, low, high = (100 * row[name] for name in ("kept_before_rejected", "low", "high"))
+    return (
+        f"Kept before rejected, {row['model_run']}: {value:.1f} % (95 %: {low:.1f}–{high:.1f}) of "
+        f"{row['pairs']:,} pairs in {row['queries']:,} queries{left_out}"
+    )
+
+
+def _left_out(unheard: int, trained_on: int) -> str:
+    """Return what to add about decisions that do not count."""
+    sentences = []
+    if unheard:
+        sentences.append(f"; {unheard:,} decisions are about tracks that it has not heard, and do not count")
+    if trained_on:
+        sentences.append(
+            f"; {trained_on:,} decisions are about tracks that it was trained on, and do not count: "
+            "--hold-out-decisions trains without these tracks"
+        )
+    return "".join(sentences)
+
+
 def leaderboard_rows(root: str, version: str, run_ids: Sequence[str]) -> list[Row]:
-    """Return the leaderboard's rows of the systems of these runs, and of the baselines, ceiling and chance."""
+    """Return the leaderboard's rows of the systems of these runs, and of the baselines, ceiling and chance.
+
+    A system that was measured with several settings has a row for each, and so has a model for any parts for each
+    choice of them.
+    """
     from storage.metrics.database import connect_metrics
 
     with connect_metrics(open_tables(root)) as connection:
         return fetch_rows(
             connection,
-            "WITH shown AS (SELECT DISTINCT system, preset, policy FROM runs JOIN run_policies USING (run_id) "
-            "WHERE list_contains($runs, run_id)) "
+            "WITH shown AS (SELECT DISTINCT system, settings_digest, policy FROM runs JOIN run_policies USING (run_id) "
+            "WHERE list_contains($runs, run_id) OR list_contains($runs, regexp_extract(model_folder, '[^/]*$'))) "
             "SELECT board.*, paper.r_at_10 AS paper_r_at_10, paper.medr AS paper_medr, "
             "paper.r_at_10 / (100 * 10 / 1964) AS paper_times FROM leaderboard AS board "
             "LEFT JOIN paper ON board.source = 'trained' AND paper.system = board.system "
             "WHERE dataset_version = $version AND CASE source "
-            "WHEN 'trained' THEN (board.system, preset, policy) IN (SELECT (system, preset, policy) FROM shown) "
+            "WHEN 'trained' THEN (board.system, policy) IN (SELECT (system, policy) FROM shown) "
             "WHEN 'control' THEN policy IN (SELECT policy FROM shown) "
-            "AND preset IN (SELECT preset FROM shown UNION SELECT 'control') ELSE true END",
+            "AND coalesce(settings_digest, '') IN (SELECT settings_digest FROM shown UNION SELECT '') ELSE true END",
             runs=list(run_ids),
             version=version,
         )
@@ -114,10 +192,11 @@ def training_table(rows: Sequence[Row], width: int) -> Table:
     table = Table(
         box=box.SIMPLE_HEAD, show_edge=False, padding=(0, _GAP - 1, 0, 0), pad_edge=False, caption_justify="left"
     )
-    table.caption = _caption(rows)
     columns = columns_that_fit(rows, width)
+    has_settings = any(column.heading == "settings" for column in columns)
+    table.caption = Text("\n".join([*(_legend(rows) if has_settings else ()), _caption(rows)]))
     for column in columns:
-        is_name = column.heading == "system"
+        is_name = column.heading in ("system", "settings")
         table.add_column(column.heading, justify="left" if is_name else "right", no_wrap=not is_name, vertical="bottom")
     previous = None
     for row in rows:
@@ -130,7 +209,7 @@ def training_table(rows: Sequence[Row], width: int) -> Table:
 
 def columns_that_fit(rows: Sequence[Row], width: int) -> list[Column]:
     """Return the columns without the least important ones, so that the longest cells fit into `width` characters."""
-    columns = list(_COLUMNS)
+    columns = [column for column in _COLUMNS if column.heading != "settings" or len(_legend(rows)) > 1]
     while sum(column.width(rows) + _GAP for column in columns) - _GAP > width:
         least = max(columns, key=lambda column: column.dropped_at)
         if not least.dropped_at:
@@ -157,12 +236,19 @@ def _interval(name: str) -> Callable[[Row], str]:
     return lambda row: "" if row[f"{name}_low"] is None else f"{low(row)}–{high(row)}"
 
 
+def _legend(rows: Sequence[Row]) -> list[str]:
+    """Return what the settings of each digest are, in the order of the rows: with a digest `compare` finds a row."""
+    known = {row["settings_digest"]: row["settings"] for row in rows if row["settings_digest"]}
+    return [f"{digest}: {settings}" for digest, settings in known.items()]
+
+
 def _times(row: Row) -> str:
     return f"{row['r_at_10'] / row['chance']:.1f}" if row["chance"] else ""
 
 
 _COLUMNS: tuple[Column, ...] = (
     Column("system", 0, lambda row: row["system"]),
+    Column("settings", 0, lambda row: row["settings_digest"] or ""),
     Column("seeds", 4, _figure("seeds", 0)),
     Column("R@1", 6, _figure("r_at_1")),
     Column("R@5", 7, _figure("r_at_5")),

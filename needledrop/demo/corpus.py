@@ -19,7 +19,8 @@ from pathlib import Path
 from needledrop.demo.films import Film, invent_films
 from needledrop.demo.music.tracks import Track, make_track, plan_tracks
 from needledrop.demo.posters.poster import save_poster
-from needledrop.demo.wiki.export import WITHOUT_POSTER, article, distractor_pages, plotless_films, write_export
+from needledrop.demo.wiki.articles import WITHOUT_POSTER, article, distractor_pages, plotless_films
+from needledrop.demo.wiki.export import write_export
 from storage.errors import InputError
 
 OnProgress = Callable[[str, int, int], None]
@@ -83,14 +84,18 @@ def _make_all(corpus: Corpus, posters: Sequence[Film], tracks: Sequence[Track], 
     films = [film for film in posters if not (corpus.images / film.poster).exists()]
     missing = [track for track in tracks if not (corpus.music / track.path).exists()]
     report = on_progress or (lambda _what, _done, _total: None)
-    # Spawned: a caller may have threads, and a forked child would inherit the locks that they hold.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as pool:
+    with open_pool() as pool:
         music = pool.map(partial(make_track, corpus.music), missing, chunksize=FILES_PER_TASK)
         images = pool.map(partial(_make_poster, corpus.images), films, chunksize=FILES_PER_TASK)
         for what, results, total in (("tracks", music, len(missing)), ("posters", images, len(films))):
             for done, _ in enumerate(results, 1):
                 report(what, done, total)
+
+
+def open_pool() -> ProcessPoolExecutor:
+    """Return a pool of a process per processor."""
+    # Spawned: a caller may have threads, and a forked child would inherit the locks that they hold.
+    return ProcessPoolExecutor(os.cpu_count(), mp_context=multiprocessing.get_context("spawn"))
 
 
 def _make_poster(folder: Path, film: Film) -> None:

@@ -12,8 +12,8 @@ from needledrop.report.queries import Row
 from needledrop.report.table import rank_number
 from storage.lake.lake import Lake
 from storage.records.takedown_list import taken_down_tracks
-from storage.tables.tables import fetch_rows
-from training.evaluation.embedding_files import FILMS_FILE, TRACKS_FILE, load_embeddings
+from storage.tables.duckdb_connection import fetch_rows
+from training.evaluation.embedding_files import TRACKS_FILE, films_file, load_embeddings
 from training.evaluation.ranking import top_tracks
 
 FILMS_SHOWN = 10
@@ -55,7 +55,7 @@ def best_and_worst_films(connection: duckdb.DuckDBPyConnection, lake: Lake, run:
     )
     count = min(FILMS_SHOWN, len(films) // 2)
     best, worst = films[:count], films[::-1][:count]
-    suggestions = _suggestions(connection, lake, run, [film["film_id"] for film in (*best, *worst)])
+    suggestions = _suggestions(connection, lake, run, policy, [film["film_id"] for film in (*best, *worst)])
 
     def described(film: Row) -> Film:
         ranks = film["tracks"], film["best_rank"], film["medr"]
@@ -65,12 +65,15 @@ def best_and_worst_films(connection: duckdb.DuckDBPyConnection, lake: Lake, run:
 
 
 def _suggestions(
-    connection: duckdb.DuckDBPyConnection, lake: Lake, run: Row, film_ids: Sequence[str]
+    connection: duckdb.DuckDBPyConnection, lake: Lake, run: Row, policy: str, film_ids: Sequence[str]
 ) -> dict[str, tuple[Row, ...]]:
-    """Return the first tracks for each film by the run's saved embeddings, without those that were taken down."""
-    folder = run["model_folder"]
-    files = [f"{folder}/{name}" for name in (FILMS_FILE, TRACKS_FILE)]
-    if not folder or not all(lake.exists(file) for file in files):
+    """Return the first tracks for each film by the run's saved embeddings, without those that were taken down.
+
+    None for what a model reached from fewer parts than it has, whose queries are not saved.
+    """
+    folder = run["model_folder"] or ""
+    files = [f"{folder}/{name}" for name in (films_file(policy), TRACKS_FILE)]
+    if folder.rpartition("/")[2] != run["run_id"] or not all(lake.exists(file) for file in files):
         return {}
     films, tracks = (load_embeddings(lake, file) for file in files)
     allowed = tracks.without(taken_down_tracks(lake, run["dataset_version"]))

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from storage.errors import InputError
 from storage.metrics.leaderboard_views import RECALL_AT
-from storage.tables.tables import fetch_rows
+from storage.tables.duckdb_connection import fetch_rows
 from storage.views.review_views import NEWEST_RATED
 from training.evaluation.confidence import REFERENCE
 from training.evaluation.embedding_files import PARITY_POLICY
@@ -20,8 +20,10 @@ Row = dict[str, Any]
 """One row of a query, by column."""
 Intervals = dict[str, tuple[float, float]]
 """Metric -> both ends of its 95 % interval over films."""
-Key = tuple[str, str]
-"""(preset, system)."""
+Key = tuple[str, str, str]
+"""(preset, digest of the settings or "", system)."""
+_LONGEST_SETTINGS = 48
+"""Characters of settings that a name has; longer ones are named by their digest, and listed below the table."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class System:
 class Baseline:
     """A baseline without a trained model: its row of the leaderboard."""
 
+    label: str
     row: Row
     intervals: Intervals
 
@@ -68,6 +71,8 @@ class Report:
     comparisons: tuple[Row, ...]
     shown: System
     """The system of the slices and films."""
+    settings: dict[str, str]
+    """What the settings of those digests are that names have in their place."""
     slices: tuple[Row, ...]
     precision: tuple[Row, ...]
     """The rows of `review_precision` for the newest rated sample of what was collected; none if nobody rated one."""
@@ -83,7 +88,13 @@ def query_report(connection: duckdb.DuckDBPyConnection, version: str | None) -> 
     version, policy = _version_and_policy(connection, version)
     by_source = _leaderboard(connection, version, policy)
     intervals = _intervals(connection, version, policy)
-    systems = _systems(connection, by_source["trained"], _parity(connection, version, policy), intervals)
+    measured = [*by_source["trained"], *by_source.get("control", ())]
+    names = _names(measured)
+    parity = _parity(connection, version, policy)
+    systems = tuple(
+        _system(connection, row, names[_key(row)], parity.get(_key(row)), intervals.get(_key(row), {}))
+        for row in by_source["trained"]
+    )
     shown = next((system for system in systems if system.row["system"] == REFERENCE), systems[0])
     return Report(
         version=version,
@@ -93,12 +104,19 @@ def query_report(connection: duckdb.DuckDBPyConnection, version: str | None) -> 
         films=shown.row["films"],
         tracks=shown.row["candidates"],
         systems=systems,
-        baselines=tuple(Baseline(row, intervals.get(_key(row), {})) for row in by_source.get("control", ())),
+        baselines=tuple(
+            Baseline(names[_key(row)], row, intervals.get(_key(row), {})) for row in by_source.get("control", ())
+        ),
         chance=by_source["chance"][0],
         ceiling=by_source["ceiling"][0],
         paper={row["system"]: row for row in by_source["paper"]},
-        comparisons=_comparisons(connection, version, policy),
+        comparisons=_comparisons(connection, version, policy, names),
         shown=shown,
+        settings={
+            row["settings_digest"]: row["settings"]
+            for row in measured
+            if _is_named_by_digest(row) and names[_key(row)].endswith(row["settings_digest"])
+        },
         slices=tuple(_slices(connection, shown, policy)),
         precision=tuple(fetch_rows(connection, NEWEST_RATED.format(precision="review_precision"))),
         agreement=tuple(fetch_rows(connection, "FROM review_agreement")),
@@ -130,15 +148,26 @@ def _films_by_split(connection: duckdb.DuckDBPyConnection, version: str) -> dict
     return dict(connection.execute(query, [version]).fetchall())
 
 
-def _comparisons(connection: duckdb.DuckDBPyConnection, version: str, policy: str) -> tuple[Row, ...]:
+def _comparisons(
+    connection: duckdb.DuckDBPyConnection, version: str, policy: str, names: dict[Key, str]
+) -> tuple[Row, ...]:
+    """Return the comparisons of three metrics; `name` and `against_name` say which settings are meant."""
+    rows = fetch_rows(
+        connection,
+        "SELECT * FROM comparisons WHERE dataset_version = ? AND policy = ? AND metric IN ('r_at_10', 'medr', 'map') "
+        "ORDER BY against_preset, against_settings_digest, preset, settings_digest, system, metric",
+        version,
+        policy,
+    )
     return tuple(
-        fetch_rows(
-            connection,
-            "SELECT * FROM comparisons WHERE dataset_version = ? AND policy = ? AND metric IN "
-            "('r_at_10', 'medr', 'map') ORDER BY against_preset, preset, system, metric",
-            version,
-            policy,
-        )
+        row
+        | {
+            "name": names.get(_key(row), row["system"]),
+            "against_name": names.get(
+                (row["against_preset"], row["against_settings_digest"] or "", row["against"]), row["against"]
+            ),
+        }
+        for row in rows
     )
 
 
@@ -170,7 +199,7 @@ def _parity(connection: duckdb.DuckDBPyConnection, version: str, policy: str) ->
 
 
 def _key(row: Row) -> Key:
-    return row["preset"], row["system"]
+    return row["preset"], row["settings_digest"] or "", row["system"]
 
 
 def _intervals(connection: duckdb.DuckDBPyConnection, version: str, policy: str) -> dict[Key, Intervals]:
@@ -180,23 +209,35 @@ def _intervals(connection: duckdb.DuckDBPyConnection, version: str, policy: str)
     return intervals
 
 
-def _systems(
-    connection: duckdb.DuckDBPyConnection, rows: list[Row], parity: dict[Key, Row], intervals: dict[Key, Intervals]
-) -> tuple[System, ...]:
-    several_presets = len({row["preset"] for row in rows}) > 1
-    return tuple(
-        _system(connection, row, parity.get(_key(row)), intervals.get(_key(row), {}), several_presets) for row in rows
-    )
+def _names(rows: list[Row]) -> dict[Key, str]:
+    """Return what each row is called: its system, with its settings and their digest where the page has several."""
+    known = {(row["settings"], row["settings_digest"]) for row in rows if row["settings_digest"]}
+    labels = [label for label, _ in known]
+
+    def name(row: Row) -> str:
+        if len(known) < 2 or not row["settings_digest"]:
+            return str(row["system"])
+        if _is_named_by_digest(row):
+            return f"{row['system']} · {row['preset']} · {row['settings_digest']}"
+        unique = labels.count(row["settings"]) == 1
+        return f"{row['system']} · {row['settings']}{'' if unique else ' · ' + row['settings_digest']}"
+
+    return {_key(row): name(row) for row in rows}
+
+
+def _is_named_by_digest(row: Row) -> bool:
+    return bool(row["settings_digest"]) and len(row["settings"] or "") > _LONGEST_SETTINGS
 
 
 def _system(
-    connection: duckdb.DuckDBPyConnection, row: Row, parity: Row | None, intervals: Intervals, several_presets: bool
+    connection: duckdb.DuckDBPyConnection, row: Row, label: str, parity: Row | None, intervals: Intervals
 ) -> System:
-    key = [row["dataset_version"], row["policy"], row["preset"], row["system"]]
+    key = [row["dataset_version"], row["policy"], *_key(row)]
     runs = fetch_rows(
         connection,
         "SELECT runs.* FROM latest_metrics AS latest JOIN runs USING (run_id) "
-        "WHERE latest.dataset_version = ? AND policy = ? AND latest.preset = ? AND latest.system = ? "
+        "WHERE latest.dataset_version = ? AND policy = ? AND latest.preset = ? AND latest.settings_digest = ? "
+        "AND latest.system = ? "
         "ORDER BY runs.seed",
         *key,
     )
@@ -208,7 +249,7 @@ def _system(
         connection, "SELECT * FROM epochs WHERE run_id IN (SELECT unnest(?)) ORDER BY run_id, epoch", ids
     )
     return System(
-        label=f"{row['system']} · {row['preset']}" if several_presets else row["system"],
+        label=label,
         row=row,
         parity=parity,
         intervals=intervals,

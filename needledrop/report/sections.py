@@ -6,11 +6,11 @@ from html import escape
 
 import numpy as np
 
-from needledrop.report.charts import COLOURS, GREY, Line, histogram, interval_chart, loss_chart, recall_chart
 from needledrop.report.queries import Report, Row, System
+from needledrop.report.svg_charts import COLOURS, GREY, Line, histogram, interval_chart, loss_chart, recall_chart
 from needledrop.report.table import number, rank_number
 from storage.metrics.leaderboard_views import RECALL_AT
-from training.evaluation.confidence import CONFIDENCE, DRAWS
+from training.evaluation.bootstrap import CONFIDENCE, DRAWS
 
 BINS = 20
 _COMPARED = {"r_at_10": "R@10, points", "medr": "Median rank", "map": "mAP"}
@@ -35,7 +35,7 @@ def curves_section(report: Report) -> str:
     description = "; ".join(f"{line.label}: {line.points[-1][1]:.1f} % at {last}" for line in lines)
     curves = recall_chart([line for line in lines if line.points], f"Recall over K. {description}")
     rows = [(s.label, s.row["r_at_10"], s.intervals.get("r_at_10"), colour_of(report, s)) for s in report.systems]
-    rows += [(b.row["system"], b.row["r_at_10"], b.intervals.get("r_at_10"), GREY) for b in report.baselines]
+    rows += [(b.label, b.row["r_at_10"], b.intervals.get("r_at_10"), GREY) for b in report.baselines]
     dots = interval_chart(rows, [(report.chance["r_at_10"], "chance")], " %")
     return _wide(
         "Recall over K",
@@ -96,17 +96,18 @@ def differences_section(report: Report) -> str:
     """Write the difference of every system from the reference, paired by film."""
     if not report.comparisons:
         return ""
-    against = escape(report.comparisons[0]["against"])
+    references = sorted({row["against_name"] for row in report.comparisons})
     by_system: dict[tuple[str, str], dict[str, Row]] = {}
     for row in report.comparisons:
-        by_system.setdefault((row["preset"], row["system"]), {})[row["metric"]] = row
+        by_system.setdefault((row["against_name"], row["name"]), {})[row["metric"]] = row
     ordered = sorted(by_system.items(), key=lambda item: -item[1]["r_at_10"]["difference"])
     lines = [
-        f'<tr><th scope="row">{escape(system)}</th>{"".join(_difference(rows[metric]) for metric in _COMPARED)}</tr>'
-        for (_, system), rows in ordered
+        f'<tr><th scope="row">{escape(name if len(references) == 1 else f"{name} − {against}")}</th>'
+        f"{''.join(_difference(rows[metric]) for metric in _COMPARED)}</tr>"
+        for (against, name), rows in ordered
     ]
     caption = (
-        f"Each system minus {against} on the same films and seeds, with the 95 % interval. p: "
+        f"Each system minus {escape(' or '.join(references))} on the same films and seeds, with the 95 % interval. p: "
         "two-sided randomisation test that swaps the two systems' results film by film, adjusted by Holm's method for "
         "all comparisons of the metric. Bold: below 0.05."
     )
@@ -143,8 +144,9 @@ def training_section(report: Report) -> str:
     if not charts:
         return ""
     return (
-        "<p>Loss over epochs: validation solid, training dashed; one pair per seed. The weights of the lowest "
-        f'validation loss are evaluated.</p><div class="small">{"".join(charts)}</div>'
+        "<p>Loss over epochs: validation solid, training dashed; one pair per seed. The weights of the epoch with "
+        "the lowest validation loss are evaluated, or with the lowest median rank in validation where a run stops on "
+        f'that.</p><div class="small">{"".join(charts)}</div>'
     )
 
 
@@ -214,8 +216,8 @@ def runs_section(report: Report) -> str:
     lines = [_run_row(system, run) for system in report.systems for run in system.runs]
     heads = _heads("System", "Seed", "Epochs", "Seconds", "Items/s", "Waiting for data", "Best MFU", "Code")
     notes = [
-        f"Tracks were embedded as <em>{escape(report.policy)}</em>: the mean of that many evenly spaced "
-        "segments of 9.92 s.",
+        f"Tracks and films were embedded as <em>{escape(report.policy)}</em>: from that many evenly spaced segments "
+        "of 9.92 s, and from the first paragraph of a plot, or from all of them where it says paragraphs.",
         "A rank is 1 + the number of tracks with a higher score; tracks with equal scores share the mean of their "
         "ranks. Recall and median rank are over tracks, as in the paper.",
         f"Intervals: {DRAWS:,} bootstrap resamplings of the films, never of single tracks, as the results of one "

@@ -10,7 +10,7 @@ from storage.metrics.leaderboard_views import RECALL_AT
 
 RECALLS = tuple(f"r_at_{k}" for k in RECALL_AT)
 TABLE_1 = (*RECALLS, "medr")
-_BY_FILM_HEADS = {"mrr": "MRR", "map": "mAP", "ndcg": "nDCG"}
+_BY_FILM_HEADS = {"recall_at_10": "Recall@10", "mrr": "MRR", "map": "mAP", "ndcg": "nDCG"}
 BY_FILM = (*(f"hit_at_{k}" for k in RECALL_AT), *_BY_FILM_HEADS)
 
 
@@ -58,7 +58,7 @@ def table_section(report: Report) -> str:
     best = {m: (min if m == "medr" else max)(s.row[m] for s in report.systems) for m in TABLE_1}
     body = [line for system in report.systems for line in _system_rows(system, report.paper, best)]
     body.append(_group("Baselines and bounds on the same films"))
-    body += [_plain_row(b.row["system"], b.row, "ours", b.intervals) for b in report.baselines]
+    body += [_plain_row(b.label, b.row, "ours", b.intervals) for b in report.baselines]
     body += [_plain_row(row["system"], row, "ours", {}) for row in (report.chance, report.ceiling)]
     absent = [name for name in report.paper if name not in {s.row["system"] for s in report.systems}]
     if absent:
@@ -71,11 +71,14 @@ def table_section(report: Report) -> str:
         "embeds a track from one segment; where several are used here, a row for one segment of the same runs follows."
     )
     heads = "".join(f'<th scope="col">R@{k}</th>' for k in RECALL_AT)
+    settings = "".join(
+        f"<p><small>{escape(digest)}: {escape(what)}</small></p>" for digest, what in report.settings.items()
+    )
     return (
         f'<div class="scroll" tabindex="0" role="region" aria-label="Results"><table><caption>{caption}</caption>'
         f'<thead><tr><th scope="col">System</th>{heads}<th scope="col">MedR</th>'
         f'<th scope="col">× chance<small>at R@10</small></th></tr></thead>'
-        f"<tbody>{''.join(body)}</tbody></table></div>"
+        f"<tbody>{''.join(body)}</tbody></table></div>{settings}"
     )
 
 
@@ -84,11 +87,11 @@ def by_film_section(report: Report) -> str:
     best = {metric: max(system.row[metric] for system in report.systems) for metric in BY_FILM}
     lines = [_film_row(system.label, system.row, system.intervals, best) for system in report.systems]
     lines.append(_group("Baselines and bounds on the same films", len(BY_FILM) + 1))
-    lines += [_film_row(b.row["system"], b.row, b.intervals, {}) for b in report.baselines]
+    lines += [_film_row(b.label, b.row, b.intervals, {}) for b in report.baselines]
     lines += [_film_row(row["system"], row, {}, {}) for row in (report.chance, report.ceiling)]
     caption = (
-        "Means over films. Hit@K: films of which at least one track is among the first K, in percent. MRR: one over "
-        "the rank of the first own track. "
+        "Means over films. Hit@K: films of which at least one track is among the first K, in percent. Recall@10: the "
+        "share of a film's own tracks among the first ten, in percent. MRR: one over the rank of the first own track. "
         "mAP and nDCG: mean average precision and normalised discounted cumulative gain, 1 at best. Small: 95 % "
         "interval."
     )
@@ -107,7 +110,7 @@ def _film_row(name: str, row: Row, intervals: Intervals, best: dict[str, float])
 
 
 def _by_film(metric: str, value: float) -> str:
-    return number(value, 3 if metric in _BY_FILM_HEADS else 1)
+    return number(value, 1 if "_at_" in metric else 3)
 
 
 def _film_interval(metric: str, interval: Sequence[float] | None) -> str:

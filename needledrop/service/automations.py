@@ -7,21 +7,15 @@ notifications.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
-from prefect.events.schemas.automations import AutomationCore
-
-if TYPE_CHECKING:
-    from prefect.client.orchestration import SyncPrefectClient
-
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
-
 from prefect.blocks.notifications import SlackWebhook
+from prefect.events.schemas.automations import AutomationCore
 from prefect.exceptions import ObjectNotFound
 
 from storage.errors import InputError
@@ -68,12 +62,19 @@ def _without(action: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _apply(client: SyncPrefectClient, automation: AutomationCore) -> None:
+    """Create an automation, or update it if it differs: an update forgets which runs it was watching."""
     existing = client.read_automations_by_name(automation.name)
-    if existing:
-        automation.enabled = existing[0].enabled
-        client.update_automation(existing[0].id, automation)
-    else:
+    if not existing:
         client.create_automation(automation)
+        return
+    automation.enabled = existing[0].enabled
+    if definition_of(existing[0]) != definition_of(automation):
+        client.update_automation(existing[0].id, automation)
+
+
+def definition_of(automation: AutomationCore) -> dict[str, Any]:
+    """Return what defines an automation, without the ids that the server gave it; as JSON, its sets have any order."""
+    return automation.model_dump(include=set(AutomationCore.model_fields))
 
 
 def check_address(url: SecretStr) -> None:

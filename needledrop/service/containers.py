@@ -1,7 +1,7 @@
 """What the containers run: the Prefect server, checks before a service starts, and health checks while it runs.
 
 `python -m needledrop.service.containers server` starts the Prefect server when its port is free and its database
-answers: Prefect itself ends with a page of traceback when Postgres is away. `… health server` and `… health worker`
+answers: Prefect itself ends with a page of traceback when Postgres is away. `… health server`, `worker` and `studio`
 check a running service as its users meet it; the exit status is 1, with one sentence, when the page of the server or
 its database does not answer, or when the worker no longer asks for work or its lake or its cache cannot be written.
 
@@ -152,9 +152,9 @@ def check_port(port: int, setting: str, host: str = "") -> None:
 
 
 def check_health(service: str) -> int:
-    """Check `server` or `worker` as its users meet it, print a sentence if it fails, and return the exit status."""
+    """Check `server`, `worker` or `studio` as its users meet it, print a sentence if not, return the exit status."""
     try:
-        {"server": check_server, "worker": check_worker}[service]()
+        {"server": check_server, "worker": check_worker, "studio": check_studio}[service]()
     except (ConnectionError, LakeError) as error:
         print(error)  # noqa: T201  what `docker inspect` shows
         return 1
@@ -173,6 +173,11 @@ def check_worker() -> None:
     check_folders()
 
 
+def check_studio() -> None:
+    """Ask the studio whether it answers."""
+    _ask("http://127.0.0.1:7300/health")
+
+
 def _ask(address: str) -> None:
     try:
         with urlopen(address, timeout=TIMEOUT_SECONDS):  # noqa: S310  an address of our own
@@ -188,4 +193,4 @@ if __name__ == "__main__":
         case ["health", service]:
             sys.exit(check_health(service))
         case _:
-            sys.exit("Give server, health server or health worker")
+            sys.exit("Give server, health server, health worker or health studio")

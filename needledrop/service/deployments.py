@@ -12,30 +12,23 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
+from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 
 from flows import parameters
-from storage.errors import NeedledropError
-from tasks import options
-
-if TYPE_CHECKING:
-    from prefect.client.orchestration import SyncPrefectClient
-
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
-
-from prefect.client.orchestration import get_client
-
+from flows.missing_workers import has_worker
 from needledrop.service.automations import apply_automations, check_address, save_notification_block
-from storage.errors import InputError
-from tasks.prefect_errors import CONNECT_ERRORS
+from storage.errors import InputError, NeedledropError
+from tasks import options
+from tasks.prefect_client import CONNECT_ERRORS
 from tasks.source_slots import SOURCES, create_limit
 
 if TYPE_CHECKING:
@@ -46,7 +39,7 @@ FILE = Path(__file__).with_name("prefect.yaml")
 LOCAL_POOL = "local"
 GPU_POOL = "gpu"
 TRAINING_TAG = "training"
-"""Deployments with this tag run in the pool `gpu` where a server has one."""
+"""Deployments with this tag run in the pool `gpu` where a server has one with a worker."""
 
 
 @dataclass(frozen=True)
@@ -66,10 +59,13 @@ class ServerSetUp:
         )
 
 
-def set_up_server(*, lake: str | None = None, notify: SecretStr | None = None, gpu: bool = False) -> ServerSetUp:
+def set_up_server(
+    *, lake: str | None = None, notify: SecretStr | None = None, gpu: bool = False, serves_all: bool = False
+) -> ServerSetUp:
     """Create or update everything on the server that PREFECT_API_URL names; return what is in place.
 
-    `lake` replaces the lake of all deployments, and `gpu` creates the pool for training too. `notify` is the Apprise
+    `lake` replaces the lake of all deployments, and `gpu` creates the pool for training too and uses it, whether a
+    worker is there yet or not. `serves_all` says that every pool is about to get a worker. `notify` is the Apprise
     address to notify; without it an earlier one stays.
     Raises `InputError` where no server is named or none answers, or for an address that Apprise does not know.
     """
@@ -80,7 +76,7 @@ def set_up_server(*, lake: str | None = None, notify: SecretStr | None = None, g
             _create_pool(client, pool)
         for source in SOURCES:
             create_limit(source)
-        of_training = training_pool({pool.name for pool in client.read_work_pools()})
+        of_training = GPU_POOL if gpu else training_pool(client, serves_all=serves_all)
         deployments = register_deployments(client, of_training, lake)
         if notify is not None:
             save_notification_block(notify)
@@ -125,9 +121,11 @@ def _create_pool(client: SyncPrefectClient, name: str) -> None:
         return
 
 
-def training_pool(pools: Collection[str]) -> str:
-    """Return the work pool for deployments that train, of those that a server has."""
-    return GPU_POOL if GPU_POOL in pools else LOCAL_POOL
+def training_pool(client: SyncPrefectClient, *, serves_all: bool = False) -> str:
+    """Return the work pool for deployments that train: that of the GPU only where somebody works in it."""
+    if GPU_POOL not in {pool.name for pool in client.read_work_pools()}:
+        return LOCAL_POOL
+    return GPU_POOL if serves_all or has_worker(client, GPU_POOL) else LOCAL_POOL
 
 
 def register_deployments(client: SyncPrefectClient, pool_of_training: str, lake: str | None = None) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The processes of `needledrop serve`: a Prefect server of its own and workers for every pool, until they are stopped.
+"""Serve until stopped: a Prefect server of its own and workers for every pool, for `needledrop serve`.
 
 Children run in sessions of their own, so that Ctrl-C in the terminal reaches only this process, which ends them in
 order: no new runs, running flows cancelled (their leases are released), workers, server. The server's address is on
@@ -7,11 +7,14 @@ this machine only, and its database in a folder that one service at a time may u
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import signal
 import subprocess
-import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
@@ -19,30 +22,24 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from needledrop.service import containers
 from needledrop.service.worker import SETTINGS
-from storage.errors import NeedledropError
+from storage.errors import InputError, NeedledropError
 from storage.lake.lake import Lake
 from storage.tables.tables import open_tables
 
 if TYPE_CHECKING:
-    from prefect.client.orchestration import SyncPrefectClient
-
-import fcntl
-import urllib.error
-import urllib.request
-
-from needledrop.service import containers
-from storage.errors import InputError
+    pass
+from needledrop.service.child_processes import child_process
+from needledrop.service.unfinished_runs import POLL_SECONDS, end_dead_runs, end_runs, resume_pools
 
 HOST = "127.0.0.1"
 """This machine only: the server has no log-in."""
 LOCK = "serve.lock"
 START_SECONDS = 180.0
 """A new database is migrated first, which takes a minute on a small machine."""
-CANCEL_SECONDS = 45.0
-"""For flows to end: Prefect gives a process 30 s after it asked."""
-END_SECONDS = 15.0
-POLL_SECONDS = 0.3
+DATABASE_BYTES = 50_000_000
+"""The pages of a new server take 17 MB, its database 4 MB, and as much again while it is written."""
 LOG_FORMATS = {
     "PREFECT_LOGGING_FORMATTERS_STANDARD_FORMAT": "%(asctime)s %(message)s",
     "PREFECT_LOGGING_FORMATTERS_STANDARD_FLOW_RUN_FMT": "%(asctime)s %(flow_run_name)s: %(message)s",
@@ -101,7 +98,7 @@ def serve(service: Service, say: Callable[[str], None]) -> None:
             _run(service, say, children)
         except KeyboardInterrupt:
             say("Ending: running flows are cancelled, the next start goes on from what is committed")
-            _end_runs(say)
+            end_runs(say)
 
 
 def address_of(port: int) -> str:
@@ -133,10 +130,15 @@ def check_port(port: int) -> None:
 
 @contextmanager
 def only_service_in(home: Path) -> Iterator[None]:
-    """Make the folder and hold its lock. Raises `InputError` while another service uses the same database."""
+    """Make the folder and hold its lock.
+
+    Raises `InputError` while another service uses the same database, and where the disk has no space for it: Prefect
+    itself would end with a page of traceback.
+    """
     try:
         home.mkdir(parents=True, exist_ok=True)
         file = (home / LOCK).open("w")
+        free = shutil.disk_usage(home).free
     except OSError as error:
         message = f"{home} cannot be written ({error.strerror}); set PREFECT_HOME to a folder that can"
         raise InputError(message) from error
@@ -147,6 +149,12 @@ def only_service_in(home: Path) -> Iterator[None]:
             raise InputError(
                 f"Another needledrop serve uses the database in {home}; end it, or set PREFECT_HOME to another folder"
             ) from error
+        if free < DATABASE_BYTES:
+            raise InputError(
+                f"Only {free / 1e6:.0f} MB are free at {home}, and Prefect needs "
+                f"{DATABASE_BYTES / 1e6:.0f} MB for its database; free some, or set PREFECT_HOME to a folder on "
+                "another disk"
+            )
         yield
 
 
@@ -158,9 +166,11 @@ def _run(service: Service, say: Callable[[str], None], children: ExitStack) -> N
     _wait_for(server, address, service.server_log)
     from needledrop.service.deployments import set_up_server
 
-    say(str(set_up_server(lake=service.lake.root)))
+    say(str(set_up_server(lake=service.lake.root, serves_all=True)))
     processes = {"server": server}
-    for pool in _resume_pools():
+    for name in end_dead_runs():
+        say(f"{name} died with the last service; its next run goes on from what is committed")
+    for pool in resume_pools():
         processes[f"worker of {pool}"] = children.enter_context(_worker(pool, service.limit))
     if lacks := containers.missing_contact():
         say(lacks)
@@ -175,37 +185,12 @@ def _run(service: Service, say: Callable[[str], None], children: ExitStack) -> N
 @contextmanager
 def _server(service: Service) -> Iterator[subprocess.Popen[bytes]]:
     command = ["server", "start", "--host", "127.0.0.1", "--port", str(service.port)]
-    with service.server_log.open("wb") as log, _child(command, log.fileno()) as process:
+    with service.server_log.open("wb") as log, child_process(command, log.fileno()) as process:
         yield process
 
 
 def _worker(pool: str, limit: int) -> AbstractContextManager[subprocess.Popen[bytes]]:
-    return _child(["worker", "start", "--pool", pool, "--type", "process", "--limit", str(limit)], None)
-
-
-@contextmanager
-def _child(arguments: list[str], output: int | None) -> Iterator[subprocess.Popen[bytes]]:
-    """Start `prefect ARGUMENTS` as the leader of a session, and end all of that session afterwards."""
-    command = [sys.executable, "-m", "prefect", *arguments]
-    process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)  # noqa: S603
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(END_SECONDS)
-        except (subprocess.TimeoutExpired, KeyboardInterrupt):
-            process.kill()
-        _kill_group(process.pid)
-        process.wait()
-
-
-def _kill_group(leader: int) -> None:
-    """End what a child left behind in its process group."""
-    try:
-        os.killpg(leader, signal.SIGKILL)
-    except ProcessLookupError:
-        return
+    return child_process(["worker", "start", "--pool", pool, "--type", "process", "--limit", str(limit)], None)
 
 
 def _wait_for(server: subprocess.Popen[bytes], address: str, log: Path) -> None:
@@ -215,60 +200,6 @@ def _wait_for(server: subprocess.Popen[bytes], address: str, log: Path) -> None:
             last = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
             raise NeedledropError(f"The Prefect server did not start; {log} ends with:\n{last}")
         time.sleep(POLL_SECONDS)
-
-
-def _resume_pools() -> list[str]:
-    """Resume the work pools that the last end paused; return the names of those that run processes."""
-    from prefect.client.orchestration import get_client
-
-    with get_client(sync_client=True) as client:
-        pools = [pool for pool in client.read_work_pools() if pool.type == "process"]
-        for pool in pools:
-            _set_paused(client, pool.name, is_paused=False)
-    return [pool.name for pool in pools]
-
-
-def _set_paused(client: SyncPrefectClient, pool: str, *, is_paused: bool) -> None:
-    from prefect.client.schemas.actions import WorkPoolUpdate
-
-    client.update_work_pool(pool, WorkPoolUpdate(is_paused=is_paused))
-
-
-def _end_runs(say: Callable[[str], None]) -> None:
-    """Take no new runs, cancel those of deployments that are running, and wait until they have ended."""
-    from prefect.client.orchestration import get_client
-
-    from tasks.prefect_errors import HTTP_ERRORS
-
-    deadline = time.monotonic() + CANCEL_SECONDS
-    try:
-        with get_client(sync_client=True, httpx_settings={"timeout": 5}) as client:
-            for pool in client.read_work_pools():
-                _set_paused(client, pool.name, is_paused=True)
-            while (running := _cancel_running(client)) and time.monotonic() < deadline:
-                time.sleep(POLL_SECONDS)
-    except HTTP_ERRORS:
-        return  # stopped before the server was up
-    if running:
-        say(f"{running} runs did not end within {CANCEL_SECONDS:.0f} s and are killed")
-
-
-def _cancel_running(client: SyncPrefectClient) -> int:
-    """Ask the runs of deployments to end, each once; return how many have not ended."""
-    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
-    from prefect.client.schemas.objects import StateType
-    from prefect.states import Cancelling
-
-    types = FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING, StateType.CANCELLING])
-    runs = [
-        run
-        for run in client.read_flow_runs(flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=types)))
-        if run.deployment_id
-    ]
-    for run in runs:
-        if run.state_type is not StateType.CANCELLING:
-            client.set_flow_run_state(run.id, Cancelling())
-    return len(runs)
 
 
 @contextmanager

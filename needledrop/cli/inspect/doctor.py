@@ -76,7 +76,7 @@ def doctor_command(
     [bold]Example[/]: needledrop doctor --youtube --i-have-the-right-to-collect
     """
     checks = [*check_machine(), check_clock(wiki, contact), check_yt_dlp(), check_contact(contact), check_lake(lake)]
-    checks += check_disks(lake)
+    checks += [*check_disks(lake), *check_workers()]
     if youtube:
         checks += check_youtube(lake, pace, has_right=i_have_the_right_to_collect)
     table = Table("check", "state", "what it says")
@@ -186,6 +186,14 @@ def check_disks(root: str) -> Iterator[Check]:
         state: State = "fail" if free < FREE_BYTES["fail"] else "warn" if free < FREE_BYTES["warn"] else "ok"
         advice = "" if state == "ok" else "; free some, or move it to a larger disk"
         yield Check(name, state, f"{sentence}{advice}.")
+
+
+def check_workers() -> Iterator[Check]:
+    """Check that no run of the server that PREFECT_API_URL names, if it does, waits for a worker that is not there."""
+    from flows.missing_workers import waiting_for_workers
+
+    for sentence in waiting_for_workers():
+        yield Check("workers", "warn", f"{sentence}.")
 
 
 def check_youtube(root: str, pace: float, *, has_right: bool) -> list[Check]:

@@ -21,6 +21,7 @@ from typer.core import TyperCommand
 from needledrop.cli.options import LakeRoot
 from storage.errors import InputError
 from storage.lake.lake import Lake
+from storage.tables.duckdb_connection import queried_store
 from storage.tables.tables import open_existing
 
 Result = tuple[list[str], list[tuple[Any, ...]]]
@@ -98,25 +99,32 @@ def ask(lake: Lake, query: str) -> list[Result]:
     Raises `InputError` with DuckDB's own message for a wrong one, and where there is none.
     """
     from storage.metrics.database import connect_metrics
-    from storage.views.lake_views import define_lake_views, define_mel_view
+    from storage.views.lake_views import define_lake_views
+    from storage.views.segment_views import define_audio_views, define_mel_view
 
     with connect_metrics(lake) as connection:
         define_lake_views(connection, lake, temporary=True)
-        damaged: list[str] = []
-        if "mels" in query:  # lists every shard
-            damaged = define_mel_view(connection, lake, temporary=True)
+        # Listing every shard takes time, so these views are defined for queries that name them.
+        views = [
+            define for part, define in (("mels", define_mel_view), ("audio_e", define_audio_views)) if part in query
+        ]
+        damaged = [path for define in views for path in define(connection, lake, temporary=True)]
         try:
             try:
-                result = _run(connection, query)
+                with queried_store():
+                    result = _run(connection, query)
             except duckdb.Error:
-                if "mels" not in query or damaged:
+                if not views or damaged:
                     raise
-                damaged = define_mel_view(connection, lake, temporary=True, only_intact=True)
-                result = _run(connection, query)
+                damaged = [
+                    path for define in views for path in define(connection, lake, temporary=True, only_intact=True)
+                ]
+                with queried_store():
+                    result = _run(connection, query)
         except duckdb.Error as error:
             raise InputError(f"This query cannot be answered: {error}") from error
     if damaged:
-        warning = f"Left out {len(damaged)} damaged shards, such as {damaged[0]}; `needledrop verify` lists them"
+        warning = f"Left out {len(damaged)} damaged files, such as {damaged[0]}; `needledrop verify` lists them"
         Console(stderr=True).print(warning, style="red", markup=False, highlight=False)
     return result
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import typer
 from rich.console import Console, Group
+from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
@@ -34,7 +35,8 @@ def status_command(lake: LakeRoot = "lake") -> None:
 
     [bold]Examples[/]: needledrop status · needledrop sql "SELECT * FROM missing WHERE year = 2023"
     """
-    from flows.run_record import asking_prefect
+    from flows.missing_workers import waiting_for_workers
+    from flows.runs.leases import asking_prefect
 
     opened = open_existing(lake)
     now = datetime.now(UTC)
@@ -42,6 +44,8 @@ def status_command(lake: LakeRoot = "lake") -> None:
     with asking_prefect():
         status = read_status(opened)
     console.print(as_screen(opened.root, status, now, console.width))
+    for sentence in waiting_for_workers():
+        console.print(f"[yellow]Waiting[/]: {escape(sentence)}", soft_wrap=True)
 
 
 def as_screen(root: str, status: Status, now: datetime, width: int) -> Panel:
@@ -108,7 +112,7 @@ def _leases(status: Status) -> Table | None:
     """Return a line per process that holds leases; `needledrop leases` has one per lease, and the flow run's id."""
     if not status.leases:
         return None
-    table = _table("Working now", "holder", "items", "for", "state", "for example")
+    table = _table("Leases", "holder", "items", "for", "state", "for example")
     by_holder: dict[tuple[str, str], list[HeldLease]] = {}
     for lease in status.leases:
         holder = f"process {lease.holder.pid} on {lease.holder.host}" if lease.holder else "unknown"
@@ -122,6 +126,8 @@ def _leases(status: Status) -> Table | None:
 def _sources(status: Status, now: datetime) -> Text | None:
     lines = [f"[red]{b['source']} is paused until {_when(b['until'], now)}[/]: {b['reason']}" for b in status.breakers]
     for source, spent in status.spent_today.items():
+        if not spent:
+            continue  # its only file is damaged, which a warning names
         left = (_left(name, used, status.daily_limits.get(name)) for name, used in spent.items())
         lines.append(f"[bold]{source}[/] today: {', '.join(left)}")
     return Text.from_markup("\n".join(lines)) if lines else None
@@ -144,8 +150,9 @@ def _last(status: Status, now: datetime) -> Text:
     lines += [f"[bold]Runs[/] {', '.join(runs)}"] if status.last_runs else []
     folders = ", ".join(f"{name} {_size(size)}" for name, size in status.folder_bytes.items() if size > 1_000_000)
     largest = f" ({folders})" if folders else ""
-    free = f"; {_size(status.free_bytes)} free" if status.free_bytes is not None else ""
+    free = f"; {_size(status.space.free_bytes)} free" if status.space else ""
     lines.append(f"[bold]Disk[/] {_size(sum(status.folder_bytes.values()))}{largest}{free}")
+    lines += [f"[red]{escape(str(status.space))}[/]"] if status.space and status.space.is_low else []
     return Text.from_markup("\n".join(lines))
 
 

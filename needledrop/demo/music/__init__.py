@@ -2,5 +2,6 @@
 
 score         compose a track from the mood of its film: notes and drum hits
 instruments   synthesise one note, one hit, one background noise
-tracks        plan the music folder, defective files included; play the scores and encode its files
+mixing        play a score: mix, reverberation, loudness
+tracks        plan the music folder, defective files included, and encode its files
 """

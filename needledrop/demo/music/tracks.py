@@ -1,10 +1,7 @@
-"""Plan the music folder, three tracks per film and the defects of real folders; play its scores and encode its files.
+"""Plan the music folder, three tracks per film and the defects of real folders, and encode its files.
 
 `DEFECTS` lists the defects: each occurs once, so that each rule of the collection has something to do and
 the sample can be checked by counting.
-
-Each different note of a score is synthesised once and added wherever it appears, so a track of half a minute takes
-about a twentieth of a second. The same score gives the same samples on one machine.
 """
 
 from __future__ import annotations
@@ -18,8 +15,9 @@ import av
 import numpy as np
 
 from needledrop.demo.films import Film, safe_name
-from needledrop.demo.music.instruments import Samples, drum, note, texture
-from needledrop.demo.music.score import Score, compose
+from needledrop.demo.music.instruments import Samples
+from needledrop.demo.music.mixing import perform
+from needledrop.demo.music.score import compose
 from needledrop.demo.words.loader import TITLES
 
 TRACKS_PER_FILM = 3
@@ -53,9 +51,6 @@ OGG = AudioFormat(
 """FFmpeg's own Vorbis encoder, the one PyAV's wheels bring, calls itself experimental: hence `strict`."""
 ROTATION = (OPUS, M4A, OPUS, M4A, OPUS, MP3, OPUS, M4A, OPUS, M4A, OPUS, OGG)
 """The formats of successive tracks: the quick encoders more often."""
-COMBS_MS = ((29.7, 37.1, 41.1), (31.3, 35.9, 43.7))
-"""Delays of the reverberation, left and right: Schroeder's comb filters, mutually prime in spirit."""
-FADE_OUT_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -80,12 +75,12 @@ class Track:
 
 def plan_tracks(films: Sequence[Film], plotless: Sequence[Film]) -> list[Track]:
     """Return every file of the music folder, in order; the defects are in the albums of early films."""
-    tracks = [track for index, film in enumerate(films) for track in _album(film, index * TRACKS_PER_FILM)]
-    tracks += [_album(film, 0)[0] for film in plotless[:2]]
+    tracks = [track for index, film in enumerate(films) for track in plan_album(film, index * TRACKS_PER_FILM)]
+    tracks += [plan_album(film, 0)[0] for film in plotless[:2]]
     return tracks + _defective(films)
 
 
-def _album(film: Film, first_format: int) -> list[Track]:
+def plan_album(film: Film, first_format: int) -> list[Track]:
     """Return the tracks of a film; their formats continue `ROTATION` from an index."""
     rng = film.random_stream("album")
     hero, friend, rival = (role.split()[0] for _, role in film.cast)
@@ -108,9 +103,9 @@ def _album(film: Film, first_format: int) -> list[Track]:
 
 def _defective(films: Sequence[Film]) -> list[Track]:
     """Return one file per defect, most of them in the albums of early films next to good tracks."""
-    lamp, second, third, fourth = (_album(film, 0)[0] for film in films[:4])
-    unknown = _album(replace(films[-1], title="The Film That Nobody Made", seed="unknown"), 0)[0]
-    shared, borrower = _album(films[4], 4 * TRACKS_PER_FILM)[0], _album(films[-2], 0)[0]
+    lamp, second, third, fourth = (plan_album(film, 0)[0] for film in films[:4])
+    unknown = plan_album(replace(films[-1], title="The Film That Nobody Made", seed="unknown"), 0)[0]
+    shared, borrower = plan_album(films[4], 4 * TRACKS_PER_FILM)[0], plan_album(films[-2], 0)[0]
     return [
         replace(lamp, number=4, title="Cut Short", audio_format=MP3, defect="truncated"),
         replace(
@@ -153,71 +148,6 @@ def _record(path: Path, track: Track) -> None:
         sound = np.zeros_like(sound)
     tags = {"title": track.title, "artist": track.artist, "album": track.album, "date": str(track.year)}
     _encode(path, sound, track.audio_format, {**tags, "track": str(track.number)})
-
-
-def perform(score: Score, rate_hz: int) -> Samples:
-    """Return the samples of a score, within -1 and 1, at its loudness: float32 [2, samples]."""
-    samples = int(score.seconds * rate_hz)
-    mix = np.zeros((2, samples), np.float32)
-    _play_notes(score, mix, rate_hz)
-    _play_hits(score, mix, rate_hz)
-    for name, gain in score.textures:
-        mix += texture(name, samples, rate_hz, score.seed) * np.float32(gain)
-    if score.reverb > 0:
-        _reverberate(mix, score.reverb, rate_hz)
-    return _master(mix, score.loudness_db, rate_hz)
-
-
-def _play_notes(score: Score, mix: Samples, rate_hz: int) -> None:
-    rendered: dict[tuple[str, int, float], Samples] = {}
-    for played in score.notes:
-        key = (played.voice, played.midi, round(played.seconds, 2))
-        if key not in rendered:
-            rendered[key] = note(played.voice, played.midi, key[2], rate_hz)
-        _add(mix[0], rendered[key], played.start_seconds, played.gain * (1.0 - 0.5 * played.pan) * 0.5, rate_hz)
-        _add(mix[1], rendered[key], played.start_seconds, played.gain * (1.0 + 0.5 * played.pan) * 0.5, rate_hz)
-
-
-def _play_hits(score: Score, mix: Samples, rate_hz: int) -> None:
-    for hit in score.hits:
-        for channel in mix:
-            _add(channel, drum(hit.drum, rate_hz), hit.start_seconds, hit.gain, rate_hz)
-
-
-def _add(channel: Samples, sound: Samples, start_seconds: float, gain: float, rate_hz: int) -> None:
-    start = int(start_seconds * rate_hz)
-    if start < len(channel):
-        span = channel[start : start + len(sound)]
-        span += sound[: len(span)] * np.float32(gain)
-
-
-def _reverberate(mix: Samples, share: float, rate_hz: int) -> None:
-    dry = (mix[0] + mix[1]) * np.float32(0.5 * share / len(COMBS_MS[0]))
-    feedback = np.float32(0.55 + 0.4 * share)
-    for channel, delays in enumerate(COMBS_MS):
-        for delay_ms in delays:
-            mix[channel] += _comb(dry, int(delay_ms * rate_hz / 1000), feedback)
-
-
-def _comb(dry: Samples, delay: int, feedback: np.float32) -> Samples:
-    """Return y[n] = x[n - delay] + feedback * y[n - delay], computed one delay at a time."""
-    rows = -(-len(dry) // delay)
-    wet = np.zeros((rows + 1, delay), np.float32)
-    wet.reshape(-1)[delay : delay + len(dry)] = dry
-    for row in range(1, rows + 1):
-        wet[row] += feedback * wet[row - 1]
-    return wet.reshape(-1)[: len(dry)]
-
-
-def _master(mix: Samples, loudness_db: float, rate_hz: int) -> Samples:
-    """Return the mix at the given RMS, softly limited, with a short fade in and a longer one out."""
-    level = np.float32(10.0 ** (loudness_db / 20.0))
-    mix *= level / (np.sqrt(np.mean(mix**2)) + np.float32(1e-9))
-    sound = np.tanh(mix)
-    fade_in, fade_out = rate_hz // 50, int(FADE_OUT_SECONDS * rate_hz)
-    sound[:, :fade_in] *= np.linspace(0, 1, fade_in, dtype=np.float32)
-    sound[:, -fade_out:] *= np.linspace(1, 0, fade_out, dtype=np.float32)
-    return sound
 
 
 def _encode(path: Path, sound: Samples, audio_format: AudioFormat, tags: Mapping[str, str]) -> None:

@@ -1,4 +1,5 @@
 """Write the invented films as a MediaWiki XML export.
 
-export   articles in wikitext (infobox, plot, categories), pages that are not usable films, and the XML of both
+articles  wikitext (infobox, plot, categories), also of pages that are not usable films
+export    the XML of the pages
 """

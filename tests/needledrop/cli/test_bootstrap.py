@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from pydantic import SecretStr
 
-from needledrop.service.deployments import filled_in, set_up_server, training_pool
+from needledrop.service.deployments import check_pool, filled_in, set_up_server, training_pool
 from storage.errors import InputError
 
 
@@ -32,11 +34,33 @@ def test_an_address_that_apprise_does_not_know_is_refused_and_not_shown() -> Non
     assert "a-token" not in str(raised.value)
 
 
-@pytest.mark.parametrize(("pools", "chosen"), [({"local"}, "local"), ({"local", "gpu"}, "gpu")])
-def test_training_runs_in_the_pool_of_the_gpu_where_there_is_one(pools: set[str], chosen: str) -> None:
-    deployments = filled_in(training_pool(pools), None, "/home")["deployments"]
-    of_training = {d["work_pool"]["name"] for d in deployments if "train_and_evaluate" in d["entrypoint"]}
-    others = {d["work_pool"]["name"] for d in deployments if "train_and_evaluate" not in d["entrypoint"]}
+def test_training_runs_in_the_pool_of_the_gpu_where_somebody_works_in_it(prefect_server: None) -> None:
+    with get_client(sync_client=True) as client:
+        chosen = [training_pool(client)]
+        client.create_work_pool(WorkPoolCreate(name="gpu", type="process"))
+        chosen += [training_pool(client), training_pool(client, serves_all=True)]
+        client.send_worker_heartbeat("gpu", "a-worker", heartbeat_interval_seconds=30)
+        chosen.append(training_pool(client))
+        client.delete_work_pool("gpu")
+    assert chosen == ["local", "local", "gpu", "gpu"]
+
+
+def test_a_worker_of_a_pool_that_does_not_exist_is_told_which_there_are(prefect_server: None) -> None:
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name="local", type="process"))
+        check_pool("local")
+        for name, remedy in (("gpu", "; `needledrop bootstrap --gpu` creates it"), ("lokal", "$")):
+            with pytest.raises(InputError, match=rf"no work pool {name}; there are: .*\blocal\b.*{remedy}"):
+                check_pool(name)
+        client.delete_work_pool("local")
+
+
+@pytest.mark.parametrize("chosen", ["local", "gpu"])
+def test_only_deployments_that_train_are_in_the_pool_of_training(chosen: str) -> None:
+    deployments = filled_in(chosen, None, "/home")["deployments"]
+    with_models = [d for d in deployments if d["entrypoint"].split(".")[1] in ("train_and_evaluate", "index_library")]
+    of_training = {d["work_pool"]["name"] for d in with_models}
+    others = {d["work_pool"]["name"] for d in deployments if d not in with_models}
     assert (of_training, others) == ({chosen}, {"local"})
 
 

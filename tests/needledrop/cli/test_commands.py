@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +17,8 @@ from needledrop.cli.main import app, run
 from storage.tables.tables import open_tables
 
 TOP = list(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
-PAGES = [[name] for name in TOP if name != "datasets"]
+PAGES = [[name] for name in TOP if name not in ("datasets", "library")]
+PAGES += [["library", name] for name in ("add", "index", "list", "show", "remove", "verify")]
 PAGES += [["datasets", name] for name in ("list", "compare", "delete", "export")]
 PAGES += [["review", name] for name in ("sample", "import")]
 
@@ -56,9 +61,17 @@ BAD_INPUT = {
     "datasets compare v0 --lake LAKE": "no version yet",
     "datasets delete v0 --lake LAKE": "v0",
     "datasets export out --format zip --lake LAKE": "'zip' is not one of",
+    "compare All Im --lake LAKE": "no data set version",
     "train --preset tiny --lake LAKE": "'tiny' is not one of",
     "train --learning-rate 0 --lake LAKE": "--learning-rate: Input should be greater than 0",
     "train --dataset vnope --lake LAKE": "vnope",
+    "cues absent.txt --library mine --lake LAKE": "The script absent.txt cannot be read (No such file or directory)",
+    "cues FILE --library mine --fps 26 --lake LAKE": "--fps 26 is no frame rate of film or video",
+    "cues FILE --library absent --lake LAKE": "There is no library absent",
+    "cues FILE --lake LAKE": "Missing option '--library'",
+    "search --library absent --plot Chase --lake LAKE": "There is no library absent",
+    "search --plot Chase --tempo 90-120 --lake LAKE": "--tempo needs a library; name one with --library",
+    "search --plot Chase --by worst --lake LAKE": "--by 'worst' is no ranking; give mean or best",
     "search --image absent.jpg --lake LAKE": "The image absent.jpg cannot be read",
     "search --plot @absent.txt --lake LAKE": "The plot absent.txt cannot be read (No such file or directory)",
     "search --image FILE --lake LAKE": "cannot be read as an image; give a JPEG or PNG",
@@ -78,7 +91,7 @@ READ_A_LAKE = (
     "search --plot x",
     "report",
 )
-READ_A_LAKE += ("sql", "status", "verify")
+READ_A_LAKE += ("sql", "status", "verify", "cues x.txt --library mine")
 
 
 @pytest.fixture(autouse=True)
@@ -141,3 +154,30 @@ def test_serve_makes_nothing_when_its_port_is_taken(tmp_path: Path, capsys: pyte
         port = str(taken.getsockname()[1])
         assert "--port" in _bad_input(["serve", "--lake", str(tmp_path / "lake"), "--port", port], capsys)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_serve_names_the_variable_of_a_folder_without_space_for_the_database(
+    tmp_path: Path,
+    small_disk: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setenv("PREFECT_HOME", str(small_disk("size=1m")))
+    message = " ".join(_bad_input(["serve", "--lake", str(tmp_path / "lake"), "--port", "5299"], capsys).split())
+    assert "set PREFECT_HOME to a folder on another disk" in message
+
+
+def test_starting_a_command_imports_neither_prefect_nor_torch() -> None:
+    slow = "{'prefect', 'torch', 'scipy', 'av', 'matplotlib', 'opentimelineio'}"
+    code = f"import sys, needledrop.cli.main; print({slow} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n", "each of these takes seconds to import, before any command can answer"
+
+
+def test_no_command_lets_prefect_count_its_users(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DO_NOT_TRACK", "PREFECT_SERVER_ANALYTICS_ENABLED"):
+        monkeypatch.setenv(name, "")  # so that what the command sets is taken back
+        monkeypatch.delenv(name)
+    with pytest.raises(SystemExit):
+        run(["--version"])
+    assert (os.environ["DO_NOT_TRACK"], os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"]) == ("1", "false")

@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from needledrop.cli.main import app
 from storage.datasets import versions
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
-
-
-def run(*arguments: Any, **options: Any) -> Any:
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], **options)
+from tests.commands import run
 
 
 @pytest.fixture
-def lake(refreshed_lake: str, tmp_path: Path) -> Lake:
-    """Return a copy that a test may change."""
-    shutil.copytree(refreshed_lake, tmp_path / "lake")
-    return Lake(str(tmp_path / "lake"))
+def lake(refreshed_copy: Lake) -> Lake:
+    return refreshed_copy
 
 
 def test_curating_the_same_films_again_writes_nothing(lake: Lake) -> None:

@@ -41,9 +41,9 @@ def test_status_has_one_line_per_process(lake: Lake) -> None:
         for number in range(64):
             leases.acquire(f"film-{number}")
         printed = typed(lake, "status")
-    assert "Working now" in printed
+    assert "Leases" in printed
     assert " 64 " in printed
-    assert "Working now" not in typed(lake, "status")
+    assert "Leases" not in typed(lake, "status")
 
 
 def test_an_item_is_freed_only_after_asking(lake: Lake) -> None:

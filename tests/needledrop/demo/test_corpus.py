@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import csv
 import json
 import re
 import time
@@ -16,11 +17,14 @@ from PIL import Image
 
 from needledrop.demo.corpus import MANIFEST, Corpus, write_corpus
 from needledrop.demo.films import FIRST_YEAR, LAST_YEAR, Film, invent_films
+from needledrop.demo.library import plan_library, write_library
 from needledrop.demo.moods import MOODS
+from needledrop.demo.music.mixing import perform
 from needledrop.demo.music.score import compose
-from needledrop.demo.music.tracks import DEFECTS, M4A, MP3, OGG, OPUS, make_track, perform, plan_tracks
+from needledrop.demo.music.tracks import DEFECTS, M4A, MP3, OGG, OPUS, make_track, plan_tracks
 from needledrop.demo.posters.poster import draw_poster, save_poster
-from needledrop.demo.wiki.export import PLOTLESS, article, distractor_pages, plotless_films, write_export
+from needledrop.demo.wiki.articles import PLOTLESS, article, distractor_pages, plotless_films
+from needledrop.demo.wiki.export import write_export
 from needledrop.demo.words.loader import TITLES
 from storage.errors import InputError
 
@@ -179,3 +183,22 @@ def _nearest_share(features: np.ndarray, kinds: list[str]) -> float:
     np.fill_diagonal(distances, np.inf)
     nearest = distances.argmin(axis=1)
     return float(np.mean([kinds[one] == kinds[other] for one, other in enumerate(nearest)]))
+
+
+def test_the_library_has_an_album_per_mood_and_a_catalogue_of_its_files(tmp_path: Path) -> None:
+    catalogue = write_library(tmp_path / "library", albums=1)
+    rows = list(csv.DictReader(catalogue.open(encoding="utf-8", newline="")))
+    assert len(rows) == 3
+    assert all(row["licence"] and row["composer"] and row["publisher"] for row in rows)
+    for row in rows:
+        with av.open(str(catalogue.parent / row["path"])) as container:
+            assert container.duration / av.time_base > 30
+    made = {path: path.stat().st_mtime_ns for path in catalogue.parent.rglob("*.*") if path != catalogue}
+    write_library(tmp_path / "library", albums=1)
+    assert made == {path: path.stat().st_mtime_ns for path in made}
+
+
+def test_the_library_has_all_moods_and_no_music_of_the_corpus() -> None:
+    library = plan_library(2024, len(MOODS))
+    assert {track.film.main.name for track in library} == {mood.name for mood in MOODS}
+    assert not {track.film.seed for track in library} & {film.seed for film in invent_films(2024, 12)}

@@ -16,14 +16,16 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from needledrop.cli import report as command
-from needledrop.report.charts import COLOURS, GREY, Line, loss_chart, recall_chart
 from needledrop.report.films import best_and_worst_films
 from needledrop.report.page import write_report
 from needledrop.report.queries import Report
 from needledrop.report.sections import histograms_section
+from needledrop.report.svg_charts import COLOURS, GREY, Line, loss_chart, recall_chart
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics
+from storage.metrics.records import Run, record_ranks, record_run
+from storage.metrics.run_files import RANKS_SCHEMA
 from storage.records.reviews import record_new_rows
 from storage.records.takedown_list import record_takedown
 from storage.tables.schemas import RATINGS, REVIEW_SAMPLES
@@ -138,6 +140,21 @@ def test_an_evaluated_version_has_every_section(text: str) -> None:
         "pairs",
         "runs",
     ]
+
+
+def test_long_settings_are_named_by_their_digest_and_said_once_below_the_table(measured: Lake, tmp_path: Path) -> None:
+    shutil.copytree(measured.root, tmp_path / "lake")
+    lake = open_tables(str(tmp_path / "lake"))
+    with connect_metrics(lake) as connection:
+        ranks = connection.sql(
+            f"SELECT {', '.join(RANKS_SCHEMA.names)} FROM ranks WHERE run_id = 'All-run' AND policy = 'segments8'"
+        ).to_arrow_table()
+    wide = "strong, text=none, text.width=96, text.layers=2, data.modality_dropout=0.3, training.batch=32"
+    record_run(lake, Run("wide-run", "All", "strong", 0, "v1", settings=wide, settings_digest="1f3c9a2b"))
+    record_ranks(lake, "wide-run", ranks.cast(RANKS_SCHEMA))
+    report = write_report(lake, None, tmp_path / "report.html")
+    assert {"All · small", "All · strong · 1f3c9a2b"} <= {system.label for system in report.systems}
+    assert (tmp_path / "report.html").read_text().count(f"1f3c9a2b: {wide}") == 1
 
 
 def test_the_precision_that_people_found_is_in_the_report(measured: Lake, text: str, tmp_path: Path) -> None:

@@ -8,12 +8,14 @@ from uuid import uuid4
 
 import pytest
 import yaml
+from prefect.events.schemas.automations import Automation, AutomationCore
 from prefect.server.events.actions import RunDeployment
 from prefect.server.events.schemas.automations import EventTrigger
 from prefect.server.events.schemas.events import ReceivedEvent, Resource
 
-from flows.new_versions import DEPLOYMENT, EVENT
-from needledrop.service.automations import FILE
+from flows.new_versions import DEPLOYMENT
+from flows.runs.events import VERSION_EVENT
+from needledrop.service.automations import FILE, definition_of
 from needledrop.service.deployments import filled_in
 from needledrop.service.worker import SETTINGS
 
@@ -56,7 +58,7 @@ def test_other_ends_do_not_notify(end: str) -> None:
 
 def test_a_new_version_starts_the_deployment_that_trains() -> None:
     [action] = AUTOMATIONS["train-new-versions"]["actions"]
-    assert trigger_of("train-new-versions").expects(EVENT)
+    assert trigger_of("train-new-versions").expects(VERSION_EVENT)
     assert action["deployment"] == DEPLOYMENT
     assert RunDeployment(deployment_id=uuid4(), parameters=action["parameters"])
     flow, name = DEPLOYMENT.split("/")
@@ -68,5 +70,15 @@ def test_a_new_version_starts_the_deployment_that_trains() -> None:
 def test_a_version_of_a_refresh_that_never_trains_starts_nothing(training: str, starts: bool) -> None:
     labels = {"prefect.resource.id": "needledrop.version.lake.v1", "needledrop.training": training}
     now = datetime.now(UTC)
-    event = ReceivedEvent(event=EVENT, resource=Resource(labels), id=uuid4(), occurred=now, received=now)
+    event = ReceivedEvent(event=VERSION_EVENT, resource=Resource(labels), id=uuid4(), occurred=now, received=now)
     assert trigger_of("train-new-versions").covers(event) == starts
+
+
+@pytest.mark.parametrize("name", AUTOMATIONS)
+def test_an_automation_that_a_server_returns_in_another_order_is_the_same(name: str) -> None:
+    sent = AutomationCore.model_validate({**AUTOMATIONS[name], "actions": [{"type": "do-nothing"}]})
+    row = sent.model_dump(mode="json")
+    trigger = {**row["trigger"], "expect": row["trigger"]["expect"][::-1], "id": str(uuid4())}
+    returned = Automation.model_validate({**row, "trigger": trigger, "id": str(uuid4())})
+    assert definition_of(returned) == definition_of(sent)
+    assert definition_of(returned) != definition_of(sent.model_copy(update={"description": "another"}))

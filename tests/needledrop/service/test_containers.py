@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import http.server
+import re
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from prefect.settings import (
     PREFECT_SERVER_DATABASE_HOST,
     PREFECT_SERVER_DATABASE_PORT,
@@ -22,8 +24,11 @@ from needledrop.service.containers import (
     check_folders,
     check_health,
     check_port,
+    missing_contact,
 )
 from storage.errors import InputError, LakeError
+from storage.lake.lake import lake_at
+from tasks.soundtracks.download.staging import staging_folder
 
 
 def test_an_empty_contact_is_refused_and_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -32,6 +37,16 @@ def test_an_empty_contact_is_refused_and_one_is_taken(monkeypatch: pytest.Monkey
         check_contact()
     monkeypatch.setenv("NEEDLEDROP_CONTACT", "me@example.org")
     check_contact()
+
+
+def test_a_service_without_a_contact_says_what_it_cannot_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    for value in ("", " "):
+        monkeypatch.setenv("NEEDLEDROP_CONTACT", value)
+        assert "Wikipedia is asked for films only by runs with the parameter contact" in str(missing_contact())
+    monkeypatch.delenv("NEEDLEDROP_CONTACT")
+    assert "set it to your e-mail address" in str(missing_contact())
+    monkeypatch.setenv("NEEDLEDROP_CONTACT", "me@example.org")
+    assert missing_contact() is None
 
 
 def test_a_service_that_asks_nobody_needs_no_contact(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,3 +148,22 @@ def test_a_postgres_that_is_not_up_is_named() -> None:
 
 def test_a_server_on_sqlite_needs_no_postgres() -> None:
     check_database()
+
+
+@pytest.mark.parametrize("service", ["worker", "studio"])
+def test_everything_that_a_container_writes_is_on_a_volume(
+    service: str, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compose = yaml.safe_load((repository / "docker-compose.yml").read_text())
+    mounted = [str(volume).rsplit("}", 1)[-1].split(":") for volume in compose["services"][service]["volumes"]]
+    writable = [Path(target) for _, target, *options in mounted if "ro" not in options]
+    image = (repository / "Dockerfile").read_text().split(" AS worker\n")[1]
+    settings = dict(re.findall(r"([A-Z_]+)=(/\S+)", " ".join(re.findall(r"^ENV (.*)$", image, re.M))))
+    monkeypatch.setenv("NEEDLEDROP_CACHE", settings["NEEDLEDROP_CACHE"])
+    written = {
+        "lake": Path(settings["NEEDLEDROP_LAKE"]),
+        "downloads in progress": staging_folder(lake_at("s3://bucket/lake")),
+        "weights": Path(settings["HF_HOME"]),
+        "compiled kernels": Path(settings["NUMBA_CACHE_DIR"]),
+    }
+    assert not [what for what, path in written.items() if not any(path.is_relative_to(folder) for folder in writable)]

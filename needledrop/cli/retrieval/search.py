@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,14 +15,44 @@ from rich.console import Console
 from rich.progress import Progress
 
 from needledrop.cli.inspect.sql import answer
-from needledrop.cli.options import LakeRoot
-from storage.errors import InputError
+from needledrop.cli.options import (
+    Artist,
+    EncoderName,
+    Image,
+    LakeRoot,
+    Licence,
+    Like,
+    LikeWeight,
+    Loudness,
+    MaxDuration,
+    MinDuration,
+    NotLike,
+    PerAlbum,
+    RankedBy,
+    Tags,
+    Tempo,
+    Years,
+)
+from needledrop.cli.retrieval.engines import Named, unknown_tags
+from needledrop.cli.retrieval.search_library import (
+    FilterOptions,
+    SearchOptions,
+    check_search,
+    read_ranking,
+    search_libraries,
+)
+from storage.errors import InputError, ItemError
 from storage.lake.lake import Lake
+from storage.tables.duckdb_connection import connect
 from storage.tables.schemas import FLOW_RUNS
-from storage.tables.tables import connect, latest_sql, open_existing
+from storage.tables.tables import latest_sql, open_existing
 
 if TYPE_CHECKING:
-    from training.retrieval.search import SearchedRun, Suggestion
+    from training.retrieval.choose_run import SearchedRun
+    from training.retrieval.film_query import FilmQuery
+    from training.retrieval.search import Suggestion
+
+OWN = "Your own libraries"
 
 
 def register(app: typer.Typer) -> None:
@@ -31,8 +62,8 @@ def register(app: typer.Typer) -> None:
 
 def search_command(
     plot: str = typer.Option(None, help="Plot of the film; @FILE reads it from a text file."),
-    tags: str = typer.Option(None, help="Tags, separated by commas: 'Tamil-language films, Horror films'."),
-    image: Path = typer.Option(None, help="A poster or a still."),
+    tags: Tags = None,
+    image: Image = None,
     run: str = typer.Option(None, help="Run to search with; default: the best one whose inputs are given."),
     count: int = typer.Option(10, min=1, help="Tracks to show."),
     all_tracks: bool = typer.Option(
@@ -40,20 +71,75 @@ def search_command(
         "--all-tracks",
         help="Search all tracks of the version, not only the test films'; slow the first time.",
     ),
+    library: list[str] = typer.Option(None, help="Library to search. May be repeated.", rich_help_panel=OWN),
+    dataset: bool = typer.Option(
+        False,
+        "--dataset",
+        help="Search all tracks of the run's data set as a library; slow the first time.",
+        rich_help_panel=OWN,
+    ),
+    encoder: EncoderName = None,
+    like: Like = None,
+    not_like: NotLike = None,
+    like_weight: LikeWeight = 0.5,
+    by: RankedBy = "mean",
+    per_album: PerAlbum = 3,
+    min_duration: MinDuration = None,
+    max_duration: MaxDuration = None,
+    tempo: Tempo = None,
+    loudness: Loudness = None,
+    year: Years = None,
+    licence: Licence = None,
+    artist: Artist = None,
     lake: LakeRoot = "lake",
 ) -> None:
     """Find existing music for a new film from its plot, tags or poster, or from several of them.
 
+    The music is that of the data set or, with --library, your own. A track of a library is shown with its best moment
+    and with how unusual its score is: a track that suits every film comes high for every query.
+
     [bold]Examples[/]: needledrop search --plot "A detective hunts a killer through the rain." --tags "Thriller films"
     · needledrop search --plot @plot.txt --image poster.jpg --all-tracks
+    · needledrop search --library licensed --plot @plot.txt --like temp-track.wav --max-duration 3:00
     """
-    plot_paragraphs, image_bytes, opened = _paragraphs(plot), _read(image), open_existing(lake)
+    opened = open_existing(lake)
+    options = SearchOptions(
+        libraries=tuple(library or ()),
+        dataset=dataset,
+        like=tuple(like or ()),
+        not_like=tuple(not_like or ()),
+        like_weight=like_weight,
+        by=read_ranking(by),
+        per_album=per_album,
+        filters=FilterOptions(min_duration, max_duration, tempo, loudness, year, licence, artist),
+    )
+    if options.libraries or options.dataset:
+        read_query = partial(_film_query, plot, tags, image, needed=not options.like)
+        search_libraries(opened, options, check_search(opened, options, Named(run, encoder), read_query), count)
+    elif given := [*options.names_of_given, *(["--encoder"] if encoder else [])]:
+        raise InputError(f"{', '.join(given)} needs a library; name one with --library, or give --dataset")
+    else:
+        query = _film_query(plot, tags, image, needed=True)
+        assert query is not None
+        _search_dataset(opened, query, run, count, all_tracks=all_tracks)
+
+
+def _film_query(plot: str | None, tags: str | None, image: Path | None, *, needed: bool) -> FilmQuery | None:
+    """Return what is said of a film; None for nothing where none is needed."""
+    from training.retrieval.film_query import FilmQuery
+
+    given = (_paragraphs(plot), read_tags(tags), read_image(image))
+    return FilmQuery(*given) if needed or any(given) else None
+
+
+def _search_dataset(opened: Lake, query: FilmQuery, run: str | None, count: int, *, all_tracks: bool) -> None:
+    from training.retrieval.choose_run import choose_run, describe_run
+
+    searched = describe_run(opened, run or choose_run(opened, query.parts))
 
     from training.loop.devices import open_machine
-    from training.retrieval.search import FilmQuery, choose_run, describe_run, search
+    from training.retrieval.search import search
 
-    query = FilmQuery(plot_paragraphs, tuple(t.strip() for t in (tags or "").split(",") if t.strip()), image_bytes)
-    searched = describe_run(opened, run or choose_run(opened, query))
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     for line in _notes(searched, query.tags, all_tracks=all_tracks):
         errors.print(line, style="dim", markup=False)
@@ -78,9 +164,7 @@ def _notes(searched: SearchedRun, tags: Sequence[str], *, all_tracks: bool) -> I
         of_all = f"of {searched.all_tracks:,}: --all-tracks searches all of them"
         tracks = f"the {searched.test_tracks:,} tracks of the test films of {searched.version} ({of_all})"
     yield f"Searching {tracks} with {searched.run_id}"
-    for tag, near in searched.unknown_tags(tags).items():
-        known = f"similar ones: {', '.join(near)}" if near else "none is similar"
-        yield f"No film of {searched.version} has the tag {tag!r}, so it may say little; {known}"
+    yield from unknown_tags(searched, tags)
 
 
 def _show(console: Console, found: Sequence[Suggestion], folders: Sequence[str]) -> None:
@@ -116,10 +200,25 @@ def _paragraphs(plot: str | None) -> tuple[str, ...]:
     return tuple(paragraph.strip() for paragraph in re.split(r"\n\s*\n|\r?\n", text) if paragraph.strip())
 
 
-def _read(image: Path | None) -> bytes | None:
+def read_tags(tags: str | None) -> tuple[str, ...]:
+    """Return tags that were typed with commas between them."""
+    return tuple(tag.strip() for tag in (tags or "").split(",") if tag.strip())
+
+
+def read_image(image: Path | None) -> bytes | None:
+    """Return the bytes of an image, if one is given. Raises `InputError` for one that cannot be read."""
     if image is None:
         return None
     try:
-        return image.read_bytes()
+        content = image.read_bytes()
     except OSError as error:
         raise InputError(f"The image {image} cannot be read ({error.strerror}); give the path of an image") from error
+
+    from tasks.films.images.thumbnails import make_thumbnail
+
+    try:
+        make_thumbnail(content)
+    except ItemError as error:
+        if error.reason in ("too_large", "too_many_pixels"):  # what is no picture is refused where it is read
+            raise InputError(f"The image {image} cannot be used: {error}; give a smaller one") from error
+    return content

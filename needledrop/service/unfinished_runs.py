@@ -1,0 +1,94 @@
+"""The unfinished runs of a service: cancelled when it ends, and reported as crashed when it was killed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from storage.lake.lake import lake_at
+from storage.records.flow_runs import is_alive
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
+
+CANCEL_SECONDS = 45.0
+"""For flows to end: Prefect gives a process 30 s after it asked."""
+POLL_SECONDS = 0.3
+
+
+def resume_pools() -> list[str]:
+    """Resume the work pools that the last end paused; return the names of those that run processes."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        pools = [pool for pool in client.read_work_pools() if pool.type == "process"]
+        for pool in pools:
+            _set_paused(client, pool.name, is_paused=False)
+    return [pool.name for pool in pools]
+
+
+def _set_paused(client: SyncPrefectClient, pool: str, *, is_paused: bool) -> None:
+    from prefect.client.schemas.actions import WorkPoolUpdate
+
+    client.update_work_pool(pool, WorkPoolUpdate(is_paused=is_paused))
+
+
+def end_runs(say: Callable[[str], None]) -> None:
+    """Take no new runs, cancel those of deployments that are running, and wait until they have ended."""
+    from prefect.client.orchestration import get_client
+
+    from tasks.prefect_client import HTTP_ERRORS
+
+    deadline = time.monotonic() + CANCEL_SECONDS
+    try:
+        with get_client(sync_client=True, httpx_settings={"timeout": 5}) as client:
+            for pool in client.read_work_pools():
+                _set_paused(client, pool.name, is_paused=True)
+            while (running := _cancel_running(client)) and time.monotonic() < deadline:
+                time.sleep(POLL_SECONDS)
+    except HTTP_ERRORS:
+        return  # stopped before the server was up
+    if running:
+        say(f"{running} runs did not end within {CANCEL_SECONDS:.0f} s and are killed")
+
+
+def _cancel_running(client: SyncPrefectClient) -> int:
+    """Ask the runs of deployments to end, each once; return how many have not ended."""
+    from prefect.states import Cancelling
+
+    runs = _running(client)
+    for run in runs:
+        if not run.state.is_cancelling():
+            client.set_flow_run_state(run.id, Cancelling())
+    return len(runs)
+
+
+def end_dead_runs() -> list[str]:
+    """Tell the server that runs are over which a killed service left behind; return their names.
+
+    Each would keep the next run of its deployment waiting until it is missed, for seven minutes. A run of a worker that
+    someone started by hand lives on: it holds its lease.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.states import Cancelled, Crashed
+
+    with get_client(sync_client=True) as client:
+        ours = [run for run in _running(client) if "lake" in run.parameters]  # the server may have other flows too
+        dead = [run for run in ours if not is_alive(lake_at(str(run.parameters["lake"])), str(run.id))]
+        for run in dead:
+            is_cancelling = run.state.is_cancelling()
+            client.set_flow_run_state(
+                run.id, Cancelled() if is_cancelling else Crashed(message="It died with the service")
+            )
+    return [run.name for run in dead]
+
+
+def _running(client: SyncPrefectClient) -> list[Any]:
+    """Return the runs of deployments that have begun and not ended."""
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+    from prefect.client.schemas.objects import StateType
+
+    types = FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING, StateType.CANCELLING])
+    runs = client.read_flow_runs(flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=types)))
+    return [run for run in runs if run.deployment_id and run.state]
