@@ -1,14 +1,16 @@
 """The Prefect flows: parameters, order of steps, and how a run ends.
 
 collect_films, collect_soundtracks, curate_dataset, train_and_evaluate   one stage each
-refresh          all stages in order, and the summary of what they changed
-new_versions     the event of a new version, and the deployment that trains it
-run_record       name, record, leases and end of every run; repeat what the infrastructure failed
-process_exit     no leak reports of DuckDB's bindings
+index_library    a library of the user's own music
+refresh          all stages in order
+refresh_summary  what a refresh changed, as Markdown
+new_versions     the deployment that trains new versions is started where it was not
+missing_workers  work pools whose runs no worker takes
+runs/            what every run does around its work
 parameters       the parameters of each flow, from `tasks.options`
 parameter_checks which parameters cannot work
 """
 
-from flows.process_exit import silence_leak_reports
+from flows.runs.process_exit import silence_leak_reports
 
 silence_leak_reports()

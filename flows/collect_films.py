@@ -19,19 +19,15 @@ from prefect.states import Completed
 
 from flows.parameter_checks import check
 from flows.parameters import CollectFilmsParameters, takes
-from flows.run_record import check_failures, names_its_leases, recorded, run_name
-from storage.coordination.breakers_and_budgets import (
-    BUDGET_SPENT,
-    Budget,
-    Pause,
-    note_success,
-    open_breaker,
-    read_breaker,
-)
+from flows.runs.failed_share import check_failures
+from flows.runs.leases import names_its_leases
+from flows.runs.record import recorded, run_name
+from storage.coordination.breakers import Pause, note_success, open_breaker, read_breaker
+from storage.coordination.budgets import BUDGET_SPENT, Budget
 from storage.errors import SourcePaused
 from storage.lake.lake import Lake
 from storage.tables.tables import open_tables
-from tasks.films.images.thumbnails import ImageFolder
+from tasks.films.images.image_folder import ImageFolder
 from tasks.films.musicbrainz import MusicBrainz
 from tasks.films.tasks import (
     collect_from_export,

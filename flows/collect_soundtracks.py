@@ -6,19 +6,22 @@ fetched again; a source that pauses ends the run as "Paused", not failed.
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 from prefect import flow
 from prefect.client.schemas.objects import State
-from prefect.events import emit_event
 from prefect.runtime import flow_run
 from prefect.states import Completed
 from prefect.utilities.annotations import quote
 
 from flows.parameters import CollectSoundtracksParameters, takes
-from flows.run_record import check_failures, names_its_leases, recorded, run_name
-from storage.coordination.breakers_and_budgets import NEEDS_UPGRADE
+from flows.runs.events import announce_pause
+from flows.runs.failed_share import check_failures
+from flows.runs.leases import names_its_leases
+from flows.runs.record import recorded, run_name, without_lake
+from storage.audio_embeddings.cards import register
 from storage.errors import SourcePaused
 from storage.lake.lake import Lake
 from storage.tables.tables import open_existing
@@ -28,6 +31,7 @@ from tasks.soundtracks.runs.availability import AvailabilityChecker
 from tasks.soundtracks.runs.backfill import Reopener
 from tasks.soundtracks.runs.collect import Collector
 from tasks.soundtracks.runs.context import RunContext, open_context
+from tasks.soundtracks.runs.encode import encode_collected
 from tasks.soundtracks.runs.fingerprints import bring_up_to_date
 from tasks.soundtracks.runs.plan import plan
 from tasks.soundtracks.runs.preview import preview
@@ -35,9 +39,11 @@ from tasks.soundtracks.runs.reconcile import recover
 from tasks.soundtracks.runs.settings import SoundtrackSettings
 from tasks.soundtracks.tasks import collect_in_batches, recheck_tracks, reopen_films
 from tasks.source_slots import source_slot
+from training.encoders.licences import licence_warning
+from training.encoders.process import open_encoders
+from training.encoders.weights import check_encoder, remember_model
 
 NAME = "collect-soundtracks"
-PAUSED_EVENT = "needledrop.source.paused"
 
 
 @flow(name=NAME, flow_run_name=run_name, timeout_seconds=3 * 24 * 3600)
@@ -47,8 +53,12 @@ def collect_soundtracks(parameters: CollectSoundtracksParameters) -> dict[str, A
     """Collect the music of films that have none yet, from the first source that has any."""
     settings = SoundtrackSettings(**parameters.part(SoundtrackSettings))
     settings.check()
+    for name in settings.audio_encoders:
+        check_encoder(name)
+    if ending := without_lake(parameters.lake):
+        return ending
     lake, run_id = open_existing(parameters.lake), str(flow_run.id)
-    settings = settings.in_encoding_of(lake)
+    settings = settings.for_lake(lake)
     with recorded(lake, NAME, run_id, settings.as_parameters()) as summary, shown_progress(lake) as progress:
         if not settings.find_only and (made := bring_up_to_date(lake, run_id, progress)):
             summary["fingerprints"] = made
@@ -68,6 +78,8 @@ def _collect_from_sources(
         with _slot(settings), open_context(lake, settings, run_id, progress) as context:
             for warning in context.warnings:
                 run_logger().warning(warning)
+            if settings.encode:
+                return _encode(context)
             return _preview(context) if settings.find_only else _collect(context)
     except SourcePaused as pause:  # before any film was begun: another run has the slot
         return {"films": 0, "tracks": 0, "paused": str(pause)}
@@ -89,17 +101,36 @@ def _preview(context: RunContext) -> dict[str, Any]:
     return report.summary(films_to_do=len(films), requests=context.requests, found=found)
 
 
-def _announce(lake: Lake, pause: SourcePaused) -> None:
-    """Emit an event for the pause of a source; log as an error one that only an upgrade ends."""
-    if pause.reason in NEEDS_UPGRADE:
-        run_logger().error("%s; see 'What an alert means' in docs/operations.md", pause)
-    resource = {
-        "prefect.resource.id": f"needledrop.source.{pause.source}",
-        "prefect.resource.name": f"{pause.source} of {lake.root}",
-        "needledrop.lake": lake.root,
-        "needledrop.reason": pause.reason,
-    }
-    emit_event(PAUSED_EVENT, resource)
+def _encode(context: RunContext) -> dict[str, Any]:
+    """Embed what was collected without an encoder, as far as its audio is at hand."""
+    with _encoders(context):
+        report = encode_collected(context)
+    if lacking := report.counts["tracks_without_audio"]:
+        run_logger().warning(
+            "%s recordings cannot be embedded: their audio is neither in the music given nor kept in the lake; what "
+            "came from the network was deleted with its mels, and only collecting it again brings it back",
+            lacking,
+        )
+    return report.summary()
+
+
+@contextmanager
+def _encoders(context: RunContext) -> Iterator[None]:
+    """Start the process of the run's audio encoders, if any are named, and say what they are before they are used."""
+    names = context.settings.audio_encoders
+    if not names:
+        yield
+        return
+    with open_encoders(names) as encoders:
+        for name, card in zip(names, encoders.cards, strict=True):
+            register(context.lake, card)
+            remember_model(context.lake, card, name)
+            run_logger().info("Audio encoder %s (licence: %s) on %s", card.name, card.licence, encoders.device)
+            if (warning := licence_warning(card)) is not None:
+                run_logger().warning("%s", warning)
+        context.encoders = encoders
+        yield
+        context.encoders = None
 
 
 def _collect(context: RunContext) -> dict[str, Any]:
@@ -108,13 +139,14 @@ def _collect(context: RunContext) -> dict[str, Any]:
     report.counts.update(films=0, tracks=0, recovered=recover(context.lake, context.run_id))
     planned = plan(context)
     films = context.settings.chosen(planned.films, context.matcher.film_index)
-    if films and not report.paused:
-        report.add(collect_in_batches(Collector(context, planned), films))
-    if planned.reopened and not report.paused:
-        report.add(reopen_films(quote(Reopener(context)), quote(planned.reopened)))  # type: ignore[call-overload]
+    with _encoders(context) if (films or planned.reopened) and not report.paused else nullcontext():
+        if films and not report.paused:
+            report.add(collect_in_batches(Collector(context, planned), films))
+        elif planned.reopened and not report.paused:
+            report.add(reopen_films(quote(Reopener(context)), quote(planned.reopened)))  # type: ignore[call-overload]
     if context.settings.rechecks and not report.paused:
         report.add(recheck_tracks(quote(AvailabilityChecker(context))))  # type: ignore[call-overload]
     if report.paused:
-        _announce(context.lake, report.paused)
+        announce_pause(context.lake, report.paused)
     requests = {"requests": context.requests} if context.settings.is_networked else {}
     return report.summary(films_to_do=len(films), **requests)

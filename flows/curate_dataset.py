@@ -10,9 +10,10 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from flows.new_versions import announce_version
 from flows.parameters import CurateDatasetParameters, takes
-from flows.run_record import names_its_leases, recorded, run_name
+from flows.runs.events import announce_version
+from flows.runs.leases import names_its_leases
+from flows.runs.record import recorded, run_name, without_lake
 from storage.datasets.diff import compare
 from storage.tables.tables import open_existing
 from tasks.curation.curate import Curation
@@ -29,9 +30,11 @@ COUNTS = ("films", "tracks", "segments", "hours", "tags")
 def curate_dataset(parameters: CurateDatasetParameters) -> dict[str, Any] | State[dict[str, Any]]:
     """Make a version of the data set if its content differs from every existing version.
 
-    The lake must exist. While it has no version and lacks something for its first one, a run completes as
-    `NothingYet` and says what.
+    While the lake has no version and lacks something for its first one, a run completes as `NothingYet` and says
+    what; so does a run of a deployment while there is no lake at all.
     """
+    if ending := without_lake(parameters.lake):
+        return ending
     lake, run_id = open_existing(parameters.lake), str(flow_run.id)
     settings = CurationSettings(**parameters.part(CurationSettings))
     with recorded(lake, NAME, run_id, asdict(parameters)) as summary:

@@ -1,11 +1,17 @@
-"""What follows a new version of the data set: an event, and the deployment that trains it.
+"""Start the deployment that trains new versions of the data set, for those whose event was lost.
 
-An automation of the server (automations.yaml) answers the event with a run of `train-and-evaluate/on-new-version`, in
-whichever work pool that deployment has. Events may be lost, for example while a server restarts, so a refresh with
-`train = deployment` also starts that deployment for every version that has no completed run.
+An automation of the server (automations.yaml) answers the event of a new version with a run of
+`train-and-evaluate/on-new-version`, in whichever work pool that deployment has. Events may be lost, for example while
+a server restarts, so a refresh with `train = deployment` also starts that deployment for every version that has no
+completed run; but not for one whose training has failed several times with the same settings and code, and it says
+when no worker would take the run.
 """
 
 from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.filters import (
@@ -15,33 +21,31 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import TERMINAL_STATES, StateType
+from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, StateType
 from prefect.client.schemas.responses import DeploymentResponse
-from prefect.events import emit_event
 from prefect.exceptions import ObjectNotFound
 
+from flows.missing_workers import has_worker, how_to_start_workers
 from storage.datasets import versions as datasets
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics
+from storage.records.flow_runs import CRASHED, code_version
+from storage.tables import tables
+from storage.tables.schemas import FLOW_RUNS
 
-EVENT = "needledrop.version.created"
 DEPLOYMENT = "train-and-evaluate/on-new-version"
+MAX_ATTEMPTS = 3
+"""Failed trainings of one version, with the same settings and the same Needledrop, after which none is started."""
+_OF_A_RUN = ("lake", "dataset")
 
 
-def announce_version(lake: Lake, version: str, *, is_trained: bool = True) -> None:
-    """Emit the event of a new version; its resource names lake and version, for automations to pass on.
+@dataclass(frozen=True)
+class Started:
+    """The versions whose training was started, and sentences about those that will not be trained as things are."""
 
-    `is_trained` says whether the version is to be trained: not after a refresh with `train: never`.
-    """
-    resource = {
-        "prefect.resource.id": f"needledrop.version.{lake.root}.{version}",
-        "prefect.resource.name": f"{version} of {lake.root}",
-        "needledrop.lake": lake.root,
-        "needledrop.version": version,
-        "needledrop.training": "wanted" if is_trained else "not wanted",
-    }
-    emit_event(EVENT, resource)
+    trainings: list[str]
+    warnings: list[str]
 
 
 def check_training_deployment() -> None:
@@ -50,8 +54,8 @@ def check_training_deployment() -> None:
         _training_deployment(client)
 
 
-def start_missing_trainings(lake: Lake, announced: str | None) -> list[str]:
-    """Start the deployment for each version without a completed run; return these versions.
+def start_missing_trainings(lake: Lake, announced: str | None) -> Started:
+    """Start the deployment for each version without a completed run, unless it always fails.
 
     The version that is about to be announced, and those that a run of the deployment is at or waits for, are left out.
     """
@@ -59,10 +63,50 @@ def start_missing_trainings(lake: Lake, announced: str | None) -> list[str]:
         deployment = _training_deployment(client)
         under_way = _versions_under_way(client, deployment, lake)
         missing = [v for v in _untrained(lake) if v != announced and v not in under_way]
-        for version in missing:
+        failures = _failures(lake, deployment.parameters)
+        given_up = [version for version in missing if len(failures.get(version, ())) >= MAX_ATTEMPTS]
+        trainings = [version for version in missing if version not in given_up]
+        for version in trainings:
             parameters = {"lake": lake.root, "dataset": version}
             client.create_flow_run_from_deployment(deployment.id, parameters=parameters)
-    return missing
+        waits = announced or trainings or under_way
+        warnings = _without_worker(client, deployment.work_pool_name) if waits else []
+    return Started(trainings, [*(_giving_up(version, failures[version]) for version in given_up), *warnings])
+
+
+def _without_worker(client: SyncPrefectClient, pool: str | None) -> list[str]:
+    if pool is None or has_worker(client, pool):
+        return []
+    remedy = how_to_start_workers(pool)
+    return [f"The work pool {pool}, in which versions are trained, has no worker online, so training waits{remedy}"]
+
+
+def _failures(lake: Lake, settings: dict[str, Any]) -> dict[str, list[str]]:
+    """Return the errors of each version's newest trainings, back to the last that did not fail.
+
+    Counted are those of this version of Needledrop with the settings that the deployment has now.
+    """
+    rows = tables.latest(lake, FLOW_RUNS).to_pylist()
+    errors: dict[str, list[str]] = {}
+    for row in sorted(rows, key=lambda row: row["recorded_at"]):
+        parameters = json.loads(row["parameters"])
+        is_same = all(parameters.get(name) == value for name, value in settings.items() if name not in _OF_A_RUN)
+        if row["flow"] != DEPLOYMENT.split("/", maxsplit=1)[0] or not is_same or row["code_version"] != code_version():
+            continue
+        of_version = errors.setdefault(parameters["dataset"], [])
+        if row["state"] in ("failed", CRASHED):
+            of_version.append(json.loads(row["summary"]).get("error", ""))
+        elif row["state"] == "completed":
+            of_version.clear()
+    return errors
+
+
+def _giving_up(version: str, errors: list[str]) -> str:
+    return (
+        f"Training of {version} failed {len(errors)} times with these settings (the last time: {errors[-1]}); it is "
+        "not started again until the data set, the settings of the deployment or Needledrop change, or you run "
+        f"`needledrop train --dataset {version}`"
+    )
 
 
 def _training_deployment(client: SyncPrefectClient) -> DeploymentResponse:
@@ -88,4 +132,13 @@ def _versions_under_way(client: SyncPrefectClient, deployment: DeploymentRespons
         deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id])),
         flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=unfinished))),
     )
-    return {str(run.parameters.get("dataset")) for run in runs if run.parameters.get("lake") == lake.root}
+    return {
+        str(run.parameters.get("dataset"))
+        for run in runs
+        if run.parameters.get("lake") == lake.root and not _is_left_in_another_pool(run, deployment)
+    }
+
+
+def _is_left_in_another_pool(run: FlowRun, deployment: DeploymentResponse) -> bool:
+    """Return whether a run waits in a pool that the deployment had earlier: perhaps nobody works there any more."""
+    return run.state_type is StateType.SCHEDULED and run.work_pool_name != deployment.work_pool_name

@@ -10,6 +10,7 @@ from flows.parameters import (
     CollectFilmsParameters,
     CollectSoundtracksParameters,
     CurateDatasetParameters,
+    IndexLibraryParameters,
     RefreshParameters,
     TrainAndEvaluateParameters,
 )
@@ -23,20 +24,26 @@ def check(parameters: OptionGroup) -> None:
     from storage.datasets.versions import read_manifest
     from tasks.curation.settings import CurationSettings
     from tasks.soundtracks.runs.settings import SoundtrackSettings
-    from training.config import chosen_settings, chosen_systems
+    from training.encoders.weights import check_encoder
+    from training.presets import chosen_settings
+    from training.systems import chosen_systems
 
     match parameters:
         case CollectFilmsParameters():
             _check_films(parameters)
         case CollectSoundtracksParameters():
             SoundtrackSettings(**parameters.part(SoundtrackSettings)).check()
+            for name in parameters.audio_encoders:
+                check_encoder(name)
         case CurateDatasetParameters():
             CurationSettings(**parameters.part(CurationSettings))
         case TrainAndEvaluateParameters():
             if parameters.dataset:
                 read_manifest(lake_at(parameters.lake), parameters.dataset)
-            chosen_systems(list(parameters.systems))
-            chosen_settings(parameters.preset, epochs=parameters.epochs, **parameters.part(TuningOptions))
+            options = {"epochs": parameters.epochs, **parameters.part(TuningOptions)}
+            chosen_settings(parameters.preset, chosen_systems(list(parameters.systems)), **options)
+        case IndexLibraryParameters():
+            _check_index(parameters)
         case RefreshParameters():
             _check_refresh(parameters)
 
@@ -60,6 +67,24 @@ def _check_films(parameters: CollectFilmsParameters) -> None:
         user_agent(parameters.contact)
         if parameters.musicbrainz:
             MusicBrainz(parameters.musicbrainz, parameters.contact).close()
+
+
+def _check_index(parameters: IndexLibraryParameters) -> None:
+    """Raise `InputError` for a library that is not there, and unless there is one run or encoder to embed it with."""
+    from storage.libraries.library import open_library
+    from storage.tables.tables import open_existing
+    from training.encoders.weights import check_encoder
+    from training.retrieval.choose_run import choose_run, describe_run
+    from training.systems import ALL_PARTS
+
+    lake = open_existing(parameters.lake)
+    open_library(lake, parameters.library)
+    if parameters.run and parameters.encoder:
+        raise InputError("--run and --encoder each embed the library; give one, and the other in a second command")
+    if parameters.encoder:
+        check_encoder(parameters.encoder, "--encoder")
+    else:
+        describe_run(lake, parameters.run or choose_run(lake, ALL_PARTS))
 
 
 def _check_refresh(parameters: RefreshParameters) -> None:

@@ -25,6 +25,7 @@ from tasks.options import (
     FailureOptions,
     FilmOptions,
     LakeOptions,
+    LibraryOptions,
     LimitOptions,
     MusicOptions,
     NetworkOptions,
@@ -34,6 +35,7 @@ from tasks.options import (
     TrainingOptions,
     TrainingRunOptions,
     TuningOptions,
+    WorkerOptions,
 )
 
 P = TypeVar("P", bound=OptionGroup)
@@ -58,6 +60,11 @@ class CurateDatasetParameters(LakeOptions, DatasetOptions, CardOptions):
 @dataclass(frozen=True, kw_only=True)
 class TrainAndEvaluateParameters(LakeOptions, TrainingOptions, TrainingRunOptions, TuningOptions):
     """The parameters of `train-and-evaluate`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexLibraryParameters(LakeOptions, LibraryOptions, WorkerOptions):
+    """The parameters of `index-library`."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ lake (the view `refreshes` has one row per run, `run_counts` one per number) and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ from prefect.states import Completed
 from flows.collect_films import collect_films
 from flows.collect_soundtracks import collect_soundtracks
 from flows.curate_dataset import curate_dataset
-from flows.new_versions import announce_version, check_training_deployment, start_missing_trainings
+from flows.new_versions import check_training_deployment, start_missing_trainings
 from flows.parameter_checks import check
 from flows.parameters import (
     CollectFilmsParameters,
@@ -34,8 +34,11 @@ from flows.parameters import (
     TrainAndEvaluateParameters,
     takes,
 )
-from flows.run_record import RETRIES, names_its_leases, noted_on, recorded, retried, run_name
-from flows.train_and_evaluate import train_and_evaluate
+from flows.refresh_summary import as_markdown
+from flows.runs.events import announce_version
+from flows.runs.leases import names_its_leases
+from flows.runs.record import noted_on, recorded, run_name
+from flows.runs.retries import RETRIES, retried
 from storage.coordination.held_leases import describe_holder
 from storage.coordination.leases import leased
 from storage.datasets import versions as datasets
@@ -47,8 +50,6 @@ from storage.views.run_changes import changes_since, not_done_since, run_counts
 from tasks.progress import artifact_key
 
 NAME = "refresh"
-RunCount = Mapping[str, Any]
-"""One row of the view `run_counts`: name, this_run, run_before, more."""
 
 
 @flow(name=NAME, flow_run_name=run_name, timeout_seconds=7 * 24 * 3600)
@@ -70,7 +71,10 @@ def refresh(parameters: RefreshParameters) -> dict[str, Any] | State[dict[str, A
     # What is in the lake is curated and measured even when a source asked for a pause; the state still says so.
     if paused:
         return Completed(name="Paused", message=". ".join(filter(None, (paused, nothing_yet))), data=summary)
-    return Completed(name="NothingYet", message=nothing_yet, data=summary) if nothing_yet else summary
+    if nothing_yet:
+        return Completed(name="NothingYet", message=nothing_yet, data=summary)
+    warnings = summary.get("started", {}).get("warnings")
+    return Completed(message=". ".join(warnings), data=summary) if warnings else summary
 
 
 def _run_stages(lake: Lake, parameters: RefreshParameters, summary: dict[str, Any]) -> None:
@@ -98,9 +102,14 @@ def _curate_and_train(lake: Lake, parameters: RefreshParameters, summary: dict[s
     if is_new and previous:
         summary["version_changes"] = _version_changes(lake, previous, version)
     if parameters.train == "deployment":
-        summary["started"] = {"trainings": start_missing_trainings(lake, version if is_new else None)}
+        summary["started"] = asdict(start_missing_trainings(lake, version if is_new else None))
+        for warning in summary["started"]["warnings"]:
+            get_run_logger().warning("%s", warning)
     elif parameters.train != "never":
         options = {**parameters.part(TrainAndEvaluateParameters), "again": parameters.train == "always"}
+        # It loads torch and transformers, ten seconds of a core that a refresh without training need not spend.
+        from flows.train_and_evaluate import train_and_evaluate
+
         summary["training"] = train_and_evaluate(**options, dataset=version, wait_for=[curated])
     if is_new:  # after the training of this run, so that whoever answers finds it done
         announce_version(lake, version, is_trained=parameters.train != "never")
@@ -174,67 +183,3 @@ def _publish(lake: Lake, run_id: str, summary: Mapping[str, Any]) -> None:
     create_markdown_artifact(key=artifact_key(lake, "refresh-summary"), markdown=text, description=title)
     key, description = artifact_key(lake, "refresh-difference"), f"{title}, next to the run before"
     create_table_artifact(key=key, table=counts, description=description)
-
-
-def as_markdown(root: str, summary: Mapping[str, Any], counts: Sequence[RunCount]) -> str:
-    """Return one line per subject, then what was not done, then all other numbers, each next to the run before."""
-    rest = [row for row in counts if not row["name"].startswith("not_done.") and (row["this_run"] or row["more"])]
-    not_done = [row for row in counts if row["name"].startswith("not_done.")]
-    lines = [f"# Refresh of {root}", "", *(f"- {line}" for line in _headlines(summary))]
-    if not_done:
-        by_reason = [{**row, "name": row["name"].removeprefix("not_done.")} for row in not_done]
-        note = "Of the items that this run tried; one that is not due yet is not tried and not counted."
-        lines += ["", "## Not done, by stage and reason", "", note, "", *_table(by_reason)]
-    lines += ["", "## All other numbers that are or were not 0", "", *_table(rest)]
-    return "\n".join(lines) + "\n"
-
-
-def _headlines(summary: Mapping[str, Any]) -> Iterator[str]:
-    changes, dataset, training = (summary.get(name) or {} for name in ("changes", "dataset", "training"))
-    yield f"**Films**: {_counts(changes, 'films', 'new', 'changed', 'gone')}"
-    yield f"**Tracks**: {_counts(changes, 'tracks', 'new', 'removed', 'dead', 'back')}"
-    if dataset:
-        yield f"**Version**: {_version(dataset, summary.get('version_changes') or {})}"
-    if summary.get("nothing_yet"):
-        yield f"**Nothing yet**: {summary['nothing_yet']}"
-    yield f"**Training**: {_training(training)}"
-    if summary.get("paused"):
-        yield f"**Paused**: {summary['paused']}"
-    if summary.get("error"):
-        yield f"**Failed**: {summary['error']}"
-
-
-def _counts(changes: Mapping[str, int], kind: str, *names: str) -> str:
-    shown = {"gone": "deleted"}
-    counts = [
-        f"{changes[f'{kind}_{name}']:,} {shown.get(name, name)}" for name in names if changes.get(f"{kind}_{name}")
-    ]
-    return ", ".join(counts) or "nothing changed"
-
-
-def _version(dataset: Mapping[str, Any], changes: Mapping[str, int]) -> str:
-    size = f"{dataset['films']:,} films, {dataset['tracks']:,} tracks"
-    if not dataset["new"]:
-        return f"{dataset['version']}, unchanged ({size})"
-    differences = ", ".join(f"{count:,} {name.replace('_', 's ')}" for name, count in changes.items())
-    since = f" since {dataset['before']}: {differences or 'settings or order'}" if dataset.get("before") else ""
-    return f"{dataset['version']} is new ({size}){since}"
-
-
-def _training(training: Mapping[str, Any]) -> str:
-    if not training:
-        return "not requested"
-    if not training["trained"] and not training["failed"]:
-        return f"nothing to do; runs of this version: {training['already_done']} done"
-    failed = f", {training['failed']} failed" if training["failed"] else ""
-    return f"{training['trained']} trained{failed} on {training['version']}: {', '.join(training['runs'])}"
-
-
-def _table(rows: Sequence[RunCount]) -> list[str]:
-    """Return numbers as a Markdown table; one that did not change shows no difference."""
-    lines = ["| what | this run | run before | difference |", "| --- | ---: | ---: | ---: |"]
-    for row in rows:
-        difference = f"{row['more']:+,.6g}" if row["more"] else ""
-        before = "" if row["run_before"] is None else f"{row['run_before']:,.6g}"
-        lines.append(f"| {row['name'].replace('_', ' ')} | {row['this_run']:,.6g} | {before} | {difference} |")
-    return lines

@@ -18,18 +18,27 @@ from prefect.runtime import flow_run
 from prefect.states import Completed, Failed
 
 from flows.parameters import TrainAndEvaluateParameters, takes
-from flows.run_record import names_its_leases, recorded, run_name
+from flows.runs.leases import names_its_leases
+from flows.runs.record import recorded, run_name
+from storage.errors import InputError
 from storage.lake.lake import Lake
+from storage.libraries.decisions import record_result
 from storage.metrics.database import connect_metrics
-from storage.tables.tables import fetch_rows, open_existing
+from storage.tables.duckdb_connection import fetch_rows
+from storage.tables.tables import open_existing
 from tasks.options import TuningOptions
 from tasks.progress import ReportProgress, artifact_key, run_logger, shown_progress
-from training.config import Job, chosen_settings, chosen_systems
+from training.config import Job
 from training.data.splits import newest_version
 from training.evaluation.baselines import record_baselines
 from training.evaluation.confidence import lacks_confidence, record_confidence
+from training.evaluation.model_card import write_model_cards
 from training.experiments import free_memory_of, is_done, load_data, next_repetition, plan_jobs, run_experiment
+from training.loop.checkpoint import drop_tensors
 from training.loop.devices import Machine, open_machine
+from training.presets import chosen_settings
+from training.retrieval.decision_results import decided_tracks, measure_decisions
+from training.systems import chosen_systems
 
 NAME = "train-and-evaluate"
 LEADERBOARD_COLUMNS = "system, preset, source, policy, seeds, tracks, r_at_1, r_at_10, r_at_10_low, r_at_10_high, medr"
@@ -67,11 +76,17 @@ def _train_missing(
 
     Raises the first error if every job failed.
     """
-    settings = chosen_settings(parameters.preset, epochs=parameters.epochs, **parameters.part(TuningOptions))
-    jobs = plan_jobs(version, chosen_systems(list(parameters.systems)), settings, range(parameters.seeds))
+    systems = chosen_systems(list(parameters.systems))
+    options = {"epochs": parameters.epochs, **parameters.part(TuningOptions)}
+    settings = chosen_settings(parameters.preset, systems, **options)
+    held_out = decided_tracks(lake, version) if parameters.hold_out_decisions else ()
+    jobs = plan_jobs(version, systems, settings, range(parameters.seeds), held_out)
     if parameters.again:
         jobs = [next_repetition(lake, job) for job in jobs]
     unfinished = [job for job in jobs if not is_done(lake, job.run_id)]
+    if machine.is_first:
+        for job in jobs:
+            drop_tensors(lake, job.run_id)
     with shown_progress(lake if machine.is_first else None) as progress:
         errors = _run_jobs(lake, unfinished, parameters.compiled, machine, progress)
     if machine.is_first and (len(errors) < len(unfinished) or lacks_confidence(lake, version)):
@@ -83,12 +98,24 @@ def _train_missing(
         "failed": len(errors),
         "runs": [job.run_id for job in jobs if job.run_id not in errors],
     }
+    if (parameters.decisions or parameters.hold_out_decisions) and machine.is_first:
+        summary["decisions"] = [_measure_on_decisions(lake, run_id, machine) for run_id in summary["runs"]]
     if errors and len(errors) == len(jobs):
         raise next(iter(errors.values()))
     if errors:
         key = "message" if summary["trained"] else "error"
         summary[key] = f"{len(errors)} of {len(jobs)} runs failed ({', '.join(errors)}); the others are evaluated"
     return errors
+
+
+def _measure_on_decisions(lake: Lake, trained_run: str, machine: Machine) -> dict[str, Any]:
+    """Measure a run on users' decisions, record the result and return its row; with `error` where it hears no mels."""
+    try:
+        row = measure_decisions(lake, trained_run, machine).row()
+    except InputError as error:
+        return {"model_run": trained_run, "error": str(error)}
+    record_result(lake, row, str(flow_run.id or "command"))
+    return row
 
 
 def _run_jobs(
@@ -137,11 +164,13 @@ def _publish_leaderboard(lake: Lake, version: str) -> None:
 def train_and_measure(lake: Lake, job: Job, compiled: bool, machine: Machine, progress: ReportProgress) -> None:
     """Train one system with one seed and rank the test split. Never retried, as the next flow run resumes it."""
     on_progress = progress if machine.is_first else None
-    run_experiment(lake, load_data(lake, job.dataset), job, machine, compiled=compiled, on_progress=on_progress)
+    data = load_data(lake, job.dataset, job.settings.audio.encoder, job.held_out)
+    run_experiment(lake, data, job, machine, compiled=compiled, on_progress=on_progress)
 
 
-@task(cache_policy=NO_CACHE, persist_result=False)
+@task(task_run_name="compare the systems on {version}", cache_policy=NO_CACHE, persist_result=False)
 def compare_systems(lake: Lake, version: str) -> None:
-    """Add baselines, and intervals and differences of all evaluated systems, to the leaderboard of a version."""
+    """Add baselines, intervals and differences to the leaderboard of a version, and write the cards of its runs."""
     record_baselines(lake, version)
     record_confidence(lake, version)
+    write_model_cards(lake, version)

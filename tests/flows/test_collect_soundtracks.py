@@ -29,7 +29,7 @@ from storage.coordination.leases import LeaseKeeper
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
 from storage.mels.settings import parse_settings
-from storage.tables import tables
+from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import BREAKERS, FILMS, FLOW_RUNS, OUTCOMES, TRACKS
 from tasks.soundtracks.extraction.scheduler import PoolExtractor
 from tasks.soundtracks.runs.plan import plan
@@ -161,7 +161,7 @@ def test_a_crash_while_batches_overlap_loses_nothing_and_does_nothing_twice(lake
     done = collect_soundtracks(lake=lake.root, music=[music], workers=2)
     assert done["recovered"] > 0
     assert (tables.latest(lake, TRACKS)["segments"].to_numpy() > 0).sum() == len(lake.list("mels")) == 19
-    with tables.connect(lake) as connection:
+    with duckdb_connection.connect(lake) as connection:
         ended = f"SELECT item FROM {tables.rows_sql(lake, OUTCOMES)} WHERE stage = 'soundtrack' AND status = 'ok'"
         assert len(items := connection.execute(ended).fetchall()) == len(set(items)) == 19
 
@@ -197,7 +197,7 @@ def living_processes(session: int) -> list[str]:
 
 @pytest.mark.parametrize("runner", ["local", "dask"])
 def test_ctrl_c_ends_the_command_in_order_and_the_next_run_continues(
-    lake: Lake, music: str, runner: str, tmp_path: Path
+    lake: Lake, music: str, runner: str, tmp_path: Path, new_prefect_home: Callable[[Path], Path]
 ) -> None:
     for recording in tmp_path.glob("*.wav"):
         wave = 0.3 * np.sin(np.arange(90 * 8_000) * (0.05 + int(recording.stem) / 100))
@@ -206,7 +206,7 @@ def test_ctrl_c_ends_the_command_in_order_and_the_next_run_continues(
     command = [sys.executable, "-c", IN_A_TERMINAL, "soundtracks", "--lake", lake.root, "--music", music]
     stopped = subprocess.Popen(
         [*command, "--runner", runner],
-        env={**embedded, "PREFECT_HOME": str(tmp_path / "prefect")},
+        env={**embedded, "PREFECT_HOME": str(new_prefect_home(tmp_path / "prefect"))},
         cwd=Path(__file__).parents[2],
         stderr=subprocess.PIPE,
         text=True,
@@ -236,6 +236,16 @@ def test_a_lake_keeps_to_one_encoding_and_says_so_before_any_work(lake: Lake, mu
     assert [settings.encoding for settings in stored] == ["float16", "float16"]
     with pytest.raises(InputError, match="are float16, so they cannot become uint8"):
         collect_soundtracks(lake=lake.root, music=[music], encoding="uint8")
+
+
+def test_a_lake_keeps_to_one_mel_scale_and_says_so_before_any_work(lake: Lake, music: str) -> None:
+    first = collect_soundtracks(lake=lake.root, music=[music], mel_scale="htk", limit=1)
+    again = collect_soundtracks(lake=lake.root, music=[music], limit=1)
+    assert first["films"] == again["films"] == 1
+    stored = [parse_settings(shard, pq.read_schema(Path(lake.root, shard)).metadata) for shard in lake.list("mels")]
+    assert [(settings.mel_scale, settings.mel_norm) for settings in stored] == [("htk", "none")] * 2
+    with pytest.raises(InputError, match="are htk, so they cannot become slaney; leave --mel-scale out"):
+        collect_soundtracks(lake=lake.root, music=[music], mel_scale="slaney")
 
 
 @pytest.mark.parametrize(("short_tracks", "films"), [("refuse", 0), ("pad", 1)])

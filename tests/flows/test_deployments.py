@@ -40,6 +40,11 @@ def test_a_run_outlives_five_minutes_without_a_server(deployment: dict[str, Any]
     assert sum(2**attempt for attempt in range(1, retries + 1)) >= 300 * 1.25  # Prefect varies each wait by a fifth
 
 
+@pytest.mark.parametrize("deployment", DEPLOYMENTS, ids=NAMES)
+def test_a_run_that_hangs_is_ended_one_day(deployment: dict[str, Any]) -> None:
+    assert (load_flow_from_entrypoint(deployment["entrypoint"]).timeout_seconds or 0) >= 24 * 3600
+
+
 def _in_readme(deployment: dict[str, Any]) -> tuple[str, str]:
     """Return a deployment's schedule and parameters as README.md writes them."""
     how = "by event" if deployment["name"] == "on-new-version" else "by hand"
@@ -65,9 +70,10 @@ def test_the_nightly_needs_no_edit_at_new_year() -> None:
     assert "years" not in nightly
 
 
-def test_the_five_flows_keep_their_names() -> None:
+def test_the_flows_keep_their_names() -> None:
     names = {load_flow_from_entrypoint(d["entrypoint"]).name for d in DEPLOYMENTS}
-    assert names == {"collect-films", "collect-soundtracks", "curate-dataset", "train-and-evaluate", "refresh"}
+    pipeline = {"collect-films", "collect-soundtracks", "curate-dataset", "train-and-evaluate", "refresh"}
+    assert names == pipeline | {"index-library"}
 
 
 def test_flow_files_have_no_name_of_a_top_level_folder() -> None:
@@ -101,6 +107,15 @@ def test_a_compose_file_is_valid(name: str) -> None:
 def test_both_generations_of_compose_take_a_file(name: str) -> None:
     content = yaml.safe_load((Path(__file__).parents[2] / name).read_text())
     assert "name" not in content  # docker-compose 1.29 refuses it
+
+
+def test_every_worker_of_the_compose_files_finds_lake_music_and_libraries_in_the_same_place() -> None:
+    root = Path(__file__).parents[2]
+    files = [yaml.safe_load((root / file).read_text())["services"] for file in COMPOSE_FILES]
+    workers = [services[name] for services, name in zip(files, ("worker", "gpu-worker"), strict=True)]
+    shared = ("NEEDLEDROP_DATA", "NEEDLEDROP_MACHINE")
+    of_worker, of_gpu = ([*one["volumes"], *map(one["environment"].get, shared)] for one in workers)
+    assert of_gpu == of_worker
 
 
 def test_every_variable_of_the_compose_files_is_in_the_example_of_settings() -> None:

@@ -11,6 +11,7 @@ from prefect import Flow
 from flows.collect_films import collect_films
 from flows.collect_soundtracks import collect_soundtracks
 from flows.curate_dataset import curate_dataset
+from flows.parameter_checks import check
 from flows.parameters import (
     CollectFilmsParameters,
     CollectSoundtracksParameters,
@@ -24,7 +25,10 @@ from flows.train_and_evaluate import train_and_evaluate
 from tasks.curation.settings import CurationSettings
 from tasks.options import OptionGroup, SystemName, TrainingOptions
 from tasks.soundtracks.runs.settings import SoundtrackSettings
-from training.config import PRESETS, SYSTEMS
+from training.named_settings import SHORT_NAMES, all_settings, read_changes
+from training.presets import PRESETS
+from training.setting_values import form_of
+from training.systems import SYSTEMS
 
 FLOWS: dict[type[OptionGroup], Flow[..., Any]] = {
     CollectFilmsParameters: collect_films,
@@ -36,15 +40,20 @@ FLOWS: dict[type[OptionGroup], Flow[..., Any]] = {
 ONLY_IN_ITS_STAGE = {
     "films": "narrows one stage; a refresh is of the whole lake",
     "find_only": "looks for music and collects none, so nothing follows it: `needledrop soundtracks`",
+    "encode": "embeds what is collected and collects none, so nothing follows it: `needledrop soundtracks`",
     "retry_reasons": "a retry does nothing else: `needledrop retry`",
     "dataset": "a refresh trains on the version that it has just made",
     "again": "in a refresh: train = always",
     "compiled": "a setting of single training runs: `needledrop train`",
+    "decisions": "as compiled",
+    "hold_out_decisions": "as compiled",
     "batch": "as compiled",
     "micro_batch": "as compiled",
     "learning_rate": "as compiled",
     "patience": "as compiled",
     "eval_segments": "as compiled",
+    "set": "as compiled",
+    "settings": "as compiled",
     "text_model": "as compiled",
     "image_model": "as compiled",
 }
@@ -116,6 +125,28 @@ def test_recent_years_end_with_the_present_one(recent: int | None, years: tuple[
 def test_the_presets_are_those_of_the_experiment() -> None:
     preset = next(p for p in parameters_of(TrainingOptions) if p.name == "preset")
     assert set(get_args(get_args(preset.annotation)[0])) == set(PRESETS)
+
+
+def test_an_option_for_a_setting_has_its_type_and_bounds() -> None:
+    annotations = {parameter.name: parameter.annotation for parameter in parameters_of(TrainAndEvaluateParameters)}
+    for option, setting in SHORT_NAMES.items():
+        of_option, of_setting = form_of(annotations[option]), all_settings()[setting].form
+        assert of_option.removesuffix(", or none") == of_setting.removesuffix(", or none"), option
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        {"training.batch": 64, "optimiser.rate": "3e-4"},
+        {"training": {"batch": 64}, "optimiser": {"rate": 3e-4}},
+        ["training.batch=64", "optimiser.rate=3e-4"],
+        [{"training.batch": 64}, "optimiser.rate = 3e-4"],
+    ],
+)
+def test_a_deployment_sets_settings_as_a_mapping_or_a_list(typed: Any) -> None:
+    given = train_and_evaluate.validate_parameters({"set": typed})["set"]
+    assert read_changes(given) == {"training.batch": 64, "optimiser.rate": 3e-4}
+    check(TrainAndEvaluateParameters(set=given))
 
 
 def test_systems_are_those_of_the_table_or_all() -> None:

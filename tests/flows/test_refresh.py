@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 import subprocess
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import httpx
 import pytest
 from prefect.artifacts import Artifact
+from prefect.settings import PREFECT_API_URL
 
 from flows.refresh import refresh
 from needledrop.cli.main import run
@@ -18,7 +22,7 @@ from storage.coordination.leases import leased
 from storage.datasets import versions as datasets
 from storage.lake.lake import Lake, lake_at
 from storage.metrics.database import connect_metrics
-from storage.tables import tables
+from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import FILMS, FLOW_RUNS, TRACKS, Table
 from storage.verify import verify
 from storage.views.lake_views import define_lake_views
@@ -29,7 +33,20 @@ from training.experiments import load_data
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from needledrop.demo.corpus import Corpus
     from tests.conftest import Refreshed
+
+
+LOW_SPACE = "GB are free at"
+
+
+@dataclass(frozen=True)
+class Grown:
+    """A lake after two refreshes: the parameters and the summary of the second one, and the reports of both."""
+
+    parameters: dict[str, Any]
+    summary: dict[str, Any]
+    reports: tuple[str, str]
 
 
 def _files(root: str) -> set[str]:
@@ -64,6 +81,22 @@ def test_a_second_run_changes_no_file(refreshed: Refreshed, refreshed_lake: str)
     assert second["dataset"]["version"] == refreshed.summary["dataset"]["version"]
 
 
+def test_a_version_that_has_a_run_is_trained_again_only_where_that_is_asked_for(
+    refreshed: Refreshed, refreshed_copy: Lake
+) -> None:
+    options = {"lake": refreshed_copy.root, "epochs": refreshed.parameters["epochs"], "charts": False}
+    when_new = refresh(**options, train="when_new")
+    assert (when_new["dataset"]["new"], when_new["training"]["trained"]) == (False, 0)
+    always = refresh(**options, train="always")
+    assert always["dataset"]["version"] == when_new["dataset"]["version"]
+    assert (always["training"]["trained"], always["training"]["already_done"]) == (1, 0)
+    [first], [again] = when_new["training"]["runs"], always["training"]["runs"]
+    assert first != again
+    with connect_metrics(refreshed_copy) as connection:
+        states = dict(connection.execute("SELECT run_id, state FROM runs WHERE source = 'trained'").fetchall())
+    assert (states[first], states[again]) == ("completed", "completed")
+
+
 def test_every_page_and_every_recording_has_an_outcome(refreshed_lake: str) -> None:
     lake = tables.open_tables(refreshed_lake)
     with connect_metrics(lake, read_only=True) as connection:
@@ -79,7 +112,7 @@ def test_every_page_and_every_recording_has_an_outcome(refreshed_lake: str) -> N
 
 def _refreshes(root: str) -> list[dict[str, Any]]:
     lake = tables.open_tables(root)
-    with tables.connect(lake) as connection:
+    with duckdb_connection.connect(lake) as connection:
         define_lake_views(connection, lake, temporary=True)
         rows: list[dict[str, Any]] = connection.sql("FROM refreshes").to_arrow_table().to_pylist()
         return rows
@@ -108,18 +141,77 @@ def test_a_summary_shows_each_number_next_to_the_run_before(refreshed: Refreshed
     assert rows["dataset.films"]["more"] == 0
 
 
-def test_a_summary_names_changes_and_failures(refreshed: Refreshed, tmp_path: Path, prefect_server: None) -> None:
-    parameters = {**refreshed.parameters, "lake": str(tmp_path / "lake"), "train": "never"}
-    refresh(**{**parameters, "music": [], "export": refreshed.parameters["export"]}, return_state=True)
-    summary_of_first = _artifact(parameters["lake"], "refresh-summary")
-    assert "- **Nothing yet**: No version can be made yet: no recording of any film" in summary_of_first
-    done = refresh(**parameters)
-    report = _artifact(parameters["lake"], "refresh-summary")
-    assert f"- **Tracks**: {done['changes']['tracks_new']} new" in report
-    assert f"- **Version**: {done['dataset']['version']} is new (" in report
+@pytest.fixture(scope="module")
+def grown(
+    prefect_server: None, demo_corpus: Callable[[int], Corpus], tmp_path_factory: pytest.TempPathFactory
+) -> Grown:
+    """A small lake that was refreshed without music, and then with it."""
+    corpus = demo_corpus(2)
+    inputs = {"export": str(corpus.export), "images": str(corpus.images), "train": "never"}
+    parameters = {**inputs, "lake": str(tmp_path_factory.mktemp("grown") / "lake"), "music": [str(corpus.music)]}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tasks.progress.LOG_SECONDS", 0.5)  # as in a run of hours
+        refresh(**{**parameters, "music": []}, return_state=True)
+        first = _artifact(parameters["lake"], "refresh-summary")
+        return Grown(parameters, refresh(**parameters), (first, _artifact(parameters["lake"], "refresh-summary")))
+
+
+def test_a_summary_names_changes_and_failures(grown: Grown) -> None:
+    first, report = grown.reports
+    assert "- **Nothing yet**: No version can be made yet: no recording of any film" in first
+    assert f"- **Tracks**: {grown.summary['changes']['tracks_new']} new" in report
+    assert f"- **Version**: {grown.summary['dataset']['version']} is new (" in report
     assert "- **Training**: not requested" in report
     assert "## Not done, by stage and reason" in report
-    assert [row["state"] for row in _refreshes(parameters["lake"])] == ["completed", "nothing_yet"]
+    assert [row["state"] for row in _refreshes(grown.parameters["lake"])] == ["completed", "nothing_yet"]
+
+
+def test_a_long_stage_has_an_artifact_of_its_progress(grown: Grown) -> None:
+    assert _artifact(grown.parameters["lake"], "Turning music into mels") == 100.0
+
+
+def _ask(path: str, **body: Any) -> Any:
+    """Return what the server's API answers, as its pages ask it: to a POST where there is a body."""
+    method = "POST" if body else "GET"
+    answer = httpx.request(method, f"{PREFECT_API_URL.value()}/{path}", json=body or None, timeout=30)
+    return answer.raise_for_status().json()
+
+
+@pytest.fixture(scope="module")
+def stages(refreshed_lake: str) -> dict[str, dict[str, Any]]:
+    """The stages in the graph of the refresh that filled the lake: id of their flow run -> node."""
+    first = _refreshes(refreshed_lake)[-1]["flow_run_id"]
+    nodes = _ask(f"flow_runs/{first}/graph-v2")["nodes"]
+    return {node["id"]: node for _, node in nodes if node["kind"] == "flow-run"}
+
+
+def test_the_graph_shows_which_stage_waits_for_which(stages: dict[str, dict[str, Any]]) -> None:
+    edges = [
+        (stages[parent["id"]]["label"].split()[0], node["label"].split()[0])
+        for node in stages.values()
+        for parent in node["parents"]
+        if parent["id"] in stages
+    ]
+    order = ["collect-films", "collect-soundtracks", "curate-dataset", "train-and-evaluate"]
+    assert set(edges) == set(itertools.pairwise(order))
+
+
+def test_flow_runs_are_named_by_lake_and_date_and_task_runs_by_their_place(stages: dict[str, dict[str, Any]]) -> None:
+    name_of_run = re.compile(r"([a-z-]+) / \1 lake \d{4}-\d\d-\d\d \d\d:\d\d")
+    assert not [node["label"] for node in stages.values() if not name_of_run.fullmatch(node["label"])]
+    tasks = _ask("task_runs/filter", flow_runs={"id": {"any_": list(stages)}})
+    names = {task["name"] for task in tasks}
+    assert "make a version" in names
+    assert {name.split()[0] for name in names if re.search(r" [\d,]+–[\d,]+ of [\d,]+$", name)} == {
+        "bytes", "films", "images"
+    }  # fmt: skip
+    assert not [name for name in names if re.fullmatch(r"[a-z_-]+-[0-9a-f]{3}", name)], "Prefect's own names"
+
+
+def test_a_leaderboard_is_shown_after_training(refreshed_lake: str) -> None:
+    rows = json.loads(_artifact(refreshed_lake, "leaderboard"))
+    assert {"All", "random", "nearest tags"} <= {row["system"] for row in rows}
+    assert all(0 <= row["r_at_10"] <= 100 for row in rows if row["system"] == "All")
 
 
 CASES = {
@@ -182,11 +274,11 @@ def _content(root: str, table: Table) -> list[dict[str, Any]]:
 
 
 def test_a_full_disk_ends_a_refresh_with_one_sentence_and_the_next_one_completes(
-    refreshed: Refreshed, refreshed_lake: str, small_disk: Callable[[str], Path], capfd: pytest.CaptureFixture[str]
+    grown: Grown, small_disk: Callable[[str], Path], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    disk = small_disk("size=12m")
-    inputs = ["--export", refreshed.parameters["export"], "--images", refreshed.parameters["images"]]
-    command = [*inputs, "--music", refreshed.parameters["music"][0], "--train", "never", "--lake", str(disk / "lake")]
+    disk, given = small_disk("size=12m"), grown.parameters
+    inputs = ["--export", given["export"], "--images", given["images"], "--music", given["music"][0]]
+    command = [*inputs, "--train", "never", "--lake", str(disk / "lake")]
     assert _refresh(*command) == 3
     message = capfd.readouterr().err
     assert "No space left" in message
@@ -195,17 +287,23 @@ def test_a_full_disk_ends_a_refresh_with_one_sentence_and_the_next_one_completes
     assert _refresh(*command) == 0
     assert list(verify(tables.open_tables(str(disk / "lake")), deep=True)) == []
     for table in (FILMS, TRACKS):
-        assert _content(str(disk / "lake"), table) == _content(refreshed_lake, table)
-    assert datasets.names(Lake(str(disk / "lake"))) == [refreshed.summary["dataset"]["version"]]
+        assert _content(str(disk / "lake"), table) == _content(given["lake"], table)
+    assert datasets.names(Lake(str(disk / "lake"))) == [grown.summary["dataset"]["version"]]
 
 
 def test_a_read_only_lake_is_refused_by_a_refresh_and_can_still_be_read(
-    refreshed: Refreshed, small_disk: Callable[[str], Path], capfd: pytest.CaptureFixture[str]
+    refreshed: Refreshed,
+    small_disk: Callable[[str], Path],
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
     disk = small_disk("size=64m")
     command = ["--export", refreshed.parameters["export"], "--train", "never", "--lake", str(disk / "lake")]
     assert _refresh(*command) == 2  # no music yet, so no version
     assert _last_state(str(disk / "lake"), "refresh") == "nothing_yet"
+    assert LOW_SPACE in caplog.text
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
     assert _refresh(*command) == 3
     message = capfd.readouterr().err
@@ -215,6 +313,7 @@ def test_a_read_only_lake_is_refused_by_a_refresh_and_can_still_be_read(
         with pytest.raises(SystemExit) as exit_:
             run([command, "--lake", str(disk / "lake")])
         assert not exit_.value.code
+        assert (LOW_SPACE in capfd.readouterr().out) == (command == "status")
 
 
 def test_a_second_refresh_of_a_lake_is_refused_while_one_runs(

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from prefect import flow
 
-from flows.refresh import as_markdown, recorded_refresh
+from flows.refresh import recorded_refresh
+from flows.refresh_summary import as_markdown
 from storage.lake.lake import Lake
 from storage.tables import tables
 from storage.tables.schemas import FLOW_RUNS

@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-import subprocess
-import sys
 import tarfile
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from needledrop.cli.main import run
 
 ARCHIVE = Path(__file__).parents[1] / "fixtures" / "lake-c495504.tar.xz"
 MATERIAL = ("--export", "export.xml", "--images", "images", "--music", "music", "--music", "library.csv")
@@ -53,16 +54,14 @@ class Commands:
     """The command line, in the folder where the archive was unpacked."""
 
     folder: Path
-    environment: dict[str, str]
 
     def __call__(self, *arguments: str) -> str:
-        """Run `needledrop` on the lake; returns what it printed. A status other than 0 fails the test."""
-        command = [sys.executable, "-m", "needledrop", *arguments, "--lake", "lake"]
-        done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, f"{' '.join(arguments)}\n{done.stdout}\n{done.stderr}"
-        return done.stdout
+        """Type `needledrop …` on the lake; returns what it printed. A status other than 0 fails the test."""
+        printed, errors = io.StringIO(), io.StringIO()
+        with chdir(self.folder), redirect_stdout(printed), redirect_stderr(errors), pytest.raises(SystemExit) as ended:
+            run([*arguments, "--lake", "lake"])
+        assert not ended.value.code, f"{' '.join(arguments)}\n{printed.getvalue()}\n{errors.getvalue()}"
+        return printed.getvalue()
 
     def rows(self, query: str) -> list[list[str]]:
         """The rows that answer a query, as text."""
@@ -86,22 +85,14 @@ class Step:
 
 
 @pytest.fixture(scope="module")
-def needledrop(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Commands:
+def needledrop(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Commands]:
     """The unpacked lake and its material."""
-    from prefect.settings import PREFECT_API_URL
-
     folder = tmp_path_factory.mktemp("old")
     with tarfile.open(ARCHIVE) as archive:
         archive.extractall(folder, filter="data")
-    root = Path(__file__).parents[2]
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH")])),
-        "PREFECT_HOME": str(folder / "prefect"),
-        "PREFECT_API_URL": str(PREFECT_API_URL.value()),
-        "COLUMNS": "200",
-    }
-    return Commands(folder, environment)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COLUMNS", "200")
+        yield Commands(folder)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics
 from storage.tables.tables import open_tables
 
@@ -38,3 +39,15 @@ def test_a_restored_lake_is_complete_and_has_the_same_metrics(refreshed_lake: st
         subprocess.run(arguments, cwd=tmp_path, check=True, capture_output=True)
     assert leaderboard(tmp_path / "lake") == before
     assert before
+
+
+def test_a_lake_in_a_volume_is_copied_without_its_database_and_restored(tmp_path: Path) -> None:
+    lake = open_tables(str(tmp_path / "volume" / "lake"))
+    Path(lake.root, "needledrop.duckdb").write_bytes(b"made again")
+    files = [path for path in lake.list() if path != "needledrop.duckdb"]
+    backup, _postgres, restore = commands_of("Back up and restore in containers")
+    for command, folder in ((backup, "volume"), (restore, "new volume")):
+        Path(tmp_path, folder).mkdir(exist_ok=True)
+        in_service = re.sub(r"^docker compose .*? -T worker ", "", command)
+        subprocess.run(in_service.replace("/app", f"'{folder}'"), shell=True, cwd=tmp_path, check=True)
+    assert Lake(str(tmp_path / "new volume" / "lake")).list() == files

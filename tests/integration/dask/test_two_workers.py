@@ -19,7 +19,7 @@ from storage.lake.lake import LAKE_VERSION, Lake
 from storage.tables import tables
 from storage.tables.schemas import FLOW_RUNS, OUTCOMES
 from storage.verify import verify
-from tasks.soundtracks.extraction import dask, dask_workers
+from tasks.soundtracks.extraction import dask
 from tests.integration.dask.conftest import FILMS_IN_THE_LAKE, Cluster
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
@@ -103,7 +103,7 @@ def test_a_worker_with_other_code_is_refused_before_any_work(
 def test_a_scheduler_without_workers_is_an_input_error(
     cluster: Cluster, open_lake: OpenLake, music: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dask_workers, "WAIT_SECONDS", 1)
+    monkeypatch.setattr(dask, "WAIT_SECONDS", 1)
     with pytest.raises(InputError, match="No Dask worker has joined"):
         collect(open_lake("nobody"), music, cluster)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -21,6 +22,9 @@ from needledrop.service.serve import address_of, answers
 
 PREFECT = [sys.executable, "-m", "prefect"]
 NEEDLEDROP = [sys.executable, "-m", "needledrop"]
+signal.signal(signal.SIGINT, signal.default_int_handler)
+# Prefect's worker turns SIGTERM into SIGINT, which these tests would hand down ignored where a script started them in
+# the background.
 
 
 def free_port() -> int:
@@ -63,8 +67,22 @@ class Server:
 
     def edit(self, deployment: str, **changes: Any) -> None:
         """Change a deployment, as its page does."""
-        found = self._call("GET", f"deployments/name/{deployment}").json()
-        self._call("PATCH", f"deployments/{found['id']}", changes)
+        self._call("PATCH", f"deployments/{self._id_of(deployment)}", changes)
+
+    def start(self, deployment: str, **parameters: Any) -> None:
+        """Start a run of a deployment, as its page and `prefect deployment run` do."""
+        self._call("POST", f"deployments/{self._id_of(deployment)}/create_flow_run", {"parameters": parameters})
+
+    @contextmanager
+    def scheduled(self, deployment: str, seconds: float) -> Iterator[None]:
+        """Run a deployment every so many seconds in the block."""
+        path = f"deployments/{self._id_of(deployment)}/schedules"
+        [made] = self._call("POST", path, [{"active": True, "schedule": {"interval": seconds}}]).json()
+        yield
+        self._call("DELETE", f"{path}/{made['id']}")
+
+    def _id_of(self, deployment: str) -> str:
+        return str(self._call("GET", f"deployments/name/{deployment}").json()["id"])
 
     def call_dead_after(self, seconds: float) -> None:
         """Have the automation for dead runs wait for less than a server may be away."""
@@ -116,9 +134,12 @@ def environment_of(folder: Path, repository: Path, port: int) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, repository: Path) -> Iterator[Server]:
+def server(
+    tmp_path_factory: pytest.TempPathFactory, repository: Path, new_prefect_home: Callable[[Path], Path]
+) -> Iterator[Server]:
     """A server with everything that `needledrop bootstrap` creates."""
     folder, port = tmp_path_factory.mktemp("service"), free_port()
+    new_prefect_home(folder / "prefect")
     environment = environment_of(folder, repository, port)
     command = [*PREFECT, "server", "start", "--port", str(port)]
     with (folder / "server.log").open("wb") as log:

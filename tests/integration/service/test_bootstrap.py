@@ -6,15 +6,16 @@ import json
 import os
 import signal
 import subprocess
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from needledrop.demo.corpus import write_corpus
+from needledrop.demo.corpus import Corpus
 from storage.tables.tables import open_tables
 from tests.integration.service.conftest import (
     NEEDLEDROP,
-    PREFECT,
     Receiver,
     Server,
     descendants,
@@ -29,20 +30,17 @@ TOKEN = "a-token-that-nobody-may-see"
 
 def test_a_schedule_fires_and_a_lake_without_films_is_nothing_yet(server: Server, worker: object) -> None:
     open_tables(str(server.folder / "lake"))
-    every_20_s = ["--interval", "20"]
-    made = server.run(*PREFECT, "deployment", "schedule", "create", "curate-dataset/weekly", *every_20_s)
-    assert made.returncode == 0, made.stdout + made.stderr
-    run = server.wait_for_run("curate-dataset/weekly", "NothingYet")
+    with server.scheduled("curate-dataset/weekly", seconds=20):
+        run = server.wait_for_run("curate-dataset/weekly", "NothingYet")
     assert run["auto_scheduled"]
     assert run["state_type"] == "COMPLETED"
-    server.run(*PREFECT, "deployment", "schedule", "clear", "-y", "curate-dataset/weekly")
 
 
 def test_a_failed_run_reaches_whoever_is_notified(server: Server, worker: object, receiver: Receiver) -> None:
     url = f"json://127.0.0.1:{receiver.port}/{TOKEN}"
     made = server.run(*NEEDLEDROP, "bootstrap", NEEDLEDROP_NOTIFY_URL=url)
     assert "notify-of-failures" in made.stdout
-    server.run(*PREFECT, "deployment", "run", "collect-soundtracks/daily")
+    server.start("collect-soundtracks/daily")
     wait_until(lambda: receiver.received, "a notification")
     message = json.loads(receiver.received[0])
     assert message["title"] == "collect-soundtracks/daily: Failed"
@@ -71,7 +69,8 @@ def test_a_second_bootstrap_creates_nothing_twice_and_keeps_what_an_operator_edi
     after = [server.ask(f"{kind}/filter") for kind in ("deployments", "automations")]
     assert [{row["id"] for row in rows} for rows in after] == [{row["id"] for row in rows} for rows in before]
     assert edited in [row["parameters"] for row in after[0]]
-    assert len(after[0]) == 7
+    assert [row["trigger"] for row in after[1]] == [row["trigger"] for row in before[1]], "dead runs stay watched"
+    assert len(after[0]) == 8
 
 
 def test_an_address_that_apprise_does_not_know_is_one_sentence_without_it(server: Server) -> None:
@@ -83,18 +82,18 @@ def test_an_address_that_apprise_does_not_know_is_one_sentence_without_it(server
 
 
 def test_a_nightly_that_is_due_right_after_a_hard_death_waits_and_is_done(
-    server: Server, worker: subprocess.Popen[bytes]
+    server: Server, worker: subprocess.Popen[bytes], demo_corpus: Callable[[int], Corpus]
 ) -> None:
-    corpus = write_corpus(server.folder / "corpus", films_per_year=4)
-    given = ["-p", "recent_years=null", "-p", "train=never", "-p", f"export={corpus.export}"]
-    nightly = [*PREFECT, "deployment", "run", "refresh/nightly", *given, "-p", f"images={corpus.images}"]
-    server.call_dead_after(90)
-    server.run(*nightly)
+    corpus = demo_corpus(4)
+    inputs = {"export": str(corpus.export), "images": str(corpus.images)}
+    nightly = partial(server.start, "refresh/nightly", recent_years=None, train="never", **inputs)
+    server.call_dead_after(60)
+    nightly()
     wait_until(lambda: _with_heartbeat(server), "a running flow")
     for pid in [*descendants(worker.pid), worker.pid]:
         os.kill(pid, signal.SIGKILL)
     with started_worker(server):
-        server.run(*nightly)
+        nightly()
         ended = wait_until(lambda: _ended(server), "the end of both runs", seconds=600)
     assert ended == ["Crashed", "NothingYet"]
 

@@ -7,7 +7,9 @@ import uuid
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 from prefect import flow
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -16,11 +18,13 @@ from flows.collect_films import collect_films
 from flows.collect_soundtracks import collect_soundtracks
 from flows.curate_dataset import curate_dataset
 from flows.refresh import refresh
-from flows.run_record import names_its_leases, run_is_over
+from flows.runs.leases import names_its_leases, run_is_over
 from flows.train_and_evaluate import train_and_evaluate
 from storage.coordination.held_leases import list_leases
 from storage.coordination.holders import current_flow_run
 from storage.lake.lake import lake_at
+from storage.tables import tables
+from storage.tables.schemas import FILMS
 from storage.tables.tables import open_tables
 
 
@@ -115,3 +119,36 @@ def test_a_mistyped_lake_fails_the_run_and_is_not_made(
     assert state.is_failed()
     assert "There is no lake at" in state.message
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("flow_of_stage", "parameters"), [(collect_soundtracks, {"music": ["."]}), (curate_dataset, {})]
+)
+def test_a_deployment_of_a_lake_that_does_not_exist_yet_completes_as_nothing_yet_and_names_it(
+    flow_of_stage: Any,
+    parameters: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    prefect_server: None,
+) -> None:
+    monkeypatch.setenv("PREFECT__RUNTIME__DEPLOYMENT__ID", "of-the-schedule")
+    state = flow_of_stage(lake=str(tmp_path / "lakke"), **parameters, return_state=True)
+    assert (state.is_completed(), state.name) == (True, "NothingYet")
+    assert f"There is no lake at {tmp_path / 'lakke'} yet" in state.message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_wiki_that_cannot_be_reached_pauses_and_the_music_of_known_films_is_collected(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prefect_server: None
+) -> None:
+    film = {"film_id": "enwiki-1", "page_id": 1, "title": "Slow Water", "year": 2016, "state": "present"}
+    tables.append(open_tables(str(tmp_path / "lake")), FILMS, [film], "test")
+    soundfile.write(str(tmp_path / "1.wav"), 0.3 * np.sin(np.arange(11 * 8_000) * 0.05), 8_000)
+    (tmp_path / "music.csv").write_text("film,path\nenwiki-1,1.wav\n")
+    monkeypatch.setattr("tasks.backoff.MAX_BACKOFF_SECONDS", 0.01)
+    of_wiki = {"wiki": "http://127.0.0.1:9/w/api.php", "contact": "tests@example.org", "recent_years": 2}
+    music = {"music": [str(tmp_path / "music.csv")], "i_have_the_right_to_collect": True}
+    state: Any = refresh(lake=str(tmp_path / "lake"), **of_wiki, **music, train="never", return_state=True)
+    assert (state.name, state.is_completed()) == ("Paused", True), state.message
+    assert "api.php does not answer" in state.message and "No version can be made yet" in state.message
+    assert state.result()["soundtracks"]["tracks"] == 1

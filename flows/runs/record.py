@@ -1,0 +1,147 @@
+"""What every flow does around its work: its run's name, its row in `flow_runs`, its state at the end.
+
+A run is recorded as running when it starts, and as completed, paused, failed or cancelled when it ends; one that is
+killed cannot record that, so the next run on the lake records it as crashed.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import duckdb
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterId,
+    TaskRunFilter,
+    TaskRunFilterState,
+    TaskRunFilterStateType,
+)
+from prefect.client.schemas.objects import State, StateType
+from prefect.context import FlowRunContext
+from prefect.exceptions import PrefectException
+from prefect.runtime import deployment, flow_run
+from prefect.states import Completed, Crashed
+
+from flows.runs.deployment_slots import keep_running_without_slot
+from flows.runs.error_log import log_each_error_once
+from storage.errors import LakeError
+from storage.lake.free_space import free_space
+from storage.lake.lake import VERSION_FILE, Lake, lake_at
+from storage.records.flow_runs import RUNNING, record_crashes, record_flow_run, shown_alive
+from tasks.prefect_client import HTTP_ERRORS, NO_ANSWER, impatient_client
+from tasks.progress import as_duration, log_line, run_logger
+from tasks.run_report import as_words
+
+_RECORDING_ERRORS: tuple[type[Exception], ...] = (LakeError, duckdb.Error, PrefectException, *HTTP_ERRORS)
+
+
+def run_name() -> str:
+    """Return the name of the present flow run: the flow, the lake's short name, and the time (UTC)."""
+    root = str((flow_run.parameters or {}).get("lake") or "lake")
+    return f"{flow_run.flow_name} {lake_at(root).name} {datetime.now(UTC):%Y-%m-%d %H:%M}"
+
+
+@contextmanager
+def recorded(lake: Lake, flow: str, run_id: str, parameters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the run's summary, to be filled; record the run's start and end, and log both with numbers.
+
+    The summary's keys `error`, `paused` and `nothing_yet` say that the run failed, paused or could not make a first
+    version yet. An error while an error is recorded
+    is noted on the first one and does not replace it.
+    """
+    summary: dict[str, Any] = {}
+    started = time.monotonic()
+    for crashed in record_crashes(lake):
+        run_logger().warning("The run %s ended without a record; it is recorded as crashed now", crashed)
+        _end_on_the_server(crashed)
+    with shown_alive(lake, run_id):  # before it is recorded: another run takes one without a lease for crashed
+        record_flow_run(lake, run_id, flow, RUNNING, parameters)
+        log_line("%s of %s started", flow, lake.root)
+        _warn_of_full_disk(lake)
+        try:
+            yield summary
+        except BaseException as error:
+            summary.setdefault("error", str(error) or type(error).__name__)
+            with noted_on(error):
+                record_flow_run(lake, run_id, flow, _state_after(error), parameters, summary)
+            raise
+        state = _state_of(summary)
+        record_flow_run(lake, run_id, flow, state, parameters, summary)
+    took, ended = as_duration(time.monotonic() - started), state.replace("_", " ")
+    log_line("%s of %s: %s in %s: %s", flow, lake.root, ended, took, as_words(summary) or "nothing to do")
+
+
+def _end_on_the_server(flow_run_id: str) -> None:
+    """Have Prefect show a dead run and its task runs as crashed, unless it knows: nobody watches parts of a run."""
+    if FlowRunContext.get() is None:
+        return
+    crashed: State[Any] = Crashed(message="Its process ended before it could say how")
+    with suppress(*NO_ANSWER), impatient_client() as client:
+        run = client.read_flow_run(UUID(flow_run_id))
+        if run.state is not None and not run.state.is_final():
+            client.set_flow_run_state(run.id, crashed, force=True)
+        of_run = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
+        at_work = TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(any_=[StateType.RUNNING])))
+        for part in client.read_task_runs(flow_run_filter=of_run, task_run_filter=at_work):
+            client.set_task_run_state(part.id, crashed, force=True)
+
+
+def _state_of(summary: Mapping[str, Any]) -> str:
+    """Return the state of a run that ended without an exception."""
+    states = {"error": "failed", "paused": "paused", "nothing_yet": "nothing_yet"}
+    return next((state for key, state in states.items() if summary.get(key)), "completed")
+
+
+@contextmanager
+def noted_on(error: BaseException) -> Iterator[None]:
+    """Note what goes wrong in the block on an error that is already on its way."""
+    try:
+        yield
+    except _RECORDING_ERRORS as second:
+        error.add_note(f"The record of this run is incomplete: {second}")
+
+
+def _state_after(error: BaseException) -> str:
+    """Return "cancelled" after Ctrl-C, SIGTERM or a cancellation on the server, else "failed".
+
+    When a run is cancelled, its processes get SIGTERM together, so the first error may come from a worker that ended.
+    """
+    if not isinstance(error, Exception):
+        return "cancelled"
+    with suppress(PrefectException, *HTTP_ERRORS, ValueError), get_client(sync_client=True) as client:
+        state = client.read_flow_run(flow_run.root_flow_run_id).state
+        if state and state.type in (StateType.CANCELLING, StateType.CANCELLED):
+            return "cancelled"
+    return "failed"
+
+
+def _warn_of_full_disk(lake: Lake) -> None:
+    """Log a warning well before the disk of the lake, or of its cache, is full."""
+    with suppress(OSError):
+        space = free_space(lake)
+        if space.is_low:
+            run_logger().warning("%s", space)
+
+
+def without_lake(root: str) -> State[dict[str, Any]] | None:
+    """Return how a run of a deployment ends where there is no lake yet, as on its first nights; None where there is.
+
+    It names the lake, which may be misspelt. For whoever typed a command that is an error, which the caller raises.
+    """
+    if not deployment.id or lake_at(root).exists(VERSION_FILE):
+        return None
+    message = (
+        f"There is no lake at {root} yet: refresh/nightly and refresh/backfill make it. If you expected one there, "
+        "correct the parameter lake of this deployment"
+    )
+    return Completed(name="NothingYet", message=message, data={"nothing_yet": message})
+
+
+keep_running_without_slot()  # every flow imports this file
+log_each_error_once()

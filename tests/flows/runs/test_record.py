@@ -1,0 +1,80 @@
+"""How every flow is recorded: names, rows of `flow_runs`, crashes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prefect import flow
+
+from flows.runs.record import recorded, run_name
+from storage.lake.lake import Lake
+from storage.records.flow_runs import is_alive, record_crashes, record_flow_run, shown_alive
+from storage.tables import tables
+from storage.tables.schemas import FLOW_RUNS
+from storage.views.status import read_status
+
+
+def states(lake: Lake) -> dict[str, str]:
+    rows = tables.latest(lake, FLOW_RUNS, ["flow_run_id", "state"]).to_pylist()
+    return {row["flow_run_id"]: row["state"] for row in rows}
+
+
+@pytest.mark.parametrize(
+    ("summary", "state"),
+    [
+        ({}, "completed"),
+        ({"paused": "a"}, "paused"),
+        ({"error": "b"}, "failed"),
+        ({"nothing_yet": "c"}, "nothing_yet"),
+    ],
+)
+def test_a_run_is_recorded_from_start_to_end(lake: Lake, summary: dict[str, Any], state: str) -> None:
+    with recorded(lake, "collect-films", "now", {}) as record:
+        assert states(lake) == {"now": "running"}
+        record.update(summary)
+    assert states(lake) == {"now": state}
+
+
+def test_a_run_warns_of_a_disk_that_is_nearly_full(
+    small_disk: Callable[[str], Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    lake = tables.open_tables(str(small_disk("size=20m") / "lake"))
+    with recorded(lake, "collect-films", "now", {}):
+        pass
+    assert "free some before the lake cannot grow" in caplog.text
+
+
+def test_a_run_is_never_recorded_as_running_without_its_lease(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded_alive = []
+
+    def record(lake: Lake, run_id: str, *values: Any) -> None:
+        recorded_alive.append(is_alive(lake, run_id))
+        record_flow_run(lake, run_id, *values)
+
+    monkeypatch.setattr("flows.runs.record.record_flow_run", record)
+    with recorded(lake, "collect-films", "now", {}):
+        pass
+    assert recorded_alive == [True, True]
+
+
+def test_a_run_that_was_killed_is_recorded_as_crashed_by_the_next(lake: Lake) -> None:
+    record_flow_run(lake, "killed", "refresh", "running", {})
+    with shown_alive(lake, "at-work"):
+        record_flow_run(lake, "at-work", "collect-soundtracks", "running", {})
+        assert [run["state"] for run in read_status(lake).last_runs] == ["running", "crashed"]
+        assert record_crashes(lake) == ["killed"]
+    assert states(lake) == {"killed": "crashed", "at-work": "running"}
+
+
+def test_a_run_is_named_by_flow_lake_and_time(prefect_server: None) -> None:
+    @flow(name="refresh", flow_run_name=lambda: names.append(run_name()) or names[0])
+    def refresh(lake: str) -> None:
+        return None
+
+    names: list[str] = []
+    refresh(lake="s3://bucket/some/lake/")
+    assert names[0].startswith("refresh lake 20")
+    assert "/" not in names[0]
