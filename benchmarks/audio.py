@@ -2,12 +2,13 @@
 
     python benchmarks/audio.py                       # three minutes of made-up music, about a minute
     python benchmarks/audio.py --music FOLDER        # your own webm, m4a, mp3 and ogg files
+    python benchmarks/audio.py --encoders            # what audio left for encoders of 16 and 48 kHz costs more
 
 Each round decodes each file three ways in turn, so that a busy machine slows all alike; the table holds
-medians of rounds. "Bare" is PyAV decoding every frame and dropping it. "librosa" is `librosa.load`, a
-mel-spectrogram a segment and `np.save`; without an ffmpeg program it cannot open webm and m4a, and then
-PyAV decodes for it, which costs less than the pipe it would use. CPU time is that of the process and its
-children, in the environment that extraction gives its workers.
+medians of rounds, that of encoders the least of them. "Bare" is PyAV decoding every frame and dropping it.
+"librosa" is `librosa.load`, a mel-spectrogram a segment and `np.save`; without an ffmpeg program it cannot
+open webm and m4a, and then PyAV decodes for it, which costs less than the pipe it would use. CPU time is that
+of the process and its children, in the environment that extraction gives its workers.
 """
 
 from __future__ import annotations
@@ -54,14 +55,26 @@ def main() -> None:
             "ours": lambda path: _extract(lake, path),
             "librosa": lambda path: _librosa(path, Path(folder, "mels.npy")),
         }
-        cpu_ms = _measure(files, routes, options.rounds)
-    _print(files, cpu_ms)
+        if options.encoders:
+            _print_encoders(files, _measure(files, _routes_of_encoders(lake, Path(folder)), options.rounds))
+        else:
+            _print(files, _measure(files, routes, options.rounds))
+
+
+def _routes_of_encoders(lake: Lake, folder: Path) -> dict[str, Callable[[Path], None]]:
+    """Extraction with decoded audio left at the rates of encoders, on the disk of the temporary folder."""
+
+    def route(*rates: int) -> Callable[[Path], None]:
+        return lambda path: _extract(lake, path, str(folder / "to-embed"), rates)
+
+    return {"no encoder": route(), "16 kHz": route(16_000), "48 kHz": route(48_000), "both": route(16_000, 48_000)}
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--music", type=Path, help="a folder of recordings to use instead of made-up ones")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--encoders", action="store_true", help="measure the audio left for encoders instead")
     return parser.parse_args()
 
 
@@ -95,10 +108,11 @@ def _decode(path: Path) -> None:
             pass
 
 
-def _extract(lake: Lake, path: Path) -> None:
+def _extract(lake: Lake, path: Path, pending: str = "", rates_hz: tuple[int, ...] = ()) -> None:
     job = FilmJob(
-        "enwiki-1", 2020, (Recording("music:1", str(path)),), ({"film_id": "enwiki-1", "track_id": "music:1"},)
-    )
+        "enwiki-1", 2020, (Recording("music:1", str(path)),), ({"film_id": "enwiki-1", "track_id": "music:1"},),
+        pending=pending, rates_hz=rates_hz,
+    )  # fmt: skip
     assert extract_film(lake, job, SETTINGS, "benchmark").shard
 
 
@@ -156,6 +170,18 @@ def _print(files: list[Path], cpu_ms: dict[tuple[Path, str], list[float]]) -> No
         over = statistics.median(a / b for a, b in zip(series["ours"], series["bare"], strict=True))
         faster = statistics.median(a / b for a, b in zip(series["librosa"], series["ours"], strict=True))
         table.add_row(suffix[1:], *(f"{middle[name]:.0f}" for name in series), f"{over:.2f}", f"{faster:.2f}")
+    Console().print(table)
+
+
+def _print_encoders(files: list[Path], cpu_ms: dict[tuple[Path, str], list[float]]) -> None:
+    """Print what audio for encoders costs more: the least of all rounds, as what disturbs a round only adds to it."""
+    routes = ("16 kHz", "48 kHz", "both")
+    table = Table("format", "files", "mels alone, ms", *(f"+ {name}" for name in routes), title="CPU a file")
+    for suffix in sorted({path.suffix for path in files}):
+        mine = [path for path in files if path.suffix == suffix]
+        least = {name: sum(min(cpu_ms[path, name]) for path in mine) / len(mine) for name in ("no encoder", *routes)}
+        ratios = [f"x {least[name] / least['no encoder']:.2f}" for name in routes]
+        table.add_row(suffix[1:], str(len(mine)), f"{least['no encoder']:.0f}", *ratios)
     Console().print(table)
 
 

@@ -36,9 +36,9 @@ DECODES_PER_TRACK = 2
 """A download is decoded once to verify it and once to make its mels."""
 DECODE_SECONDS = 0.41
 """CPU time of a recording of 181 s in WebM (docs/benchmarks.md)."""
-METADATA_BYTES_PER_TRACK = 14_000
-"""A fingerprint of 11 kB for three minutes, interpolated between 4.8 kB for 24 s and 14 kB for four minutes, which are
-measured (docs/benchmarks.md), and, assumed, 3 kB for the row and its outcomes."""
+METADATA_BYTES_PER_TRACK = 28_000
+"""A fingerprint of 25 kB for three minutes, estimated from the 32 kB of four minutes that are measured
+(docs/benchmarks.md), and, assumed, 3 kB for the row and its outcomes."""
 
 
 @dataclass(frozen=True)

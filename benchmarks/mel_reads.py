@@ -161,7 +161,7 @@ def _cold(lake: Lake, shards: list[str], rounds: int) -> dict[str, float]:
     """Segments a second of wall time; each round forgets the files, then reads eight batches."""
     files = [os.open(lake.local_path(shard), os.O_RDONLY) for shard in shards]
     routes = {
-        "needledrop, one batch ahead": lambda reader: (reader.gather, _positioned_reads(reader, files)[1]),
+        "needledrop, one batch ahead": lambda reader: (reader.gather, reader.read_ahead),
         "posix_fadvise and pread, one batch ahead": lambda reader: _positioned_reads(reader, files),
         "needledrop, not ahead": lambda reader: (reader.gather, lambda _positions: None),
     }

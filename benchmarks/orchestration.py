@@ -28,7 +28,7 @@ from rich.table import Table
 from benchmarks.audio import made_up_files
 from needledrop.cli.run_flow import prefect_for_commands
 from storage.lake.lake import Lake
-from storage.tables import tables
+from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import FILMS, OUTCOMES
 
 TRACKS_PER_FILM = 9
@@ -99,7 +99,7 @@ def _own_tag(suffix: str, text: bytes) -> bytes:
 
 
 def _work_seconds(lake: Lake) -> float:
-    with tables.connect(lake) as connection:
+    with duckdb_connection.connect(lake) as connection:
         query = f"SELECT sum(seconds) FROM {tables.latest_sql(lake, OUTCOMES)} WHERE stage = 'soundtrack'"
         (seconds,) = connection.execute(query).fetchone() or (0.0,)
     return float(seconds)

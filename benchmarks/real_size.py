@@ -15,19 +15,21 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
-from dataclasses import replace
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `training` sets it, and torch may be imported first here
 
 from benchmarks.made_up import made_up_lake
 from storage.lake.lake import Lake
-from training.config import SYSTEMS, Job, chosen_settings
-from training.data.batches import FilmInputs
+from training.config import Job
+from training.data.films import FilmInputs
 from training.data.splits import load_split, newest_version
 from training.loop.checkpoint import LoopState
 from training.loop.devices import Machine, open_machine
+from training.loop.speed import compile_towers
 from training.loop.train import EpochReport, Loop, LoopInputs
-from training.model.retrievers import build_model
+from training.model.build import build_model
+from training.presets import chosen_settings
+from training.systems import SYSTEMS
 
 
 def main() -> None:
@@ -47,7 +49,7 @@ def main() -> None:
         for preset in options.preset or ("paper", "released"):
             loop = _loop(lake, preset, options.system, batch, options.micro_batch, machine)
             if options.compile:
-                loop.model.compile(dynamic=True)
+                compile_towers(loop.model)
             for epoch in range(2 if gpu else 1):
                 loop.state = LoopState(epoch)
                 loop.loss_sum.zero_()
@@ -58,14 +60,13 @@ def main() -> None:
 
 def _loop(lake: Lake, preset: str, system: str, batch: int, micro_batch: int | None, machine: Machine) -> Loop:
     """The loop of a preset whose towers have its sizes and random weights."""
-    settings = chosen_settings(preset, batch=batch, micro_batch=micro_batch)
-    settings = replace(
-        settings, text=replace(settings.text, pretrained=""), image=replace(settings.image, pretrained="")
+    settings = chosen_settings(preset, batch=batch, micro_batch=micro_batch).changed(
+        {"text.pretrained": "", "image.pretrained": ""}
     )
     version, row = newest_version(lake), SYSTEMS[system]
     splits = [load_split(lake, version, name) for name in ("train", "valid")]
     built = build_model(row, settings, splits[0], 0)
-    inputs = [FilmInputs(split, row, settings, built.tokenizer) for split in splits]
+    inputs = [FilmInputs(split, row, settings, built.tokenizer, built.image_format.pixels) for split in splits]
     job = Job("benchmark", row, settings, 0, version)
     return Loop(lake, LoopInputs(job, built.model, *splits, *inputs), machine, None)
 

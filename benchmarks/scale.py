@@ -99,7 +99,7 @@ def _tracks(ids: list[str], years: list[int], counts: Any, random: Any) -> dict[
     ends = np.cumsum(segments)
     first_row = ends - segments - np.repeat((ends - segments)[np.cumsum(counts) - counts], counts)
     common = random.integers(0, 1 << 40, 1_000_000, dtype=np.uint64)
-    prints = [made_up(random, common, int(50 * n)) for n in segments]
+    prints = [made_up(random, common, 62 * n) for n in segments]
     for number in range(50, len(prints), 50):
         prints[number] = prints[number - 37]
     names = [f"youtube:{ids[f]}-{p}" for f, p in zip(film, place, strict=True)]

@@ -30,13 +30,17 @@ from tokenizers import Tokenizer
 
 from benchmarks.made_up import made_up_lake
 from storage.lake.lake import Lake
-from training.config import SYSTEMS, Job, chosen_settings
-from training.data.batches import Batch, FilmInputs, Films, Tracks, prefetched
+from training.config import Job
+from training.data.batches import Batch, Tracks
+from training.data.films import FilmInputs, Films
 from training.data.splits import load_split, newest_version
 from training.data.text import pad_tokens, query_text, tag_words
 from training.loop.devices import Machine, open_machine
+from training.loop.prefetch import prefetched
 from training.loop.train import Loop, LoopInputs
-from training.model.retrievers import build_model
+from training.model.build import build_model
+from training.presets import chosen_settings
+from training.systems import SYSTEMS
 
 Samples = npt.NDArray[np.float32]
 SAMPLE_RATE_HZ, SEGMENT_SAMPLES = 22_050, 218_736
@@ -59,7 +63,8 @@ def main() -> None:
         for name in ("shards", "released", "no data", "loader of shards", "loader as released"):
             rates[name] = []
         for _ in range(ROUNDS):
-            ours = prefetched(lambda step: loop.batches.make(0, step % loop.batches.steps), 0, options.steps)
+            made = (loop.batches.make(0, step % loop.batches.steps) for step in range(options.steps))
+            ours = prefetched(made, machine)
             rates["shards"].append(_rate(loop, ours))
             ready = loop.batches.make(0, 0)
             rates["no data"].append(_rate(loop, (ready for _ in range(options.steps))))
@@ -80,7 +85,9 @@ def _loop(lake: Lake, machine: Machine) -> tuple[Loop, Tokenizer]:
     version, settings, system = newest_version(lake), chosen_settings("small"), SYSTEMS["All"]
     train, valid = load_split(lake, version, "train"), load_split(lake, version, "valid")
     built = build_model(system, settings, train, 0)
-    inputs = [FilmInputs(split, system, settings, built.tokenizer) for split in (train, valid)]
+    inputs = [
+        FilmInputs(split, system, settings, built.tokenizer, built.image_format.pixels) for split in (train, valid)
+    ]
     job = Job("benchmark", system, settings, 0, version)
     assert built.tokenizer is not None
     return Loop(lake, LoopInputs(job, built.model, train, valid, *inputs), machine, None), built.tokenizer
@@ -113,7 +120,7 @@ def _released_batch(loop: Loop, tokenizer: Tokenizer, songs: list[Path], step: i
         picture = Image.open(io.BytesIO(split.thumbnails[film] or b"")).convert("RGB")
         left, top = rng.integers(0, picture.width - 223), rng.integers(0, picture.height - 223)
         pixels.append(np.asarray(picture.crop((left, top, left + 224, top + 224))).transpose(2, 0, 1))
-        text = query_text(SYSTEMS["All"], tag_words(split.tags[film], keep_years=True), split.plots[film][0])
+        text = query_text(True, tag_words(split.tags[film], keep_years=True), split.plots[film][0])
         rows.append(np.asarray(tokenizer.encode(text).ids[: settings.text.max_tokens], np.int32))
     tokens, mask = pad_tokens(rows, settings.text.max_tokens)
     owner, numbers = torch.arange(size), torch.from_numpy(films)

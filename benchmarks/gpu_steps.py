@@ -1,0 +1,407 @@
+"""The steps of `benchmarks.gpu`, each a function from the bench to its figures."""
+
+from __future__ import annotations
+
+import dataclasses
+import gc
+import os
+import platform
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `training` sets it, and torch may be imported first here
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from benchmarks.made_up import made_up_lake
+from storage.lake.lake import Lake
+from storage.tables.tables import open_tables
+from training.config import Job, Settings
+from training.data.batches import Batch, TrainingBatches
+from training.data.films import FilmInputs
+from training.data.splits import Split, load_split, newest_version
+from training.evaluation.embedding_files import Embeddings
+from training.evaluation.embeddings import embed_tracks
+from training.evaluation.ranking import rank_tracks
+from training.loop.checkpoint import BEST, LoopState, save_config
+from training.loop.devices import Machine
+from training.loop.micro_batches import backward_in_micro_batches
+from training.loop.speed import compile_towers, mark_dynamic, peak_flops
+from training.loop.torchrun import gather
+from training.loop.train import EpochReport, Loop, LoopInputs, train
+from training.model.build import build_model
+from training.model.losses import batch_loss
+from training.model.retrievers import Model
+from training.presets import PRESETS, chosen_settings
+from training.systems import SYSTEMS
+
+Result = dict[str, Any]
+STRONG = "strong" if "strong" in PRESETS else "released"
+TINY = {
+    "text.width": 32, "text.layers": 1, "text.heads": 2, "text.mlp": 32, "text.vocabulary": 400, "text.max_tokens": 64,
+    "image.patch_pixels": 56, "image.width": 32, "image.layers": 1, "image.heads": 2, "image.mlp": 32,
+    "audio.stem": (8, 16), "audio.channels": 8, "audio.blocks": 2, "audio.width": 32, "audio.layers": 1,
+    "audio.heads": 2, "audio.mlp": 32, "training.batch": 4,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A folder for the made-up lake, the device, and whether the sizes are tiny."""
+
+    folder: str
+    machine: Machine
+    tiny: bool
+
+    @property
+    def on_gpu(self) -> bool:
+        """Return whether there is a GPU."""
+        return self.machine.device.type == "cuda"
+
+    @cached_property
+    def lake(self) -> Lake:
+        """The made-up lake, which an earlier process of this run may have left: 1,024 tracks of two segments."""
+        path, made = Path(self.folder, "lake"), Path(self.folder, "made")
+        if not made.exists():
+            made_up_lake(str(path), films=8 if self.tiny else 512, tracks=2, segments=2)
+            made.touch()
+        return open_tables(str(path))
+
+    @cached_property
+    def splits(self) -> tuple[Split, Split]:
+        """The films to train on and to validate."""
+        version = newest_version(self.lake)
+        return load_split(self.lake, version, "train"), load_split(self.lake, version, "valid")
+
+    def settings(self, preset: str, **changes: Any) -> Settings:
+        """Return a preset with random weights in place of pretrained ones, which cost the same; tiny where asked."""
+        settings = chosen_settings(preset).changed({"text.pretrained": "", "image.pretrained": ""})
+        return settings.changed(
+            (TINY if self.tiny else {}) | {name.replace("__", "."): v for name, v in changes.items()}
+        )
+
+    def inputs(self, settings: Settings, run_id: str = "bench", system: str = "All") -> LoopInputs:
+        """Return what a loop works on: a new model, both splits, and the films as the system reads them."""
+        row = SYSTEMS[system]
+        built = build_model(row, settings, self.splits[0], 0)
+        films = [FilmInputs(split, row, settings, built.tokenizer) for split in self.splits]
+        job = Job(run_id, row, settings, 0, newest_version(self.lake))
+        if run_id != "bench":
+            save_config(self.lake, job, built)
+        return LoopInputs(job, built.model, *self.splits, *films)
+
+    def wait(self) -> None:
+        """Wait until the device has done everything."""
+        if self.on_gpu:
+            torch.cuda.synchronize(self.machine.device)
+
+    def batch(self, settings: Settings, inputs: LoopInputs) -> Batch:
+        """Return the first batch of an epoch, on the device."""
+        return self.machine.move(TrainingBatches(inputs.train, inputs.train_inputs, settings, 0, (0, 1)).make(0, 0))
+
+
+def machine(bench: Bench) -> Result:
+    """Return what the other figures depend on."""
+    device = bench.machine.device
+    result: Result = {"device": platform.processor(), "tiny": bench.tiny, "cores": os.cpu_count()}
+    result |= {"torch": torch.__version__, "python": platform.python_version(), "peak_flops": peak_flops(bench.machine)}
+    if bench.on_gpu:
+        properties = torch.cuda.get_device_properties(device)
+        result |= {"device": properties.name, "memory_bytes": properties.total_memory}
+        result |= {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
+    return result
+
+
+def parity(bench: Bench) -> Result:
+    """Return how far embeddings on the device are from those of the CPU, in float32 and as trained; and equal ranks."""
+    settings = bench.settings("paper", training__batch=4)
+    inputs = bench.inputs(settings)
+    model, batch = (
+        inputs.model.eval(),
+        TrainingBatches(inputs.train, inputs.train_inputs, settings, 0, (0, 1)).make(0, 0),
+    )
+    allowed = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    result: Result = {}
+    with torch.no_grad():
+        expected = [model.encode_query(batch.films), model.encode_audio(batch.tracks)]
+        model.to(bench.machine.device)
+        moved = bench.machine.move(batch)
+        for name, exact in (("float32", True), ("as trained", False)):
+            torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = not exact
+            with torch.autocast(bench.machine.device.type, torch.bfloat16, enabled=bench.on_gpu and not exact):
+                found = [model.encode_query(moved.films).cpu(), model.encode_audio(moved.tracks).cpu()]
+            pairs = list(zip(found, expected, strict=True))
+            result[f"{name}: largest difference"] = max(float((a - b).abs().max()) for a, b in pairs)
+            result[f"{name}: lowest cosine"] = min(float(F.cosine_similarity(a, b).min()) for a, b in pairs)
+    torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = allowed
+    on_device, on_cpu = (_ranks(60, 900, device)[0] for device in (str(bench.machine.device), "cpu"))
+    return result | {"ranks_equal": on_device.rank_lo.tolist() == on_cpu.rank_lo.tolist()}
+
+
+def _trained(bench: Bench, preset: str, compiled: bool, **changes: Any) -> Result:
+    """Return the figures of a measured epoch after one that warms up: compiles, chooses algorithms, decodes images."""
+    settings = bench.settings(preset, **changes)
+    loop = Loop(bench.lake, bench.inputs(settings), bench.machine, None)
+    if compiled:
+        compile_towers(loop.model, **({"backend": "eager"} if bench.tiny else {}))
+    began = time.perf_counter()
+    if bench.on_gpu:
+        torch.cuda.reset_peak_memory_stats(bench.machine.device)
+    reports = [_epoch(loop, number) for number in range(1 if bench.tiny and not compiled else 2)]
+    report, warm_up = reports[-1], time.perf_counter() - began - reports[-1].seconds
+    names = ("items_per_second", "mfu", "data_wait_share", "peak_memory_bytes", "train_loss")
+    result = {name: getattr(report, name) for name in names}
+    step = settings.training.batch / report.items_per_second
+    return result | {"batch": loop.batches.batch, "steps": loop.batches.steps, "step_seconds": step, "warm_up": warm_up}
+
+
+def _epoch(loop: Loop, number: int) -> EpochReport:
+    loop.state = LoopState(number)
+    loop.loss_sum.zero_()
+    report = loop.run_epoch([])
+    assert report is not None
+    return report
+
+
+def strong(bench: Bench, compiled: bool) -> Result:
+    """Return the figures of the best preset at its batch, in pieces of 64 where it has none and the batch is larger."""
+    settings = chosen_settings(STRONG).training
+    at_least = {} if bench.tiny else {"training__batch": max(settings.batch, 256)}
+    pieces = {"training__micro_batch": settings.micro_batch or (2 if bench.tiny else 64)}
+    return {"preset": STRONG} | _trained(bench, STRONG, compiled, **at_least, **pieces)
+
+
+def waits(bench: Bench) -> Result:
+    """Return where one training step makes the host wait for the device; there should be no such place."""
+    settings = bench.settings("paper")
+    loop = Loop(bench.lake, bench.inputs(settings), bench.machine, None)
+    batch = bench.batch(settings, loop.inputs)
+    loop.update(batch, 0)
+    if not bench.on_gpu:
+        return {"waits": None}
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            loop.update(batch, 1)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    return {"waits": len(caught), "where": sorted({f"{w.filename}:{w.lineno}" for w in caught})}
+
+
+def profile(bench: Bench) -> Result:
+    """Return the share of time that the GPU is busy, its launches a step, and the kernels that take most."""
+    settings = bench.settings("paper")
+    loop = Loop(bench.lake, bench.inputs(settings), bench.machine, None)
+    batch, steps = bench.batch(settings, loop.inputs), 2 if bench.tiny else 10
+    for number in range(1 if bench.tiny else 3):
+        loop.update(batch, number)
+    bench.wait()
+    activities = [torch.profiler.ProfilerActivity.CPU]
+    activities += [torch.profiler.ProfilerActivity.CUDA] if bench.on_gpu else []
+    with torch.profiler.profile(activities=activities) as recorded:
+        began = time.perf_counter()
+        for number in range(steps):
+            loop.update(batch, number)
+        bench.wait()
+        seconds = time.perf_counter() - began
+    time_of = "self_device_time_total" if bench.on_gpu else "self_cpu_time_total"
+    rows = [(event.key, getattr(event, time_of) / 1e6, event.count) for event in recorded.key_averages()]
+    kernels = sorted((row for row in rows if row[1] > 0), key=lambda row: -row[1])
+    total = sum(row[1] for row in kernels)
+    longest = [{"name": name[:100], "share": spent / total, "calls": n / steps} for name, spent, n in kernels[:12]]
+    launches = sum(count for name, _, count in rows if name.startswith(("cudaLaunchKernel", "cuLaunchKernel")))
+    return {"step_seconds": seconds / steps, "busy": total / seconds, "launches": launches / steps, "kernels": longest}
+
+
+def gradients(bench: Bench) -> Result:
+    """Return how far the gradients of a cached and of a compiled batch are from those of the whole batch at once."""
+    settings = bench.settings("paper", training__batch=4 if bench.tiny else 16)
+    inputs = bench.inputs(settings)
+    model = inputs.model.to(bench.machine.device).eval()  # neither dropout nor the statistics of a micro-batch
+    batch = bench.batch(settings, inputs)
+    whole = _gradient(bench, model, settings, batch, None)
+    result: Result = {"cached": _apart(_gradient(bench, model, settings, batch, 2), whole)}
+    compile_towers(model, **({"backend": "eager"} if bench.tiny else {}))
+    mark_dynamic(batch)
+    result["compiled"] = _apart(_gradient(bench, model, settings, batch, None), whole)
+    return result | {"cached and compiled": _apart(_gradient(bench, model, settings, batch, 4), whole)}
+
+
+def _gradient(bench: Bench, model: Model, settings: Settings, batch: Batch, size: int | None) -> torch.Tensor:
+    model.zero_grad(set_to_none=True)
+    loss_of = partial(batch_loss, model, settings, batch=batch, gather=partial(gather, bench.machine))
+    if size:
+        backward_in_micro_batches(model, batch, size, bench.machine, loss_of)
+    else:
+        with bench.machine.autocast():
+            encoded = model(batch)
+        loss_of(encoded).backward()  # type: ignore[no-untyped-call]
+    return torch.cat([weight.grad.flatten() for weight in model.parameters() if weight.grad is not None])
+
+
+def _apart(found: torch.Tensor, expected: torch.Tensor) -> float:
+    return float((found - expected).norm() / expected.norm())
+
+
+def resume(bench: Bench) -> Result:
+    """Return whether two runs, and one that was stopped and resumed, end in the same bits: by default and asked to."""
+    result: Result = {}
+    for name, deterministic in (("by default", False), ("deterministic", True)):
+        settings = bench.settings("small", training__epochs=2, training__deterministic=deterministic)
+        if not bench.tiny:
+            settings = settings.changed({"training.batch": 64})
+        ends = [_end(bench, settings, f"{run}-{deterministic}", stop) for run, stop in (("a", 0), ("b", 0), ("c", 3))]
+        result |= {f"{name}: repeated": ends[0] == ends[1], f"{name}: resumed": ends[0] == ends[2]}
+    return result
+
+
+class _Stopped(Exception):
+    pass
+
+
+def _end(bench: Bench, settings: Settings, run_id: str, stop_at: int) -> bytes:
+    """Return the best weights of a run, which is stopped and resumed after some steps if `stop_at` is not 0."""
+
+    def stop(done: int, _steps: int) -> None:
+        if done == stop_at:
+            raise _Stopped
+
+    inputs = bench.inputs(settings, run_id)
+    if stop_at:
+        loop = Loop(bench.lake, inputs, bench.machine, stop)
+        try:
+            loop.run_epoch([])
+        except _Stopped:
+            loop.state = LoopState(0, stop_at)
+            loop.save()
+        inputs = bench.inputs(settings, run_id)
+    train(bench.lake, inputs, bench.machine, lambda _report: None)
+    path = Path(bench.lake.local_path("models", run_id, BEST))
+    return path.read_bytes()
+
+
+def loader(bench: Bench) -> Result:
+    """Return items a second from files that are not in memory, read ahead and not, and how long another thread waits.
+
+    In a lake of its own: what a process has mapped and read once stays in memory.
+    """
+    folder = str(Path(bench.folder, "cold"))
+    lake = made_up_lake(folder, films=8 if bench.tiny else 256, tracks=2, segments=4)
+    settings = bench.settings("paper", training__batch=4 if bench.tiny else 64)
+    result: Result = {}
+    for name, ahead in (("read ahead", True), ("not ahead", False)):
+        for path in Path(folder).glob("mels/**/*.parquet"):
+            with path.open("rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        split = load_split(lake, newest_version(lake), "train")
+        batches = TrainingBatches(split, FilmInputs(split, SYSTEMS["Im"], settings, None), settings, 0, (0, 1))
+        made = batches.epoch(0, 0) if ahead else (batches.make(0, step) for step in range(batches.steps))
+        items, seconds, stall = _watched(made)
+        result |= {f"{name}: items a second": items / seconds, f"{name}: longest stall": stall}
+    return result
+
+
+def _watched(batches: Iterator[Batch]) -> tuple[int, float, float]:
+    """Return the items of all batches, the seconds that they took, and how long another thread waited at most."""
+    stalls, stopped = [0.0], threading.Event()
+    watcher = threading.Thread(target=_watch, args=(stalls, stopped))
+    watcher.start()
+    began = time.perf_counter()
+    items = sum(len(batch.owner) for batch in batches)
+    seconds = time.perf_counter() - began
+    stopped.set()
+    watcher.join()
+    return items, seconds, max(stalls)
+
+
+def _watch(stalls: list[float], stopped: threading.Event) -> None:
+    """Note how late each of many short naps of this thread ends: while another holds the interpreter."""
+    while not stopped.is_set():
+        began = time.perf_counter()
+        time.sleep(0.0005)
+        stalls.append(time.perf_counter() - began - 0.0005)
+
+
+def embedding(bench: Bench) -> Result:
+    """Return how long 2,000 tracks of eight segments take to embed."""
+    settings = bench.settings("paper")
+    inputs = bench.inputs(settings)
+    tracks = 20 if bench.tiny else 2000
+    train_split, random = inputs.train, np.random.default_rng(0)
+    many = dataclasses.replace(
+        train_split,
+        track_ids=tuple(f"t{number}" for number in range(tracks)),
+        owner=np.zeros(tracks, np.int64),
+        first_segment=np.arange(tracks + 1, dtype=np.int64) * 8,
+        positions=random.choice(train_split.positions, 8 * tracks),
+    )
+    model = inputs.model.to(bench.machine.device)
+    began = time.perf_counter()
+    embedded = embed_tracks(model, many, 8, bench.machine)
+    seconds = time.perf_counter() - began
+    return {"tracks": len(embedded), "segments_per_second": 8 * tracks / seconds, "embedding_seconds": seconds}
+
+
+def ranking(bench: Bench) -> Result:
+    """Return how long 7,771 films take to rank 70,215 tracks, and whether some have the ranks of the CPU."""
+    films, tracks = (60, 900) if bench.tiny else (7_771, 70_215)
+    ranks, seconds = _ranks(films, tracks, str(bench.machine.device))
+    few, _ = _ranks(films, tracks, "cpu", at_most=20)
+    return {
+        "films": films,
+        "tracks": tracks,
+        "ranking_seconds": seconds,
+        "ranks_equal": ranks.rank_lo[: len(few)].tolist() == few.rank_lo.tolist(),
+    }
+
+
+def _ranks(films: int, tracks: int, device: str, at_most: int | None = None) -> tuple[Any, float]:
+    """Rank made-up embeddings of 64 dimensions, where every film owns as many tracks; all films or the first few."""
+    random = np.random.default_rng(0)
+    queries = random.normal(size=(films, 64)).astype(np.float32)
+    candidates = random.normal(size=(tracks, 64)).astype(np.float32)
+    owners = [(f"t{track}", f"f{track % films}") for track in range(tracks)]
+    shown = Embeddings(tuple(f"f{film}" for film in range(films))[:at_most], queries[:at_most])
+    began = time.perf_counter()
+    ranks = rank_tracks(shown, Embeddings(tuple(f"t{track}" for track in range(tracks)), candidates), owners, device)
+    return ranks, time.perf_counter() - began
+
+
+def _freed(step: Callable[[Bench], Result], bench: Bench) -> Result:
+    """Run a step, then give back the memory that it took, so that the next one's peak is its own."""
+    try:
+        return step(bench)
+    finally:
+        gc.collect()
+        torch.compiler.reset()
+        if bench.on_gpu:
+            torch.cuda.empty_cache()
+
+
+STEPS: dict[str, Callable[[Bench], Result]] = {
+    name: partial(_freed, step)
+    for name, step in {
+        "machine": machine,
+        "parity": parity,
+        "paper eager": partial(_trained, preset="paper", compiled=False),
+        "waits": waits,
+        "profile": profile,
+        "paper compiled": partial(_trained, preset="paper", compiled=True),
+        "strong eager": partial(strong, compiled=False),
+        "strong compiled": partial(strong, compiled=True),
+        "gradients": gradients,
+        "resume": resume,
+        "loader": loader,
+        "embedding": embedding,
+        "ranking": ranking,
+    }.items()
+}
