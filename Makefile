@@ -10,7 +10,7 @@ export DO_NOT_TRACK := 1
 
 INSTALLING := into $(VENV), once: a few minutes, 3 GB of disk, and more where pip chooses a CUDA build of torch
 
-.PHONY: help demo dev test lint images test-containers bench chaos clean
+.PHONY: help demo dev test lint images test-containers bench gpu chaos clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -53,8 +53,11 @@ images:  ## the two images of docker-compose.yml
 test-containers: $(VENV)/.installed-dev  ## build the images, bring the compose file up and run the demo's films through it
 	NEEDLEDROP_TEST_CONTAINERS=1 $(BIN)/python -m pytest -rs tests/integration/containers
 
+gpu: $(VENV)/.installed-dev  ## measure training on a GPU in eight minutes, into gpu.json; stopped, it goes on from there
+	$(BIN)/python -m benchmarks.gpu --out gpu.json
+
 bench: $(VENV)/.installed-dev  ## the benchmarks behind docs/benchmarks.md, one after another
-	for name in $(basename $(notdir $(wildcard benchmarks/[a-z]*.py))); do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	for name in $(filter-out gpu gpu_steps,$(basename $(notdir $(wildcard benchmarks/[a-z]*.py)))); do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 chaos: $(VENV)/.installed-dev  ## kill -9 the refresh at 25 random moments and compare with a calm run
 	NEEDLEDROP_CRASHES=25 $(BIN)/python -m pytest tests/integration/test_crash.py

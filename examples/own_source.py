@@ -100,7 +100,7 @@ def _candidate(archive: Path, member: str, position: int) -> Candidate:
 def collect(lake_root: str, archives: Path) -> RunReport:
     """Collect the music of films that have none yet from their archives; return the counts of films and tracks."""
     lake, run_id = open_existing(lake_root), f"own-source-{uuid.uuid4()}"
-    settings = SoundtrackSettings().in_encoding_of(lake)
+    settings = SoundtrackSettings().for_lake(lake)
     with tempfile.TemporaryDirectory() as staging, open_context(lake, settings, run_id) as context:
         context.sources.append(ZipSource(archives, Path(staging), context.matcher))
         planned = plan(context)

@@ -25,8 +25,8 @@ from matplotlib.figure import Figure
 
 CUTOFFS = (1, 5, 10, 20, 50, 100)
 
-# A policy is how a track was embedded: segments8 is the mean of eight segments, segments1 the middle one alone.
-# Chance does not depend on it and has none.
+# A policy is how tracks and queries were embedded: segments8 is the mean of eight segments and the first paragraph,
+# segments1 the middle segment alone; a name with a hyphen is of whole plots or of best moments. Chance has none.
 RECALLS = """
 WITH newest AS (
     SELECT dataset_version FROM runs WHERE state = 'completed' AND source = 'trained'
@@ -35,6 +35,7 @@ WITH newest AS (
 SELECT system, source, r_at_1, r_at_5, r_at_10, r_at_20, r_at_50, r_at_100, any_value(candidates) OVER () AS candidates
 FROM leaderboard JOIN newest USING (dataset_version)
 WHERE source IN ('trained', 'chance') AND policy IS DISTINCT FROM 'segments1'
+AND coalesce(policy, '') NOT LIKE '%-%'
 ORDER BY source DESC, r_at_10 DESC
 """
 

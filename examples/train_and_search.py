@@ -20,11 +20,13 @@ import argparse
 
 from storage.errors import InputError
 from storage.tables.tables import open_existing
-from training.config import SYSTEMS, chosen_settings, chosen_systems
 from training.data.splits import newest_version
 from training.experiments import is_done, load_data, plan_jobs, run_experiment
 from training.loop.devices import open_machine
-from training.retrieval.search import FilmQuery, search
+from training.presets import chosen_settings
+from training.retrieval.film_query import FilmQuery
+from training.retrieval.search import search
+from training.systems import SYSTEMS, chosen_systems
 
 
 def main() -> None:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
+import shutil
 import subprocess
+import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,33 +21,84 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.scheduler.protocol import Scheduling
 
+    from needledrop.demo.corpus import Corpus
     from storage.lake.lake import Lake
     from tasks.run_report import RunReport
+    from tasks.soundtracks.extraction.encoding import Encoders
     from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult
     from tasks.soundtracks.runs.settings import SoundtrackSettings
     from training.evaluation.baselines import HeldOut
     from training.evaluation.embedding_files import Embeddings
 
-pytest_plugins = ["tests.lakes"]
+pytest_plugins = ["tests.installed", "tests.lakes", "tests.recordings"]
 
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Every core has a process already: more threads in each would wait for one another. Subprocesses inherit this.
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+MEMORY_DISK = Path("/dev/shm")
+MEMORY_DISK_BYTES = 8 << 30
+"""What must be free of it. Tests have a gibibyte or two of files at a time: those of one that passed are removed."""
+
+
+def _keep_files_in_memory() -> None:
+    """Create the tests' files in memory where there is enough of it.
+
+    A lake syncs every file that it commits, sixty of them when it is created: on a disk, tests mostly wait for that.
+    """
+    meminfo = Path("/proc/meminfo")
+    if not (MEMORY_DISK.is_dir() and meminfo.exists()):
+        return
+    [kibibytes] = re.findall(r"MemAvailable: +(\d+) kB", meminfo.read_text())
+    if min(shutil.disk_usage(MEMORY_DISK).free, int(kibibytes) << 10) >= MEMORY_DISK_BYTES:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY_DISK))
+
+
+_keep_files_in_memory()
 
 
 @pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
+def new_prefect_home(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path], Path]:
+    """Return a function that makes a PREFECT_HOME with an empty database.
+
+    All are copies of one, also in other processes and later runs: Prefect's migrations take ten seconds of a core.
+    """
+    cache = getattr(pytestconfig, "cache", None)
+    shared = cache.mkdir(f"prefect-{version('prefect')}") if cache else tmp_path_factory.getbasetemp()
+    made = shared / "home"
+    with (shared / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            home = Path(tempfile.mkdtemp(dir=shared))
+            command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"]
+            subprocess.run(command, env={**os.environ, "PREFECT_HOME": str(home)}, check=True, capture_output=True)
+            home.rename(made)
+
+    def make(folder: Path) -> Path:
+        return shutil.copytree(made, folder, dirs_exist_ok=True)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def prefect_server(new_prefect_home: Callable[[Path], Path]) -> Iterator[None]:
     """Start a Prefect server with a temporary database; the user's stays untouched."""
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-    from prefect.testing.utilities import prefect_test_harness
+    from prefect.testing import utilities
 
+    # Not below pytest's own folder, which is removed before the harness, at the exit of Python, removes this one.
+    home = new_prefect_home(
+        Path(tempfile.mkdtemp(prefix="needledrop-prefect-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT")))
+    )
+    (home / "prefect.db").rename(home / "prefect-test.db")
     with (
-        prefect_test_harness(server_startup_timeout=180),
+        pytest.MonkeyPatch.context() as patch,
         temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}),
     ):
-        yield
+        patch.setattr(utilities, "mkdtemp", lambda: str(home))  # where the harness looks for its database
+        with utilities.prefect_test_harness(server_startup_timeout=180):
+            yield
 
 
 @dataclass(frozen=True)
@@ -53,12 +110,33 @@ class Refreshed:
 
 
 @pytest.fixture(scope="session")
-def refreshed(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Refreshed:
-    """Run the whole pipeline over a third of the demo's films."""
-    from flows.refresh import refresh
+def demo_corpus(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Corpus]:
+    """Return a function that gives the demo's corpus with so many films of each year; do not change it.
+
+    Each is written once for all processes: its music takes ten seconds of a core per film of a year.
+    """
     from needledrop.demo.corpus import write_corpus
 
-    corpus = write_corpus(tmp_path_factory.mktemp("corpus"), films_per_year=4)
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+
+    def corpus(films_per_year: int) -> Corpus:
+        with (shared / "corpus.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            return write_corpus(shared / f"corpus-{films_per_year}", films_per_year=films_per_year)
+
+    return corpus
+
+
+@pytest.fixture(scope="session")
+def refreshed(
+    prefect_server: None, demo_corpus: Callable[[int], Corpus], tmp_path_factory: pytest.TempPathFactory
+) -> Refreshed:
+    """Run the whole pipeline over a third of the demo's films."""
+    from flows.refresh import refresh
+
+    corpus = demo_corpus(4)
     parameters = {
         "lake": str(tmp_path_factory.mktemp("refreshed") / "lake"),
         "export": str(corpus.export),
@@ -74,6 +152,14 @@ def refreshed(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) ->
 def refreshed_lake(refreshed: Refreshed) -> str:
     """Return the root of the lake that the refresh filled."""
     return str(refreshed.parameters["lake"])
+
+
+@pytest.fixture
+def refreshed_copy(refreshed_lake: str, tmp_path: Path) -> Lake:
+    """Return a copy of the refreshed lake, which the test may change."""
+    from storage.lake.lake import Lake
+
+    return Lake(str(shutil.copytree(refreshed_lake, tmp_path / "lake")))
 
 
 @pytest.fixture(scope="session")
@@ -204,9 +290,14 @@ SHARED_SETUPS = {
     "refreshed": (
         "tests/flows/test_refresh.py",
         "tests/needledrop/cli/test_datasets.py",
+        "tests/needledrop/cli/retrieval/test_library.py",
+        "tests/needledrop/cli/retrieval/test_cues.py",
+        "tests/needledrop/cli/retrieval/test_early_refusals.py",
         "tests/test_docs.py",
         "tests/integration/test_restore.py",
     ),
+    "indexed": ("tests/needledrop/studio/",),
+    "installed_command": ("tests/test_packaging.py", "tests/integration/service/test_serve.py"),
     "running_wiki": ("tests/integration/mediawiki/",),
     "bucket": ("tests/integration/s3/", "tests/integration/dask/"),
 }
@@ -214,12 +305,12 @@ SHARED_SETUPS = {
 
 SLOWEST_FIRST = (
     *SHARED_SETUPS["refreshed"],
+    *SHARED_SETUPS["installed_command"],
     "tests/integration/test_old_lake.py",
     *SHARED_SETUPS["running_wiki"],
     "tests/integration/test_crash.py",
     "tests/integration/service/",
     "tests/flows/test_collect_soundtracks.py",
-    "tests/test_packaging.py",
     "tests/training/loop/",
     "tests/training/test_train_and_evaluate.py",
     "tests/tasks/soundtracks/extraction/",
@@ -254,6 +345,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one process more than there are cores (`-n auto`): tests of services, pauses and leases mostly wait."""
+    return (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Scheduling | None:
     """Distribute whole groups over processes, in the order of collection (`--dist loadgroup`).
 
@@ -273,8 +370,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedul
 
 
 @pytest.fixture
-def run_collection() -> Callable[[Lake, SoundtrackSettings], RunReport]:
-    """A function that does one collection run as the flow does, without Prefect.
+def run_collection() -> Callable[..., RunReport]:
+    """A function that does one collection run as the flow does, without Prefect, with audio encoders if given.
 
     Films are extracted in this process: worker processes have tests of their own, and starting them takes seconds.
     """
@@ -284,9 +381,10 @@ def run_collection() -> Callable[[Lake, SoundtrackSettings], RunReport]:
     from tasks.soundtracks.runs.backfill import Reopener
     from tasks.soundtracks.runs.collect import Collector
     from tasks.soundtracks.runs.context import RunContext, open_context
-    from tasks.soundtracks.runs.pipeline import BatchPipeline
+    from tasks.soundtracks.runs.pipeline import BatchPipeline, Extractor
     from tasks.soundtracks.runs.plan import plan
     from tasks.soundtracks.runs.reconcile import recover
+    from tasks.soundtracks.tasks import embedding_extractor
 
     @dataclass(frozen=True)
     class InProcessExtractor:
@@ -296,13 +394,17 @@ def run_collection() -> Callable[[Lake, SoundtrackSettings], RunReport]:
             mels, run_id = self.context.settings.mels, self.context.run_id
             return (extract_film(self.context.lake, job, mels, run_id) for job in jobs)
 
-    def run(lake: Lake, settings: SoundtrackSettings) -> RunReport:
+    def run(lake: Lake, settings: SoundtrackSettings, encoders: Encoders | None = None) -> RunReport:
         settings.check()
         recover(lake, "test")
         with open_context(lake, settings, "test") as context, LeaseKeeper(lake) as leases:
+            context.encoders = encoders
             planned, report = plan(context), RunReport(paused=context.paused)
             if not report.paused:
-                pipeline = BatchPipeline(Collector(context, planned), InProcessExtractor(context), leases)
+                extractor: Extractor = InProcessExtractor(context)
+                if encoders is not None:
+                    extractor = embedding_extractor(context, extractor)
+                pipeline = BatchPipeline(Collector(context, planned), extractor, leases)
                 report.add(pipeline.collect(settings.chosen(planned.films, context.matcher.film_index), drain=True))
             if planned.reopened and not report.paused:
                 report.add(Reopener(context).reopen(planned.reopened))

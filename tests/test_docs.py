@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import typer.main
+from prefect import settings
 from typer.core import TyperGroup
 
 from benchmarks import cost_estimate
@@ -71,11 +72,22 @@ def test_links_and_paths_of_the_docs_exist(page: Path) -> None:
     assert [path for path in links + paths if not path.exists()] == []
 
 
+def test_prefect_takes_every_setting_of_the_docs_with_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "\n".join(page.read_text() for page in PAGES)
+    named = set(re.findall(r"\bPREFECT_[A-Z_]+[A-Z]\b", text)) - {"PREFECT_DATABASE"}
+    assert [name for name in sorted(named) if not hasattr(settings, name)] == []
+    values = [pair for pair in re.findall(r"`(PREFECT_[A-Z_]+)=([^`]+)`", text) if "USER:" not in pair[1]]
+    assert len(values) >= 4
+    for name, value in values:
+        monkeypatch.setenv(name, value)
+    settings.Settings()
+
+
 def test_the_architecture_lists_every_package() -> None:
     tree = (ROOT / "docs/architecture.md").read_text().split("```")[3]
     listed, stack = set(), []
     for line in tree.splitlines():
-        if match := re.match(r"( *)([a-z]+)/", line):
+        if match := re.match(r"( *)([a-z_]+)/", line):
             stack = [*stack[: len(match[1]) // 2], match[2]]
             listed.add("/".join(stack))
     existing = {
@@ -92,6 +104,6 @@ def test_the_costs_in_the_documentation_are_those_that_the_estimate_prints(capsy
 
 def test_twice_the_films_cost_twice_and_prices_are_inputs(capsys: pytest.CaptureFixture[str]) -> None:
     free = ["--per-gpu-hour", "0", "--per-core-hour", "0"]
-    cost_estimate.main(["--films", "1000", "2000", *free, "--per-gb-month", "1"])
+    cost_estimate.main(["--films", "1000", "2000", *free, "--per-gb-month", "10"])
     rows = [line.split(" | ") for line in capsys.readouterr().out.splitlines() if "tracks |" in line or "price" in line]
-    assert [cell.strip(" |").replace(",", "") for row in rows for cell in row[1:]] == ["9036", "18071", "20", "40"]
+    assert [cell.strip(" |").replace(",", "") for row in rows for cell in row[1:]] == ["9036", "18071", "203", "406"]
