@@ -4,7 +4,7 @@ The unit costs are those of docs/benchmarks.md, docs/films.md and docs/soundtrac
 are inputs: the defaults are placeholders for your own. `docs/scale.md` shows the output for the paper's size and
 for all films of English Wikipedia.
 
-    python -m benchmarks.cost_estimate [--films 7771] [--tracks-per-film 9.04] [--items-per-second 800] …
+    python -m benchmarks.cost_estimate [--films 7771] [--tracks-per-film 9.04] [--items-per-second 142] …
 """
 
 from __future__ import annotations
@@ -127,9 +127,9 @@ def parsed(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     add("--films", type=int, nargs="+", default=[PAPER_FILMS, WIKIPEDIA_FILMS], help="sizes to estimate")
     add("--tracks-per-film", type=float, default=PAPER_TRACKS / PAPER_FILMS, help="recordings per film")
     add("--requests-per-minute", type=float, default=150.0, help="rate to the wiki")
-    add("--epochs", type=int, default=100, help="times each track is seen in training")
+    add("--epochs", type=int, default=20, help="times each track is seen in training, which stops early")
     add("--systems", type=int, default=27, help="trainings: nine systems with three seeds")
-    add("--items-per-second", type=float, default=800.0, help="speed of your GPU; `python -m benchmarks.real_size`")
+    add("--items-per-second", type=float, default=142.0, help="speed of your GPU, which `make gpu` measures")
     add("--per-gb-month", type=float, default=0.023, help="price of storage")
     add("--per-core-hour", type=float, default=0.04, help="price of a CPU core")
     add("--per-gpu-hour", type=float, default=3.0, help="price of a GPU")

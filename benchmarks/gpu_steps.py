@@ -32,9 +32,9 @@ from training.evaluation.embedding_files import Embeddings
 from training.evaluation.embeddings import embed_tracks
 from training.evaluation.ranking import rank_tracks
 from training.loop.checkpoint import BEST, LoopState, save_config
-from training.loop.devices import Machine
+from training.loop.devices import Machine, repeatable
 from training.loop.micro_batches import backward_in_micro_batches
-from training.loop.speed import compile_towers, mark_dynamic, peak_flops
+from training.loop.speed import compile_towers, peak_flops
 from training.loop.torchrun import gather
 from training.loop.train import EpochReport, Loop, LoopInputs, train
 from training.model.build import build_model
@@ -160,7 +160,11 @@ def _trained(bench: Bench, preset: str, compiled: bool, **changes: Any) -> Resul
     names = ("items_per_second", "mfu", "data_wait_share", "peak_memory_bytes", "train_loss")
     result = {name: getattr(report, name) for name in names}
     step = settings.training.batch / report.items_per_second
-    return result | {"batch": loop.batches.batch, "steps": loop.batches.steps, "step_seconds": step, "warm_up": warm_up}
+    result |= {"batch": loop.batches.batch, "steps": loop.batches.steps, "step_seconds": step, "warm_up": warm_up}
+    batch, steps = bench.batch(settings, loop.inputs), 1 if bench.tiny else 8
+    _steps(bench, loop, batch, 1)
+    host, seconds = _steps(bench, loop, batch, steps)
+    return result | {"one batch: step_seconds": seconds / steps, "one batch: host_seconds": host / steps}
 
 
 def _epoch(loop: Loop, number: int) -> EpochReport:
@@ -198,28 +202,54 @@ def waits(bench: Bench) -> Result:
 
 
 def profile(bench: Bench) -> Result:
-    """Return the share of time that the GPU is busy, its launches a step, and the kernels that take most."""
+    """Return what a step of `paper` from one batch spends on the host and on the GPU, and the kernels that take most.
+
+    `host_seconds` is the time to launch a step: where it is as long as the step, the GPU waits for the host.
+    """
     settings = bench.settings("paper")
     loop = Loop(bench.lake, bench.inputs(settings), bench.machine, None)
     batch, steps = bench.batch(settings, loop.inputs), 2 if bench.tiny else 10
-    for number in range(1 if bench.tiny else 3):
-        loop.update(batch, number)
-    bench.wait()
+    _steps(bench, loop, batch, 1 if bench.tiny else 3)
+    host, seconds = _steps(bench, loop, batch, steps)
     activities = [torch.profiler.ProfilerActivity.CPU]
     activities += [torch.profiler.ProfilerActivity.CUDA] if bench.on_gpu else []
-    with torch.profiler.profile(activities=activities) as recorded:
-        began = time.perf_counter()
-        for number in range(steps):
-            loop.update(batch, number)
-        bench.wait()
-        seconds = time.perf_counter() - began
-    time_of = "self_device_time_total" if bench.on_gpu else "self_cpu_time_total"
-    rows = [(event.key, getattr(event, time_of) / 1e6, event.count) for event in recorded.key_averages()]
-    kernels = sorted((row for row in rows if row[1] > 0), key=lambda row: -row[1])
-    total = sum(row[1] for row in kernels)
-    longest = [{"name": name[:100], "share": spent / total, "calls": n / steps} for name, spent, n in kernels[:12]]
-    launches = sum(count for name, _, count in rows if name.startswith(("cudaLaunchKernel", "cuLaunchKernel")))
-    return {"step_seconds": seconds / steps, "busy": total / seconds, "launches": launches / steps, "kernels": longest}
+    with torch.profiler.profile(activities=activities, record_shapes=True) as recorded:
+        _steps(bench, loop, batch, steps)
+    rows = recorded.key_averages()
+    kernels = [row for row in rows if row.device_type == torch.autograd.DeviceType.CUDA]
+    busy = sum(row.self_device_time_total for row in kernels) / 1e6 / steps
+    names = ("cudaLaunchKernel", "cuLaunchKernel", "cudaGraphLaunch")
+    launches = sum(row.count for row in rows if row.key.startswith(names)) / steps
+    result: Result = {"step_seconds": seconds / steps, "host_seconds": host / steps, "gpu_seconds": busy}
+    result |= {"busy": busy * steps / seconds, "launches": launches}
+    operations = recorded.key_averages(group_by_input_shape=True)
+    result |= {"kernels": _longest(kernels, steps), "operations": _longest(operations, steps)}
+    return result | {"on the host": _longest(rows, steps, "self_cpu_time_total")}
+
+
+def _steps(bench: Bench, loop: Loop, batch: Batch, steps: int) -> tuple[float, float]:
+    """Take so many training steps; returns the seconds until all are launched, and until all are done."""
+    bench.wait()
+    began = time.perf_counter()
+    for number in range(steps):
+        loop.update(batch, number)
+    launched = time.perf_counter()
+    bench.wait()
+    return launched - began, time.perf_counter() - began
+
+
+def _longest(rows: Any, steps: int, time_of: str = "self_device_time_total") -> list[Result]:
+    """Return the rows of a profile that take longest: milliseconds and calls per step, with their shapes."""
+    longest = sorted(rows, key=lambda row: -getattr(row, time_of))[:15]
+    return [
+        {
+            "name": row.key[:120],
+            "milliseconds": getattr(row, time_of) / 1e3 / steps,
+            "calls": row.count / steps,
+            "shapes": str(row.input_shapes)[:200],
+        }
+        for row in longest
+    ]
 
 
 def gradients(bench: Bench) -> Result:
@@ -231,7 +261,6 @@ def gradients(bench: Bench) -> Result:
     whole = _gradient(bench, model, settings, batch, None)
     result: Result = {"cached": _apart(_gradient(bench, model, settings, batch, 2), whole)}
     compile_towers(model, **({"backend": "eager"} if bench.tiny else {}))
-    mark_dynamic(batch)
     result["compiled"] = _apart(_gradient(bench, model, settings, batch, None), whole)
     return result | {"cached and compiled": _apart(_gradient(bench, model, settings, batch, 4), whole)}
 
@@ -278,11 +307,12 @@ def _end(bench: Bench, settings: Settings, run_id: str, stop_at: int) -> bytes:
     inputs = bench.inputs(settings, run_id)
     if stop_at:
         loop = Loop(bench.lake, inputs, bench.machine, stop)
-        try:
-            loop.run_epoch([])
-        except _Stopped:
-            loop.state = LoopState(0, stop_at)
-            loop.save()
+        with repeatable(settings.training.deterministic):
+            try:
+                loop.run_epoch([])
+            except _Stopped:
+                loop.state = LoopState(0, stop_at)
+                loop.save()
         inputs = bench.inputs(settings, run_id)
     train(bench.lake, inputs, bench.machine, lambda _report: None)
     path = Path(bench.lake.local_path("models", run_id, BEST))
@@ -392,16 +422,16 @@ STEPS: dict[str, Callable[[Bench], Result]] = {
     for name, step in {
         "machine": machine,
         "parity": parity,
+        "resume": resume,
         "paper eager": partial(_trained, preset="paper", compiled=False),
         "waits": waits,
         "profile": profile,
-        "paper compiled": partial(_trained, preset="paper", compiled=True),
-        "strong eager": partial(strong, compiled=False),
-        "strong compiled": partial(strong, compiled=True),
-        "gradients": gradients,
-        "resume": resume,
         "loader": loader,
         "embedding": embedding,
         "ranking": ranking,
+        "paper compiled": partial(_trained, preset="paper", compiled=True),
+        "strong eager": partial(strong, compiled=False),
+        "gradients": gradients,
+        "strong compiled": partial(strong, compiled=True),
     }.items()
 }

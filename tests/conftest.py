@@ -34,6 +34,8 @@ pytest_plugins = ["tests.installed", "tests.lakes", "tests.recordings"]
 
 os.environ.setdefault("DO_NOT_TRACK", "1")
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
+if not os.environ.get("NEEDLEDROP_TEST_GPU"):
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""  # tests expect the bits of a CPU; `make gpu` is the test of a GPU
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Every core has a process already: more threads in each would wait for one another. Subprocesses inherit this.
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))

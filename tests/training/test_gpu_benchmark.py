@@ -8,7 +8,7 @@ from pathlib import Path
 from benchmarks.gpu import TIME_LIMITS, _recording, _Worker
 from benchmarks.gpu_steps import STEPS
 
-QUICK = ("machine", "parity", "paper eager", "strong eager", "resume", "loader", "embedding", "ranking")
+QUICK = ("machine", "parity", "resume", "paper eager", "profile", "loader", "embedding", "ranking", "strong eager")
 """Without what compiles: on a slow CPU that takes minutes."""
 
 
@@ -22,6 +22,7 @@ def test_every_step_writes_its_figures_and_is_not_repeated(tmp_path: Path) -> No
     assert {name: result["state"] for name, result in results.items()} == dict.fromkeys((*QUICK, "waits"), "done")
     assert results["parity"]["ranks_equal"] and results["ranking"]["ranks_equal"]
     assert all(results["resume"][f"{name}: resumed"] for name in ("by default", "deterministic"))
+    assert 0 < results["profile"]["host_seconds"] <= results["profile"]["step_seconds"]
     assert results["paper eager"]["items_per_second"] > 0 and "at" not in results["waits"]
 
 

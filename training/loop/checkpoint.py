@@ -137,11 +137,25 @@ def load_last(lake: Lake, run_id: str, loop: LoopTensors) -> None:
         if name.startswith(_OPTIMISER):
             weight, moment = name.removeprefix(_OPTIMISER).split(".")
             moments.setdefault(int(weight), {})[moment] = value
-    loop.optimiser.load_state_dict({**loop.optimiser.state_dict(), "state": moments})
+    weights = [weight for group in loop.optimiser.param_groups for weight in group["params"]]
+    laid_out = {number: _laid_out_as(weights[number], own) for number, own in moments.items()}
+    loop.optimiser.load_state_dict({**loop.optimiser.state_dict(), "state": laid_out})
     loop.loss_sum.copy_(tensors[_LOSS_SUM])
     if loop.average is not None:
         for name, value in loop.average.values.items():
             value.copy_(tensors[_AVERAGE + name])
+
+
+def _laid_out_as(weight: Tensor, moments: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return the moments of a weight with its order of dimensions in memory, which files do not keep.
+
+    The fused optimiser of a GPU reads weight, gradient and moments in the order of memory, and refuses different ones.
+    """
+    same_shape = {name for name, moment in moments.items() if moment.shape == weight.shape}
+    return {
+        name: torch.empty_like(weight, dtype=moment.dtype, device="cpu").copy_(moment) if name in same_shape else moment
+        for name, moment in moments.items()
+    }
 
 
 def drop_tensors(lake: Lake, run_id: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import resource
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import timedelta
 from typing import Any, TypeVar, cast
@@ -18,6 +18,7 @@ from typing import Any, TypeVar, cast
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from storage.errors import InputError
 from training.config import Settings
@@ -89,13 +90,19 @@ def open_machine() -> Iterator[Machine]:
 
 @contextmanager
 def repeatable(enabled: bool) -> Iterator[None]:
-    """Let torch compute with deterministic algorithms only, which are slower on a GPU; it warns where it has none."""
+    """Let torch compute with deterministic algorithms only, which are slower on a GPU; it warns where it has none.
+
+    Attention is then two products and a softmax: of the fused kernels, torch keeps the backward passes that add in any
+    order unless the lack of an algorithm anywhere is an error.
+    """
     benchmark, deterministic = torch.backends.cudnn.benchmark, torch.are_deterministic_algorithms_enabled()
+    plain_attention = sdpa_kernel(SDPBackend.MATH) if enabled and torch.cuda.is_available() else nullcontext()
     if enabled:
         torch.backends.cudnn.benchmark = False
         torch.use_deterministic_algorithms(True, warn_only=True)
     try:
-        yield
+        with plain_attention:
+            yield
     finally:
         torch.backends.cudnn.benchmark = benchmark
         torch.use_deterministic_algorithms(deterministic)

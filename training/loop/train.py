@@ -33,7 +33,7 @@ from training.loop.devices import Machine, explain_out_of_memory, repeatable
 from training.loop.micro_batches import backward_in_micro_batches, encode_in_micro_batches
 from training.loop.optimisation import WeightAverage, build_optimiser, learning_rate_at, limit_scale, set_learning_rates
 from training.loop.prefetch import prefetched
-from training.loop.speed import FlopCount, mark_dynamic, peak_flops
+from training.loop.speed import FlopCount, peak_flops
 from training.loop.torchrun import average_gradients, broadcast, gather
 from training.model.losses import batch_loss
 from training.model.retrievers import Model
@@ -151,7 +151,6 @@ class Loop:
 
     def update(self, batch: Batch, number: int) -> Tensor:
         """Take optimiser step `number` of the run; returns the loss on the device, so that nothing waits for it."""
-        mark_dynamic(batch)
         torch.manual_seed((self.seed << 40) + (self.machine.rank << 32) + number)
         set_learning_rates(self.optimiser, number, self.settings.training.epochs * self.batches.steps, self.settings)
         self.optimiser.zero_grad(set_to_none=True)

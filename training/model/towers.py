@@ -178,11 +178,22 @@ class AudioTower(nn.Module):
         x = decibels(mels, ref_db)[:, None]
         if self.stem != (1, 1):
             x = F.avg_pool2d(x, self.stem)
-        x = self.blocks(self.norm(x))  # [B, channels, bands, frames]
+        x = self.norm(x)
+        x = self.blocks(channels_last(x) if x.is_cuda else x)  # [B, channels, bands, frames]
         x = self.project(x.permute(0, 3, 1, 2).flatten(2))  # [B, frames, width]
         x = torch.cat([self.summary.expand(len(x), -1, -1), x], 1) + self.positions
         result: Tensor = self.layers(self.dropout(x))[:, 0]
         return result
+
+
+def channels_last(x: Tensor) -> Tensor:
+    """Return [B, 1, bands, frames] with the strides of the layout "channels last", as a view.
+
+    With one channel both layouts have the same order in memory, so `memory_format` changes nothing. But on a GPU the
+    backward pass of a convolution copies its gradient to the layout that the strides of its input say, and back: four
+    copies of the largest activations (docs/benchmarks.md). A CPU gains nothing from it, and would round otherwise.
+    """
+    return x[:, 0].unsqueeze(-1).permute(0, 3, 1, 2)
 
 
 class ResidualBlock(nn.Module):

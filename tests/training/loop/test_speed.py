@@ -6,14 +6,16 @@ from typing import Any
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+from transformers import AutoModel
 
 from storage.lake.lake import Lake
+from tests.training.pretrained_models import PREPROCESSORS, TOKENIZERS, image_config, text_config
 from training.config import Settings
 from training.data.batches import Batch, TrainingBatches
 from training.data.films import FilmInputs
 from training.experiments import Data
 from training.loop.devices import Machine
-from training.loop.speed import FlopCount, _on_meta, compile_towers, mark_dynamic, peak_of
+from training.loop.speed import FlopCount, _on_meta, _repeated_layers, compile_towers, peak_of
 from training.model.build import build_model
 from training.model.losses import batch_loss
 from training.model.retrievers import Model
@@ -76,20 +78,32 @@ def test_counting_leaves_a_compiled_model_compiled(shared: tuple[Lake, Data], qu
     assert graphs
 
 
-def test_another_length_and_number_of_films_compiles_nothing_again(shared: tuple[Lake, Data], quick: Settings) -> None:
-    shapes: list[Any] = []
-    model, batch = model_and_batch(shared[1], quick)
-    compile_towers(model, backend=lambda graph, inputs: shapes.append(inputs) or graph.forward)
+@pytest.mark.parametrize("layers", [2, 3])
+def test_any_number_of_layers_films_and_tokens_compiles_three_graphs(
+    layers: int, shared: tuple[Lake, Data], quick: Settings
+) -> None:
+    torch.compiler.reset()  # what other tests compiled
+    graphs: list[Any] = []
+    model, batch = model_and_batch(shared[1], quick.changed({"text.layers": layers, "image.layers": layers}))
+    compile_towers(model, backend=lambda graph, inputs: graphs.append(inputs) or graph.forward)
     model.eval()
-    for films, length in ((6, 32), (5, 48), (4, 16)):
+    for films, length in ((6, 24), (5, 32), (4, 16)):  # first no size that a weight has too
         cut = {n: getattr(batch.films, n)[:films, :length].contiguous() for n in ("tokens", "token_mask")}
+        cut["token_mask"][0, length // 2 :] = False  # as on a GPU, where a mask is given also if nothing is padded
         cut["pixels"] = batch.films.pixels[:films]
-        batch_of = dataclasses.replace(batch, films=dataclasses.replace(batch.films, **cut))
-        mark_dynamic(batch_of)
         with torch.no_grad():
-            model.films(batch_of.films)
+            model.films(dataclasses.replace(batch.films, **cut))
             model.audio(batch.tracks.mels, batch.tracks.ref_db)
-    assert len(shapes) == 2  # films once, audio once
+    assert len(graphs) == 3  # a layer of the text tower, one of the image tower, and the audio tower
+
+
+SPECIAL = dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id"), 0)
+CONFIGS = [*(text_config(kind, 600, SPECIAL) for kind in TOKENIZERS), *map(image_config, PREPROCESSORS)]
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.model_type)
+def test_every_type_of_tower_has_layers_to_compile(config: Any) -> None:
+    assert len(_repeated_layers(AutoModel.from_config(config))) == config.num_hidden_layers
 
 
 @pytest.mark.parametrize("system", ["All", "Plo", "AVCA-tuned"])

@@ -29,13 +29,17 @@ from training.loop.checkpoint import (
     FOLDER,
     LAST,
     LoopState,
+    LoopTensors,
     check_same_job,
     drop_tensors,
+    load_config,
+    load_last,
     load_model,
     read_state,
     save_config,
 )
 from training.loop.devices import Machine, explain_out_of_memory
+from training.loop.optimisation import build_optimiser
 from training.loop.train import EpochReport, LoopInputs, OnStep, train
 from training.model.build import build_model
 from training.presets import chosen_settings, with_options
@@ -129,6 +133,26 @@ def test_a_run_stopped_by_ctrl_c_resumes_to_the_same_bits(
     assert (state.epoch * 2 + state.step, state.finished) == (number, False)
     assert _equal(start("stopped", system, **changes).weights(), uninterrupted.weights())
     assert _equal(_weights(shared[0], "stopped", BEST), _weights(shared[0], "uninterrupted", BEST))
+
+
+def test_moments_are_read_in_the_order_in_which_their_weights_are_kept(
+    start: Start, shared: tuple[Lake, Data], sigint_enabled: None
+) -> None:
+    """Else the fused optimiser of a GPU refuses them, and no run could be resumed there."""
+    lake, _ = shared
+
+    def interrupt(done: int, _steps: int) -> None:
+        if done == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        start("stopped", on_step=interrupt)
+    _, built = load_config(lake, "stopped")
+    optimiser = build_optimiser(built.model, chosen_settings("small"), torch.device("cpu"))
+    load_last(lake, "stopped", LoopTensors(built.model, optimiser, torch.zeros((), dtype=torch.float64)))
+    for weight, moments in optimiser.state.items():
+        assert moments["exp_avg"].stride() == moments["exp_avg_sq"].stride() == weight.stride()
+    assert any(weight.ndim == 4 and not weight.is_contiguous() for weight in optimiser.state)
 
 
 RUN = """

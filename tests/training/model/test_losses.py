@@ -96,7 +96,7 @@ def test_several_negatives_have_equal_weights_and_none_gives_zero_loss() -> None
     assert avca_triplets(t, i, a, torch.zeros(4, 4, dtype=torch.bool)) == 0
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU and NEEDLEDROP_TEST_GPU=1")
 def test_losses_are_the_same_on_a_gpu() -> None:
     torch.manual_seed(0)
     inputs = *torch.randn(3, 64, 32), ~torch.eye(64, dtype=torch.bool)

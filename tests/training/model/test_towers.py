@@ -23,7 +23,7 @@ from storage.errors import InputError
 from storage.mels.settings import MelSettings
 from storage.mels.settings import decibels as stored_decibels
 from training.model.pretrained import pretrained_tokenizer
-from training.model.towers import AudioTower, decibels, image_tower, resampled_kernel, text_tower
+from training.model.towers import AudioTower, channels_last, decibels, image_tower, resampled_kernel, text_tower
 from training.presets import PRESETS
 from training.setting_groups import ImageSettings, TextSettings
 
@@ -35,6 +35,15 @@ def test_the_tower_computes_the_same_decibels_as_storage() -> None:
     assert np.abs(ours - stored_decibels(mels, ref_db, MelSettings())).max() < 1e-4
     half = torch.full((1, 128, 995), -12.5, dtype=torch.float16)
     assert (decibels(half, torch.zeros(1)) == -12.5).all()
+
+
+def test_one_channel_has_the_strides_that_several_have_in_channels_last() -> None:
+    x = torch.randn(2, 1, 8, 12)
+    named = channels_last(x)
+    assert torch.equal(named, x) and named.data_ptr() == x.data_ptr()
+    assert (
+        named.stride() == (96, 1, 12, 1) and x.contiguous(memory_format=torch.channels_last).stride() != named.stride()
+    )
 
 
 @pytest.mark.parametrize("preset", PRESETS)
