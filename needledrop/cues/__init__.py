@@ -6,6 +6,7 @@ fountain     screenplays → scenes
 scene_list   a CSV list with time codes → scenes
 script       a file of either kind → its scenes
 placement    where each scene is in the film, and how long it is
+assignment   tracks divided among scenes, none twice
 suggest      scenes → tracks of libraries, with the second at which each starts
 sheet        the cue sheet: CSV and a page to print
 timeline     OpenTimelineIO and CMX3600 edit decision lists

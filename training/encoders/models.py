@@ -24,7 +24,8 @@ from storage.audio_embeddings.files import Vectors
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
 from storage.mels.settings import MelSettings
-from training.encoders.weights import JOINT, POOLED, TYPES, EncoderFiles, find_encoder, known_model
+from training.encoders.model_types import JOINT, POOLED, TYPES
+from training.encoders.weights import EncoderFiles, find_encoder, known_model
 from training.loop.devices import halve_until_it_fits
 from training.model.pretrained import Modality, pretrained_tower
 

@@ -17,18 +17,11 @@ from storage.audio_embeddings.cards import EncoderCard
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from training.encoders.licences import licence_of
+from training.encoders.model_types import TYPE_NAMES, TYPES
 
 CONFIG, PREPROCESSOR = "config.json", "preprocessor_config.json"
-JOINT = "clap"
-"""The type that hears and reads into one space."""
-POOLED = "audio-spectrogram-transformer"
-"""The type that returns one vector for a window."""
-FRAMES = ("wav2vec2", "hubert", "wavlm", "data2vec-audio", "unispeech-sat")
-"""The types that return a vector per frame of the waveform; their mean is the embedding."""
-TYPES = (JOINT, POOLED, *FRAMES)
 HUB_SECONDS = 5.0
 """Timeout of a request to the hub; without an answer, only cached files are used."""
-_TYPES = "CLAP, AST, Wav2Vec2, HuBERT, WavLM, Data2Vec or UniSpeech-SAT"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _WANTED = ["*.json", "*.txt", "*.safetensors", "README.md"]
 _NOTES = "encoders"
@@ -122,9 +115,11 @@ def _checked_type(name: str, folder: Path) -> str:
     config = _config(name, folder)
     model_type = str(config.get("model_type", "not given"))
     if "auto_map" in config:
-        raise InputError(f"The encoder {name!r} brings its own code, which is never executed; give {_TYPES}")
+        raise InputError(f"The encoder {name!r} brings its own code, which is never executed; give {TYPE_NAMES}")
     if model_type not in TYPES:
-        raise InputError(f"The encoder {name!r} is of type {model_type}, which is none of {_TYPES}; give such a model")
+        raise InputError(
+            f"The encoder {name!r} is of type {model_type}, which is none of {TYPE_NAMES}; give such a model"
+        )
     _check_weights(name, folder)
     return model_type
 

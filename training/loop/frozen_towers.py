@@ -30,7 +30,7 @@ from training.config import Settings
 from training.data.films import FilmInputs, TextTable
 from training.data.text import pad_tokens
 from training.loop.devices import Machine
-from training.model.cross_attention import FilmEncoder
+from training.model.film_encoder import FilmEncoder
 
 CACHE = "towers"
 """Folder in the machine's cache."""

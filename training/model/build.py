@@ -13,7 +13,7 @@ from training.data.films import film_texts
 from training.data.images import ImageFormat
 from training.data.splits import Split
 from training.data.text import build_tokenizer, highest_id
-from training.model.cross_attention import FilmEncoder
+from training.model.film_encoder import FilmEncoder
 from training.model.pretrained import pretrained_tokenizer, tower_from
 from training.model.retrievers import AVCA, Model, Retriever
 from training.model.towers import image_tower, text_tower

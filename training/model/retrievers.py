@@ -1,7 +1,7 @@
 """The retrieval models: a film's query and a track's audio as vectors of one shared space.
 
 `Retriever` is the paper's model. `AVCA` is the baseline of Table 1 (Mercea et al. 2022) as the release adapted it to
-retrieval: text and image attend to each other (`training.model.cross_attention`) but keep one embedding each.
+retrieval: text and image attend to each other (`training.model.film_encoder`) but keep one embedding each.
 
 Training and evaluation call the same `encode_query` and `encode_audio`; in the release they differed, and
 single-modality systems were evaluated without a layer that they were trained with.
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from training.config import Settings
 from training.data.batches import Batch, Tracks
 from training.data.films import Films
-from training.model.cross_attention import FilmEncoder
+from training.model.film_encoder import FilmEncoder
 from training.model.pooling import Scores, pool
 from training.model.towers import audio_tower
 from training.setting_groups import HeadSettings

@@ -9,17 +9,17 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
 from tasks.films.models import AlbumListing, ListedTrack
 from tasks.soundtracks.matching import keywords
+from tasks.soundtracks.matching.channels import essence_of, is_label_channel, owners_of, same_owner
+from tasks.soundtracks.matching.deliveries import DELIVERED, TOPIC, is_delivered
 from tasks.soundtracks.matching.normalise import contains, plain, same_name, words_of
 from tasks.soundtracks.models import Candidate, Film
 
-DELIVERED = "provided to youtube by"
-"""First words of the description of a recording that a label delivered."""
 LISTED_LENGTH_SECONDS = 3.0
 """Listed lengths are rounded, and a file may have a second of silence more."""
 MIN_DISTINCT_WORDS = 2
@@ -27,7 +27,6 @@ MAX_NAME_WORDS = 6
 """Longer texts are no name with its middle names written out."""
 _TRACK_BREAK = re.compile(r"[|｜●/()\[\]<>“”„\"«»「」『』《》〈〉【】]|\s[-–—l]\s|(?<!\w)['‘]|['’](?!\w)")
 """Separates the parts of a video's name, one of which may be a track's title."""
-_TOPIC = re.compile(r"\s+-\s+topic$")
 _VARIOUS = re.compile(
     r"various(?:\s+artists?)?|varios(?:\s+(?:artistas|interpretes))?|multi[\s-]interpretes|artisti\s+vari|aa\.?\s?vv\.?|v\.?\s?a\.?"
     r"|verschiedene\s+(?:interpreten|kunstler)|diverse(?:\s+artist\w*)?|cesitli\s+sanatcilar|разные\s+исполнители"
@@ -37,7 +36,6 @@ _VARIOUS = re.compile(
 _SECTION_BREAK = re.compile(r"[|｜•●\n]|\s[-–—l]\s")
 _ARTIST_BREAK = re.compile(r"\s*(?:[,;/·|&]|\bfeat\.?|\bft\.?|\bwith\b|\band\b|\bx\b)\s*", re.IGNORECASE)
 _CREDIT = re.compile(r"(?im)^(?:composer(?: lyricist)?|music composer|producer|conductor|music)\s*:\s*(.+)$")
-_RELEASED = re.compile(r"(?m)^Released on:\s*(\d{4})|^℗\s*(\d{4})")
 _COPYRIGHT = re.compile(r"[℗©]\s*(?:\d{4}\s+)?([^\n℗©]+)")
 
 
@@ -93,44 +91,9 @@ def evidence_of(candidate: Candidate, film: Film) -> Evidence:
     )
 
 
-def is_delivered(candidate: Candidate) -> bool:
-    """Return whether a label delivered this recording to YouTube.
-
-    Anybody can copy the description of a delivery, so that counts only on a channel of its own artists.
-    """
-    if candidate.is_official_album or _TOPIC.search(plain(candidate.uploader)):
-        return True
-    lines = _lines(candidate.description)
-    if not lines or not plain(lines[0]).startswith(DELIVERED):
-        return False
-    artists = lines[1].split(" · ")[1:] if len(lines) > 1 else []
-    return candidate.uploader is None or any(_same_owner(candidate.uploader, artist) for artist in artists)
-
-
-def _lines(text: str | None) -> list[str]:
-    return [line.strip() for line in (text or "").splitlines() if line.strip()]
-
-
-def with_delivery_notes(candidate: Candidate) -> Candidate:
-    """Return the candidate with the album, artists and year that a delivery's description names.
-
-    The description that YouTube generates has one paragraph each: "Provided to YouTube by LABEL", "TRACK · ARTIST ·
-    ARTIST", ALBUM, "℗ YEAR OWNER", "Released on: DATE", credits.
-    """
-    lines = _lines(candidate.description)
-    if len(lines) < 3 or not plain(lines[0]).startswith(DELIVERED) or not is_delivered(candidate):
-        return candidate
-    _track, *artists = (part.strip() for part in lines[1].split(" · "))
-    is_album = not re.match(r"[℗©]|released on:|auto-generated", plain(lines[2]))
-    album = candidate.album or (lines[2] if is_album else None)
-    released = _RELEASED.search(candidate.description or "")
-    year = candidate.release_year or (int(released[1] or released[2]) if released else None)
-    return replace(candidate, album=album, artist=candidate.artist or ", ".join(artists) or None, release_year=year)
-
-
 def artists_of(candidate: Candidate) -> tuple[str, ...]:
     """Return the artists of a recording and of its album, without "Various Artists"."""
-    topic = _TOPIC.sub("", plain(candidate.uploader)) if _TOPIC.search(plain(candidate.uploader)) else None
+    topic = TOPIC.sub("", plain(candidate.uploader)) if TOPIC.search(plain(candidate.uploader)) else None
     return _separate_artists(candidate.album_artist, candidate.artist, topic)
 
 
@@ -202,46 +165,14 @@ def own_channel(candidate: Candidate, film: Film) -> str | None:
 
     A label is the film's if its article names it; another well-known one must name the film's composer with the video.
     """
-    owners = _owners(candidate.uploader)
-    if any(_same_owner(one, person) for one in owners for person in (*film.composers, *film.song_producers)):
+    owners = owners_of(candidate.uploader)
+    if any(same_owner(one, person) for one in owners for person in (*film.composers, *film.song_producers)):
         return "composer"
-    if any(_same_owner(one, label) for one in owners for label in _labels(film)):
+    if any(same_owner(one, label) for one in owners for label in _labels(film)):
         return "label"
     if is_label_channel(candidate.uploader) and named_people(candidate, film):
         return "label"
     return None
-
-
-def is_label_channel(channel: str | None) -> bool:
-    """Return whether a channel is one of a label that publishes soundtracks."""
-    return any(_essence(owner) in _LABEL_ESSENCES for owner in _owners(channel))
-
-
-def _owners(channel: str | None) -> list[str]:
-    """Return the owners that a channel's name states: "Lahari Music | T-Series" has two.
-
-    A label may be named in two scripts: "滾石唱片 ROCK RECORDS".
-    """
-    owners = re.split(r"\s*[|/]\s*", channel or "")
-    return [*owners, *(match[1] for owner in owners if (match := keywords.LABEL_IN_TWO_SCRIPTS.fullmatch(owner)))]
-
-
-def _same_owner(channel: str, owner: str) -> bool:
-    """Return whether a channel bears an owner's name, but for words like "Official", "Music" or "VEVO"."""
-    return same_name(channel, owner) or _essence(channel) == _essence(owner) != ""
-
-
-@lru_cache(maxsize=4096)
-def _essence(name: str) -> str:
-    """Return what distinguishes the name of a channel or company: "Sony Music India", "SonyMusicVEVO" are "sony"."""
-    words = words_of(re.sub(r"(?i)\(.*?\)|vevo$", " ", name)).words
-    distinct = [word for word in words if word not in keywords.CHANNEL_WORDS]
-    if len(words) == 1:
-        distinct = [keywords.CHANNEL_ENDING.sub("", words[0])]
-    return "".join(distinct)
-
-
-_LABEL_ESSENCES = frozenset(_essence(label) for label in keywords.LABELS) - {""}
 
 
 def label_of(candidate: Candidate, film: Film) -> Agreement:
@@ -250,8 +181,8 @@ def label_of(candidate: Candidate, film: Film) -> Agreement:
     if not plain(description).lstrip().startswith(DELIVERED):
         return Agreement.UNKNOWN
     deliverer = description.lstrip()[len(DELIVERED) :].splitlines()[:1]
-    stated = {_essence(name) for name in (*deliverer, *_COPYRIGHT.findall(description))} - {""}
-    return Agreement.FOR if any(_essence(label) in stated for label in _labels(film)) else Agreement.UNKNOWN
+    stated = {essence_of(name) for name in (*deliverer, *_COPYRIGHT.findall(description))} - {""}
+    return Agreement.FOR if any(essence_of(label) in stated for label in _labels(film)) else Agreement.UNKNOWN
 
 
 def _labels(film: Film) -> tuple[str, ...]:

@@ -16,7 +16,8 @@ from dataclasses import replace
 
 from tasks.soundtracks.matching import guards, keywords
 from tasks.soundtracks.matching.alternative_titles import is_alternative_title
-from tasks.soundtracks.matching.evidence import Agreement, Evidence, evidence_of, is_comparable, with_delivery_notes
+from tasks.soundtracks.matching.deliveries import with_delivery_notes
+from tasks.soundtracks.matching.evidence import Agreement, Evidence, evidence_of, is_comparable
 from tasks.soundtracks.matching.guards import MIN_NAMES_FILM, Case
 from tasks.soundtracks.matching.normalise import occurrences, plain, same_name, words_of
 from tasks.soundtracks.matching.scoring import OFFICIAL_CHANNEL, total_score

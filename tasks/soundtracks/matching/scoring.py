@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from tasks.soundtracks.matching import keywords
-from tasks.soundtracks.matching.evidence import Agreement, Evidence, artists_of, is_delivered, is_label_channel
+from tasks.soundtracks.matching.channels import is_label_channel
+from tasks.soundtracks.matching.deliveries import is_delivered
+from tasks.soundtracks.matching.evidence import Agreement, Evidence, artists_of
 from tasks.soundtracks.matching.normalise import plain, words_of
 from tasks.soundtracks.matching.titles import Naming, naming, title_words
 from tasks.soundtracks.models import Candidate, Film

@@ -18,7 +18,7 @@ from storage.errors import ItemError, Retry, SourcePaused
 from tasks.soundtracks.download.downloader import Downloader
 from tasks.soundtracks.download.ytdlp import FilteredOut
 from tasks.soundtracks.extraction.jobs import Recording
-from tasks.soundtracks.matching.evidence import is_delivered
+from tasks.soundtracks.matching.deliveries import is_delivered
 from tasks.soundtracks.matching.matcher import TRACKS_PER_FILM, Matcher, with_decision
 from tasks.soundtracks.matching.titles import plain_title
 from tasks.soundtracks.models import Candidate, Decision, Film, Judged, Verdict

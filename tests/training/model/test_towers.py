@@ -23,7 +23,8 @@ from storage.errors import InputError
 from storage.mels.settings import MelSettings
 from storage.mels.settings import decibels as stored_decibels
 from training.model.pretrained import pretrained_tokenizer
-from training.model.towers import AudioTower, channels_last, decibels, image_tower, resampled_kernel, text_tower
+from training.model.towers import AudioTower, channels_last, decibels, image_tower, text_tower
+from training.model.vit_resampling import resampled_kernel
 from training.presets import PRESETS
 from training.setting_groups import ImageSettings, TextSettings
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tasks.films.models import AlbumListing, ListedTrack
-from tasks.soundtracks.matching.evidence import Agreement, evidence_of, with_delivery_notes
+from tasks.soundtracks.matching.deliveries import with_delivery_notes
+from tasks.soundtracks.matching.evidence import Agreement, evidence_of
 from tasks.soundtracks.matching.film_index import FilmIndex
 from tasks.soundtracks.matching.matcher import Matcher
 from tasks.soundtracks.matching.rule import judge
