@@ -80,8 +80,9 @@ class Films:
         if self.text_counts:
             first, last = sum(self.text_counts[:start]), sum(self.text_counts[:stop])
         texts, films = slice(first, last), slice(start, stop)
+        of_texts = ("tokens", "token_mask", "text_features") if last > first else ()  # no tower reads no text
         return Films(
-            **{name: _slice(getattr(self, name), texts) for name in ("tokens", "token_mask", "text_features")},
+            **{name: _slice(getattr(self, name), texts) for name in of_texts},
             **{name: _slice(getattr(self, name), films) for name in ("pixels", "image_features", "given")},
             text_film=None if self.text_film is None else self.text_film[texts] - start,
             text_counts=self.text_counts[films],

@@ -36,10 +36,15 @@ def broadcast(machine: Machine, value: float) -> float:
 
 
 def average_gradients(machine: Machine, model: nn.Module) -> None:
-    """Replace every weight's gradient by its mean over the ranks, in flat buckets that are reduced concurrently."""
+    """Replace every weight's gradient by its mean over the ranks, in flat buckets that are reduced concurrently.
+
+    A weight that has none here has zeros: where parts of films are left out, a rank may have no text or no image in
+    its share while others have some, and all must reduce the same.
+    """
     if machine.ranks == 1:
         return
-    gradients = (weight.grad for weight in model.parameters() if weight.grad is not None)
+    trained = (weight for weight in model.parameters() if weight.requires_grad)
+    gradients = (_gradient(weight) for weight in trained)
     started = []
     for bucket in buckets(gradients, BUCKET_BYTES):
         flat = torch.cat([gradient.reshape(-1) for gradient in bucket])
@@ -49,6 +54,12 @@ def average_gradients(machine: Machine, model: nn.Module) -> None:
         flat.div_(machine.ranks)
         parts = torch.split(flat, [gradient.numel() for gradient in bucket])
         torch._foreach_copy_(bucket, [part.view_as(own) for part, own in zip(parts, bucket, strict=True)])
+
+
+def _gradient(weight: Tensor) -> Tensor:
+    if weight.grad is None:
+        weight.grad = torch.zeros_like(weight)
+    return weight.grad
 
 
 def buckets(gradients: Iterable[Tensor], size: int) -> Iterator[list[Tensor]]:

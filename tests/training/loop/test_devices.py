@@ -67,8 +67,8 @@ def measure(run_id, machine):
         grads = {name: weight.grad.contiguous() for name, weight in trained}
         save_file({**grads, "the.loss": loss.detach()}, f"{folder}/{run_id}")
     built.model.zero_grad()
-    train(lake, loop_inputs, machine, lambda report: print(run_id, report))
-    print("WEIGHTS", run_id, sum(weight.double().abs().sum().item() for weight in built.model.parameters()))
+    train(lake, loop_inputs, machine, lambda report: print(run_id, report, flush=True))
+    print("WEIGHTS", run_id, sum(weight.double().abs().sum().item() for weight in built.model.parameters()), flush=True)
 
 with open_machine() as machine:
     for run_id in run_ids:
@@ -78,8 +78,10 @@ print("THREADS", [name.read_text().strip() for name in Path("/proc/self/task").g
 """
 
 
-CASES = (("All", None), ("AVCA-tuned", None), ("All", 3))
+CASES = (("All", None), ("AVCA-tuned", None), ("All", 3), ("ImPlo", None))
 """Systems, and the films of a micro-batch."""
+DROPPED = {"data.modality_dropout": 0.6, "training.batch": 2}
+"""Settings of ImPlo, with which one of two ranks has no image in its share of the first batch."""
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,8 @@ def two_ranks(shared: tuple[Lake, Data], quick: Settings, tmp_path_factory: pyte
     """Measure and train every case on two ranks: starting them takes as long as all of it."""
     (lake, data), folder, runs = shared, tmp_path_factory.mktemp("ranks"), {}
     for name, size in CASES:
-        settings = quick.changed({"training.epochs": 1, "training.micro_batch": size})
+        changes = {"training.epochs": 1, "training.micro_batch": size} | (DROPPED if name == "ImPlo" else {})
+        settings = quick.changed(changes)
         job = Job(f"ranks-{name}-{size}", SYSTEMS[name], settings, 0, data.version)
         built = build_model(job.system, settings, data.train, 0)
         save_config(lake, job, built)
@@ -122,6 +125,9 @@ def test_two_ranks_have_the_loss_and_gradients_of_one_rank(
     loss = batch_loss(built.model, job.settings, built.model(batch), batch, partial(gather, machine))
     loss.backward()
     of_two_ranks = load_file(two_ranks.folder / job.run_id)
+    if name == "ImPlo":
+        shares = [TrainingBatches(data.train, inputs, job.settings, 0, (rank, 2)).make(0, 0) for rank in (0, 1)]
+        assert sorted(share.films.pixels is None for share in shares) == [False, True]
     assert torch.allclose(of_two_ranks.pop("the.loss"), loss, rtol=1e-5)
     of_one_rank = {part: weight.grad for part, weight in built.model.named_parameters() if weight.grad is not None}
     assert of_two_ranks.keys() == of_one_rank.keys()
