@@ -51,7 +51,11 @@ def compare_command(
     other: str = typer.Argument(help="The system that the first one is compared with."),
     lake: LakeRoot = "lake",
     dataset: str = typer.Option(None, help="Data-set version; default: the current one."),
-    policy: str = typer.Option(None, help="How tracks were embedded; default: from several segments, as segments8."),
+    policy: str = typer.Option(
+        None,
+        help="What was embedded; default: the mean of several segments, and all paragraphs where both systems have "
+        "that (segments8-paragraphs), else the first (segments8).",
+    ),
 ) -> None:
     """Compare any two systems or settings on the test films: the differences with 95 % intervals and p-values.
 

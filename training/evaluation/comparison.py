@@ -5,6 +5,7 @@ A name is SYSTEM, SYSTEM@PRESET, SYSTEM@DIGEST or SYSTEM@SETTINGS, where that is
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,9 @@ from storage.tables.duckdb_connection import fetch_rows
 from training.evaluation.bootstrap import DRAWS, Difference, differences, intervals
 from training.evaluation.confidence import KEY_COLUMNS, results_by_film
 from training.evaluation.embedding_files import BEST
+
+SHOWN_OF_SETTINGS = 60
+"""Characters of a system's settings in a list of those that can be named; their digest is complete."""
 
 
 @dataclass(frozen=True)
@@ -71,13 +75,15 @@ def _found(rows: list[dict[str, Any]], name: str, version: str) -> dict[str, dic
     meant = exact if len({row["settings_digest"] for row in exact}) == 1 else meant
     if len({(row["preset"], row["settings_digest"]) for row in meant}) == 1:
         return {row["policy"]: row for row in meant}
-    choices = sorted({_name(row) for row in meant or rows})
+    choices = sorted({_name(row, SHOWN_OF_SETTINGS) for row in meant or rows})
     problem = "is several systems" if meant else "is not a measured system"
     raise InputError(f"{name} {problem} of {version}; give one of {'; '.join(choices)}, by its name or its digest")
 
 
-def _name(row: dict[str, Any]) -> str:
+def _name(row: dict[str, Any], longest: int | None = None) -> str:
     """Return a system's name with its settings and their digest, as in All@1f3c9a2b (paper, text=ModernBERT-base)."""
     if not row["settings_digest"]:
         return str(row["system"])
-    return f"{row['system']}@{row['settings_digest']} ({row['settings'] or row['preset']})"
+    settings = row["settings"] or row["preset"]
+    shown = settings if longest is None else textwrap.shorten(settings, longest, placeholder=" …")
+    return f"{row['system']}@{row['settings_digest']} ({shown})"

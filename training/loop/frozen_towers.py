@@ -15,6 +15,7 @@ Where the input is drawn from too many possibilities (random subsets of tags), t
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -100,21 +101,32 @@ def _path(lake: Lake, tower: nn.Module, machine: Machine, inputs: Sequence[bytes
 def _outputs(
     path: Path, width: int, order: Sequence[int], encode: Callable[[Sequence[int]], Tensor], machine: Machine
 ) -> Floats:
-    """Return a tower's outputs [inputs, width], mapped from the file; first computed in this order if there is none."""
-    count = len(order)
-    if not path.exists():
-        with temporary_file(path.parent, path.name) as temporary:
-            outputs = np.lib.format.open_memmap(temporary, "w+", np.float32, (count, width))
-            for start in range(0, count, AT_ONCE):
-                rows = list(order[start : start + AT_ONCE])
-                with torch.no_grad(), machine.autocast():
-                    outputs[rows] = encode(rows).float().cpu().numpy()
-            outputs.flush()
-            commit_file(temporary, path)
-        _remove_least_used(path)
-    path.touch()
-    mapped: Floats = np.load(path, mmap_mode="r")
-    return mapped
+    """Return a tower's outputs [inputs, width], mapped from the file; first computed in this order if none is usable."""
+    shape = (len(order), width)
+    kept = _mapped(path, shape)
+    if kept is not None:
+        return kept
+    with temporary_file(path.parent, path.name) as temporary:
+        outputs = np.lib.format.open_memmap(temporary, "w+", np.float32, shape)
+        for start in range(0, len(order), AT_ONCE):
+            rows = list(order[start : start + AT_ONCE])
+            with torch.no_grad(), machine.autocast():
+                outputs[rows] = encode(rows).float().cpu().numpy()
+        outputs.flush()
+        commit_file(temporary, path)
+    _remove_least_used(path)
+    computed: Floats = np.load(path, mmap_mode="r")
+    return computed
+
+
+def _mapped(path: Path, shape: tuple[int, int]) -> Floats | None:
+    """Return a file's content and note that it was used; None where there is no file, or a damaged one."""
+    try:
+        os.utime(path)
+        content: Floats = np.load(path, mmap_mode="r")
+    except (OSError, EOFError, ValueError):
+        return None
+    return content if content.shape == shape and content.dtype == np.float32 else None
 
 
 def _remove_least_used(newest: Path) -> None:

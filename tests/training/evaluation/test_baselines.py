@@ -164,11 +164,12 @@ def test_a_name_that_is_no_system_or_several_is_refused_with_those_there_are(mea
     lake = open_tables(str(tmp_path / "lake"))
     ranks = rows(lake, "SELECT * EXCLUDE run_id FROM ranks WHERE run_id = 'All-run'")
     table = pa.Table.from_pylist([dict(zip(RANKS_SCHEMA.names, row, strict=True)) for row in ranks], RANKS_SCHEMA)
-    label = "small, optimiser.rate=1"
+    label = "small, optimiser.rate=1, " + ", ".join(f"text.width={number}" for number in range(30))
     record_run(lake, Run("other", "All", "small", 0, "v1", state="completed", settings=label, settings_digest="aaaa"))
     record_ranks(lake, "other", table)
-    with pytest.raises(InputError, match="All is several systems of v1; give one of"):
+    with pytest.raises(InputError, match="All is several systems of v1; give one of") as refused:
         compare(lake, "v1", "All", "Im")
+    assert "All@aaaa (small, optimiser.rate=1, text.width=0, " in str(refused.value) and len(str(refused.value)) < 300
     assert compare(lake, "v1", f"All@{label}", "All@small", draws=99).values["medr"][2].p == 1
 
 

@@ -122,6 +122,16 @@ def test_other_weights_texts_or_images_have_another_file(prepare: Prepare, lake:
     assert len(list(lake.cached(CACHE).iterdir())) == 5
 
 
+@pytest.mark.parametrize("content", [b"", b"\x93NUMPY", b"neither", None])
+def test_a_damaged_file_of_the_cache_is_computed_again(content: bytes | None, prepare: Prepare, lake: Lake) -> None:
+    prepare(**FREEZE)
+    before = {path: path.read_bytes() for path in lake.cached(CACHE).iterdir()}
+    for path, whole in before.items():
+        path.write_bytes(whole[:-8] if content is None else content)
+    prepare(**FREEZE)
+    assert {path: path.read_bytes() for path in lake.cached(CACHE).iterdir()} == before
+
+
 def test_the_cache_drops_what_was_used_longest_ago(
     prepare: Prepare, lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
