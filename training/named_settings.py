@@ -64,6 +64,17 @@ _SIZES_OF_BUILT = {
 """Settings of a tower built from sizes, which pretrained weights have already."""
 _ADAPTED = ("layers", "patch_pixels")
 """Settings of a pretrained image tower that have an effect only where it is adapted."""
+_VOID_WITH: dict[str, tuple[str, Any]] = {
+    "data.max_paragraphs": ("data.paragraphs", "one"),
+    "text.paragraph_pooling": ("data.paragraphs", "one"),
+    "audio.segment_pooling": ("data.segments", 1),
+    "head.dropout": ("head.form", "linear"),
+    "optimiser.text_rate": ("text.frozen", True),
+    "optimiser.image_rate": ("image.frozen", True),
+}
+"""Settings that have no effect while another has a value. At its default such a setting may stay: it changes no run."""
+_OF_AUDIO_TOWER = ("stem", "channels", "blocks", "layers", "heads", "mlp", "position_deviation")
+"""Settings of the audio tower, which embeddings by an encoder take the place of."""
 
 
 @dataclass(frozen=True)
@@ -175,7 +186,8 @@ def _nearest(name: str, names: list[str]) -> str | None:
 
 
 def check_used(changes: Collection[str], settings: Settings, systems: Collection[System]) -> None:
-    """Raise `InputError` for a changed setting that none of the systems uses, or that pretrained weights make void."""
+    """Raise `InputError` for a changed setting that none of the systems uses, or that other settings make void."""
+    values = settings.by_name()
     for name in changes:
         needs = (*group_needs(name.partition(".")[0]), *known_setting(name).own_needs)
         if systems and not any(all(getattr(system, need) for need in needs) for system in systems):
@@ -192,6 +204,19 @@ def check_used(changes: Collection[str], settings: Settings, systems: Collection
                 f"with random weights by {group}.pretrained= (empty)"
                 + (", or cut a ViT to it by image.adapt=true" if setting in _ADAPTED and group == "image" else "")
             )
+        if (other := _made_void_by(name, values)) and values[name] != known_setting(name).default:
+            raise InputError(
+                f"{name} has no effect with {other} = {shown(values[other])}; leave it out or change {other}"
+            )
+
+
+def _made_void_by(name: str, values: Mapping[str, Any]) -> str | None:
+    """Return the setting whose value takes all effect from this one, if any."""
+    group, _, setting = name.partition(".")
+    if group == "audio" and setting in _OF_AUDIO_TOWER and values["audio.encoder"]:
+        return "audio.encoder"
+    other, value = _VOID_WITH.get(name, ("", None))
+    return other if other and values[other] == value else None
 
 
 def checked(settings: Settings) -> Settings:

@@ -112,6 +112,26 @@ def test_a_setting_that_no_system_of_the_job_uses_is_a_sentence(systems: list[st
     chosen_settings("small", chosen_systems([*systems, "all"]), set=[entry])
 
 
+@pytest.mark.parametrize(
+    ("entry", "voids", "effective"),
+    [
+        ("data.max_paragraphs=4", "data.paragraphs=one", "data.paragraphs=all"),
+        ("text.paragraph_pooling=attention", "data.paragraphs=one", "data.paragraphs=all"),
+        ("audio.segment_pooling=attention", "data.segments=1", "data.segments=2"),
+        ("head.dropout=0.5", "head.form=linear", "head.form=paper"),
+        ("optimiser.text_rate=1e-4", "text.frozen=true", "text.frozen=false"),
+        ("optimiser.image_rate=1e-4", "image.frozen=true", "image.frozen=false"),
+        ("audio.channels=8", "audio.encoder=clap", "audio.encoder="),
+    ],
+)
+def test_a_setting_that_another_one_makes_void_is_a_sentence(entry: str, voids: str, effective: str) -> None:
+    name, other = entry.partition("=")[0], voids.partition("=")[0]
+    with pytest.raises(InputError, match=f"{name} has no effect with {other} = .*; leave it out or change {other}"):
+        chosen_settings("small", set=[entry, voids])
+    chosen_settings("small", set=[entry, effective])
+    chosen_settings("small", set=[voids, {name: all_settings()[name].default}])  # as a file that turns it off
+
+
 def test_sizes_that_pretrained_weights_have_already_are_a_sentence() -> None:
     with pytest.raises(InputError, match=r"text.width has no effect: the pretrained tower has sizes of its own"):
         chosen_settings("paper", set=["text.width=96"])
