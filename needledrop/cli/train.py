@@ -163,6 +163,8 @@ def _left_out(unheard: int, trained_on: int) -> str:
 def leaderboard_rows(root: str, version: str, run_ids: Sequence[str]) -> list[Row]:
     """Return the leaderboard's rows of the systems of these runs, and of the baselines, ceiling and chance.
 
+    Baselines that are made of a run's queries are those of these settings; those of audio encoders are of no run.
+
     A system that was measured with several settings has a row for each, and so has a model for any parts for each
     choice of them.
     """
@@ -179,7 +181,8 @@ def leaderboard_rows(root: str, version: str, run_ids: Sequence[str]) -> list[Ro
             "WHERE dataset_version = $version AND CASE source "
             "WHEN 'trained' THEN (board.system, policy) IN (SELECT (system, policy) FROM shown) "
             "WHEN 'control' THEN policy IN (SELECT policy FROM shown) "
-            "AND coalesce(settings_digest, '') IN (SELECT settings_digest FROM shown UNION SELECT '') ELSE true END",
+            "AND (coalesce(settings_digest, '') IN (SELECT settings_digest FROM shown UNION SELECT '') "
+            "OR settings_digest NOT IN (SELECT settings_digest FROM runs WHERE source = 'trained')) ELSE true END",
             runs=list(run_ids),
             version=version,
         )

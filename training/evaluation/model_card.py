@@ -15,12 +15,17 @@ from typing import Any
 
 import duckdb
 
+from storage.audio_embeddings.cards import EncoderCard, list_encoders, read_card
 from storage.datasets import versions as datasets
+from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics
 from storage.tables.duckdb_connection import fetch_rows
-from training.config import answers_any_parts, settings_from_json
+from training.config import Settings, answers_any_parts, settings_from_json
+from training.data.encoded_segments import stored_encoder
+from training.encoders.licences import UNKNOWN_LICENCE, is_non_commercial
 from training.evaluation.bootstrap import CONFIDENCE, DRAWS
+from training.evaluation.encoder_baselines import digest_of
 from training.setting_values import shown
 from training.systems import SYSTEMS
 
@@ -28,7 +33,7 @@ CARD = "card.md"
 _FOLDER = "models"
 _METRICS = ("r_at_1", "r_at_10", "r_at_100", "recall_at_10", "medr")
 _HEADS = ("R@1", "R@10", "R@100", "recall@10 per film", "MedR")
-_CONTROLS = "source IN ('chance', 'ceiling') OR source = 'control' AND coalesce(settings_digest, $digest) = $digest"
+_CONTROLS = "source IN ('chance', 'ceiling') OR source = 'control' AND coalesce(settings_digest, '') IN $digests"
 
 Row = dict[str, Any]
 
@@ -41,11 +46,18 @@ class _Facts:
     policy: str
     """What its settings ask for: how it is measured first."""
     results: list[Row]
-    intervals: dict[tuple[str, str], tuple[float, float]]
-    """(system, metric) -> both ends, under the run's own policy."""
+    intervals: dict[tuple[str, str, str], tuple[float, float]]
+    """(system, digest, metric) -> both ends, under the run's own policy."""
     epochs: list[Row]
     licences: list[Row]
     counts: dict[str, Any]
+    encoder: EncoderCard | None
+    """The pretrained audio model whose embeddings the run was trained on."""
+
+    @property
+    def settings(self) -> Settings:
+        """Return the settings of the run."""
+        return settings_from_json(json.loads(self.run["config_json"]))
 
 
 def write_model_cards(lake: Lake, dataset_version: str, run_id: str | None = None) -> None:
@@ -70,7 +82,9 @@ def write_model_cards(lake: Lake, dataset_version: str, run_id: str | None = Non
 
 
 def _facts(connection: duckdb.DuckDBPyConnection, lake: Lake, run: Row) -> _Facts:
-    key = {"version": run["dataset_version"], "digest": run["settings_digest"]}
+    encoders = [read_card(lake, folder) for folder in list_encoders(lake)]
+    digests = ["", run["settings_digest"], *map(digest_of, encoders)]  # controls of no run, of this one, of encoders
+    key = {"version": run["dataset_version"], "digests": digests}
     [[policy]] = connection.execute("SELECT policy FROM run_policies WHERE run_id = ?", [run["run_id"]]).fetchall()
     results = fetch_rows(
         connection,
@@ -78,12 +92,13 @@ def _facts(connection: duckdb.DuckDBPyConnection, lake: Lake, run: Row) -> _Fact
         "AND (system = $system OR policy = $policy AND ends_with(system, ' by ' || $system)) "
         f"OR ({_CONTROLS}) AND (policy IS NULL OR policy = $policy))",
         **key,
+        digest=run["settings_digest"],
         system=run["system"],
         policy=policy,
     )
     intervals = fetch_rows(
         connection,
-        "FROM intervals WHERE dataset_version = $version AND settings_digest IN ($digest, '') AND policy = $policy",
+        "FROM intervals WHERE dataset_version = $version AND settings_digest IN $digests AND policy = $policy",
         **key,
         policy=policy,
     )
@@ -92,7 +107,9 @@ def _facts(connection: duckdb.DuckDBPyConnection, lake: Lake, run: Row) -> _Fact
         run=run,
         policy=policy,
         results=results,
-        intervals={(row["system"], row["metric"]): (row["low"], row["high"]) for row in intervals},
+        intervals={
+            (row["system"], row["settings_digest"], row["metric"]): (row["low"], row["high"]) for row in intervals
+        },
         epochs=fetch_rows(connection, "FROM epochs WHERE run_id = ? ORDER BY epoch", run["run_id"]),
         licences=fetch_rows(
             connection,
@@ -101,7 +118,15 @@ def _facts(connection: duckdb.DuckDBPyConnection, lake: Lake, run: Row) -> _Fact
             version,
         ),
         counts=datasets.read_manifest(lake, version).get("counts", {}),
+        encoder=_encoder(lake, settings_from_json(json.loads(run["config_json"]))),
     )
+
+
+def _encoder(lake: Lake, settings: Settings) -> EncoderCard | None:
+    try:
+        return read_card(lake, stored_encoder(lake, settings.audio.encoder)) if settings.audio.encoder else None
+    except InputError:  # its embeddings were deleted since
+        return None
 
 
 def model_card(facts: _Facts) -> str:
@@ -116,9 +141,8 @@ def _introduction(facts: _Facts) -> str:
     counts = ", ".join(f"{facts.counts[name]:,} {name}" for name in ("films", "tracks") if name in facts.counts)
     trained = f" It trained for {len(facts.epochs)} epochs" if facts.epochs else ""
     trained += _best_epoch(facts.epochs)
-    settings = settings_from_json(json.loads(run["config_json"]))
     any_parts = " Parts may be missing: it was trained with some left out." * bool(
-        system and answers_any_parts(system, settings)
+        system and answers_any_parts(system, facts.settings)
     )
     return (
         f"# {run['system']}, {run['preset']}\n\n"
@@ -143,8 +167,7 @@ def _best_epoch(epochs: list[Row]) -> str:
 
 
 def _settings(facts: _Facts) -> str:
-    settings = settings_from_json(json.loads(facts.run["config_json"])).by_name()
-    rows = [f"| `{name}` | {_typed(value)} |" for name, value in settings.items()]
+    rows = [f"| `{name}` | {_typed(value)} |" for name, value in facts.settings.by_name().items()]
     label = facts.run["settings"] or facts.run["preset"]
     return (
         f"## Settings\n\n{label}. Digest {facts.run['settings_digest']}; runs of one digest differ in their seeds "
@@ -164,6 +187,8 @@ def _results(facts: _Facts) -> str:
     lines = ["| | " + " | ".join(("tracks embedded from", "seeds", *_HEADS)) + " |", "| --- |" + " --- |" * 7]
     for row in facts.results:
         name = f"**{row['system']}**" if row["system"] == facts.run["system"] else row["system"]
+        if row["settings_digest"] not in (None, "", facts.run["settings_digest"]):
+            name += f" ({row['settings']})"  # of which audio encoder
         figures = " | ".join(_figure(facts, row, metric) for metric in _METRICS)
         lines.append(f"| {name} | {row['policy'] or 'any'} | {row['seeds'] or ''} | {figures} |")
     films, tracks = (facts.results[0][name] for name in ("films", "tracks")) if facts.results else (0, 0)
@@ -179,19 +204,28 @@ def _results(facts: _Facts) -> str:
 
 def _figure(facts: _Facts, row: Row, metric: str) -> str:
     value = f"{row[metric]:,.1f}"
-    bounds = facts.intervals.get((row["system"], metric)) if row["policy"] == facts.policy else None
+    key = (row["system"], row["settings_digest"] or "", metric)
+    bounds = facts.intervals.get(key) if row["policy"] == facts.policy else None
     return f"{value} ({bounds[0]:,.1f}–{bounds[1]:,.1f})" if bounds else value
 
 
 def _how_to_use(facts: _Facts) -> str:
-    run_id = facts.run["run_id"]
+    run_id, files = facts.run["run_id"], "`config.json`, `tokenizer.json` (of a model that reads text)"
+    hears = facts.settings.audio.encoder
+    index = "" if hears else f"needledrop library index NAME --run {run_id}\n"
+    commands = (
+        "The command ranks the recordings of the data set for a new film. The model hears music through an audio "
+        "encoder, so it cannot index a library of your own music."
+        if hears
+        else "The first command ranks the recordings of the data set for a new film, the second prepares a library of "
+        "your own music."
+    )
     return (
         "## How to use\n\n```bash\n"
         f'needledrop search --run {run_id} --plot @plot.txt --tags "Thriller films" --image poster.jpg\n'
-        f"needledrop library index NAME --run {run_id}\n```\n\n"
-        "The first command ranks the recordings of the data set for a new film, the second prepares a library of your "
-        "own music. In Python, `training.loop.checkpoint.load_model(lake, run_id)` returns the model; `encode_query` "
-        "and `encode_audio` embed films and segments, to be compared by cosine. `config.json` and `best.safetensors` "
+        f"{index}```\n\n"
+        f"{commands} In Python, `training.loop.checkpoint.load_model(lake, run_id)` returns the model; `encode_query` "
+        f"and `encode_audio` embed films and segments, to be compared by cosine. {files} and `best.safetensors` "
         "in this folder are all that it needs."
     )
 
@@ -222,20 +256,33 @@ def _limits(facts: _Facts) -> str:
 
 
 def _licences(facts: _Facts) -> str:
-    settings = settings_from_json(json.loads(facts.run["config_json"]))
-    used = [name for name in (settings.text.pretrained, settings.image.pretrained) if name]
+    settings, system = facts.settings, SYSTEMS.get(facts.run["system"])
+    towers = ((settings.text.pretrained, "text"), (settings.image.pretrained, "image"))
+    used = [name for name, tower in towers if name and getattr(system, tower, True)]
     weights = (
         f"The weights started from {_listed(used)}, whose own licences apply; they are on the pages or in the folders "
         "that they came from."
         if used
         else "All weights started from random numbers."
     )
+    if settings.audio.encoder:
+        weights += f" It hears music through {_encoder_and_licence(facts)}."
     tracks = "; ".join(f"{row['licence']} ({row['tracks']:,})" for row in facts.licences[:8]) or "none recorded"
+    heard = "Embeddings" if settings.audio.encoder else "Mel-spectrograms"
     return (
         f"## Licences\n\n{weights} The texts of films are from Wikipedia (CC BY-SA 4.0). Recordings by licence: "
-        f"{tracks}. Mel-spectrograms and posters of protected works were used to train; whether a model made from them "
+        f"{tracks}. {heard} and posters of protected works were used to train; whether a model made from them "
         "may be passed on or sold is for the laws of your country to say, not for this card."
     )
+
+
+def _encoder_and_licence(facts: _Facts) -> str:
+    card = facts.encoder
+    if card is None:
+        return f"the pretrained audio model `{facts.settings.audio.encoder}`, whose licence applies"
+    stated = "whose licence is not stated" if card.licence == UNKNOWN_LICENCE else f"whose licence is {card.licence}"
+    forbids = ", which forbids commercial use of what is made with it" * is_non_commercial(card.licence)
+    return f"the pretrained audio model `{card.name}`, {stated}{forbids}"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -101,7 +101,7 @@ def _path(lake: Lake, tower: nn.Module, machine: Machine, inputs: Sequence[bytes
 def _outputs(
     path: Path, width: int, order: Sequence[int], encode: Callable[[Sequence[int]], Tensor], machine: Machine
 ) -> Floats:
-    """Return a tower's outputs [inputs, width], mapped from the file; first computed in this order if none is usable."""
+    """Return a tower's outputs [inputs, width], mapped from its file; computed first, in this order, if it has none."""
     shape = (len(order), width)
     kept = _mapped(path, shape)
     if kept is not None:

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from needledrop.cli.train import leaderboard_rows
 from storage.audio_embeddings.cards import EncoderCard, register
 from storage.audio_embeddings.files import drop_embeddings, write_embeddings
 from storage.datasets import versions as datasets
@@ -26,6 +27,7 @@ from training.encoders.models import Encoder
 from training.encoders.weights import remember_model
 from training.evaluation.baselines import record_baselines
 from training.evaluation.encoder_baselines import NEAREST, ZERO_SHOT, text_similarity
+from training.evaluation.model_card import CARD, write_model_cards
 from training.experiments import load_data, plan_jobs, run_experiment
 from training.loop.devices import Machine
 from training.model.towers import EmbeddingTower
@@ -101,6 +103,21 @@ def test_several_segments_are_pooled_by_attention_and_a_library_is_refused(
         assert connection.execute("SELECT state FROM runs WHERE run_id = ?", [run_id]).fetchall() == [("completed",)]
     with pytest.raises(InputError, match="hears music through the audio encoder clap"):
         load_encoder(lake, run_id, machine)
+
+
+def test_the_controls_of_an_encoder_and_its_licence_are_in_the_table_and_on_the_card(
+    lake: Lake, write_version: Callable[..., str], quick: Settings, machine: Machine, clap: EncoderCard
+) -> None:
+    version = write_version(films=4)
+    write_sounds(lake, version, clap)
+    run_id = train_on(lake, version, with_encoder(quick, "clap"), machine)
+    record_baselines(lake, version)
+    write_model_cards(lake, version)
+    assert {ZERO_SHOT, NEAREST} <= {row["system"] for row in leaderboard_rows(lake.root, version, [run_id])}
+    text = lake.read_bytes("models", run_id, CARD).decode()
+    assert all(f"\n| {name} (clap) |" in text for name in (ZERO_SHOT, NEAREST))
+    assert "through the pretrained audio model `clap`, whose licence is apache-2.0." in text
+    assert "needledrop search --run" in text and "library index" not in text
 
 
 def test_the_encoder_is_part_of_what_names_a_run_and_no_encoder_changes_no_name(quick: Settings) -> None:

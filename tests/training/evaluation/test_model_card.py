@@ -62,6 +62,17 @@ def test_a_card_of_a_model_for_any_parts_has_a_row_with_interval_for_each_choice
     assert line.count("–") == 5
 
 
+def test_the_licences_are_of_the_weights_that_the_system_has(lake: Lake) -> None:
+    config = chosen_settings("paper").as_json()
+    record_run(
+        lake, Run("Im-run", "Im", "paper", 0, "v1", state="completed", config=config, model_folder="models/Im-run")
+    )
+    lake.write_json({}, "models", "Im-run", "config.json")
+    write_model_cards(lake, "v1")
+    text = lake.read_bytes("models", "Im-run", CARD).decode()
+    assert "The weights started from `google/vit-base-patch16-224-in21k`, whose own" in text
+
+
 def test_a_run_without_a_folder_or_not_completed_has_no_card(lake: Lake) -> None:
     write_model_cards(lake, "v1")
     assert not lake.exists("models", "Im-run", CARD)  # it has no config.json
