@@ -171,7 +171,7 @@ def leaderboard_rows(root: str, version: str, run_ids: Sequence[str]) -> list[Ro
     from storage.metrics.database import connect_metrics
 
     with connect_metrics(open_tables(root)) as connection:
-        return fetch_rows(
+        rows = fetch_rows(
             connection,
             "WITH shown AS (SELECT DISTINCT system, settings_digest, policy FROM runs JOIN run_policies USING (run_id) "
             "WHERE list_contains($runs, run_id) OR list_contains($runs, regexp_extract(model_folder, '[^/]*$'))) "
@@ -186,6 +186,19 @@ def leaderboard_rows(root: str, version: str, run_ids: Sequence[str]) -> list[Ro
             runs=list(run_ids),
             version=version,
         )
+    return _each_baseline_once(rows)
+
+
+def _each_baseline_once(rows: Sequence[Row]) -> list[Row]:
+    """Return the rows without repeated baselines: runs of whole plots and runs without plots have policies of their own.
+
+    The first row of a baseline, of the policy with all paragraphs, stays.
+    """
+    kept = {}
+    for row in rows:
+        policy = row["policy"] if row["source"] != "control" else None
+        kept.setdefault((row["source"], row["system"], row["settings_digest"], policy), row)
+    return list(kept.values())
 
 
 def training_table(rows: Sequence[Row], width: int) -> Table:

@@ -1,6 +1,7 @@
 """The table that ends `needledrop train`, at the widths of real terminals, and that of `needledrop compare`."""
 
 import io
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,12 @@ from needledrop.cli.train import decision_sentence, leaderboard_rows, training_t
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics
+from storage.metrics.records import Run, record_ranks, record_run
+from storage.metrics.run_files import RANKS_SCHEMA
+from storage.tables.tables import open_tables
+from training.evaluation.baselines import record_baselines
 from training.named_settings import all_settings
+from training.presets import chosen_settings
 
 
 @pytest.fixture
@@ -63,6 +69,24 @@ def test_long_figures_are_shown_complete_in_fewer_columns(measured: Lake, width:
     text = console.file.getvalue()
     assert "…" not in text and "100.0" in text and "35,107.5" in text
     assert ("100.0–100.0" in text) == (width >= 60)
+
+
+def test_a_baseline_is_shown_once_where_runs_are_measured_under_several_policies(
+    measured: Lake, tmp_path: Path
+) -> None:
+    shutil.copytree(measured.root, tmp_path / "lake")
+    lake = open_tables(str(tmp_path / "lake"))
+    with connect_metrics(lake) as connection:
+        ranks = connection.sql("SELECT * REPLACE ('segments8-paragraphs' AS policy) FROM ranks "
+                               "WHERE run_id = 'All-run' AND policy = 'segments8'").to_arrow_table()  # fmt: skip
+    config = chosen_settings("small", set=["data.paragraphs=all"]).as_json()
+    record_run(lake, Run("Plo-run", "Plo", "small", 0, "v1", state="completed", config=config))
+    record_ranks(lake, "Plo-run", ranks.select(RANKS_SCHEMA.names).cast(RANKS_SCHEMA))
+    record_baselines(lake, "v1")
+    rows = leaderboard_rows(lake.root, "v1", ["All-run", "Plo-run"])
+    assert {row["policy"] for row in rows if row["source"] == "trained"} == {"segments8", "segments8-paragraphs"}
+    names = [row["system"] for row in rows if row["source"] == "control"]
+    assert "language oracle" in names and len(names) == len(set(names))
 
 
 def test_settings_of_one_system_are_told_apart_and_said_once_below_the_table(measured: Lake) -> None:
