@@ -190,11 +190,11 @@ def leaderboard_rows(root: str, version: str, run_ids: Sequence[str]) -> list[Ro
 
 
 def _each_baseline_once(rows: Sequence[Row]) -> list[Row]:
-    """Return the rows without repeated baselines: runs of whole plots and runs without plots have policies of their own.
+    """Return the rows without repeated baselines, where runs of whole plots and others have policies of their own.
 
     The first row of a baseline, of the policy with all paragraphs, stays.
     """
-    kept = {}
+    kept: dict[tuple[Any, ...], Row] = {}
     for row in rows:
         policy = row["policy"] if row["source"] != "control" else None
         kept.setdefault((row["source"], row["system"], row["settings_digest"], policy), row)

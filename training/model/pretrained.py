@@ -101,7 +101,7 @@ def pretrained_tower(name: str, modality: Modality) -> PreTrainedModel:
     if missing:
         raise InputError(
             f"The pretrained model {name!r} lacks {len(missing)} of its weights, such as "
-            f"{', '.join(missing[:_MAX_KEYS_SHOWN])}, so training would start from random ones; "
+            f"{', '.join(missing[:_MAX_KEYS_SHOWN])}, which would be random; "
             f"give a complete model with {modality.option}"
         )
     if beyond := _weights_beyond(model, part, report["unexpected_keys"]):
@@ -110,6 +110,11 @@ def pretrained_tower(name: str, modality: Modality) -> PreTrainedModel:
             "which would be left out; restore the config.json that belongs to the weights"
         )
     tower: PreTrainedModel = getattr(model, part) if part else model
+    if damaged := next((key for key, weight in tower.named_parameters() if not weight.isfinite().all()), None):
+        raise InputError(
+            f"The weights in {name!r} are damaged ({damaged} has values that are no numbers); "
+            f"give a complete model with {modality.option}"
+        )
     return tower
 
 

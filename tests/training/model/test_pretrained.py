@@ -238,11 +238,19 @@ def _without(*keys: str) -> Callable[[Path], None]:
     return remove
 
 
+def _overflowed(folder: Path) -> None:
+    weights = load_file(folder / "model.safetensors")
+    name = next(name for name, value in weights.items() if value.ndim == 2 and not name.startswith("pooler"))
+    weights[name][0, 0] = torch.inf
+    save_file(weights, folder / "model.safetensors")
+
+
 SENTENCES: list[tuple[Callable[[Path], object], str]] = [
     (lambda folder: (folder / "config.json").unlink(), "holds no model: it has no config.json; give a folder"),
     (_pickled, r"only pickled weights \(pytorch_model.bin\), which can run code .* save_pretrained"),
     (lambda folder: (folder / "model.safetensors").unlink(), "holds no model that can be loaded"),
     (lambda folder: (folder / "model.safetensors").write_bytes(b"\x80broken"), "are damaged"),
+    (_overflowed, r"are damaged \(.*weight has values that are no numbers\)"),
     (_edit("config.json", auto_map={"AutoModel": "code.Own"}), "brings its own code .* never executed"),
     (_edit("config.json", model_type="clap"), "is of type clap, which cannot be the .* tower; give one of .*clip"),
     (_edit("config.json", model_type=None), "is of type not given, which cannot be"),
