@@ -14,6 +14,8 @@ moment resumes to the same bits (on a GPU: to rounding, unless it is asked for m
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -163,19 +165,22 @@ def drop_tensors(lake: Lake, run_id: str) -> None:
     state = read_state(lake, run_id)
     if state is None or not state.finished:
         return
-    with safe_open(lake.local_path(FOLDER, run_id, LAST), "pt") as file:
+    with _opened(lake, run_id, LAST) as file:
         has_tensors = bool(file.keys())
     if has_tensors:
         _save(lake, run_id, LAST, {}, asdict(state))
 
 
 def read_state(lake: Lake, run_id: str) -> LoopState | None:
-    """Return the loop state of a run, or None if it has not saved a checkpoint yet."""
+    """Return the loop state of a run, or None if it has not saved a checkpoint yet.
+
+    Raises `LakeError` for a checkpoint that is damaged.
+    """
     if not lake.exists(FOLDER, run_id, LAST):
         return None
-    with safe_open(lake.local_path(FOLDER, run_id, LAST), "pt") as file:
+    with _opened(lake, run_id, LAST) as file:
         state = json.loads(file.metadata()[_STATE])
-    return LoopState(**{**state, "stopping": EarlyStopping(**state["stopping"])})
+        return LoopState(**{**state, "stopping": EarlyStopping(**state["stopping"])})
 
 
 def _save(lake: Lake, run_id: str, name: str, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
@@ -187,11 +192,18 @@ def _save(lake: Lake, run_id: str, name: str, tensors: dict[str, Tensor], state:
 def _open(lake: Lake, run_id: str, name: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
     if not lake.exists(FOLDER, run_id, name):
         raise LakeError(f"models/{run_id}/{name} is not in the lake {lake.root}; train this run first")
+    with _opened(lake, run_id, name) as file:
+        return {key: file.get_tensor(key) for key in file.keys()}, json.loads(file.metadata()[_STATE])  # noqa: SIM118
+
+
+@contextmanager
+def _opened(lake: Lake, run_id: str, name: str) -> Iterator[Any]:
+    """Open a file of tensors for a block that reads it. Raises `LakeError` for one that is damaged."""
     path: Path = lake.local_path(FOLDER, run_id, name)
     try:
         with safe_open(path, "pt") as file:
-            return {key: file.get_tensor(key) for key in file.keys()}, json.loads(file.metadata()[_STATE])  # noqa: SIM118
-    except (SafetensorError, ValueError, KeyError) as error:
+            yield file
+    except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise LakeError(f"models/{run_id}/{name} is damaged ({error}); delete the folder and train again") from error
 
 

@@ -264,6 +264,11 @@ def test_a_damaged_checkpoint_or_configuration_is_an_error(start: Start, shared:
     shared[0].write_bytes(b"not tensors", FOLDER, "mine", BEST)
     with pytest.raises(LakeError, match=r"mine/best.safetensors is damaged"):
         load_model(shared[0], "mine")
+    last = shared[0].read_bytes(FOLDER, "mine", LAST)
+    for damaged in (b"", last[: len(last) // 2], b"not tensors"):
+        shared[0].write_bytes(damaged, FOLDER, "mine", LAST)
+        with pytest.raises(LakeError, match=r"mine/last.safetensors is damaged"):
+            start("mine")
     shared[0].write_bytes(b"{}", FOLDER, "mine", CONFIG)
     with pytest.raises(LakeError, match=r"config.json does not describe"):
         load_model(shared[0], "mine")
