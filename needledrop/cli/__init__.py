@@ -7,6 +7,6 @@ demo         the whole pipeline on an invented corpus;   refresh   the whole pip
 collect      films, soundtracks, retry, fingerprint
 review       accept or reject doubtful matches;       takedown     never collect an item again
 datasets     curate, list, compare, delete, export;   train        train and measure systems
-retrieval/   search, library, cues, studio;           report       one HTML page of results
+retrieval/   search, library, cues, studio;           report       one HTML page of results;   compare   two systems
 inspect/     sql, status, verify, doctor, leases;     service      serve, bootstrap, worker
 """

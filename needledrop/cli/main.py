@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from needledrop import __version__
-from needledrop.cli import collect, datasets, demo, refresh, report, review, service, takedown, train
+from needledrop.cli import collect, compare, datasets, demo, refresh, report, review, service, takedown, train
 from needledrop.cli.inspect import doctor, leases, sql, status, verify
 from needledrop.cli.retrieval import cues, library, search, studio
 from needledrop.cli.run_flow import send_no_usage_data
@@ -48,6 +48,7 @@ COMMANDS = (
     cues,
     studio,
     report,
+    compare,
     sql,
     status,
     verify,

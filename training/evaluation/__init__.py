@@ -10,5 +10,6 @@ policies         a model measured under every policy and for every choice of par
 bootstrap        intervals by bootstrap over films, paired differences, Holm's adjustment
 model_card       the card of each run, models/RUN/card.md
 confidence       intervals and differences recorded with a version
-comparison       any two systems, by the names that a user gives
+comparison       any two systems on the same test films
+system_names     the names of systems that a user gives, and how they are shown
 """
