@@ -1,7 +1,8 @@
 """The flow `collect-films`: pages from an export or a wiki, the films parsed from them, and their thumbnails.
 
 A run does only what the lake lacks: a page whose revision is stored is not fetched again, and a newer parser
-parses the stored wikitext. A wiki that asks for a pause ends the run as "Paused", not failed.
+parses the stored wikitext. A wiki that asks for a pause, refuses this client or cannot be reached ends the run as
+"Paused", not failed.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from storage.lake.lake import Lake
 from storage.tables.tables import open_tables
 from tasks.films.images.image_folder import ImageFolder
 from tasks.films.musicbrainz import MusicBrainz
+from tasks.films.polite_client import RefusedError
 from tasks.films.tasks import (
     collect_from_export,
     collect_from_wiki,
@@ -109,6 +111,8 @@ def _from_wiki(
                     report.add(look_up_evidence(lake, client, plan.site, budget, run_id, progress))
         except SourcePaused as pause:
             report.paused = pause
+        except RefusedError as error:  # no film is to blame, and what else a refresh does needs no wiki
+            report.paused = SourcePaused("wikipedia", "refused", datetime.now(UTC), str(error))
     report.counts["api_calls"] = client.calls
     _keep_pause(lake, source, report.paused, run_id)
     if parameters.musicbrainz and parameters.daily_evidence and not report.paused:

@@ -56,6 +56,10 @@ class ApiError(NeedledropError):
         self.code = code
 
 
+class RefusedError(InputError):
+    """A source refuses this client, with HTTP 403; the message says what to check."""
+
+
 class TransientError(Exception):
     """A failure to be retried. `wait_seconds` is what the source asks for, if it does."""
 
@@ -106,7 +110,7 @@ class Response:
             raise InputError(f"{self.url} has moved to {self.location}; give that address instead")
         if self.status == 403:
             host = urlsplit(self.url).netloc
-            raise InputError(f"{host} refuses this client ({self.start}); check --contact and the policy of the site")
+            raise RefusedError(f"{host} refuses this client ({self.start}); check --contact and the policy of the site")
         if self.status != 200:
             raise InputError(f"{self.url} answers HTTP {self.status} ({self.start}); check the address")
 

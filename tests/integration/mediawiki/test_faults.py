@@ -177,11 +177,14 @@ def test_a_pause_of_the_wiki_ends_a_run_as_paused_and_no_run_calls_it_before_its
     assert states == ["paused", "paused"]
 
 
-def test_a_pause_of_the_wiki_lets_the_rest_of_a_refresh_go_on(wiki: Wiki, prefect_server: None, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("status", "sentence"), [(429, "later"), (403, "check --contact")])
+def test_a_wiki_that_pauses_or_refuses_this_client_lets_the_rest_of_a_refresh_go_on(
+    wiki: Wiki, prefect_server: None, tmp_path: Path, status: int, sentence: str
+) -> None:
     from flows.refresh import refresh
 
-    wiki.misbehave(faults=[429], retry_after=3600)
+    wiki.misbehave(faults=[status], retry_after=3600)
     parameters = {"lake": str(tmp_path / "lake"), "wiki": wiki.api, "contact": "tests@example.org", "train": "never"}
     state = refresh(**parameters, years=[2021], requests_per_minute=60_000, return_state=True)
     assert (state.name, state.is_completed()) == ("Paused", True)
-    assert "later" in state.message and "No version can be made yet" in state.message
+    assert sentence in state.message and "No version can be made yet" in state.message
