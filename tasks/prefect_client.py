@@ -7,11 +7,14 @@ from contextlib import contextmanager, suppress
 from importlib import import_module
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.exceptions import ObjectNotFound, PrefectException
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.exceptions import ObjectNotFound, PrefectException, TerminationSignal
+from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, get_current_settings, temporary_settings
 
 ANSWER_SECONDS = 10.0
 """Longest wait for the server: whoever asks goes on without an answer."""
+RETRIES_OF_THE_STOPPED = 2
+"""After 2 and 4 seconds. Whoever stops a process kills it soon: after 30 s where a run is cancelled, two minutes in
+containers."""
 
 
 def _errors(name: str) -> tuple[type[Exception], ...]:
@@ -39,3 +42,19 @@ def impatient_client(seconds: float = ANSWER_SECONDS) -> Iterator[SyncPrefectCli
         get_client(sync_client=True, httpx_settings={"timeout": seconds}) as client,
     ):
         yield client
+
+
+@contextmanager
+def stopping_soon() -> Iterator[None]:
+    """Have calls of the server be repeated only for seconds once SIGTERM or Ctrl-C has ended the block.
+
+    Otherwise a process whose server is away, as when a machine shuts down, would report its end for more than eight
+    minutes, and the leases of an outer block would be held for as long.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit, TerminationSignal):
+        # Not in a context of settings: the thread that sends the log of a run has one of its own.
+        of_client = get_current_settings().client
+        of_client.max_retries = min(of_client.max_retries, RETRIES_OF_THE_STOPPED)
+        raise

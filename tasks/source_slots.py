@@ -17,6 +17,7 @@ from prefect.concurrency.sync import concurrency
 from prefect.exceptions import ObjectAlreadyExists, ObjectNotFound
 
 from storage.errors import SourcePaused
+from tasks.prefect_client import stopping_soon
 
 SlottedSource = Literal["wikipedia", "youtube"]
 SOURCES: tuple[SlottedSource, ...] = get_args(SlottedSource)
@@ -43,7 +44,8 @@ def source_slot(source: SlottedSource, max_wait: timedelta = MAX_WAIT) -> Iterat
         except TimeoutError as error:  # only of the wait: the block may have time-outs of its own
             message = f"Another run has held the slot {source!r} for {max_wait}; look for it, then run this again"
             raise SourcePaused(source, "busy", datetime.now(UTC) + max_wait, message) from error
-        yield
+        with stopping_soon():  # the slot is given back by a call of the server
+            yield
 
 
 def create_limit(source: SlottedSource) -> None:

@@ -13,7 +13,7 @@ from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
 
 from storage.coordination.holders import during_flow_run
-from tasks.prefect_client import NO_ANSWER, impatient_client
+from tasks.prefect_client import NO_ANSWER, impatient_client, stopping_soon
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -24,7 +24,7 @@ def names_its_leases(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        with asking_prefect():
+        with asking_prefect(), stopping_soon():
             return function(*args, **kwargs)
 
     return call
