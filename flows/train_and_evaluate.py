@@ -14,13 +14,13 @@ from uuid import uuid4
 from prefect import State, flow, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
-from prefect.runtime import flow_run
-from prefect.states import Completed, Failed
+from prefect.runtime import deployment, flow_run
+from prefect.states import Completed
 
 from flows.parameters import TrainAndEvaluateParameters, takes
 from flows.runs.leases import names_its_leases
 from flows.runs.record import recorded, run_name
-from storage.errors import InputError
+from storage.errors import InputError, NeedledropError
 from storage.lake.lake import Lake
 from storage.libraries.decisions import record_result
 from storage.metrics.database import connect_metrics
@@ -33,7 +33,15 @@ from training.data.splits import newest_version
 from training.evaluation.baselines import record_baselines
 from training.evaluation.confidence import lacks_confidence, record_confidence
 from training.evaluation.model_card import write_model_cards
-from training.experiments import free_memory_of, is_done, load_data, next_repetition, plan_jobs, run_experiment
+from training.experiments import (
+    TrainedElsewhere,
+    free_memory_of,
+    is_done,
+    load_data,
+    next_repetition,
+    plan_jobs,
+    run_experiment,
+)
 from training.loop.checkpoint import drop_tensors
 from training.loop.devices import Machine, open_machine
 from training.presets import chosen_settings
@@ -52,11 +60,12 @@ def train_and_evaluate(parameters: TrainAndEvaluateParameters) -> Any:
     lake = open_existing(parameters.lake)
     version = parameters.dataset or newest_version(lake)
     with open_machine() as machine, _record_of(lake, parameters, version, machine) as summary:
-        errors = _train_missing(lake, parameters, version, machine, summary)
-    if not errors:
-        return summary
-    message = summary.get("error") or summary["message"]
-    return Failed(message=message) if "error" in summary else Completed(message=message, data=summary)
+        _train_missing(lake, parameters, version, machine, summary)
+    if "error" in summary:
+        raise NeedledropError(summary["error"])
+    if "skipped" in summary:
+        return Completed(name="Skipped", message=summary["skipped"], data=summary)
+    return Completed(message=summary["message"], data=summary) if "message" in summary else summary
 
 
 def _record_of(
@@ -71,10 +80,10 @@ def _record_of(
 
 def _train_missing(
     lake: Lake, parameters: TrainAndEvaluateParameters, version: str, machine: Machine, summary: dict[str, Any]
-) -> dict[str, BaseException]:
-    """Run the jobs that are not finished, compare all systems and fill the summary; return the errors by run id.
+) -> None:
+    """Run the jobs that are not finished, compare all systems and fill the summary.
 
-    Raises the first error if every job failed.
+    Its keys `error`, `skipped` and `message` say what was not trained. Raises the first error if every job failed.
     """
     systems = chosen_systems(list(parameters.systems))
     options = {"epochs": parameters.epochs, **parameters.part(TuningOptions)}
@@ -91,21 +100,35 @@ def _train_missing(
         errors = _run_jobs(lake, unfinished, parameters.compiled, machine, progress)
     if machine.is_first and (len(errors) < len(unfinished) or lacks_confidence(lake, version)):
         _compare(lake, version, machine)
+    elsewhere = [run_id for run_id, error in errors.items() if isinstance(error, TrainedElsewhere)]
+    failed = [run_id for run_id in errors if run_id not in elsewhere]
     summary |= {
         "version": version,
         "trained": len(unfinished) - len(errors),
         "already_done": len(jobs) - len(unfinished),
-        "failed": len(errors),
+        "failed": len(failed),
         "runs": [job.run_id for job in jobs if job.run_id not in errors],
     }
     if (parameters.decisions or parameters.hold_out_decisions) and machine.is_first:
         summary["decisions"] = [_measure_on_decisions(lake, run_id, machine) for run_id in summary["runs"]]
-    if errors and len(errors) == len(jobs):
-        raise next(iter(errors.values()))
-    if errors:
+    if failed and len(errors) == len(jobs):
+        raise errors[failed[0]]
+    if failed:
         key = "message" if summary["trained"] else "error"
-        summary[key] = f"{len(errors)} of {len(jobs)} runs failed ({', '.join(errors)}); the others are evaluated"
-    return errors
+        summary[key] = f"{len(failed)} of {len(jobs)} runs failed ({', '.join(failed)}); the others are evaluated"
+    elif elsewhere:
+        _meet_another(errors[elsewhere[0]], elsewhere, summary)
+
+
+def _meet_another(error: BaseException, elsewhere: list[str], summary: dict[str, Any]) -> None:
+    """Say in the summary which runs another process trains, as when two deployments start at one moment.
+
+    Raises the error where someone typed a command, and waits for its result, and this run trained nothing.
+    """
+    if not summary["trained"] and not deployment.id:
+        raise error
+    sentence = f"Another process is training {', '.join(elsewhere)}"
+    summary["message" if summary["trained"] else "skipped"] = sentence
 
 
 def _measure_on_decisions(lake: Lake, trained_run: str, machine: Machine) -> dict[str, Any]:
@@ -128,12 +151,15 @@ def _run_jobs(
     errors: dict[str, BaseException] = {}
     for job in jobs:
         if machine.ranks > 1:  # a task run per rank would be one too many
-            train_and_measure.fn(lake, job, compiled, machine, progress)
+            _train_and_measure(lake, job, compiled, machine, progress)
             continue
         task_of_run = train_and_measure.with_options(task_run_name=job.run_id)
-        state: State[None] = task_of_run(lake, job, compiled, machine, progress, return_state=True)
-        if not state.is_completed():
-            result = state.result(raise_on_failure=False)
+        state: State[Any] = task_of_run(lake, job, compiled, machine, progress, return_state=True)
+        result = state.result(raise_on_failure=False)
+        if isinstance(result, TrainedElsewhere):
+            errors[job.run_id] = result
+            run_logger().warning("%s", result)
+        elif not state.is_completed():
             error = result if isinstance(result, BaseException) else RuntimeError(str(state.message))
             free_memory_of(error)
             errors[job.run_id] = error
@@ -161,8 +187,21 @@ def _publish_leaderboard(lake: Lake, version: str) -> None:
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
-def train_and_measure(lake: Lake, job: Job, compiled: bool, machine: Machine, progress: ReportProgress) -> None:
-    """Train one system with one seed and rank the test split. Never retried, as the next flow run resumes it."""
+def train_and_measure(
+    lake: Lake, job: Job, compiled: bool, machine: Machine, progress: ReportProgress
+) -> TrainedElsewhere | None:
+    """Train one system with one seed and rank the test split. Never retried, as the next flow run resumes it.
+
+    A run that another process is training did not fail: that error is returned.
+    """
+    try:
+        _train_and_measure(lake, job, compiled, machine, progress)
+    except TrainedElsewhere as error:
+        return error
+    return None
+
+
+def _train_and_measure(lake: Lake, job: Job, compiled: bool, machine: Machine, progress: ReportProgress) -> None:
     on_progress = progress if machine.is_first else None
     data = load_data(lake, job.dataset, job.settings.audio.encoder, job.held_out)
     run_experiment(lake, data, job, machine, compiled=compiled, on_progress=on_progress)

@@ -57,6 +57,10 @@ class Data:
     test: Split
 
 
+class TrainedElsewhere(LakeError):
+    """Another process is training this run."""
+
+
 def load_data(lake: Lake, version: str, encoder: str = "", held_out: Collection[str] = ()) -> Data:
     """Load all splits of a version, with mels or with embeddings by an audio encoder.
 
@@ -131,11 +135,11 @@ def run_experiment(
 
     Any exception is raised after the run is recorded as failed; a run that is interrupted by SIGINT or SIGTERM, or
     killed, is recorded as interrupted, at the latest by the next command. A run that another machine has finished
-    meanwhile is left as it is. Raises `LakeError` when another process is training this run.
+    meanwhile is left as it is. Raises `TrainedElsewhere` when another process is training this run.
     """
     with leased(lake, run_lease(job.run_id)) if machine.is_first else nullcontext("held by the first rank") as lease:
         if lease is None:
-            raise LakeError(
+            raise TrainedElsewhere(
                 f"Another process is training {job.run_id}; wait until it ends and run the same command again"
             )
         if machine.ranks > 1 or not is_done(lake, job.run_id):

@@ -34,7 +34,7 @@ from storage.errors import LakeError
 from storage.lake.free_space import free_space
 from storage.lake.lake import VERSION_FILE, Lake, lake_at
 from storage.records.flow_runs import RUNNING, record_crashes, record_flow_run, shown_alive
-from tasks.prefect_client import HTTP_ERRORS, NO_ANSWER, impatient_client
+from tasks.prefect_client import HTTP_ERRORS, NO_ANSWER, impatient_client, stopping_soon
 from tasks.progress import as_duration, log_line, run_logger
 from tasks.run_report import as_words
 
@@ -51,9 +51,9 @@ def run_name() -> str:
 def recorded(lake: Lake, flow: str, run_id: str, parameters: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """Yield the run's summary, to be filled; record the run's start and end, and log both with numbers.
 
-    The summary's keys `error`, `paused` and `nothing_yet` say that the run failed, paused or could not make a first
-    version yet. An error while an error is recorded
-    is noted on the first one and does not replace it.
+    The summary's keys `error`, `paused`, `nothing_yet` and `skipped` say that the run failed, paused, could not make a
+    first version yet, or left its work to another run. An error while an error is recorded is noted on the first one
+    and does not replace it.
     """
     summary: dict[str, Any] = {}
     started = time.monotonic()
@@ -65,7 +65,8 @@ def recorded(lake: Lake, flow: str, run_id: str, parameters: Mapping[str, Any]) 
         log_line("%s of %s started", flow, lake.root)
         _warn_of_full_disk(lake)
         try:
-            yield summary
+            with stopping_soon():
+                yield summary
         except BaseException as error:
             summary.setdefault("error", str(error) or type(error).__name__)
             with noted_on(error):
@@ -94,7 +95,7 @@ def _end_on_the_server(flow_run_id: str) -> None:
 
 def _state_of(summary: Mapping[str, Any]) -> str:
     """Return the state of a run that ended without an exception."""
-    states = {"error": "failed", "paused": "paused", "nothing_yet": "nothing_yet"}
+    states = {"error": "failed", "paused": "paused", "nothing_yet": "nothing_yet", "skipped": "skipped"}
     return next((state for key, state in states.items() if summary.get(key)), "completed")
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -35,7 +36,7 @@ def record_flow_run(
 ) -> None:
     """Record a run's parameters, counts and state.
 
-    States are running, completed, nothing_yet, paused, failed, cancelled and crashed.
+    States are running, completed, nothing_yet, skipped, paused, failed, cancelled and crashed.
     """
     row = {
         "flow_run_id": flow_run_id,
@@ -63,6 +64,15 @@ def shown_alive(lake: Lake, flow_run_id: str) -> Iterator[None]:
 def is_alive(lake: Lake, flow_run_id: str) -> bool:
     """Return whether the process of a run that is recorded as running still holds its lease."""
     return is_leased(lake, _lease_of(flow_run_id))
+
+
+def ended_before(lake: Lake, flow_run_id: str, moment: datetime) -> bool:
+    """Return whether a run ended, or died, and recorded nothing since a moment; False for one that the lake lacks."""
+    rows = tables.latest(lake, FLOW_RUNS, ["flow_run_id", "state", "recorded_at"]).to_pylist()
+    row = next((row for row in rows if row["flow_run_id"] == flow_run_id), None)
+    if row is None or row["recorded_at"] >= moment:
+        return False
+    return row["state"] != RUNNING or not is_alive(lake, flow_run_id)
 
 
 def record_crashes(lake: Lake) -> list[str]:
