@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -122,7 +123,7 @@ def check_clock(wiki: str, contact: str | None) -> Check:
         answer = requests.head(wiki, headers={"User-Agent": user_agent(contact)}, timeout=10, allow_redirects=False)
         difference = abs((datetime.now(UTC) - parsedate_to_datetime(answer.headers["Date"])).total_seconds())
     except (requests.RequestException, InputError, KeyError, ValueError) as error:
-        reason = str(error)[:100] or type(error).__name__
+        reason = textwrap.shorten(str(error) or type(error).__name__, 100, placeholder=" …")
         return Check("clock", "warn", f"Not compared with {wiki} ({reason}); make sure that NTP sets this clock.")
     if difference <= MAX_CLOCK_SECONDS["warn"]:
         return Check("clock", "ok", f"It agrees with the wiki's server to {difference:.0f} s.")

@@ -58,15 +58,14 @@ def _release(lake: Lake, item: str, held: list[HeldLease], *, yes: bool) -> None
 
 
 def _as_table(held: list[HeldLease]) -> Table:
-    """Return leases as a table for the terminal, one line each."""
+    """Return leases as a table for the terminal; an item is never broken, so that it can be copied to --release."""
     table = Table(title="Leases", title_justify="left", title_style="bold", box=None, pad_edge=False)
-    for name in ("item", "number", "for", "holder", "flow run", "state"):
-        table.add_column(name, justify="right" if name in ("number", "for") else "left", overflow="fold")
+    for name in ("item", "number", "for", "state", "holder"):
+        is_number = name in ("number", "for")
+        table.add_column(name, justify="right" if is_number else "left", no_wrap=name == "item", overflow="fold")
     for one in held:
-        holder = f"process {one.holder.pid} on {one.holder.host}" if one.holder else "unknown"
-        flow_run = getattr(one.holder, "flow_run_id", "")
         number = str(one.number) if one.number else "old"
-        table.add_row(one.item, number, _age(one.seconds), holder, flow_run, one.standing.value)
+        table.add_row(one.item, number, _age(one.seconds), one.standing.value, str(one.holder or "unknown"))
     return table
 
 

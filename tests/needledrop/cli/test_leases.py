@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 
 from needledrop.cli.main import app
 from storage.coordination.held_leases import list_leases
+from storage.coordination.holders import during_flow_run
 from storage.coordination.leases import LeaseKeeper, leased
 from storage.errors import LakeError
 from storage.lake.lake import Lake
@@ -34,6 +36,14 @@ def test_leases_are_listed_with_age_holder_and_state(lake: Lake) -> None:
     assert "process" in printed
     assert "alive" in printed
     assert "Nobody works on" in typed(lake, "leases")
+
+
+def test_an_item_is_in_one_piece_on_a_narrow_terminal(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    item = f"run-{uuid.uuid4()}"
+    with during_flow_run(str(uuid.uuid4()), lambda _id: None), leased(lake, item):
+        printed = typed(lake, "leases")
+    assert item in printed.split()
 
 
 def test_status_has_one_line_per_process(lake: Lake) -> None:
