@@ -1,13 +1,19 @@
-"""The unfinished runs of a service: cancelled when it ends, and reported as crashed when it was killed."""
+"""The unfinished runs of a service: cancelled when it ends, and reported as crashed when they died unnoticed."""
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from storage.errors import NeedledropError
 from storage.lake.lake import lake_at
-from storage.records.flow_runs import is_alive
+from storage.records.flow_runs import ended_before, is_alive
+from storage.tables.tables import open_existing
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
@@ -15,6 +21,8 @@ if TYPE_CHECKING:
 CANCEL_SECONDS = 45.0
 """For flows to end: Prefect gives a process 30 s after it asked."""
 POLL_SECONDS = 0.3
+FORGOTTEN_AFTER = timedelta(minutes=30)
+"""Longer than a run may need to report its end, whose calls are repeated for eight minutes each."""
 
 
 def resume_pools() -> list[str]:
@@ -82,6 +90,36 @@ def end_dead_runs() -> list[str]:
                 run.id, Cancelled() if is_cancelling else Crashed(message="It died with the service")
             )
     return [run.name for run in dead]
+
+
+def end_forgotten_runs() -> list[str]:
+    """Tell the server that runs are over that ended long ago, as their lakes show; return their names.
+
+    The automation for dead runs is lost when its time comes while the server itself is away: Prefect judges as it
+    starts, before anything in it listens. Such a run would keep the next one of its deployment waiting for ever.
+    Only runs that the lake at their address has recorded are judged: a worker may see other folders than theirs.
+    """
+    from prefect.client.schemas.objects import StateType
+    from prefect.states import Crashed
+
+    from tasks.prefect_client import NO_ANSWER, impatient_client
+
+    ended = []
+    with suppress(*NO_ANSWER), impatient_client() as client:
+        begun = [run for run in _running(client) if run.state.type is not StateType.PENDING]
+        for run in begun:
+            if "lake" in run.parameters and _is_forgotten(str(run.parameters["lake"]), str(run.id)):
+                client.set_flow_run_state(run.id, Crashed(message="It ended while the server was away"))
+                ended.append(run.name)
+    return ended
+
+
+def _is_forgotten(root: str, run_id: str) -> bool:
+    home = os.environ.get("NEEDLEDROP_HOME", "")
+    with suppress(NeedledropError, OSError):
+        lake = open_existing(root if "://" in root else str(Path(home, root)))
+        return ended_before(lake, run_id, datetime.now(UTC) - FORGOTTEN_AFTER)
+    return False
 
 
 def _running(client: SyncPrefectClient) -> list[Any]:

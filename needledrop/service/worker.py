@@ -16,9 +16,13 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from needledrop.service.unfinished_runs import end_forgotten_runs
+
 POLL_SECONDS = 0.5
 REPORT_SECONDS = 3
 """What a worker needs to tell the server that a run has ended."""
+LOOK_SECONDS = 300
+"""Between two looks for runs of whose end the server does not know."""
 SETTINGS = {
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",  # the automation for dead runs waits for several
     "PYTHONSAFEPATH": "1",  # Prefect's hooks start in a folder with a storage.py, which is not ours
@@ -41,7 +45,12 @@ def run_worker(pool: str, limit: int) -> int:
     # In a session of its own: Ctrl-C in a terminal must not reach the runs before this process.
     environment = {**SETTINGS, **os.environ}
     worker = subprocess.Popen(_command(pool, limit), env=environment, start_new_session=True)  # noqa: S603  our own words
+    looked_at = float("-inf")
     while worker.poll() is None and not received:
+        if time.monotonic() - looked_at >= LOOK_SECONDS:
+            looked_at = time.monotonic()
+            for name in end_forgotten_runs():
+                logger.warning("%s ended while the server was away, which knows it now", name)
         time.sleep(POLL_SECONDS)
     if worker.returncode is not None:
         return worker.returncode
