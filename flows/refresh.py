@@ -145,12 +145,14 @@ def recorded_refresh(lake: Lake, run_id: str, parameters: Mapping[str, Any]) -> 
 
     What goes wrong while an error is recorded is noted on that error and does not replace it.
     """
+    summary: dict[str, Any] = {}
     try:
         with recorded(lake, NAME, run_id, parameters) as summary, _changes_counted(lake, summary):
             yield summary
     except BaseException as error:
         with noted_on(error):
-            _publish(lake, run_id, summary)
+            if summary:  # otherwise it could not even begin: its record cannot be written, or an earlier one not read
+                _publish(lake, run_id, summary)
         raise
     _publish(lake, run_id, summary)
 

@@ -81,17 +81,24 @@ def home_of(lake: Lake) -> Path:
         return Path(os.environ["PREFECT_HOME"]).expanduser().absolute()
     if not lake.is_local:
         return Path(lake.cache_folder).absolute() / "prefect"
-    root = Path(lake.root.removeprefix("file://"))
+    root = _folder(lake)
     return root.with_name(f"{root.name}-prefect")
+
+
+def _folder(lake: Lake) -> Path:
+    return Path(lake.root.removeprefix("file://"))
 
 
 def serve(service: Service, say: Callable[[str], None]) -> None:
     """Serve until Ctrl-C or SIGTERM. `say` gets a line at each step.
 
-    Raises `InputError` for a port or folder that is in use, and `NeedledropError` when a process ends by itself.
+    Raises `InputError` for a port or folder that is in use, `LakeError` for a lake that cannot be written, and
+    `NeedledropError` when a process ends by itself.
     """
     check_port(service.port)
     open_tables(service.lake.root)  # makes it where there is none, and no earlier: what is refused leaves nothing
+    if service.lake.is_local:
+        containers.check_writable(_folder(service.lake), "make the lake writable or choose another --lake")
     with only_service_in(service.home), _sigterm_like_ctrl_c(), ExitStack() as children:
         os.environ.update(service.environment())  # before Prefect reads its settings
         try:

@@ -11,6 +11,7 @@ from prefect import flow
 
 from flows.refresh import recorded_refresh
 from flows.refresh_summary import as_markdown
+from storage.errors import LakeError
 from storage.lake.lake import Lake
 from storage.tables import tables
 from storage.tables.schemas import FLOW_RUNS
@@ -103,3 +104,9 @@ def test_a_lake_that_cannot_be_written_does_not_replace_the_first_error(lake: La
     with pytest.raises(ValueError, match="first") as raised:
         end_with(ValueError("first"), lake, breaks_the_lake=True)
     assert "record of this run is incomplete" in raised.value.__notes__[0]
+
+
+def test_the_error_of_a_record_that_cannot_be_begun_is_raised(lake: Lake) -> None:
+    Path(lake.root, FLOW_RUNS.name, "part-000000000-0000.parquet").write_bytes(b"PAR1, cut")
+    with pytest.raises(LakeError, match="needledrop verify"):
+        end_with(ValueError("never reached"), lake)

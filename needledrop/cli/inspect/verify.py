@@ -44,7 +44,9 @@ def verify_command(
 
 
 def _as_table(damages: list[Damage]) -> Table:
-    table = Table("file", "damage", "what to do", title="Damage", title_justify="left")
+    table = Table(title="Damage", title_justify="left")
+    for name in ("file", "damage", "what to do"):
+        table.add_column(name, overflow="fold")  # a path must be there as a whole
     for damage in damages:
         table.add_row(damage.path, damage.what, damage.remedy)
     return table

@@ -167,6 +167,16 @@ def test_serve_names_the_variable_of_a_folder_without_space_for_the_database(
     assert "set PREFECT_HOME to a folder on another disk" in message
 
 
+def test_serve_refuses_a_lake_that_cannot_be_written(
+    small_disk: Callable[[str], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    lake = open_tables(str(small_disk("size=1m") / "lake")).root
+    subprocess.run(["mount", "-o", "remount,ro", str(Path(lake).parent)], check=True)
+    with pytest.raises(SystemExit, match="3"):
+        run(["serve", "--lake", lake, "--port", "5299"])
+    assert f"{lake} cannot be written (Read-only file system)" in " ".join(capsys.readouterr().err.split())
+
+
 def test_starting_a_command_imports_neither_prefect_nor_torch() -> None:
     slow = "{'prefect', 'torch', 'scipy', 'av', 'matplotlib', 'opentimelineio'}"
     code = f"import sys, needledrop.cli.main; print({slow} & set(sys.modules))"
