@@ -8,8 +8,11 @@ from importlib import import_module
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import ObjectNotFound, PrefectException, TerminationSignal
-from prefect.settings import PREFECT_CLIENT_MAX_RETRIES, get_current_settings, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, get_current_settings, temporary_settings
 
+from storage.errors import InputError
+
+UNAUTHORIZED = 401
 ANSWER_SECONDS = 10.0
 """Longest wait for the server: whoever asks goes on without an answer."""
 RETRIES_OF_THE_STOPPED = 2
@@ -42,6 +45,29 @@ def impatient_client(seconds: float = ANSWER_SECONDS) -> Iterator[SyncPrefectCli
         get_client(sync_client=True, httpx_settings={"timeout": seconds}) as client,
     ):
         yield client
+
+
+@contextmanager
+def server_named_in_errors() -> Iterator[None]:
+    """Raise `InputError`, with what to do, where no server answers at PREFECT_API_URL, or it refuses the log-in."""
+    url = PREFECT_API_URL.value()
+    try:
+        yield
+    except CONNECT_ERRORS as error:
+        raise InputError(f"No Prefect server answers at {url}; start it, or wait until it is up") from error
+    except HTTP_ERRORS as error:
+        if status_of(error) != UNAUTHORIZED:
+            raise
+        raise InputError(
+            f"The Prefect server at {url} refuses the log-in; set PREFECT_API_AUTH_STRING to what the server has in "
+            "PREFECT_SERVER_API_AUTH_STRING"
+        ) from error
+
+
+def status_of(error: Exception) -> int | None:
+    """Return the status with which the server answered; None where it did not answer."""
+    status: int | None = getattr(getattr(error, "response", None), "status_code", None)
+    return status
 
 
 @contextmanager

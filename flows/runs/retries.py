@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from storage.errors import StoreUnreachable
-from tasks.prefect_client import HTTP_ERRORS
+from tasks.prefect_client import HTTP_ERRORS, status_of
 from tasks.progress import as_duration, run_logger
 
 INFRASTRUCTURE_ERRORS: tuple[type[Exception], ...] = (*HTTP_ERRORS, StoreUnreachable, ConnectionError)
@@ -38,5 +38,5 @@ def retried(work: Callable[[], T], delay: timedelta = RETRY_DELAY, retries: int 
 
 def _is_refused(error: Exception) -> bool:
     """Return whether Prefect's server answered that a request is wrong, as it will again: 401, 404, 422."""
-    status = getattr(getattr(error, "response", None), "status_code", 500)
+    status = status_of(error) or 500
     return 400 <= status < 500 and status not in (408, 429)

@@ -11,7 +11,7 @@ import logging
 import os
 import subprocess
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
@@ -75,13 +75,16 @@ def prefect_for_commands(*, verbose: bool = False) -> Iterator[None]:
         temporary_settings,
     )
 
-    from tasks.prefect_client import CONNECT_ERRORS
+    from tasks.prefect_client import CONNECT_ERRORS, HTTP_ERRORS, impatient_client, server_named_in_errors
 
     for name in ("prefect.flow_runs", "prefect.task_runs"):
         logging.getLogger(name).filters.insert(0, _WithoutOwnErrors())  # before the one that takes the error off
     is_embedded = not PREFECT_API_URL.value()
     if is_embedded:
         start_embedded_server_with_sigint_blocked()
+    else:
+        with suppress(*HTTP_ERRORS), server_named_in_errors(), impatient_client() as client:
+            client.read_work_pools(limit=1)  # a sentence now, where Prefect has a page of traceback after the start
     # A heartbeat tells a real server that the run is alive. Nobody reads it on an embedded one, and joining
     # its thread costs a second per flow. And an embedded server that is gone does not come back.
     embedded = {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None, PREFECT_CLIENT_MAX_RETRIES: EMBEDDED_RETRIES}

@@ -28,7 +28,7 @@ from flows.missing_workers import has_worker
 from needledrop.service.automations import apply_automations, check_address, save_notification_block
 from storage.errors import InputError, NeedledropError
 from tasks import options
-from tasks.prefect_client import CONNECT_ERRORS
+from tasks.prefect_client import server_named_in_errors
 from tasks.source_slots import SOURCES, create_limit
 
 if TYPE_CHECKING:
@@ -86,15 +86,14 @@ def set_up_server(
 
 @contextmanager
 def _named_server() -> Iterator[SyncPrefectClient]:
-    """Yield a client of the server of PREFECT_API_URL; raises `InputError` where none is named or none answers."""
-    url = PREFECT_API_URL.value()
-    if not url:  # Prefect would start a server of its own, which has no work
+    """Yield a client of the server of PREFECT_API_URL.
+
+    Raises `InputError` where none is named, none answers, or the log-in is refused.
+    """
+    if not PREFECT_API_URL.value():  # Prefect would start a server of its own, which has no work
         raise InputError("No Prefect server is named; start one and set PREFECT_API_URL=http://127.0.0.1:4200/api")
-    try:
-        with get_client(sync_client=True) as client:
-            yield client
-    except CONNECT_ERRORS as error:
-        raise InputError(f"No Prefect server answers at {url}; start it, or wait until it is up") from error
+    with server_named_in_errors(), get_client(sync_client=True) as client:
+        yield client
 
 
 def check_pool(name: str) -> None:

@@ -65,4 +65,5 @@ def test_a_command_ends_soon_when_its_server_gets_the_same_sigterm(
         output, _ = command.communicate(timeout=90)
     finally:
         command.kill()
-    assert b"the same command continues from there" in output, f"after {time.monotonic() - began:.0f} s"
+    is_reported = command.returncode == -signal.SIGTERM  # the server was still there and heard of the end
+    assert is_reported or b"the same command continues from there" in output, f"after {time.monotonic() - began:.0f} s"
