@@ -83,6 +83,7 @@ REASONS: dict[Stage, frozenset[str]] = {
     Stage.TRACK: frozenset(
         {"ok", "missing_file", "not_audio", "no_audio", "truncated", "too_short", "too_long", "unknown_film", "timeout"}
         | {"undecodable", "too_large", "decoder_crashed", "unforeseen_error", "no_film", "taken_down"}
+        | {"changed"}
         | FETCH_REASONS
     ),
     Stage.EVIDENCE: frozenset({"ok", "missing", "not_an_album", "no_item", "no_album", "odd_answer", "wiki_fails"}),

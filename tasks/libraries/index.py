@@ -16,12 +16,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from storage.errors import Retry
+from storage.errors import ItemError, Retry
 from storage.lake.lake import Lake, open_lake
 from storage.libraries.embeddings import TrackEmbedding, append_embeddings, embedded_tracks
 from storage.libraries.library import Library
 from storage.mels.settings import MelSettings
-from storage.records.outcomes import Outcome
+from storage.records.outcomes import Outcome, Stage, from_error
 from tasks.soundtracks.extraction.encoding import decoded_audio
 from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult, Recording
 from tasks.soundtracks.extraction.scheduler import PoolExtractor
@@ -99,10 +99,13 @@ class Decoder:
         return FilmJob(name, 0, recordings, rows, describes=True, pending=pending, rates_hz=self._rates)
 
     def _decoded(self, file: FileRow, job: FilmJob, result: FilmResult) -> Decoded:
-        if result.shard is None:
+        failure = _change(file, job, result) or (result.outcomes[0] if result.shard is None else None)
+        if failure is not None or result.shard is None:
+            if result.shard is not None:
+                self.mels.remove(result.shard)
             if job.pending:
                 shutil.rmtree(job.pending, ignore_errors=True)
-            return Decoded(file, None, None, result.outcomes[0])
+            return Decoded(file, None, None, failure)
         [row] = result.rows
         track = {name: row[name] for name in DESCRIBED}
         track |= {"track_id": row["audio_id"], "duration_seconds": row["decoded_seconds"]}
@@ -111,6 +114,25 @@ class Decoder:
             mels, [(paths, _)] = Lake(job.pending), decoded_audio(job, result)
             sound = paths[self._rates[0]]
         return Decoded(file, track, Heard(mels, result.shard, row["segments"], sound), None)
+
+
+def _change(file: FileRow, job: FilmJob, result: FilmResult) -> Outcome | None:
+    """Return why what was heard cannot be said of the scanned file: another has its path since, or it is being written.
+
+    Its row has the bytes that were scanned, by which a file that moved is recognised. New tags alone are no obstacle.
+    """
+    [recording], heard = job.recordings, {row.get("audio_id") for row in result.rows}
+    try:
+        found = Path(recording.path).stat()
+    except OSError:
+        return None  # the next scan marks it as vanished
+    if (found.st_size, found.st_mtime_ns) == (file["size_bytes"], file["modified_ns"]) or file["track_id"] in heard - {
+        None
+    }:
+        return None
+    name = Path(recording.path).name
+    said = f"{name} has changed while it was indexed; index the library again once nothing writes to it"
+    return from_error(Stage.TRACK, recording.track_id, ItemError("changed", said, Retry.LATER))
 
 
 @contextmanager

@@ -93,6 +93,28 @@ def test_a_broken_file_has_its_reason_and_stops_nothing(library: Library, music:
     assert files_to_index(again, "run-1") == []
 
 
+def test_a_file_that_is_replaced_while_it_is_indexed_is_not_taken_for_the_scanned_one(
+    library: Library, music: Path, write_clip: WriteClip
+) -> None:
+    (music / "one.opus").rename(music / "old.opus")
+    write_clip(music / "one.opus", hertz=900, title="one")
+    assert indexed(library) == IndexCounts(files=3, embedded=2, failed=1)
+    [row] = library.file_rows(where="state = 'failed'")
+    assert (row["path"], row["reason"], row["message"][:45]) == (
+        "one.opus", "changed", "one.opus has changed while it was indexed; in",
+    )  # fmt: skip
+    again = scanned(library.lake, music)
+    assert indexed(again) == IndexCounts(files=2, embedded=2)
+    assert len({row["track_id"] for row in again.file_rows(where="state = 'present'")}) == 4
+
+
+def test_new_tags_while_it_is_indexed_keep_a_track(library: Library, music: Path, write_clip: WriteClip) -> None:
+    indexed(library)
+    write_clip(music / "two.opus", hertz=300, title="Another title")
+    assert indexed(library, "run-2") == IndexCounts(files=3, embedded=3)
+    assert not library.file_rows(where="state = 'failed'")
+
+
 def test_a_short_sound_is_padded(library: Library, music: Path, write_clip: WriteClip) -> None:
     write_clip(music / "sting.opus", seconds=2, hertz=700)
     assert indexed(scanned(library.lake, music)).embedded == 4
