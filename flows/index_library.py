@@ -26,6 +26,7 @@ from storage.libraries.embeddings import TrackEmbedding, encoder_engine, registe
 from storage.libraries.library import Library, lease_of, open_library
 from storage.mels.settings import MelSettings
 from storage.tables.tables import open_existing
+from storage.terminal import printable
 from tasks.libraries.index import Embed, FileRow, Heard, IndexCounts, files_to_index, index_files, open_decoder
 from tasks.libraries.scan import ScanCounts, scan_folder
 from tasks.progress import ReportProgress, log_line, run_logger, shown_progress
@@ -131,7 +132,8 @@ def _scan(library: Library, run_id: str, progress: ReportProgress) -> _Scanned:
     problems = []
     for folder in library.folders:
         try:
-            found[folder.id] = scan_folder(library, folder, run_id, partial(progress, f"scan {folder.name}"))
+            shown = f"scan {printable(folder.name)}"
+            found[folder.id] = scan_folder(library, folder, run_id, partial(progress, shown))
         except InputError as error:
             problems.append(str(error))
             run_logger().warning("%s", error)

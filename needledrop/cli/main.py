@@ -20,6 +20,7 @@ from needledrop.cli.inspect import doctor, leases, sql, status, verify
 from needledrop.cli.retrieval import cues, library, search, studio
 from needledrop.cli.run_flow import send_no_usage_data
 from storage.errors import NeedledropError
+from storage.terminal import printable
 
 
 def _joined(text: str) -> str:
@@ -83,7 +84,9 @@ def run(arguments: Sequence[str] | None = None) -> None:
     try:
         app(arguments)
     except NeedledropError as error:
-        Console(stderr=True).print(f"[bold red]{type(error).__name__}[/]: {escape(str(error))}", soft_wrap=True)
+        Console(stderr=True).print(
+            f"[bold red]{type(error).__name__}[/]: {escape(printable(str(error)))}", soft_wrap=True
+        )
         sys.exit(error.exit_status)
 
 

@@ -23,6 +23,7 @@ from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.tables.duckdb_connection import queried_store
 from storage.tables.tables import open_existing
+from storage.terminal import printable
 
 Result = tuple[list[str], list[tuple[Any, ...]]]
 """Columns and rows of one query."""
@@ -175,7 +176,7 @@ def _text(value: Any) -> str:
         return ""
     if isinstance(value, float):
         return f"{value:.2f}" if abs(value) >= 1 else f"{value:.4f}"
-    return str(value).replace("\n", " ")
+    return printable(str(value).replace("\n", " "))
 
 
 def _shell(lake: Lake) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from flows.parameter_checks import check
 from flows.parameters import IndexLibraryParameters
@@ -28,6 +29,7 @@ from storage.libraries.library import (
     remove_library,
 )
 from storage.tables.tables import open_existing, open_tables
+from storage.terminal import printable
 from tasks.run_report import as_words
 
 COMMAND = "command"
@@ -71,10 +73,10 @@ def add_command(
     with _held(opened, name), shown_progress() as progress:
         for source in sources:
             library, folder = add_folder(opened, name, source.expanduser())
-            counts.append(scan_folder(library, folder, COMMAND, partial(progress, f"scan {folder.name}")))
+            counts.append(scan_folder(library, folder, COMMAND, partial(progress, f"scan {printable(folder.name)}")))
     console = Console()
     for source, found in zip(sources, counts, strict=True):
-        console.print(f"{source}: {as_words(vars(found))}", soft_wrap=True, highlight=False)
+        console.print(f"{escape(printable(str(source)))}: {as_words(vars(found))}", soft_wrap=True, highlight=False)
     console.print(f"[bold]Next[/]  needledrop library index {name}{_at(lake)}", soft_wrap=True, highlight=False)
 
 

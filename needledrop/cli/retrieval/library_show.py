@@ -26,6 +26,7 @@ from storage.libraries.library import (
     open_library,
 )
 from storage.tables.tables import open_existing
+from storage.terminal import printable
 from tasks.run_report import as_words
 
 FAILURES_SHOWN = 10
@@ -44,7 +45,7 @@ def list_command(lake: LakeRoot = "lake") -> None:
         library = open_library(opened, name)
         states, tracks = _states(library), library.track_rows()
         hours = sum(row["duration_seconds"] for row in tracks) / 3600
-        folders = ", ".join(folder.name for folder in library.folders)
+        folders = escape(printable(", ".join(folder.name for folder in library.folders)))
         files = as_words(states)
         table.add_row(name, folders, files, f"{len(tracks):,}", f"{hours:,.1f}", "\n".join(_engines(library)))
     if table.row_count:
@@ -67,7 +68,7 @@ def show_command(
     for folder in library.folders:
         where = mounts.get(folder.id)
         seen = f"{where}" if where and where.is_dir() else f"{where or 'not on this machine'} (not there)"
-        console.print(f"[bold]{folder.name}[/]  {seen}", soft_wrap=True)
+        console.print(f"[bold]{escape(printable(folder.name))}[/]  {escape(printable(seen))}", soft_wrap=True)
     console.print(as_words(_states(library)), soft_wrap=True)
     tracks = library.track_rows()
     for engine, shown in _engines(library).items():
@@ -87,7 +88,7 @@ def verify_command(name: Name, lake: LakeRoot = "lake") -> None:
     library = open_library(open_existing(lake), name)
     faults = [*_file_faults(library), *_embedding_faults(library)]
     for fault in faults:
-        Console().print(fault, soft_wrap=True, markup=False, highlight=False)
+        Console().print(printable(fault), soft_wrap=True, markup=False, highlight=False)
     if faults:
         raise LakeError(
             f"{len(faults)} faults in the library {name}; `needledrop library index {name}` mends what it can"
@@ -159,7 +160,7 @@ def _print_tracks(
         tempo = "" if track["tempo_bpm"] is None else f"{track['tempo_bpm']:.0f}"
         loudness = "" if track["loudness_lufs"] is None else f"{track['loudness_lufs']:.1f} LUFS"
         cells = (file["title"], file["artist"], length, tempo, loudness, file["licence"], file["path"])
-        table.add_row(*(escape(cell or "") for cell in cells))
+        table.add_row(*(escape(printable(cell or "")) for cell in cells))
     if table.row_count:
         console.print(table)
     if len(shown) > count:
@@ -181,7 +182,7 @@ def _failure(path: str, message: str) -> str:
 
 def _print_failures(console: Console, name: str, failures: Sequence[Row]) -> None:
     for row in failures[:FAILURES_SHOWN]:
-        console.print(_failure(row["path"], row["message"]), style="red", markup=False, soft_wrap=True)
+        console.print(printable(_failure(row["path"], row["message"])), style="red", markup=False, soft_wrap=True)
     if len(failures) > FAILURES_SHOWN:
         console.print(f"… and {len(failures) - FAILURES_SHOWN:,} more: the view library_files has all", soft_wrap=True)
     if failures:
@@ -192,6 +193,6 @@ def _print_failures(console: Console, name: str, failures: Sequence[Row]) -> Non
 def _print_lost(console: Console, paths: Sequence[str]) -> None:
     for path in paths[:FAILURES_SHOWN]:
         why = "has vanished, so no search finds it until it is back and indexed"
-        console.print(f"{path} {why}", style="red", markup=False, soft_wrap=True)
+        console.print(f"{printable(path)} {why}", style="red", markup=False, soft_wrap=True)
     if len(paths) > FAILURES_SHOWN:
         console.print(f"… and {len(paths) - FAILURES_SHOWN:,} more: the view library_files has all", soft_wrap=True)

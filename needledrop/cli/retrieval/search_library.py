@@ -26,6 +26,7 @@ from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.libraries.library import Library, open_library
 from storage.spreadsheets import spreadsheet_cell
+from storage.terminal import printable
 
 if TYPE_CHECKING:
     from training.retrieval.film_query import FilmQuery
@@ -210,7 +211,9 @@ def _show(console: Console, found: Sequence[FoundTrack], near: Sequence[NearFilm
         facts += [row["licence"]] if row["licence"] not in (None, "", "unknown") else []
         console.print(f"     {', '.join(facts)}", markup=False)
         of_film = f" (of {row['film']})" if row.get("film") else ""
-        console.print(f"     {track.library}: {row['path'] or track.track_id}{of_film}", style="dim", markup=False)
+        console.print(
+            f"     {track.library}: {printable(row['path'] or track.track_id)}{of_film}", style="dim", markup=False
+        )
     if near:
         films = ", ".join(f"{film.title} ({film.year})" for film in near)
         console.print(f"The query is nearest to the training films {films}", style="dim", markup=False)

@@ -72,6 +72,24 @@ def test_a_library_is_added_indexed_shown_verified_and_removed(lake: Lake, music
     assert (music / "zwei.opus").exists()
 
 
+def test_names_of_folders_and_files_are_shown_as_they_are_and_command_no_terminal(
+    lake: Lake, tmp_path: Path, write_clip: WriteClip
+) -> None:
+    folder = tmp_path / "old [" / "b] Music [live]\x1b[31m"
+    write_clip(folder / "one [demo]\x1b]0;x\x07.opus", hertz=200)
+    (folder / "broken [demo]\x1b[31m.wav").write_bytes(b"RIFF" * 1000)
+    at = ("--lake", lake.root)
+    added = run("library", "add", "mine", folder, *at)
+    indexed, shown = run("library", "index", "mine", *at), run("library", "show", "mine", *at)
+    (folder / "broken [demo]\x1b[31m.wav").unlink()
+    outputs = [one.output for one in (added, indexed, shown, run("library", "verify", "mine", *at))]
+    assert "old [/b] Music [live]\\x1b[31m: files 2" in added.output
+    assert "b] Music [live]\\x1b[31m  " in shown.output
+    assert "broken [demo]\\x1b[31m.wav cannot be decoded" in " ".join(shown.output.split())
+    assert "[live]" in run("library", "list", *at, env={"COLUMNS": "200"}).output
+    assert not any("\x1b" in output for output in outputs)
+
+
 def test_an_audio_encoder_indexes_and_searches_next_to_runs_and_without_any(
     lake: Lake, music: Path, tmp_path: Path
 ) -> None:
