@@ -23,6 +23,8 @@ POSTER_BYTES = 20_000_000
 POSTER_CHARACTERS = 4 * (POSTER_BYTES + 2) // 3 + 4
 """The same in base64."""
 MOST_HITS = 200
+RANGES = ("duration", "tempo", "loudness", "year")
+"""Filters with two ends, `min_…` and `max_…`."""
 _LongText = Annotated[str, StringConstraints(max_length=50_000)]
 _ShortText = Annotated[str, StringConstraints(max_length=300)]
 _Ids = Annotated[list[_ShortText], Field(max_length=20)]
@@ -130,12 +132,16 @@ def _decoded(text: str) -> bytes:
 
 
 def track_filter(asked: Filters) -> TrackFilter:
-    """Return which tracks may be found."""
+    """Return which tracks may be found. Raises `InputError` for a range whose end is below its beginning."""
+    ranges = {name: (getattr(asked, f"min_{name}"), getattr(asked, f"max_{name}")) for name in RANGES}
+    for name, (low, high) in ranges.items():
+        if low is not None and high is not None and low > high:
+            raise InputError(f"The filter of {name} ends below its beginning; exchange its two numbers")
     return TrackFilter(
-        seconds=(asked.min_duration, asked.max_duration),
-        tempo_bpm=(asked.min_tempo, asked.max_tempo),
-        loudness_lufs=(asked.min_loudness, asked.max_loudness),
-        year=(asked.min_year, asked.max_year),
+        seconds=ranges["duration"],
+        tempo_bpm=ranges["tempo"],
+        loudness_lufs=ranges["loudness"],
+        year=ranges["year"],
         licence=asked.licence or None,
         artist=asked.artist or None,
     )

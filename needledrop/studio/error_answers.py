@@ -76,10 +76,13 @@ def add_errors(app: FastAPI, lake: Lake, mounts: Callable[[], Mapping[str, str]]
         return JSONResponse({"error": "; ".join(sentences[:5])[:1000]}, 422)
 
     @app.exception_handler(HTTPException)
-    async def _(_request: Request, error: HTTPException) -> JSONResponse:
-        is_nowhere = error.status_code == 404 and error.detail == "Not Found"
-        said = "There is nothing at this address; /openapi.json lists those of the API" if is_nowhere else error.detail
-        return JSONResponse({"error": str(said)}, error.status_code, error.headers)
+    async def _(request: Request, error: HTTPException) -> JSONResponse:
+        said = {
+            400: "The body cannot be read; send JSON in UTF-8, without endless numbers or levels",
+            404: "There is nothing at this address; /openapi.json lists those of the API",
+            405: f"This address takes no {request.method}; /openapi.json lists what each takes",
+        }
+        return JSONResponse({"error": said.get(error.status_code, error.detail)}, error.status_code, error.headers)
 
     @app.exception_handler(Exception)
     async def _(_request: Request, _error: Exception) -> JSONResponse:

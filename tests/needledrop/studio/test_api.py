@@ -132,6 +132,11 @@ def test_searches_do_not_wait_for_recordings_that_are_decoded(engine: Engine, tm
         ({"plot": "x", "tags": ["x"] * 101}, 422, "tags: "),
         ({"plot": "x", "filters": {"min_tempo": "fast"}}, 422, "filters.min_tempo: "),
         ({"plot": "x", "like_weight": 2}, 422, "like_weight: "),
+        (
+            {"plot": "x", "filters": {"min_tempo": 120, "max_tempo": 90}},
+            400,
+            "The filter of tempo ends below its begin",
+        ),
         ({"plot": "x", "filters": {"tempo": "90-120"}}, 422, "filters.tempo is not known here; /openapi.json lists"),
     ],
 )
@@ -147,6 +152,11 @@ def test_a_body_that_is_not_json_and_an_address_that_is_none_are_sentences(clien
     assert (answer.status_code, answer.json()["error"]) == (422, "The body is not JSON (Expecting value)")
     listed = client.post("/api/search", json=[1])
     assert (listed.status_code, listed.json()["error"][:19]) == (422, "The body: Input sho")
+    for unread in (b'{"plot": "caf\xe9"}', b"[" * 100_000, b'{"count": ' + b"9" * 5_000 + b"}"):
+        answer = client.post("/api/search", content=unread, headers={"Content-Type": "application/json"})
+        assert (answer.status_code, answer.json()["error"][:26]) == (400, "The body cannot be read; s")
+    taken = client.put("/api/search", json={})
+    assert (taken.status_code, taken.json()["error"][:25]) == (405, "This address takes no PUT")
     nowhere = client.get("/api/nothing")
     assert nowhere.status_code == 404
     assert nowhere.json()["error"] == "There is nothing at this address; /openapi.json lists those of the API"
