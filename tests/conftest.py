@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
@@ -39,6 +40,9 @@ if not os.environ.get("NEEDLEDROP_TEST_GPU"):
 if "PYTEST_XDIST_WORKER" in os.environ:
     # Every core has a process already: more threads in each would wait for one another. Subprocesses inherit this.
     os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1"))
+# A deadline per example fails a test on a machine that is busy with others, or while the first example loads a module.
+hypothesis.settings.register_profile("any-machine", deadline=None)
+hypothesis.settings.load_profile("any-machine")
 MEMORY_DISK = Path("/dev/shm")
 MEMORY_DISK_BYTES = 8 << 30
 """What must be free of it. Tests have a gibibyte or two of files at a time: those of one that passed are removed."""
