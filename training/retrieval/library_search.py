@@ -105,7 +105,8 @@ class LibraryIndex:
     ) -> list[Hit]:
         """Return the `count` tracks with the highest scores, best first; `query` [d] of length 1.
 
-        `allows` leaves tracks out; of one album at most `most_per_album` are returned.
+        `allows` leaves tracks out; of one album at most `most_per_album` are returned, and a recording that several
+        libraries hold is returned once.
         """
         ranked = self.rank(query, count, by=by, allows=allows, most_per_album=most_per_album)
         return [self.hit(track, score, query) for track, score in ranked]
@@ -126,13 +127,15 @@ class LibraryIndex:
         scores = self._means @ query if by == "mean" else np.maximum.reduceat(vectors @ query, first[:-1])
         ranked: list[tuple[int, float]] = []
         albums: Counter[tuple[str, str]] = Counter()
+        recordings = set[str]()
         for track in _in_order(scores, count):
-            row = self.rows[track]
+            row, recording = self.rows[track], self.embeddings.track_ids[track]
             album = _album(row)
             is_full = most_per_album is not None and album[0] and albums[album] >= most_per_album
-            if is_full or (allows is not None and not allows(row)):
+            if is_full or recording in recordings or (allows is not None and not allows(row)):
                 continue
             albums[album] += 1
+            recordings.add(recording)
             ranked.append((int(track), float(scores[track])))
             if len(ranked) == count:
                 break

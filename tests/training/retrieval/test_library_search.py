@@ -112,6 +112,17 @@ def test_one_album_does_not_fill_the_list_and_tracks_without_one_do(own: list[di
     assert len(index.search(given.vectors[0], 6, most_per_album=2)) == found
 
 
+def test_a_recording_that_two_libraries_hold_is_found_once_where_it_passes() -> None:
+    one = embeddings(*[2] * 4)
+    ids, first = (*one.track_ids, *one.track_ids), np.arange(0, 17, 2)
+    both = LibraryEmbeddings(ids, first, np.tile(one.vectors, (2, 1)), np.tile(one.weights, 2))
+    index = LibraryIndex(both, [*rows(4, licence="CC BY"), *rows(4, licence="CC0")], 8)
+    found = index.search(one.vectors[0], 8)
+    assert sorted(ids[hit.track] for hit in found) == ["t0", "t1", "t2", "t3"]
+    free = index.search(one.vectors[0], 8, allows=TrackFilter(licence="CC0").allows)
+    assert sorted(hit.track for hit in free) == [4, 5, 6, 7]
+
+
 def test_scores_for_other_queries_are_those_of_a_search() -> None:
     index = LibraryIndex(given := embeddings(3, 4, 5), rows(3), 2)
     others = embeddings(1, 1).vectors
