@@ -274,6 +274,16 @@ def test_a_hostile_title_is_shown_as_text(open_page: Callable[..., Any]) -> None
     assert page.title() == "Needledrop studio"
 
 
+@pytest.mark.parametrize("size", list(SIZES))
+def test_a_word_without_end_makes_the_page_no_wider(open_page: Callable[..., Any], size: str) -> None:
+    page = open_page(size)
+    ask(page)
+    for name in ("status", "near", "trust", "search-error", "demo-warning"):
+        page.evaluate(f"document.getElementById('{name}').textContent = 'W'.repeat(900)")
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert page.evaluate("document.getElementById('status').clientHeight") < 60
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", list(SIZES))
 def test_the_page_has_no_serious_fault_for_those_who_do_not_see_it(
