@@ -46,8 +46,12 @@ def place_scenes(scenes: Sequence[Scene], timebase: Timebase) -> list[PlacedScen
         later = [other.start for other in scenes[number:] if other.start is not None]
         one = _placed(number, scene, before, later[0] if later else None, timebase)
         placed.append(_with_overlap(one, placed, timebase))
-    if max((one.end for one in placed), default=0) >= timebase.day:  # an edit list ends at 00:00:00:00 then
-        raise InputError("The scenes last 24 hours or more, where time codes begin again; split the script")
+    late = next((one for one in placed if one.end >= timebase.day), None)  # an edit list ends at 00:00:00:00 then
+    if late is not None:
+        raise InputError(
+            f"Scene {late.number} ends after 24 hours or more, where time codes begin again; correct its time codes, "
+            "or those of the scene that it follows, or split the script"
+        )
     return placed
 
 

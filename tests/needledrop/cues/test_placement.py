@@ -61,8 +61,8 @@ def test_scenes_that_overlap_are_kept_and_noted() -> None:
 def test_a_film_of_a_day_is_an_error() -> None:
     place_scenes([timed(FPS_24.day - 10, FPS_24.day - 1)], FPS_24)
     for end in (None, FPS_24.day):
-        with pytest.raises(InputError, match="last 24 hours or more"):
-            place_scenes([timed(FPS_24.day - 10, end)], FPS_24)
+        with pytest.raises(InputError, match="Scene 2 ends after 24 hours or more"):
+            place_scenes([timed(0, 240), timed(FPS_24.day - 10, end)], FPS_24)
 
 
 FRAMES = st.none() | st.integers(0, 100_000)
