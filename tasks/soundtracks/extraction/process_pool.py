@@ -39,7 +39,10 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 KEEP_FREED_MEMORY = dict.fromkeys(("MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_"), str(1 << 28))
 """The same buffers of a megabyte are freed and allocated again with every segment. By default glibc returns each to
 the system, which must then clear its pages again: a tenth of the whole CPU time. Other C libraries ignore this."""
-WORKER_ENVIRONMENT = {**ONE_THREAD, **KEEP_FREED_MEMORY}
+RETURN_TABLES = {"ARROW_DEFAULT_MEMORY_POOL": "system"}
+"""Arrow's own allocator keeps the addresses of what was freed, and these count for a worker's limit: after a recording
+of an hour, another one ran out of memory."""
+WORKER_ENVIRONMENT = {**ONE_THREAD, **KEEP_FREED_MEMORY, **RETURN_TABLES}
 MOST_QUEUED_BYTES = 1 << 16 if sys.platform == "linux" else 0
 """A film queued behind another waits in the pipe to its worker. A larger message would not fit: sending it would block
 on a worker that may itself be blocked on sending. Pipes hold 200 KiB on Linux, as little as 8 elsewhere."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -141,6 +142,26 @@ def test_a_worker_decodes_three_hours_within_its_memory(lake: Lake, write_tone: 
     [result] = extract_films(lake, [job], MelSettings(), "run", workers=1)
     assert result.outcomes[0].reason == "ok"
     assert result.rows[0]["segments"] == 1088
+
+
+TABLES = """
+import pyarrow
+def megabytes():
+    return next(int(line.split()[1]) // 1024 for line in open("/proc/self/status") if line.startswith("VmData"))
+before = megabytes()
+for size in (50, 60, 140):
+    tables = [pyarrow.allocate_buffer(size << 20) for _ in range(2)]
+    del tables
+print(megabytes() - before)
+"""
+"""Prints how many MB of a worker's limit are used once shards of ever longer recordings were made, 280 MB at most."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the memory of a worker is limited on Linux alone")
+def test_shards_that_were_made_leave_a_worker_its_memory() -> None:
+    environment = {**os.environ, **process_pool.WORKER_ENVIRONMENT}
+    ended = subprocess.run([sys.executable, "-c", TABLES], env=environment, check=True, capture_output=True, text=True)
+    assert int(ended.stdout) < 700
 
 
 def test_every_real_file_ends_as_mels_or_with_a_reason(lake: Lake, real_audio: Path, job_of: JobOf) -> None:
