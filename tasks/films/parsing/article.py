@@ -20,7 +20,7 @@ from tasks.films.parsing.listings import album_page, parse_soundtrack
 from tasks.films.parsing.plain_text import without_comments
 from tasks.films.parsing.plot import plot_paragraphs
 
-PARSER_VERSION = 6
+PARSER_VERSION = 7
 """Raise it whenever the result changes: stored pages of an older version are then parsed again, without a fetch."""
 
 _FILM_MARK = re.compile(

@@ -31,9 +31,17 @@ _DAY_MONTH_YEAR = re.compile(rf"\b(\d{{1,2}})(?:st|nd|rd|th)?\.?\s+({_MONTH})\s*
 _MONTH_DAY_YEAR = re.compile(rf"\b({_MONTH})\s+(\d{{1,2}})(?:st|nd|rd|th)?\s*,?\s+((?:18|19|20)\d\d)\b", re.I)
 _MONTH_YEAR = re.compile(rf"\b({_MONTH})\s*,?\s+((?:18|19|20)\d\d)\b", re.I)
 _ISO = re.compile(r"\b((?:18|19|20)\d\d)-(\d{1,2})(?:-(\d{1,2}))?\b")
+_YEAR_FIRST = re.compile(r"(?<!\d)((?:18|19|20)\d\d)([./])\s?(\d{1,2})\2\s?(\d{1,2})(?!\d)")
+"""As in "2019.05.06", "2019/5/6" and the Korean "2019. 5. 6."."""
+_DAY_FIRST = re.compile(r"(?<![\d.])(\d{1,2})\.\s?(\d{1,2})\.\s?((?:18|19|20)\d\d)(?!\d)")
+"""With full stops the day is first; with slashes it may be the month, so such a date is only its year."""
+_EAST_ASIAN = re.compile(r"(?<!\d)((?:18|19|20)\d\d)\s?[年년]\s*(\d{1,2})\s?[月월](?:\s*(\d{1,2})\s?[日일])?")
 _YEAR = re.compile(r"(?<!\d)((?:18|19|20)\d\d)(?!\d)")
 _DATES = (
     (_ISO, 1, 2, 3),
+    (_YEAR_FIRST, 1, 3, 4),
+    (_DAY_FIRST, 3, 2, 1),
+    (_EAST_ASIAN, 1, 2, 3),
     (_DAY_MONTH_YEAR, 3, 2, 1),
     (_MONTH_DAY_YEAR, 3, 1, 2),
     (_MONTH_YEAR, 2, 1, 0),

@@ -20,6 +20,7 @@ FILM_BOX = re.compile(
 )
 _FIRST_HEADING = re.compile(r"\n==[^=]")
 _TOKEN = re.compile(r"\{\{|\}\}|\[\[|\]\]|\|")
+_NAMED = re.compile(r"\s*[\w -]+=")
 _IMAGE_LINE = re.compile(r"^[\s}]*\|\s*(?:image|immagine|imagen)\s*=([^\n]*)", re.MULTILINE | re.IGNORECASE)
 _FILE_NAME = re.compile(
     rf"(?:(?:{FILE_NAMESPACES})\s*:)?\s*([^\[\]{{}}|<>\n:=]+?\.(?:jpe?g|png|gif|webp|svg|tiff?|avif|bmp|pdf|djvu))(?![a-z0-9])",
@@ -148,6 +149,13 @@ def _read_box(text: str, opening: re.Match[str], first_name: str) -> Infobox:
 def template_parameters(text: str, start: int) -> dict[str, str]:
     """Return the named parameters of a template, as wikitext by lower-case name; `start` is just after its name."""
     return _named(_body(text, start))[0]
+
+
+def template_items(text: str, start: int) -> list[str]:
+    """Return the unnamed and the numbered parameters of a template in its order; `start` is just after its name."""
+    pieces, _ = _split_at_bars(_body(text, start))
+    parts = [re.sub(r"^\s*[1-9]\d{0,3}\s*=", "", piece) for piece in pieces]
+    return [part.strip() for part in parts if part.strip() and not _NAMED.match(part)]
 
 
 def _body(text: str, start: int) -> str:

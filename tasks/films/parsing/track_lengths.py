@@ -11,7 +11,7 @@ MAX_TITLE_CHARACTERS = 2_000
 MAX_LENGTH_SECONDS = 4 * 3600.0
 _LENGTH = re.compile(r"(?:(\d{1,2})[:.])?(\d{1,3})[:.](\d{2})(?:[.,](\d{1,3}))?")
 _LENGTH_WORDS = re.compile(r"min(?:ute)?s?\.?|approx\.?|c\.|~|\s|[()\[\]]", re.IGNORECASE)
-_DURATION = re.compile(r"\{\{\s*(?:duration|hms|time)\s*\|([^{}]*)\}\}", re.IGNORECASE)
+_DURATION = re.compile(r"\{\{\s*(?:duration|durée|hms|time)\s*\|([^{}]*)\}\}", re.IGNORECASE)
 _PRIMES = re.compile(r"(\d+)\s*['′’]\s*(\d{2})\s*(?:[\"″”]|''|′′|’’)?")
 _SPELLED = re.compile(
     r"(?:(\d{1,2})\s*h(?:ours?|rs?)?\.?\s*)?(\d{1,3})\s*m(?:in(?:ute)?s?)?\.?[\s,]*(\d{1,2})\s*s(?:ec(?:ond)?s?)?\.?",
@@ -43,14 +43,14 @@ def seconds_of(value: str) -> float | None:
 
 
 def _duration(arguments: str) -> str:
-    """Return {{Duration|h=1|m=2|s=3}} or {{Duration|3:05}} or {{hms|0|3|5}} as h:mm:ss."""
+    """Return {{Duration|h=1|m=2|s=3}}, {{Duration|3:05}}, {{hms|0|3|5}} or {{Durée|3|05}} as h:mm:ss."""
     parts = [part.strip() for part in arguments.split("|")]
     named = dict(part.replace(" ", "").split("=", 1) for part in parts if "=" in part)
     plain_parts = [part for part in parts if "=" not in part]
     if named:
         numbers = [named.get(key, "") or "0" for key in ("h", "m", "s")]
-    elif len(plain_parts) == 3:
-        numbers = [part or "0" for part in plain_parts]
+    elif len(plain_parts) in (2, 3):
+        numbers = [part or "0" for part in ("0", *plain_parts)[-3:]]
     else:
         return plain_parts[0] if plain_parts else ""
     if not all(re.fullmatch(r"\d{1,3}", number, re.ASCII) for number in numbers):

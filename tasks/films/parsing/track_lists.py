@@ -1,21 +1,27 @@
-"""Parse tracks from what is no template: numbered and bulleted lists, and tables.
+"""Parse tracks from what is no {{Track listing}}: numbered and bulleted lists, and tables.
 
-Only what is safe: a numbered list, a bulleted list of quoted titles, a table with a column of titles.
+Only what is safe: a numbered list, a bulleted list of quoted titles, a table with a column of titles. A list may be
+written with a template ({{Ordered list}}), or with numbers in front of quoted titles.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from tasks.films.models import ListedTrack
 from tasks.films.parsing.credits import FEATURING, names_in
+from tasks.films.parsing.infobox import template_items
 from tasks.films.parsing.plain_text import plain, without_references
 from tasks.films.parsing.track_lengths import MAX_TITLE_CHARACTERS, seconds_of
 
 MIN_TRACKS = 2
 MAX_TITLE_WORDS = 18
+MAX_ARTIST_WORDS = 12
 MAX_ITEM_CHARACTERS = 5_000
+MAX_LISTS = 40
+"""Lists written with a template that are read in one section: an unclosed one is searched to the end of it."""
 _LENGTH_AT_END = re.compile(r"(?:[\s(\[–—-]*\b(\d{1,2}:\d{2}(?::\d{2})?)|\s*[(\[–—-]\s*(\d{1,2}:\d))\s*[)\]]?\s*$")
 """The length at the end of an item; one like "3:5", which may be two, only after a dash or in brackets."""
 _QUOTED_START = re.compile(
@@ -33,6 +39,9 @@ _BY_AND_FROM = re.compile(r"\s(?:in|from|while)\s+(?=['A-Z\[]).*|\sfrom\s.*|\s(?
 _SENTENCE_END = re.compile(r"(?<=[a-z\]]{3})[.;]\s.*|(?<=\w{4})\.\s.*", re.DOTALL)
 _NUMBERED = re.compile(r"^#(?![#:*;])\s*(.+)$", re.MULTILINE)
 _BULLETED = re.compile(r"^\*(?![*:#;])\s*(.+)$", re.MULTILINE)
+_NUMBERED_BY_HAND = re.compile(r"^[ \t:]*\d{1,3}[.)](.+?)(?:<br ?/?>)?$", re.MULTILINE)
+_ORDERED_TEMPLATE = re.compile(r"\{\{\s*(?:ordered|numbered)[ _]list\s*(?=\|)", re.IGNORECASE)
+_BULLETED_TEMPLATE = re.compile(r"\{\{\s*(?:bulleted[ _]list|unbulleted[ _]list|ulist|ubl)\s*(?=\|)", re.IGNORECASE)
 _TABLE = re.compile(r"^[ \t:]*\{\|(.*?)^[ \t:]*\|\}", re.MULTILINE | re.DOTALL)
 _ROW = re.compile(r"^[ \t]*\|-+.*$", re.MULTILINE)
 _CELL_START = re.compile(r"^[ \t]*[|!](?![}+-])", re.MULTILINE)
@@ -63,10 +72,20 @@ def listed_tracks(section: str, *, bullets: bool) -> list[ListedTrack]:
     section = without_references(section)
     last = section.rfind("|}") + 2  # no table closes after it; searching from every opening would be quadratic
     outside = _TABLE.sub("", section[:last]) + section[last:] if last >= 2 else section
-    found = _from_items(_NUMBERED.findall(outside), must_be_quoted=False)
+    numbered = _NUMBERED.findall(outside) or _template_items(_ORDERED_TEMPLATE, outside)
+    found = _from_items(numbered, must_be_quoted=False)
+    found = found or _from_items(_NUMBERED_BY_HAND.findall(outside), must_be_quoted=True)
     tables = _TABLE.findall(section[:last]) if last >= 2 else []
     found = found or next((tracks for table in tables if (tracks := _from_table(table))), [])
-    return found or (_from_items(_BULLETED.findall(outside), must_be_quoted=True) if bullets else [])
+    if found or not bullets:
+        return found
+    return _from_items(_BULLETED.findall(outside) or _template_items(_BULLETED_TEMPLATE, outside), must_be_quoted=True)
+
+
+def _template_items(template: re.Pattern[str], section: str) -> list[str]:
+    """Return the items of the lists that are written with a template, of at most `MAX_LISTS`."""
+    starts = islice(template.finditer(section), MAX_LISTS)
+    return [item for match in starts for item in template_items(section, match.end())]
 
 
 def _from_items(items: Sequence[str], *, must_be_quoted: bool) -> list[ListedTrack]:
@@ -76,14 +95,18 @@ def _from_items(items: Sequence[str], *, must_be_quoted: bool) -> list[ListedTra
 
 
 def _from_item(item: str, *, must_be_quoted: bool) -> ListedTrack | None:
-    """Return the track of `"Title" – Singer (3:05)`, in which only the title is certain."""
+    """Return the track of `"Title" – Singer (3:05)` or `Singer – "Title"`, in which only the title is certain."""
     item = item[:MAX_ITEM_CHARACTERS].strip()
     length = _LENGTH_AT_END.search(item)
     item = item[: length.start()] if length else item
-    quoted = _QUOTED_START.match(item)
+    quoted, dashed = _QUOTED_START.match(item), _DASH.match(item)
+    by = ""
+    if not quoted and dashed and len(dashed[1].split()) <= MAX_ARTIST_WORDS:  # `Singer – "Title"`
+        quoted = _QUOTED_START.match(dashed[2])
+        by = f"{dashed[1]}, " if quoted else ""
     if must_be_quoted and not quoted:
         return None
-    parts = quoted or _DASH.match(item)
+    parts = quoted or dashed
     title, tail = (track_title(parts[1]), parts[2]) if parts else (track_title(item), "")
     aside = re.match(r"\(([^()]{1,30})\)\s*", tail) if quoted else None
     if aside and not FEATURING.match(aside[1]):
@@ -91,7 +114,7 @@ def _from_item(item: str, *, must_be_quoted: bool) -> ListedTrack | None:
     if not title or len(title.split()) > MAX_TITLE_WORDS:
         return None
     credit = _BY_AND_FROM.sub("", f" {_BY.sub('', _SENTENCE_END.sub('', FEATURING.sub(', ', tail)))}")
-    credited = names_in(credit) if len(tail.split()) <= 25 else ()
+    credited = names_in(by + credit) if len(tail.split()) <= 25 else ()
     return ListedTrack(title, seconds_of(length[1] or length[2]) if length else None, credited)
 
 
