@@ -70,7 +70,8 @@ FETCH_REASONS = frozenset(
 """How a search or a download can fail; `tasks/soundtracks/download/error_rules.py` states what follows from each."""
 
 REASONS: dict[Stage, frozenset[str]] = {
-    Stage.FILM: frozenset({"ok", "no_plot", "not_a_film", "redirect", "no_year", "missing", "damaged_page"}),
+    Stage.FILM: frozenset({"ok", "no_plot", "not_a_film", "redirect", "no_year", "missing", "damaged_page"})
+    | {"wiki_fails"},
     Stage.THUMBNAIL: frozenset(
         {"ok", "no_image", "no_folder", "missing", "foreign_host", "too_large", "too_many_pixels", "not_an_image"}
         | {"http_error"}
@@ -161,6 +162,22 @@ def earlier_attempts(lake: Lake, outcomes: Sequence[Outcome]) -> dict[tuple[str,
             "SEMI JOIN items USING (stage, item) GROUP BY stage, item"
         )
         return {(stage, item): attempt for stage, item, attempt in connection.execute(query).fetchall()}
+
+
+def times_recorded(lake: Lake, stage: Stage, reason: str, items: Collection[str]) -> dict[str, int]:
+    """Return how often these items were recorded with a reason, for those that were."""
+    with duckdb_connection.connect(lake) as connection:
+        query = (
+            f"SELECT item, count(*) FROM {tables.rows_sql(lake, OUTCOMES)} "
+            "WHERE stage = ? AND reason = ? AND item IN (SELECT unnest(?)) GROUP BY item"
+        )
+        return dict(connection.execute(query, [str(stage), reason, list(items)]).fetchall())
+
+
+def newest_with_reason(lake: Lake, stage: Stage, reason: str) -> set[str]:
+    """Return the items of a stage whose newest outcome has this reason."""
+    rows = _select_newest(lake, "SELECT item", f"stage = '{stage}'", (), f"reason = '{reason}'")
+    return {item for (item,) in rows}
 
 
 _FILM = "split_part(item, '/', 1)"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from storage.errors import Retry
@@ -20,13 +19,13 @@ from storage.records.outcomes import Outcome, Stage, Status
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import FILMS
 from tasks.films.commit import commit_listings, commit_outcomes, commit_wikidata_ids, listing_rows
-from tasks.films.failing_pages import look_up_around_failures
 from tasks.films.models import AlbumListing, Page, film_id
 from tasks.films.parsing.infobox import find_infobox
 from tasks.films.parsing.listings import parse_soundtrack
 from tasks.films.parsing.plain_text import without_comments
 from tasks.films.wiki.articles import fetch_wikidata_ids
 from tasks.films.wiki.client import Wikipedia
+from tasks.films.wiki.failing_pages import failing_outcomes, look_up_around_failures
 from tasks.films.wiki.site import Site
 from tasks.films.wiki.titles import fetch_titles
 
@@ -61,8 +60,8 @@ def look_up_albums(
     """Fetch the articles of at most fifty albums and commit what they list; return the number of films by reason."""
 
     def give_up(album: tuple[str, tuple[str, ...]]) -> Counter[str]:
-        title, films = album
-        return commit_outcomes(lake, _unanswered(lake, [_item(film, ALBUM_PAGE, title) for film in films]), run_id)
+        items = [_item(film, ALBUM_PAGE, album[0]) for film in album[1]]
+        return commit_outcomes(lake, failing_outcomes(lake, Stage.EVIDENCE, items), run_id)
 
     return look_up_around_failures(
         client, albums, lambda part: _look_up_albums(lake, client, site, part, run_id), give_up
@@ -93,7 +92,8 @@ def look_up_wikidata_ids(
     """Fetch the Wikidata ids of at most fifty films and commit them; return the number of films by reason."""
 
     def give_up(page_id: int) -> Counter[str]:
-        return commit_outcomes(lake, _unanswered(lake, [_item(film_id(site.wiki, page_id), WIKIDATA)]), run_id)
+        items = [_item(film_id(site.wiki, page_id), WIKIDATA)]
+        return commit_outcomes(lake, failing_outcomes(lake, Stage.EVIDENCE, items), run_id)
 
     return look_up_around_failures(
         client, page_ids, lambda part: _look_up_wikidata_ids(lake, client, site, part, run_id), give_up
@@ -134,17 +134,6 @@ def evidence_outcome(item: str, reason: str, what: str) -> Outcome:
     }[reason]
     again = datetime.now(UTC) + AGAIN_AFTER
     return Outcome(Stage.EVIDENCE, item, Status.SKIPPED, reason, Retry.LATER, again, f"{what}: {why}")
-
-
-def _unanswered(lake: Lake, items: Sequence[str]) -> list[Outcome]:
-    """Return the outcomes of look-ups that make the wiki fail: each waits longer than after the failure before."""
-    message = "the wiki answers about other pages, and fails for this one each time"
-    failed = [
-        Outcome(Stage.EVIDENCE, item, Status.FAILED, "wiki_fails", Retry.LATER, message=f"{item}: {message}")
-        for item in items
-    ]
-    tries = outcomes.earlier_attempts(lake, failed)
-    return [replace(one, retry_at=outcomes.later(tries.get((str(one.stage), one.item), 0))) for one in failed]
 
 
 def _read_album(film: str, page: Page | None) -> tuple[str, tuple[AlbumListing, ...]]:

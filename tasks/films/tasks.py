@@ -31,7 +31,6 @@ from tasks.films.evidence import (
     wanted_wikidata_ids,
     wikidata_outcomes,
 )
-from tasks.films.failing_pages import look_up_around_failures
 from tasks.films.images.image_folder import ImageFolder
 from tasks.films.images.missing_images import MissingImage, commit_images, missing_images, read_image
 from tasks.films.models import Page, film_id
@@ -47,6 +46,7 @@ from tasks.films.stale_pages import stale_pages
 from tasks.films.wiki.articles import IDS_PER_QUERY, fetch_articles
 from tasks.films.wiki.changes import FetchPlan
 from tasks.films.wiki.client import Wikipedia
+from tasks.films.wiki.failing_pages import failing_outcomes, look_up_around_failures
 from tasks.films.wiki.site import Site
 from tasks.progress import ReportProgress, place
 from tasks.run_report import RunReport
@@ -255,11 +255,16 @@ def fetch_and_commit_articles(
             client,
             page_ids,
             lambda part: _fetch_and_commit(lake, client, site, part, run_id),
-            lambda _page_id: Counter(unanswered=1),
+            lambda page_id: _commit_failing(lake, site.wiki, page_id, run_id),
         )
     except SourcePaused as pause:
         return RunReport(paused=pause)
     return RunReport(counts)
+
+
+def _commit_failing(lake: Lake, wiki: str, page_id: int, run_id: str) -> Counter[str]:
+    """Record that the wiki fails for an article; what the lake has of it stays."""
+    return commit_outcomes(lake, failing_outcomes(lake, Stage.FILM, [film_id(wiki, page_id)]), run_id)
 
 
 def _fetch_and_commit(lake: Lake, client: Wikipedia, site: Site, page_ids: Sequence[int], run_id: str) -> Counter[str]:

@@ -25,6 +25,7 @@ from tasks.films.wiki.answers import listed
 from tasks.films.wiki.articles import IDS_PER_QUERY, PageState, fetch_categories, page_states
 from tasks.films.wiki.client import Wikipedia
 from tasks.films.wiki.discovery import articles_named, films_of_years
+from tasks.films.wiki.failing_pages import WIKI_FAILS
 from tasks.films.wiki.site import Site, describe_site
 
 MAX_AGE = timedelta(days=25)
@@ -179,8 +180,9 @@ def plan_fetch(
         requested = {**films_of_years(client, years), **requested}
     stored = {page.page_id: page for page in stored_pages(lake, site.wiki).values()}
     changes = find_changes(client, stored, requested, last_run(lake, site.wiki), site.time)
-    not_due = outcomes.not_due(lake, Stage.FILM)
-    due = tuple(i for i in dict.fromkeys(changes.fetch) if i in stored or film_id(site.wiki, i) not in not_due)
+    not_due, failing = outcomes.not_due(lake, Stage.FILM), _failing_articles(lake, site.wiki)
+    wanted = {page_id: film_id(site.wiki, page_id) for page_id in (*changes.fetch, *failing.values())}
+    due = tuple(i for i, film in wanted.items() if film not in not_due or (i in stored and film not in failing))
     fetch = due[:limit]
     missing = [_outcome_of_missing(site, title) for title in missing_titles]
     present = sum(page.state == PRESENT for page in stored.values())
@@ -196,6 +198,16 @@ def plan_fetch(
         unanswered=changes.unanswered,
         is_complete=fetch == due,
     )
+
+
+def _failing_articles(lake: Lake, wiki: str) -> dict[str, int]:
+    """Return the articles for which the wiki failed when they were last asked for: film id -> page id.
+
+    They are asked for again when they are due, though they changed long ago.
+    """
+    films = outcomes.newest_with_reason(lake, Stage.FILM, WIKI_FAILS)
+    page_ids = {film: film.rpartition("-")[2] for film in sorted(films)}
+    return {film: int(page_id) for film, page_id in page_ids.items() if film == film_id(wiki, int(page_id))}
 
 
 def _outcome_of_missing(site: Site, title: str) -> Outcome:

@@ -7,7 +7,8 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -18,13 +19,15 @@ from urllib3 import HTTPResponse
 
 from storage.errors import InputError, SourcePaused
 from storage.lake.lake import Lake
+from storage.records import outcomes
 from storage.records.outcomes import Stage
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import FILMS, OUTCOMES
 from tasks.films.evidence import look_up_albums, look_up_wikidata_ids
-from tasks.films.failing_pages import MOST_FAILING
 from tasks.films.tasks import fetch_and_commit_articles
+from tasks.films.wiki.changes import plan_fetch
 from tasks.films.wiki.client import Wikipedia
+from tasks.films.wiki.failing_pages import MOST_FAILING, failing_outcomes
 from tasks.films.wiki.site import Site, describe_site
 
 GENERAL = {"time": "2026-01-02T03:04:05Z", "wikiid": "enwiki", "base": "https://wiki.example/wiki/Main_Page"}
@@ -62,7 +65,8 @@ class FailingWiki:
         slots = {"main": {"content": FILM % int(wanted)}} if wanted else {}
         revision = {"revid": 70, "timestamp": "2025-01-01T00:00:00Z", "slots": slots}
         page = {"pageid": int(wanted or 0), "ns": 0, "title": f"Film {wanted}", "revisions": [revision]}
-        return {**page, "pageprops": {"wikibase_item": f"Q{wanted}"}}
+        state = {"lastrevid": 70, "touched": "2025-01-01T00:00:00Z"}
+        return {**page, **state, "pageprops": {"wikibase_item": f"Q{wanted}"}}
 
 
 @pytest.fixture
@@ -124,8 +128,28 @@ def test_an_article_for_which_the_wiki_fails_does_not_keep_the_others_from_the_l
 ) -> None:
     failing_wiki.failing = {"7"}
     report = fetch_and_commit_articles.fn(lake, client, site, range(1, 51), "run")
-    assert report.paused is None and report.counts["unanswered"] == 1
+    assert report.paused is None and report.counts["wiki_fails"] == 1 and not report.counts["unanswered"]
     assert tables.latest(lake, FILMS).num_rows == 49
+
+
+@pytest.mark.parametrize("is_stored", [False, True])
+def test_an_article_for_which_the_wiki_fails_is_fetched_when_it_is_due(
+    failing_wiki: FailingWiki, client: Wikipedia, site: Site, lake: Lake, is_stored: bool
+) -> None:
+    if is_stored:
+        fetch_and_commit_articles.fn(lake, client, site, [7], "run")
+    failing_wiki.failing = {"7"}
+    fetch_and_commit_articles.fn(lake, client, site, [6, 7], "run")
+    failing_wiki.failing = set()
+    assert plan_fetch(lake, client, [], [], None).fetch == ()
+    [failed] = failing_outcomes(lake, Stage.FILM, ["enwiki-7"])
+    assert failed.retry_at and round((failed.retry_at - datetime.now(UTC)).total_seconds() / 86_400) == 3
+    outcomes.record(lake, [replace(failed, retry_at=datetime.now(UTC) - timedelta(hours=1))], "run")
+    plan = plan_fetch(lake, client, [], [], None)
+    assert (plan.fetch, plan.is_complete) == ((7,), True)
+    fetch_and_commit_articles.fn(lake, client, site, plan.fetch, "run")
+    assert plan_fetch(lake, client, [], [], None).fetch == ()
+    assert tables.latest(lake, FILMS).num_rows == 2
 
 
 def test_a_wiki_that_is_down_is_paused_at_once(

@@ -12,7 +12,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from storage.errors import InputError, SourcePaused
+from storage.errors import InputError, Retry, SourcePaused
+from storage.lake.lake import Lake
+from storage.records import outcomes
+from storage.records.outcomes import Outcome, Stage, Status
 from tasks.films.polite_client import ATTEMPTS, ApiError
 from tasks.films.wiki.client import Wikipedia
 from tasks.films.wiki.site import describe_site
@@ -23,6 +26,9 @@ ATTEMPTS_OF_PARTS = 2
 """For the parts of a batch that failed in all attempts."""
 MOST_FAILING = 3
 """So many pages that fail before any is answered mean that the wiki refuses such questions as a whole."""
+
+WIKI_FAILS = "wiki_fails"
+"""The reason of the outcome of such a page."""
 
 log = logging.getLogger(__name__)
 
@@ -61,3 +67,21 @@ def look_up_around_failures(
         if failing == MOST_FAILING and not is_answered:
             raise failure
     return counts
+
+
+def failing_outcomes(lake: Lake, stage: Stage, items: Sequence[str]) -> list[Outcome]:
+    """Return the outcomes of items for which the wiki fails: each waits longer than after the failure before."""
+    message = "the wiki answers about other pages, and fails for this one each time"
+    tries = outcomes.times_recorded(lake, stage, WIKI_FAILS, items)
+    return [
+        Outcome(
+            stage,
+            item,
+            Status.FAILED,
+            WIKI_FAILS,
+            Retry.LATER,
+            outcomes.later(tries.get(item, 0)),
+            f"{item}: {message}",
+        )
+        for item in items
+    ]
