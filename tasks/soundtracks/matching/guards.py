@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from tasks.soundtracks.matching import keywords
 from tasks.soundtracks.matching.evidence import Agreement, Evidence, evidence_of, named_share
-from tasks.soundtracks.matching.normalise import plain, same_name, words_of
+from tasks.soundtracks.matching.normalise import contains, plain, same_name, words_of
 from tasks.soundtracks.matching.scoring import (
     CandidateTexts,
     duration_part,
@@ -19,13 +19,14 @@ from tasks.soundtracks.matching.scoring import (
     total_score,
     year_difference,
 )
-from tasks.soundtracks.matching.titles import Naming, has_same_article, naming, title_words, without_article
+from tasks.soundtracks.matching.titles import ARTICLES, Naming, has_same_article, naming, title_words, without_article
 from tasks.soundtracks.models import Candidate, Decision, Film, Verdict
 
 MIN_NAMES_FILM = 0.6
 """Without the film's title as a phrase nothing is taken, however official it is."""
 SAME_TIME_YEARS = 2
 """Albums of this many years before or after the film are of its time."""
+_BRACKET = re.compile(r"[(\[][^()\[\]]*[)\]]")
 Guard = tuple[Decision, str] | None
 
 
@@ -122,6 +123,43 @@ def names_as_album(case: Case) -> bool:
     )
 
 
+def other_films_too(case: Case) -> Guard:
+    """Leave an album of several films for review, by its name: "One / Other (Original Motion Picture Soundtracks)"."""
+    parts = re.split(r"\s[/|]\s", _BRACKET.sub(" ", case.texts.album))
+    others = [part for part in parts if not _has_title(part, case.film)]
+    is_other = any(_unknown_words(part, case) for part in others)
+    return (Decision.REVIEW, "other_films_too") if is_other and len(others) < len(parts) else None
+
+
+def other_edition(case: Case) -> Guard:
+    """Leave an album for review that is named after the film and has other words in brackets: "(Piano Reworks)"."""
+    album, film = case.texts.album, case.film
+    is_listed = case.evidence.listed is Agreement.FOR or any(same_name(one.title, album) for one in film.listings)
+    if not case.is_video or is_listed or not _has_title(_BRACKET.sub(" ", album), film):
+        return None
+    is_other = any(_unknown_words(one, case) and not _is_of_a_film(one) for one in _BRACKET.findall(album))
+    return (Decision.REVIEW, "other_edition") if is_other else None
+
+
+def _is_of_a_film(bracket: str) -> bool:
+    """Return whether what an album's name has in brackets calls it a soundtrack, a film's or an edition."""
+    patterns = (keywords.SOUNDTRACK, keywords.THEME, keywords.REISSUE)
+    has_film_word = not keywords.FILM_WORDS.isdisjoint(words_of(bracket).words)
+    return has_film_word or any(pattern.search(plain(bracket)) for pattern in patterns)
+
+
+def _has_title(text: str, film: Film) -> bool:
+    words = words_of(text).words
+    return any(contains(title_words(name), words) for name in (film.title, *film.names))
+
+
+def _unknown_words(text: str, case: Case) -> list[str]:
+    """Return the words that are neither neutral nor numbers nor of the film's title."""
+    own = {word for name in (case.film.title, *case.film.names) for word in title_words(name)}
+    known = case.texts.neutral_words | ARTICLES | own
+    return [word for word in words_of(text).words if word not in known and not word.isdigit()]
+
+
 def other_artist(case: Case) -> Guard:
     """Reject recordings by artists who deliver covers, unless they are the film's own people."""
     if case.candidate.source != "music_folder" and case.evidence.people is Agreement.AGAINST:
@@ -136,7 +174,8 @@ def unwanted(case: Case) -> Guard:
     """
     is_trusted = (case.evidence.is_delivered and names_as_album(case)) or case.evidence.listed is Agreement.FOR
     title = "" if is_trusted else _without_title(case.texts.title, case.film)
-    both = f"{title} | {_without_title(case.texts.album, case.film)}"
+    album = _without_title(case.texts.album, case.film)
+    both = f"{title} | {keywords.OWN_ALBUM.sub(' ', album) if case.evidence.is_delivered else album}"
     if keywords.OTHER_MEDIUM.search(both):
         return Decision.REJECTED, "other_medium"
     if keywords.INSPIRED.search(both) and not keywords.FROM_AND_INSPIRED.search(both):

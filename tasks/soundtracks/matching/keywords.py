@@ -11,7 +11,7 @@ import unicodedata
 
 from tasks.soundtracks.matching.normalise import plain
 
-_MEDIUM = r"(?:motion\s?picture|movie|film|picture)s?"
+_MEDIUM = r"(?:motion\s?picture|movie|film|picture|documentary)s?"
 
 SOUNDTRACK = re.compile(
     unicodedata.normalize(
@@ -46,7 +46,7 @@ SOUNDTRACK = re.compile(
     | সাউন্ডট্র্যাক | চলচ্চিত্রের\s+গান
     | ஒலிப்பதிவு | இசைத்தொகுப்பு | (?:திரைப்பட|அசல்)\s*(?:பாடல்கள்|இசை|ஒலிப்பதிவு)
     | సౌండ్[\s\u200c]?ట్రాక్ | (?:సినిమా|చిత్రం)\s*(?:పాటలు|సంగీతం)
-    | ಚಲನಚಿತ್ರ\s*(?:ಗೀತೆಗಳು|ಸಂಗೀತ) | ಸೌಂಡ್[\s\u200c]?ಟ್ರ್ಯಾಕ್
+    | (?:ಚಲನ)?ಚಿತ್ರ\s*(?:ಗೀತೆಗಳು|ಸಂಗೀತ) | ಸೌಂಡ್[\s\u200c]?ಟ್ರ್ಯಾಕ್
     | സൗണ്ട്[\s\u200c]?ട്രാക്ക് | സൗണ്ട്ട്രാക്ക് | (?:ചലച്ചിത്ര|സിനിമാ?)\s*(?:ഗാനങ്ങൾ|ഗാനം|സംഗീതം)
     ) | サントラ | サウンド・?\s?トラック | 映画音楽 | 音楽集 | 劇伴
     | 原[声聲] | 电影配乐 | 電影配樂 | 电影音乐 | 電影音樂 | (?:电影|電影)(?:主题曲|主題曲|插曲)
@@ -68,16 +68,26 @@ THEME = re.compile(
 )
 """Weaker evidence of a soundtrack: songs and games have themes too, and albums of songs have other names."""
 
+_NAME = r"[^\s()\[\]]+"
 OTHER_MEDIUM = re.compile(
     r"\b(?:(?:video\s?)?game\s+(?:sound\s?track|score|music|ost)|original\s+game|video\s?game"
-    r"|(?:tv|television|series|season|anime|show)\s+(?:sound\s?track|score|music|ost)|original\s+series"
-    r"|(?:tv|television|netflix|original|mini)\s+series|seasons?\s+\d+|episodes?\s+\d+"
+    r"|(?:tv|television|\w*series|season|anime|show)\s+(?:sound\s?track|score|music|ost)"
+    r"|(?:tv|television|netflix|original|limited|animated|drama|web|mini|docu)[\s-]?series"
+    rf"|(?:from(?:\s+the)?|(?:to|for)\s+the)\s+(?:{_NAME}\s+){{0,4}}(?:\w*series|(?:tv|television)\s+show)"
+    r"|(?:seasons?|saison|staffel|stagione|temporada|sezon|seizoen|sasong|series?)\s+(?:\d+|[ivx]+|one|two|three|four|five|six)"
+    r"|(?:de\s+la|della|dalla|da|aus\s+der|zur|uit\s+de|fran|ur)\s+(?:saison|stagione|temporada|serien?|fiction|novela)"
+    r"|ze?\s+serialu|(?:first|second|third|final)\s+season"
+    r"|\d+\.\s*(?:staffel|sezon)|episodes?\s+\d+"
     r"|tv[\s-]?serien?|serie\s+(?:tv|televis\w+|originale?)|telenovela|fernsehserie|dizi(?:si|nin)?\s+muzi(?:gi|kleri)"
-    r"|broadway|west\s+end|(?:original\s+)?(?:london\s+|musical\s+)?cast\s+recording|stage\s+musical|audio\s?book|podcast)\b"
+    r"|broadway|west\s+end|(?:original\s+)?(?:london\s+|musical\s+)?cast\s+recording|stage\s+(?:musical|play)"
+    r"|original\s+(?:\w+\s+)?cast(?=\s*(?:$|[()\[\]|]))"
+    r"|(?:from|for|to)\s+the\s+(?:stage|ballet|opera|theat(?:re|er))"
+    r"|audio\s?book|podcast|(?:audio|radio)\s+(?:play|drama)|\w*horspiel|horbuch|livre\s+audio|audio\s?libro|luisterboek)\b"
+    r"|[:–—-]\s*the\s+(?:game|series)(?=\s*(?:$|[()\[\]|,]))"
     r"|\bсериал\w*|电视剧|電視劇|网剧|드라마|(?:tv|テレビ)\s?(?:アニメ|ドラマ)|连续剧|連續劇"
     r"|ゲーム・?\s?(?:ミュージック|音楽|サウンド)|(?:游戏|遊戲)原[声聲]|게임\s?(?:ost|음악|사운드)"
 )
-"""A recording of a game, a series or a stage play, which may have the film's name."""
+"""A recording of a game, a series, a stage play or a book that is read, which may have the film's name."""
 
 _UNWANTED_IN_OTHER_LANGUAGES = unicodedata.normalize(
     "NFC",
@@ -133,7 +143,13 @@ UNWANTED = re.compile(
 """Never the film's own music, whoever uploads it."""
 
 DOUBTFUL = re.compile(
-    r"\b(?:scenes?|clips?|mix|covers?|medley|live|concert|cut|edit|loop|version|h[dq]\s+full|\d+\s*min(?:ute)?s?)\b"
+    r"\b(?:scenes?|clips?|mix|covers?|medley|live|concert|cut|edit|loop|version|h[dq]\s+full|\d+\s*min(?:ute)?s?"
+    # how the music was made, and what advertises it
+    r"|(?:recording|scoring)\s+(?:sessions?|stage|day)|(?:day|week)\s+of\s+recording|(?:orchestra|choir|strings)\s+recording"
+    r"|(?:behind|inside|making|creating|composing|recording|how)\s+(?:of\s+)?the\s+(?:music|score|song|soundtrack)"
+    r"|in\s+the\s+studio|(?:studio|acoustic)\s+session|meet\s+the\s+composer|composer'?s?\s+diary|track\s+by\s+track"
+    r"|vlog|epk|footage|rehearsals?|demo|piano\s+sketch(?:es)?|play-?along|unused|sampler|previews?|snippets?|sneak\s+peek"
+    r"|(?:out|available|streaming)\s+(?:now|today)|coming\s+soon|pre-?(?:order|save)|vinyl)\b"
 )
 """Unwanted in the title of an unofficial upload, but ordinary in the track list of an official album."""
 
@@ -149,14 +165,25 @@ SONG_VIDEO = re.compile(
 )
 """A label's video of one song, whose title has the film's name next to the song's."""
 
+OWN_ALBUM = re.compile(r"\b(?:complete\s+(?:album|score|soundtrack|ost)|documentary)\b")
+"""An edition, or the kind of film, in the name of an album that a label delivered; elsewhere another recording."""
+
+FILM_WORDS = frozenset(
+    {"film", "films", "movie", "kinofilm", "pelicula", "filme", "filmen", "filmu", "phim", "ost", "ταινια", "ταινιας"}
+    | {"фильм", "фильма", "фильму", "кинофильма", "映画", "电影", "電影", "영화", "فيلم", "فیلم", "הסרט"}
+)
+"""Words for a film: a song is from the title after one, and an album that has one in brackets is a film's."""
+
 JUKEBOX = re.compile(r"\b(?:juke\s?box|all\s+songs)\b")
 """A label's video of all songs of a film."""
 
-INSPIRED = re.compile(r"\b(?:inspired\s+by)\b")
+INSPIRED = re.compile(
+    r"\b(?:inspired\s+by|inspirad[ao]s?\s+(?:en|por|n[ao])|inspiree?s?\s+(?:par|du|de)|ispirat[aeio]\s+a\w*|inspiriert\s+von)\b"
+)
 FROM_AND_INSPIRED = re.compile(r"\bfrom\s+(?:and|&)\s+inspired\s+by\b")
 
 REISSUE = re.compile(
-    r"\b(?:re-?master(?:ed|s)?|re-?issued?|anniversary|expanded|deluxe|collector'?s?|archival|restored|(?:special|complete)\s+edition|complete\s+recordings?)\b"
+    r"\b(?:re-?master\w*|rimasteri\w+|director'?s\s+cut|re-?issued?|anniversary|expanded|deluxe|collector'?s?|archival|restored|(?:special|complete)\s+edition|complete\s+recordings?)\b"
 )
 """Why an album may be younger than its film."""
 
@@ -230,19 +257,8 @@ LABEL_IN_TWO_SCRIPTS = re.compile(
 """A channel of a label in its own script and in Latin letters, which are the group."""
 
 LANGUAGES = frozenset(
-    {
-        "hindi",
-        "tamil",
-        "telugu",
-        "malayalam",
-        "kannada",
-        "bengali",
-        "marathi",
-        "punjabi",
-        "gujarati",
-        "urdu",
-        "bhojpuri",
-    }
+    {"bengali", "bhojpuri", "gujarati", "hindi", "kannada", "malayalam", "marathi", "punjabi", "tamil", "telugu"}
+    | {"urdu"}
 )
 """Languages that stand in the names of albums of remakes and dubbings."""
 

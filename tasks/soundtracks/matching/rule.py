@@ -24,7 +24,7 @@ from tasks.soundtracks.matching.scoring import OFFICIAL_CHANNEL, total_score
 from tasks.soundtracks.matching.titles import Naming, is_one_word, is_sequel_mark, naming, plain_title, title_words
 from tasks.soundtracks.models import Candidate, Decision, Film, Verdict
 
-RULE_VERSION = 8
+RULE_VERSION = 9
 TAKE_SCORE = 0.70
 REVIEW_SCORE = 0.55
 LISTED = "listed"
@@ -32,13 +32,8 @@ NOT_DELIVERED = "not_delivered"
 """Why an upload that would otherwise be taken is left for review."""
 MIN_BARS = 2
 """Bars in the title of a label's video of a song: "Film: Song | Hero, Heroine | Composer"."""
-_REASONS_WITHOUT_TITLE = ("other_album", "names_no_film", "low_score", "longer_title", "title_unsure")
+_REASONS_WITHOUT_TITLE = ("other_album", "names_no_film", "low_score", "longer_title", "title_unsure", "sequel")
 """Why a candidate that does not name the page's title is rejected, or doubted."""
-_FILM_WORDS = frozenset(
-    {"film", "movie", "映画", "电影", "電影", "영화", "фильм", "фильма", "фильму", "кинофильма", "filmu", "ost"}
-    | {"kinofilm", "pelicula", "filme", "filmen", "phim", "ταινια", "ταινιας", "فيلم", "فیلم", "הסרט"}
-)
-"""Words before a title that say that a song is from that film."""
 
 
 def judge(candidate: Candidate, film: Film, rivals: Collection[Film] = ()) -> Verdict:
@@ -100,11 +95,13 @@ def _judge_by_title(case: Case) -> Verdict:
         or guards.other_film(case)
         or guards.wrong_time(case)
         or guards.other_language(case)
+        or guards.other_films_too(case)
+        or (None if is_renamed else guards.other_edition(case))
     )
     if guard:
         return case.verdict(*guard)
     if is_renamed:
-        is_sure = case.evidence.is_certain and case.years in (-1, 0, 1)
+        is_sure = case.evidence.is_certain and case.years == 0  # a sequel may be a year younger, by the same people
         return case.verdict(Decision.TAKEN, "matched") if is_sure else case.verdict(Decision.REVIEW, "other_name")
     return _judge_by_doubts(case)
 
@@ -191,7 +188,7 @@ def _ends_with_film(title: str, film: Film) -> bool:
     text = words_of(title)
     return any(
         start > 0
-        and text.words[start - 1] in _FILM_WORDS
+        and text.words[start - 1] in keywords.FILM_WORDS
         and text.sections[start - 1 : end] == (text.sections[start],) * (end - start + 1)
         and (end == len(text.words) or text.sections[end] != text.sections[end - 1])
         for start, end in occurrences(title_words(film.title), text.words)
@@ -203,7 +200,7 @@ def _is_from_film(description: str, film: Film) -> bool:
     words, title = words_of(description).words, title_words(film.title)
     for start, end in occurrences(title, words):
         before, after = words[max(0, start - 2) : start], words[end : end + 5]
-        if _FILM_WORDS & set(before) or ("from" in before and "soundtrack" in after):
+        if keywords.FILM_WORDS & set(before) or ("from" in before and "soundtrack" in after):
             return end == len(words) or not is_sequel_mark(words, end, film.year)
     return False
 
