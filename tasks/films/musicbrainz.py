@@ -7,6 +7,7 @@ with its releases, which tells a single or a remix from a soundtrack. Its data i
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import time
@@ -108,7 +109,7 @@ class MusicBrainz:
     def _request(self, url: str, fields: dict[str, Any]) -> dict[str, Any] | str | None:
         """Return the answer to one request, the address that it redirects to, or None for nothing."""
         response = self._http.send(url, fields, MAX_ANSWER_BYTES)
-        if response.status == 404:
+        if response.status == 404 and _is_own_error(response.body):
             return None
         if response.status in (301, 302, 303, 307, 308) and response.location:
             target = urljoin(url, response.location)
@@ -256,6 +257,14 @@ def _outcome(wanted: WantedAlbums, reason: str) -> Outcome:
 def _pause_of(client: MusicBrainz, error: InputError) -> SourcePaused:
     """Return a refusal as a pause: the films are collected all the same, and no film is to blame."""
     return SourcePaused(MUSICBRAINZ, "refused", datetime.now(UTC) + timedelta(hours=6), f"{client.address}: {error}")
+
+
+def _is_own_error(body: bytes) -> bool:
+    """Return whether an error is MusicBrainz's own: the 404 of a wrong address says nothing about its albums."""
+    try:
+        return "error" in _object(json.loads(body))
+    except (ValueError, RecursionError):
+        return False
 
 
 def _objects(value: object) -> list[dict[str, Any]]:

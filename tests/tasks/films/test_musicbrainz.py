@@ -132,6 +132,16 @@ def test_a_page_that_musicbrainz_does_not_know_has_no_album(edge: Edge, client: 
     assert find_albums(client, FILM) == {}
 
 
+@pytest.mark.parametrize("body", [b'<p class="error">Not Found</p>', b"", b"[]", b"{}"])
+def test_a_404_of_another_server_is_no_answer_about_a_film(
+    body: bytes, lake: Lake, edge: Edge, client: MusicBrainz
+) -> None:
+    edge.bodies, edge.status = [body], 404
+    counts, pause = look_up_releases(lake, client, wanted_from_musicbrainz(lake), lambda count: None, "run")
+    assert not counts and pause is not None and "check the address" in str(pause)
+    assert len(wanted_from_musicbrainz(lake)) == 2
+
+
 def test_a_redirect_elsewhere_is_refused_and_a_circle_ends(edge: Edge, client: MusicBrainz) -> None:
     edge.status, edge.headers = 301, {"Location": "https://elsewhere.example/ws/2/url"}
     with pytest.raises(InputError, match="moved"):
