@@ -9,12 +9,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from storage.errors import InputError, ItemError, Retry, SourcePaused
-from tasks.films.polite_client import ATTEMPTS, TIMEOUTS_SECONDS, ApiError, PoliteClient
+from tasks.films.polite_client import ATTEMPTS, TIMEOUTS_SECONDS, ApiError, PoliteClient, TransientError
 from tasks.films.wiki.answers import Answer, checked_answer
 
 MAXLAG_SECONDS = 5
 """Ask to be refused while the wiki's replicas lag further behind, as Wikimedia's etiquette demands."""
 DOWNLOAD_ATTEMPTS = 3
+_WEB_PAGES = (b"<!doctype html", b"<html")
 MAX_FAILED_DOWNLOADS = 5
 """So many consecutive failures mean that the file host is down."""
 
@@ -113,4 +114,6 @@ class Wikipedia:
         if response.status in (404, 410):
             raise ItemError("missing", f"{url} does not exist", Retry.LATER)
         response.check()
+        if not response.body or response.body[:100].lstrip().lower().startswith(_WEB_PAGES):
+            raise TransientError("the answer is empty or a web page, such as a log-in, and no file")
         return response.body

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from typing import TYPE_CHECKING
+
 import pytest
 
-from storage.errors import InputError, SourcePaused
+from storage.errors import InputError, ItemError, Retry, SourcePaused
 from tasks.films.polite_client import user_agent
 from tasks.films.wiki.answers import merge_pages
 from tasks.films.wiki.client import Wikipedia
+
+if TYPE_CHECKING:
+    from tests.tasks.films.conftest import Edge
 
 
 @pytest.mark.parametrize("contact", ["me@example.org", "https://example.org/bot", "User:Somebody"])
@@ -51,6 +57,16 @@ def test_a_page_that_one_part_gives_in_an_unknown_form_is_left_out() -> None:
 def test_a_field_that_is_a_list_in_one_part_only_is_replaced(first: object) -> None:
     parts = [{"query": {"pages": [{"pageid": 1, "langlinks": value}]}} for value in (first, [1])]
     assert merge_pages(parts) == {1: {"pageid": 1, "langlinks": [1]}}
+
+
+@pytest.mark.parametrize("body", [b"", b"\n<!DOCTYPE html><title>Sign in to the network</title>", b"<html></html>"])
+def test_a_web_page_instead_of_an_image_is_tried_again_later(body: bytes, edge: Edge) -> None:
+    edge.bodies = [body]
+    client = Wikipedia("https://wiki.example/w/api.php", "me@example.org", sleep=lambda seconds: None)
+    with closing(client), pytest.raises(ItemError) as error:
+        client.download("https://wiki.example/x.jpg", frozenset({"wiki.example"}), 10_000)
+    assert (error.value.reason, error.value.retry) == ("http_error", Retry.LATER)
+    assert len(edge.asked) == 3
 
 
 @pytest.mark.parametrize("contact", [None, ""])
