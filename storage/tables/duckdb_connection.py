@@ -77,6 +77,19 @@ def _new_database(memory_limit: str) -> duckdb.DuckDBPyConnection:
     )
 
 
+@contextmanager
+def joins_as_written(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """Hold the right side of each join in memory and read the left one through, as a query is written.
+
+    DuckDB chooses the side that it estimates to have fewer rows, which may be the one with images or fingerprints.
+    """
+    connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
+    try:
+        yield
+    finally:
+        connection.execute("RESET disabled_optimizers")
+
+
 def fetch_rows(connection: duckdb.DuckDBPyConnection, query: str, *values: Any, **named: Any) -> list[dict[str, Any]]:
     """Execute a query with its values, in order or by name, and return its rows as dictionaries."""
     cursor = connection.execute(query, named or list(values))

@@ -4,7 +4,7 @@ Each track's words (`tasks/soundtracks/audio/fingerprint.py`) are looked up with
 words the same time apart are candidates, and their contours decide. All steps work on sorted runs: arrays of one batch
 each, sorted and written to a temporary folder, of which then one range of keys at a time is read from every run. The
 fingerprints are read twice, whatever the number of candidates: once for the words of all, once for the contours of the
-candidates, which then lie in one file. So memory is bounded by `TRACKS_PER_BATCH`, `ENTRIES_PER_RANGE` and DuckDB's
+candidates, which then lie in one file. So memory is bounded by `TRACKS_PER_RUN`, `ENTRIES_PER_RANGE` and DuckDB's
 limit, and the folder takes about 12 bytes per word, 6 kB per track, and a whole fingerprint, 32 kB of four
 minutes, per track that has a candidate.
 
@@ -30,11 +30,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from storage.errors import LakeError
-from storage.tables.duckdb_connection import SPILL_PREFIX
+from storage.tables.duckdb_connection import SPILL_PREFIX, joins_as_written
 from tasks.soundtracks.audio.fingerprint import TIME_BITS, Fingerprint, decode, stored_words
 from tasks.soundtracks.audio.fingerprint_comparison import is_same_sound
 
-TRACKS_PER_BATCH = 4_096
+TRACKS_PER_READ = 512
+"""Whole fingerprints that are held at once, 16 MB of four minutes each."""
+TRACKS_PER_RUN = 4_096
+"""Tracks whose words are sorted together."""
 ENTRIES_PER_RANGE = 4_000_000
 """Words, or votes, sorted at once: about 200 MB."""
 ITEM_BITS = 24
@@ -139,18 +142,29 @@ def find_same_sound(connection: duckdb.DuckDBPyConnection, fingerprints: str) ->
     return pa.table({"one": pa.array(one, pa.int32()), "other": pa.array(other, pa.int32())})
 
 
+def _batches(connection: duckdb.DuckDBPyConnection, query: str) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a query whose joins have the fingerprints on the left."""
+    with joins_as_written(connection):
+        yield from connection.sql(query).to_arrow_reader(TRACKS_PER_READ)
+
+
 def _index_words(connection: duckdb.DuckDBPyConnection, fingerprints: str, folder: Path) -> SortedRuns:
     """Write the words of all tracks: the key is a word's hash above its item, the value its place in frames."""
     words = SortedRuns(folder, "words")
-    for batch in connection.sql(fingerprints).to_arrow_reader(TRACKS_PER_BATCH):
+    keys: list[NDArray[np.uint64]] = []
+    places: list[NDArray[np.int32]] = []
+    for batch in _batches(connection, fingerprints):
         items = batch.column("item").to_pylist()
         if max(items, default=0) >= MAX_ITEMS:
             raise LakeError(f"More than {MAX_ITEMS - 1:,} recordings cannot be compared; curate a part of the films")
-        keys, places = [np.empty(0, np.uint64)], [np.empty(0, np.int32)]
         for item, stored in zip(items, batch.column("fingerprint"), strict=True):
             decoded = stored_words(stored.as_py())
             keys.append(decoded >> np.uint64(TIME_BITS) << np.uint64(ITEM_BITS) | np.uint64(item))
             places.append((decoded & np.uint64((1 << TIME_BITS) - 1)).astype(np.int32))
+        if len(keys) >= TRACKS_PER_RUN:
+            words.add(np.concatenate(keys), np.concatenate(places))
+            keys, places = [], []
+    if keys:
         words.add(np.concatenate(keys), np.concatenate(places))
     return words
 
@@ -220,9 +234,9 @@ class _Contours:
         self._starts = np.full(int(wanted.max(initial=0)) + 1, -1, np.int64)
         self._lengths = np.zeros(len(self._starts), np.int32)
         connection.register("wanted", pa.table({"item": wanted}))
-        rows = connection.sql(f"SELECT item, fingerprint FROM ({fingerprints}) SEMI JOIN wanted USING (item)")
+        rows = f"SELECT item, fingerprint FROM ({fingerprints}) SEMI JOIN wanted USING (item)"
         with _enough_disk(), path.open("wb") as file:
-            for batch in rows.to_arrow_reader(TRACKS_PER_BATCH):
+            for batch in _batches(connection, rows):
                 for item, stored in zip(batch["item"].to_pylist(), batch["fingerprint"], strict=True):
                     self._starts[item], self._lengths[item] = file.tell(), len(stored.as_py())
                     file.write(stored.as_py())

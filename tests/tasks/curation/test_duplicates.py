@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import duckdb
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from needledrop.demo.films import invent_films
 from needledrop.demo.music.mixing import perform
 from needledrop.demo.music.score import compose
 from storage.mels.settings import MelSettings
+from tasks.curation.candidates import Snapshot
+from tasks.curation.duplicates import find_recordings
 from tasks.soundtracks.audio.decode import Samples
-from tasks.soundtracks.audio.fingerprint import HEADER, MAGIC, VERSION, fingerprint
+from tasks.soundtracks.audio.fingerprint import CONTOUR_BANDS, HEADER, MAGIC, TIME_BITS, VERSION, fingerprint
 from tasks.soundtracks.audio.melspectrogram import segment_mels
 
 if TYPE_CHECKING:
@@ -128,3 +134,18 @@ def test_being_a_duplicate_is_transitive(rule_of: RuleOf, small_lake: SmallLake)
     small_lake.tracks["wiki-01", "folder:1-0"]["audio_sha256"] = "the same"
     small_lake.tracks["wiki-02", "folder:2-0"]["audio_sha256"] = "the same"
     assert rule_of(printed(theme(0)), printed(with_lead_in(theme(0), 1.0)), printed(theme(7))) == "same_sound"
+
+
+def test_fingerprints_of_many_times_the_memory_limit_are_compared(tmp_path: Path) -> None:
+    count, contour = 2_000, bytes(len(CONTOUR_BANDS) - 1) * 2_000
+    names = [str(number) for number in range(count)]
+    hashes = np.random.default_rng(1).integers(0, 1 << 40, (count, 4), dtype=np.uint64) << np.uint64(TIME_BITS)
+    prints = [HEADER.pack(MAGIC, VERSION, 4) + row.astype("<u8").tobytes() + contour for row in hashes]
+    tracks = pa.table({"film_id": names, "track_id": names, "audio_sha256": names, "fingerprint": prints})
+    pq.write_table(tracks, tmp_path / "tracks.parquet", row_group_size=100)
+    snapshot = Snapshot("", "", f"read_parquet('{tmp_path / 'tracks.parquet'}')", "", (), frozenset(), frozenset())
+    assert tracks.nbytes > 50 << 20
+    with duckdb.connect(config={"memory_limit": "24MB", "temp_directory": "", "threads": 1}) as connection:
+        connection.register("usable_tracks", tracks.drop(["fingerprint"]))
+        find_recordings(connection, snapshot)
+        assert connection.execute("SELECT count(DISTINCT recording) FROM recordings").fetchone() == (count,)

@@ -41,7 +41,8 @@ def found(*fingerprints: bytes) -> list[tuple[int, int]]:
 @pytest.fixture(params=[4_000_000, 500], ids=["one range", "many ranges"])
 def _ranges(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(same_sound, "ENTRIES_PER_RANGE", request.param)
-    monkeypatch.setattr(same_sound, "TRACKS_PER_BATCH", 3)
+    monkeypatch.setattr(same_sound, "TRACKS_PER_READ", 3)
+    monkeypatch.setattr(same_sound, "TRACKS_PER_RUN", 5)
 
 
 @pytest.mark.usefixtures("_ranges")
