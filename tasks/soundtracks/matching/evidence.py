@@ -192,13 +192,13 @@ def _labels(film: Film) -> tuple[str, ...]:
 def track_listed(candidate: Candidate, film: Film) -> Agreement:
     """Return whether a listed album of the film has the recording by title, and by length if both lengths are known.
 
-    Against only if the candidate's album is a listed one and its tracks do not contain it.
+    Against only if its album is a listed one without it; an album in the results of a search is none of its tracks.
     """
-    verdict = Agreement.UNKNOWN
+    verdict, is_track = Agreement.UNKNOWN, not same_name(candidate.title, candidate.album)
     for album in film.listings:
         if any(_is_listed_track(track, candidate) for track in album.tracks):
             return Agreement.FOR
-        if album.tracks and same_name(album.title, candidate.album):
+        if album.tracks and is_track and same_name(album.title, candidate.album):
             verdict = Agreement.AGAINST
     return verdict
 

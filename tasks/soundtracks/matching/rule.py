@@ -126,7 +126,7 @@ def _judge_by_doubts(case: Case) -> Verdict:
         "title_unsure": parts["names_film"] < MIN_NAMES_FILM and not _is_own_track(case),
         "other_album": _is_of_other_album(case),
         "no_album": _has_no_album(case),
-        "no_soundtrack_words": parts["soundtrack_words"] == 0.0 and not is_tied,
+        "no_soundtrack_words": parts["soundtrack_words"] == 0.0 and not is_tied and not _is_listed_album(case),
         "one_word_title": is_one_word(case.film.title) and not is_tied and not _surely_names_one_word(case),
         "by_others": evidence.is_by_others and not is_tied,
         "whole_album": bool(keywords.JUKEBOX.search(plain(case.texts.title))) and not evidence.is_delivered,
@@ -139,6 +139,13 @@ def _judge_by_doubts(case: Case) -> Verdict:
     if score < REVIEW_SCORE and not is_official:
         return case.verdict(Decision.REJECTED, "low_score")
     return case.verdict(Decision.REVIEW, doubt) if doubt else case.verdict(Decision.TAKEN, "matched")
+
+
+def _is_listed_album(case: Case) -> bool:
+    """Return whether it is of a listed album of the film by its whole name, if that is more than the film's title."""
+    name, film = case.texts.album, case.film
+    is_more = not same_name(name, plain_title(film.title))
+    return case.evidence.is_delivered and is_more and any(same_name(album.title, name) for album in film.listings)
 
 
 def _is_tied(case: Case) -> bool:

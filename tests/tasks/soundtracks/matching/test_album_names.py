@@ -108,6 +108,21 @@ def test_second_volume_is_taken_if_the_article_lists_it() -> None:
     assert decision(second, film, Film("w-2", "Harbour Lights 2", 2012, composers=("Marta Ek",)))[0] != "taken"
 
 
+@pytest.mark.parametrize(("listed", "expected"), [("Harbour Lights: Songs of Winter", "taken"), ("Other", "review")])
+def test_listed_album_needs_no_word_for_soundtrack(listed: str, expected: str) -> None:
+    facts: dict[str, Any] = {"artist": "Various Artists", "album_artist": "Various Artists", "release_year": 2011}
+    name = "Harbour Lights: Songs of Winter"
+    songs = Candidate("youtube", "MPREb_x", "u", name, album=name, is_official_album=True, **facts)
+    film = Film(
+        "w-1",
+        "Harbour Lights",
+        2011,
+        composers=("Marta Ek",),
+        listings=(AlbumListing(listed, tracks=(ListedTrack("Ash", 1.0),)),),
+    )
+    assert decision(songs, film)[0] == expected
+
+
 @pytest.mark.parametrize("name", ["Música inspirada en la película", "Inspirée du film", "Inspiriert von dem Film"])
 def test_album_that_a_film_inspired_is_rejected_in_other_languages(name: str) -> None:
     assert decision(album(f"Harbour Lights ({name})")) == ("rejected", "inspired_by")
