@@ -143,7 +143,7 @@ def other_edition(case: Case) -> Guard:
 
 def _is_of_a_film(bracket: str) -> bool:
     """Return whether what an album's name has in brackets calls it a soundtrack, a film's or an edition."""
-    patterns = (keywords.SOUNDTRACK, keywords.THEME, keywords.REISSUE)
+    patterns = (keywords.SOUNDTRACK, keywords.THEME, keywords.REISSUE, keywords.EDITION)
     has_film_word = not keywords.FILM_WORDS.isdisjoint(words_of(bracket).words)
     return has_film_word or any(pattern.search(plain(bracket)) for pattern in patterns)
 

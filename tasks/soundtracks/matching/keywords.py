@@ -68,12 +68,11 @@ THEME = re.compile(
 )
 """Weaker evidence of a soundtrack: songs and games have themes too, and albums of songs have other names."""
 
-_NAME = r"[^\s()\[\]]+"
 OTHER_MEDIUM = re.compile(
     r"\b(?:(?:video\s?)?game\s+(?:sound\s?track|score|music|ost)|original\s+game|video\s?game"
     r"|(?:tv|television|\w*series|season|anime|show)\s+(?:sound\s?track|score|music|ost)"
     r"|(?:tv|television|netflix|original|limited|animated|drama|web|mini|docu)[\s-]?series"
-    rf"|(?:from(?:\s+the)?|(?:to|for)\s+the)\s+(?:{_NAME}\s+){{0,4}}(?:\w*series|(?:tv|television)\s+show)"
+    r"|(?:from(?:\s+the)?|(?:to|for)\s+the)\s+(?:[^\s()\[\]]+\s+){0,4}(?:\w*series|(?:tv|television)\s+show)"
     r"|(?:seasons?|saison|staffel|stagione|temporada|sezon|seizoen|sasong|series?)\s+(?:\d+|[ivx]+|one|two|three|four|five|six)"
     r"|(?:de\s+la|della|dalla|da|aus\s+der|zur|uit\s+de|fran|ur)\s+(?:saison|stagione|temporada|serien?|fiction|novela)"
     r"|ze?\s+serialu|(?:first|second|third|final)\s+season"
@@ -164,7 +163,6 @@ SONG_VIDEO = re.compile(
     r"|lyrics?\s+video)\b|\((?:video|audio|lyrical|official\s+(?:video|audio))\)"
 )
 """A label's video of one song, whose title has the film's name next to the song's."""
-
 OWN_ALBUM = re.compile(r"\b(?:complete\s+(?:album|score|soundtrack|ost)|documentary)\b")
 """An edition, or the kind of film, in the name of an album that a label delivered; elsewhere another recording."""
 
@@ -181,11 +179,13 @@ INSPIRED = re.compile(
     r"\b(?:inspired\s+by|inspirad[ao]s?\s+(?:en|por|n[ao])|inspiree?s?\s+(?:par|du|de)|ispirat[aeio]\s+a\w*|inspiriert\s+von)\b"
 )
 FROM_AND_INSPIRED = re.compile(r"\bfrom\s+(?:and|&)\s+inspired\s+by\b")
-
 REISSUE = re.compile(
     r"\b(?:re-?master\w*|rimasteri\w+|director'?s\s+cut|re-?issued?|anniversary|expanded|deluxe|collector'?s?|archival|restored|(?:special|complete)\s+edition|complete\s+recordings?)\b"
 )
 """Why an album may be younger than its film."""
+
+EDITION = re.compile(r"\b(?:edi(?:tion|zione|cion|cao)|ausgabe|release|explicit|clean|mono|stereo|atmos|dis[ck]|cd)\b")
+"""What an album's name has in brackets of the same recordings."""
 
 # fmt: off
 LABELS = (

@@ -67,6 +67,9 @@ def test_album_of_a_series_a_game_a_play_or_a_book_is_not_the_films(name: str) -
         "Harbour Lights (Hudba z filmu)",
         "Harbour Lights (Director's Cut) [Original Soundtrack]",
         "Harbour Lights [Remasterisé en 2011]",
+        "Harbour Lights (Original Motion Picture Soundtrack) [Explicit Version]",
+        "Harbour Lights (Festival Edition)",
+        "Harbour Lights (Disc 1)",
     ],
 )
 def test_edition_of_the_films_album_is_taken(name: str) -> None:
