@@ -18,6 +18,8 @@ _DISAMBIGUATION = re.compile(r"\s*\((?:[^()]*\b(?:film|movie|serial)\b[^()]*|\d{
 _ORDINAL = re.compile(r"\d+(?:st|nd|rd|th)")
 ARTICLES = frozenset({"the", "a", "an"})
 _SEQUEL_MARKS = frozenset({"part", "chapter", "volume", "episode", "sequel"})
+_REISSUED = frozenset({"edition", "reissue", "release", "remaster", "remastered"})
+"""Words after a year that is not the film's: "Jaws (2015 Remaster)"."""
 _SONGS_FROM = (frozenset({"songs", "music", "highlights", "selections", "themes"}), frozenset({"from", "of"}))
 """Words after a title that open the name of an album of songs: "The Hunger Games: Songs from District 12"."""
 MIN_WORDS_FOR_COVERAGE = 3
@@ -126,13 +128,14 @@ def _opens_songs_from(words: tuple[str, ...], index: int) -> bool:
 
 
 def is_sequel_mark(words: tuple[str, ...], index: int, year: int | None) -> bool:
-    """Return whether the word after a title makes it a sequel: a number other than the film's year, "Part Two"."""
-    word = words[index]
+    """Return whether the word after a title makes it a sequel: a number other than a year of an album, "Part Two"."""
+    word, following = words[index], words[index + 1] if index + 1 < len(words) else ""
     if word in _SEQUEL_MARKS:
-        following = words[index + 1] if index + 1 < len(words) else ""
         return following.isdigit() and following != "1"
     if not word.isdigit() or word == "1" or word.startswith("0"):
         return False  # "01" is a track number
+    if len(word) == 4 and following in _REISSUED:
+        return False
     return not (year and abs(int(word) - year) <= 1)
 
 

@@ -90,6 +90,7 @@ TAKEN = [
         "Jaws (film)",
         video("Main Title", album="Jaws (Anniversary Collector's Edition Soundtrack)", release_year=2000, **TOPIC),
     ),
+    ("Jaws (film)", video("Main Title", album="Jaws (2015 Remaster) [Soundtrack]", release_year=2015, **TOPIC)),
     ("Amélie", video("Comptine d'un autre été", album="Amelie (Bande originale du film)", release_year=2001, **TOPIC)),
     ("The Interview", video("Opening Scene", album="The Interview (Original Motion Picture Soundtrack)", **TOPIC)),
     (
