@@ -2,6 +2,7 @@
 
 timecode     frames and time codes at the rates of film and video
 scenes       plain text → scenes
+script_pages  lines on a page of a script, and how long what they say lasts
 fountain     screenplays → scenes
 scene_list   a CSV list with time codes → scenes
 script       a file of either kind → its scenes

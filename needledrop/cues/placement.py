@@ -6,14 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from needledrop.cues.scenes import LINES_PER_PAGE, Scene
+from needledrop.cues.scenes import Scene
+from needledrop.cues.script_pages import estimated_frames
 from needledrop.cues.timecode import Timebase
 from storage.errors import InputError
-
-SECONDS_PER_PAGE = 60
-"""The usual estimate: a page of a screenplay is a minute."""
-EIGHTHS = 8
-"""Lengths of scenes are counted in eighths of a page, and none is shorter than one."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +51,6 @@ def place_scenes(scenes: Sequence[Scene], timebase: Timebase) -> list[PlacedScen
     return placed
 
 
-def estimated_frames(scene: Scene, timebase: Timebase) -> int:
-    """Return how long a scene probably is: a minute per page, in eighths of a page."""
-    eighths = max(1, -(-scene.lines * EIGHTHS // LINES_PER_PAGE))
-    return timebase.nearest_frame(SECONDS_PER_PAGE * eighths / EIGHTHS)
-
-
 def _placed(number: int, scene: Scene, before: int, following: int | None, timebase: Timebase) -> PlacedScene:
     start, end, notes = scene.start, scene.end, list(scene.notes)
     if end is not None and end <= (start or 0):
@@ -68,7 +58,7 @@ def _placed(number: int, scene: Scene, before: int, following: int | None, timeb
         notes.append(f"its out {timebase.label(end)} is not after its in {begins}, so it is not used")
         end = None
     estimated: Literal["", "length", "place and length"] = "" if end is not None else "length"
-    length = estimated_frames(scene, timebase)
+    length = estimated_frames(scene.lines, timebase)
     if start is None:
         estimated = "place and length"
         start = before if end is None or before < end else max(0, end - length)

@@ -11,7 +11,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from needledrop.cues.scenes import ACTION_WIDTH, Scene, first_words
+from needledrop.cues.scenes import Scene, first_words
+from needledrop.cues.script_pages import ACTION_WIDTH, script_lines
 from needledrop.cues.timecode import DROP_FRAME, DROP_FRAME_RATES, Timebase
 from storage.errors import InputError
 
@@ -106,7 +107,7 @@ def _scene(heads: Sequence[str | None], row: Sequence[str], timebase: Timebase) 
     if not paragraphs and re.search(r"[^\W\d_]{3}", name):
         paragraphs = (name,)
     tags = tuple(tag.strip() for tag in re.split(r"[;,|]", cells.get("tags", "")) if tag.strip())
-    lines = sum(-(-len(part) // ACTION_WIDTH) + 1 for part in paragraphs)
+    lines = sum(script_lines(part, ACTION_WIDTH) + 1 for part in paragraphs)
     shown = name or (first_words(paragraphs[0]) if paragraphs else "")
     return Scene(shown, paragraphs, lines, start, end, tags, cells.get("usage", ""), tuple(notes))
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-LINES_PER_PAGE = 55
-ACTION_WIDTH, DIALOGUE_WIDTH = 60, 35
-"""Characters per line on a page of a screenplay in 12-point Courier."""
+from needledrop.cues.script_pages import ACTION_WIDTH, script_lines
+
 NAME_WORDS = 8
 
 
@@ -53,8 +52,3 @@ def first_words(text: str) -> str:
     words = text.split()
     shown = " ".join(words[:NAME_WORDS])[:80]
     return shown if shown == text.strip() else f"{shown} …"
-
-
-def script_lines(text: str, width: int) -> int:
-    """Return how many lines of a page a text takes, of so many characters each."""
-    return -(-len(text) // width)

@@ -17,9 +17,10 @@ from needledrop.cues.assignment import Candidates, Chosen, chosen_of, divided
 from needledrop.cues.placement import PlacedScene
 from needledrop.cues.timecode import Timebase
 from storage.libraries.library import Library
+from training.retrieval.blended_query import Query, Vector, blend
 from training.retrieval.film_query import FilmQuery
 from training.retrieval.library_search import LibraryIndex, Ranking, TrackFilter, TrackRow
-from training.retrieval.search_engine import FoundTrack, Query, SearchEngine, Vector, blend
+from training.retrieval.search_engine import FoundTrack, SearchEngine
 
 OnScene = Callable[[int, int], None]
 """Progress callback (scenes searched for, scenes in all)."""

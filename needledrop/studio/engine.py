@@ -44,12 +44,13 @@ from storage.tables.duckdb_connection import connect, fetch_rows
 from storage.tables.schemas import LIBRARY_QUERIES
 from storage.tables.tables import latest_sql
 from training.loop.devices import Machine
+from training.retrieval.blended_query import Query, blend
 from training.retrieval.choose_run import describe_run
 from training.retrieval.dataset_tracks import DatasetTracks, known_tracks
 from training.retrieval.film_query import FilmQuery
 from training.retrieval.library_search import LibraryIndex, TrackRow
 from training.retrieval.retriever import Retriever
-from training.retrieval.search_engine import Music, Query, SearchEngine, blend
+from training.retrieval.search_engine import Music, SearchEngine
 from training.retrieval.zero_shot import ZeroShotRetriever, open_zero_shot
 
 STUDIO = "studio"

@@ -8,7 +8,7 @@ from typing import TypeVar
 from needledrop.studio.api_answers import TagCount
 from storage.libraries.decisions import AskedQuery
 from storage.mels.writer import TrackMels
-from training.retrieval.search_engine import Query, Vector
+from training.retrieval.blended_query import Query, Vector
 
 ENGINES_KEPT, QUERIES_KEPT, SEARCHES_KEPT, REFERENCES_KEPT = 2, 64, 512, 16
 

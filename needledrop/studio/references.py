@@ -13,9 +13,10 @@ from needledrop.studio.memory import REFERENCES_KEPT, Memory, remember
 from storage.errors import ItemError
 from storage.mels.writer import TrackMels
 from tasks.libraries.reference import reference_mels, reference_samples
+from training.retrieval.blended_query import Vector
 from training.retrieval.library_search import LibraryIndex
 from training.retrieval.retriever import Retriever
-from training.retrieval.search_engine import SearchEngine, Vector
+from training.retrieval.search_engine import SearchEngine
 from training.retrieval.zero_shot import ZeroShotRetriever
 
 

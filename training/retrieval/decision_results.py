@@ -23,10 +23,10 @@ from training.evaluation.bootstrap import DRAWS, Interval, ratio_interval
 from training.evaluation.embedding_files import TRACKS_FILE, load_embeddings
 from training.loop.checkpoint import FOLDER
 from training.loop.devices import Machine
+from training.retrieval.blended_query import Query, Vector, blend
 from training.retrieval.dataset_tracks import DatasetTracks
 from training.retrieval.film_query import FilmQuery
 from training.retrieval.retriever import Retriever
-from training.retrieval.search_engine import Query, Vector, blend
 
 Row = Mapping[str, Any]
 

@@ -28,11 +28,12 @@ from training.evaluation.embedding_files import Embeddings, load_embeddings, sav
 from training.evaluation.embeddings import embed_films
 from training.loop.checkpoint import FOLDER, load_model
 from training.loop.devices import Machine
+from training.retrieval.blended_query import Query, Vector, normalised
 from training.retrieval.dataset_tracks import DatasetTracks, OnTrack, load_dataset_tracks, mean_sounds
 from training.retrieval.film_query import FilmQuery
 from training.retrieval.library_index import TrackEncoder, check_hears_mels, run_mel_settings
 from training.retrieval.search import embed_query
-from training.retrieval.search_engine import Loaded, Music, Query, SearchEngine, Vector, load_library, normalised
+from training.retrieval.search_engine import Loaded, Music, SearchEngine, load_library
 
 TRAIN_FILMS_FILE = "train-films.parquet"
 """In the model folder: the queries of the training films, embedded by the first search in a library."""

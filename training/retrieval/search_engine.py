@@ -7,17 +7,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.libraries.embeddings import LibraryEmbeddings, load_library_embeddings
 from storage.libraries.library import Library
 from storage.mels.settings import MelSettings
 from storage.records.takedown_list import HiddenTracks
+from training.retrieval.blended_query import Query, Vector
 from training.retrieval.dataset_tracks import DatasetTracks, OnTrack
 from training.retrieval.film_query import FilmQuery
 from training.retrieval.library_search import Hit, LibraryIndex, Ranking, TrackFilter, TrackRow
@@ -31,21 +30,8 @@ DESCRIBED = (
 )  # fmt: skip
 """What is held in memory of a track's description: its energy and its fingerprint would be most of it."""
 
-Vector = NDArray[np.float32]
 Music = Library | DatasetTracks
 """What can be searched: a library, or the tracks of a data-set version."""
-
-
-@dataclass(frozen=True)
-class Query:
-    """A query in the shared space: what is searched for, and the same without each of its parts."""
-
-    vector: Vector
-    """[d], of length 1."""
-    without: dict[str, Vector] = field(default_factory=dict)
-    """Part -> the query without it; only of an engine that can do without."""
-    is_film: bool = True
-    """Whether it is of a film alone: recordings are nearer to music than films are, so these scores do not compare."""
 
 
 @dataclass(frozen=True)
@@ -181,27 +167,6 @@ def _found(index: LibraryIndex, rank: int, hit: Hit, query: Query, by: Ranking, 
     )
 
 
-def blend(film: Query | None, like: Sequence[Vector], not_like: Sequence[Vector], like_weight: float) -> Query:
-    """Return one query of a film and of tracks that it should, and should not, sound like.
-
-    `like_weight`, 0 to 1, is the share of the reference tracks where both are given; what it should not sound like is
-    subtracted with the same weight. Raises `InputError` when nothing is left.
-    """
-    if film is None and not like:
-        raise InputError("There is nothing to search by; give a plot, tags, an image or a track that it should be like")
-    share = 1.0 if film is None else like_weight if like else 0.0
-    added = share * normalised(np.mean(like, axis=0)) if like else 0.0
-    removed = like_weight * normalised(np.mean(not_like, axis=0)) if not_like else 0.0
-
-    def mix(vector: Vector | float) -> Vector:
-        return normalised(np.asarray((1 - share) * vector + added - removed, np.float32))
-
-    if film is None:
-        return Query(mix(0.0), is_film=False)
-    without = {part: mix(left) for part, left in film.without.items()}
-    return Query(mix(film.vector), without, is_film=not like and not not_like)
-
-
 def load_library(library: Library, engine: str) -> Loaded:
     """Read a library's embeddings and what is known of its tracks, one row per track that has a file."""
     embeddings, known = load_library_embeddings(library, engine), _track_rows(library)
@@ -247,9 +212,3 @@ def _joined(parts: Sequence[LibraryEmbeddings]) -> LibraryEmbeddings:
         np.concatenate([part.vectors for part in parts]),
         np.concatenate([part.weights for part in parts]),
     )
-
-
-def normalised(vectors: Vector) -> Vector:
-    """Return vectors of length 1; a zero vector stays."""
-    lengths = np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), np.finfo(np.float32).tiny)
-    return np.asarray(vectors / lengths, np.float32)

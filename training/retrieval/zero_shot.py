@@ -26,9 +26,10 @@ from storage.libraries.library import Library
 from training.encoders.models import NO_TEXT, Encoder, open_known_encoder, segment_samples
 from training.encoders.weights import remember_model
 from training.loop.devices import Machine
+from training.retrieval.blended_query import Query, Vector, normalised
 from training.retrieval.dataset_tracks import DatasetTracks, OnTrack
 from training.retrieval.film_query import FilmQuery
-from training.retrieval.search_engine import Loaded, Music, Query, SearchEngine, Vector, load_library, normalised
+from training.retrieval.search_engine import Loaded, Music, SearchEngine, load_library
 from training.setting_groups import EvaluationSettings
 
 

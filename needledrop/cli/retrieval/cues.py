@@ -37,8 +37,9 @@ from needledrop.cli.retrieval.engines import (
     open_engine,
     reference_vector,
 )
+from needledrop.cli.retrieval.filters import FilterOptions
 from needledrop.cli.retrieval.library_show import as_clock
-from needledrop.cli.retrieval.search_library import FilterOptions, read_ranking
+from needledrop.cli.retrieval.search_library import read_ranking
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.libraries.library import Library, open_library

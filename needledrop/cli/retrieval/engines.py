@@ -14,8 +14,9 @@ from storage.libraries.library import Library
 
 if TYPE_CHECKING:
     from training.loop.devices import Machine
+    from training.retrieval.blended_query import Vector
     from training.retrieval.choose_run import SearchedRun
-    from training.retrieval.search_engine import Music, SearchEngine, Vector
+    from training.retrieval.search_engine import Music, SearchEngine
     from training.systems import Parts
 
 

@@ -16,7 +16,8 @@ from rich.markup import escape
 from flows.parameter_checks import check
 from flows.parameters import IndexLibraryParameters
 from needledrop.cli.options import LakeRoot, options_of
-from needledrop.cli.retrieval.library_show import Name, list_command, show_command, verify_command
+from needledrop.cli.retrieval.library_show import list_command, show_command
+from needledrop.cli.retrieval.library_verify import Name, verify_command
 from needledrop.cli.run_flow import run_flow
 from storage.coordination.leases import leased
 from storage.errors import InputError, LakeError

@@ -1,10 +1,10 @@
-"""`needledrop library list`, `show` and `verify`: what is kept of libraries, what failed, and whether all is there."""
+"""`needledrop library list` and `show`: what is kept of libraries, and what failed."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -12,14 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from needledrop.cli.options import LakeRoot
-from storage.errors import InputError, LakeError
-from storage.libraries.embeddings import (
-    command_to_index,
-    embedded_tracks,
-    embedding_encoders,
-    embedding_runs,
-    load_library_embeddings,
-)
+from needledrop.cli.retrieval.library_verify import Name, command_for, engines_of, failure_of
+from storage.libraries.embeddings import embedded_tracks
 from storage.libraries.library import (
     Library,
     library_names,
@@ -31,7 +25,6 @@ from tasks.run_report import as_words
 
 FAILURES_SHOWN = 10
 Row = dict[str, Any]
-Name = Annotated[str, typer.Argument(help="Name of the library.", metavar="NAME")]
 
 
 def list_command(lake: LakeRoot = "lake") -> None:
@@ -47,7 +40,7 @@ def list_command(lake: LakeRoot = "lake") -> None:
         hours = sum(row["duration_seconds"] for row in tracks) / 3600
         folders = escape(printable(", ".join(folder.name for folder in library.folders)))
         files = as_words(states)
-        table.add_row(name, folders, files, f"{len(tracks):,}", f"{hours:,.1f}", "\n".join(_engines(library)))
+        table.add_row(name, folders, files, f"{len(tracks):,}", f"{hours:,.1f}", "\n".join(engines_of(library)))
     if table.row_count:
         Console().print(table)
     else:
@@ -71,69 +64,13 @@ def show_command(
         console.print(f"[bold]{escape(printable(folder.name))}[/]  {escape(printable(seen))}", soft_wrap=True)
     console.print(as_words(_states(library)), soft_wrap=True)
     tracks = library.track_rows()
-    for engine, shown in _engines(library).items():
+    for engine, shown in engines_of(library).items():
         missing = len({row["track_id"] for row in tracks} - embedded_tracks(library, engine))
-        state = "complete" if not missing else f"{missing:,} tracks missing: {_command(library, engine)}"
+        state = "complete" if not missing else f"{missing:,} tracks missing: {command_for(library, engine)}"
         console.print(f"[bold]Indexed[/]  {escape(shown)}: {state}", soft_wrap=True)
     _print_tracks(console, files, tracks, count)
     _print_failures(console, name, [row for row in files if row["state"] == "failed"])
     _print_lost(console, [row["path"] for row in library.lost_files()])
-
-
-def verify_command(name: Name, lake: LakeRoot = "lake") -> None:
-    """Check that a library's files are there, as they were indexed, and that its embeddings can be read.
-
-    [bold]Example[/]: needledrop library verify licensed
-    """
-    library = open_library(open_existing(lake), name)
-    faults = [*_file_faults(library), *_embedding_faults(library)]
-    for fault in faults:
-        Console().print(printable(fault), soft_wrap=True, markup=False, highlight=False)
-    if faults:
-        raise LakeError(
-            f"{len(faults)} faults in the library {name}; `needledrop library index {name}` mends what it can"
-        )
-    Console().print(f"The library {name} is intact", soft_wrap=True)
-
-
-def _file_faults(library: Library) -> list[str]:
-    faults = []
-    for folder in library.folders:
-        try:
-            root = library.mounted(folder.id)
-        except InputError as error:
-            faults.append(str(error))
-            continue
-        for row in library.file_rows(where=f"folder = '{folder.id}' AND state <> 'vanished'"):
-            path = root / row["path"]
-            if row["size_bytes"] is None:  # it could not be looked at
-                faults.append(_failure(row["path"], row["message"]))
-            elif not path.is_file():
-                faults.append(f"{row['path']} is gone from {root}")
-            elif (path.stat().st_size, path.stat().st_mtime_ns) != (row["size_bytes"], row["modified_ns"]):
-                faults.append(f"{row['path']} has changed since it was scanned")
-    return faults
-
-
-def _embedding_faults(library: Library) -> list[str]:
-    faults, tracks = [], {row["track_id"] for row in library.track_rows()}
-    for engine, shown in _engines(library).items():
-        try:
-            missing = tracks - set(load_library_embeddings(library, engine).track_ids)
-        except LakeError as error:
-            faults.append(str(error))
-            continue
-        if missing:
-            faults.append(f"{len(missing):,} tracks have no embedding by {shown}; run {_command(library, engine)}")
-    return faults
-
-
-def _engines(library: Library) -> dict[str, str]:
-    """Return what has indexed a library -> how it is shown: runs, and encoders with the licence of their weights."""
-    encoders = {
-        engine: f"encoder {card.name} (licence: {card.licence})" for engine, card in embedding_encoders(library).items()
-    }
-    return {**{run: run for run in embedding_runs(library)}, **encoders}
 
 
 def _states(library: Library) -> dict[str, int]:
@@ -141,11 +78,6 @@ def _states(library: Library) -> dict[str, int]:
     states = Counter(row["state"] for row in library.file_rows(("state",)))
     states["vanished"] = len(library.lost_files())
     return {state: states[state] for state in ("present", "failed", "vanished") if states[state]}
-
-
-def _command(library: Library, engine: str) -> str:
-    card = embedding_encoders(library).get(engine)
-    return command_to_index(library.name, engine, card.name if card else None)
 
 
 def _print_tracks(
@@ -174,15 +106,9 @@ def as_clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
 
 
-def _failure(path: str, message: str) -> str:
-    """Return why a file failed, with its path in the place of its name where the message begins with that."""
-    name = path.rpartition("/")[2]
-    return path + message.removeprefix(name) if message.startswith(f"{name} ") else f"{path}: {message}"
-
-
 def _print_failures(console: Console, name: str, failures: Sequence[Row]) -> None:
     for row in failures[:FAILURES_SHOWN]:
-        console.print(printable(_failure(row["path"], row["message"])), style="red", markup=False, soft_wrap=True)
+        console.print(printable(failure_of(row["path"], row["message"])), style="red", markup=False, soft_wrap=True)
     if len(failures) > FAILURES_SHOWN:
         console.print(f"… and {len(failures) - FAILURES_SHOWN:,} more: the view library_files has all", soft_wrap=True)
     if failures:

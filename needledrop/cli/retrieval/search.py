@@ -34,13 +34,8 @@ from needledrop.cli.options import (
     Years,
 )
 from needledrop.cli.retrieval.engines import Named, unknown_tags
-from needledrop.cli.retrieval.search_library import (
-    FilterOptions,
-    SearchOptions,
-    check_search,
-    read_ranking,
-    search_libraries,
-)
+from needledrop.cli.retrieval.filters import FilterOptions
+from needledrop.cli.retrieval.search_library import SearchOptions, check_search, read_ranking, search_libraries
 from storage.errors import InputError, ItemError
 from storage.lake.lake import Lake
 from storage.tables.duckdb_connection import connect

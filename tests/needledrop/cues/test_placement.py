@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from needledrop.cues.placement import estimated_frames, place_scenes
-from needledrop.cues.scenes import LINES_PER_PAGE, Scene
+from needledrop.cues.placement import place_scenes
+from needledrop.cues.scenes import Scene
+from needledrop.cues.script_pages import LINES_PER_PAGE, estimated_frames
 from needledrop.cues.timecode import open_timebase
 from storage.errors import InputError
 
@@ -27,7 +28,7 @@ def test_scenes_without_times_follow_one_another_at_a_minute_per_page() -> None:
 
 @pytest.mark.parametrize(("lines", "seconds"), [(0, 7.5), (1, 7.5), (7, 15), (55, 60), (56, 67.5)])
 def test_lengths_are_estimated_in_eighths_of_a_page(lines: int, seconds: float) -> None:
-    assert FPS_24.seconds(estimated_frames(Scene("", lines=lines), FPS_24)) == seconds
+    assert FPS_24.seconds(estimated_frames(lines, FPS_24)) == seconds
 
 
 def test_given_places_are_kept() -> None:

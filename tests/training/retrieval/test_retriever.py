@@ -11,9 +11,9 @@ from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.libraries.embeddings import TrackEmbedding, append_embeddings
 from storage.libraries.library import Library, add_folder
+from training.retrieval.blended_query import Query, blend
 from training.retrieval.film_query import FilmQuery
 from training.retrieval.retriever import Retriever
-from training.retrieval.search_engine import Query, blend
 
 PLOT = FilmQuery(plot=("A chase through the night.",))
 UNIT = np.eye(4, dtype=np.float32)

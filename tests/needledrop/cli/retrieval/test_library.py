@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from needledrop.cli.retrieval.library_show import _failure, as_clock
+from needledrop.cli.retrieval.library_show import as_clock
+from needledrop.cli.retrieval.library_verify import failure_of
 from storage.coordination.leases import leased
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
@@ -206,8 +207,8 @@ def test_bad_input_is_a_sentence(lake: Lake, music: Path, arguments: tuple[str, 
 
 
 def test_a_failure_names_its_file_once() -> None:
-    assert _failure("a/b.wav", "b.wav is empty; replace it") == "a/b.wav is empty; replace it"
-    assert _failure("a/b.wav", "22 of 23 packets are broken") == "a/b.wav: 22 of 23 packets are broken"
+    assert failure_of("a/b.wav", "b.wav is empty; replace it") == "a/b.wav is empty; replace it"
+    assert failure_of("a/b.wav", "22 of 23 packets are broken") == "a/b.wav: 22 of 23 packets are broken"
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (441, "7:21"), (3723, "1:02:03")])

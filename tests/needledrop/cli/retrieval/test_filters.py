@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from needledrop.cli.retrieval.filters import FilterOptions, read_range, read_seconds, read_years
 from needledrop.cli.retrieval.search import read_image
-from needledrop.cli.retrieval.search_library import FilterOptions, read_range, read_seconds, read_years
 from storage.errors import InputError
 
 
