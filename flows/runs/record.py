@@ -88,7 +88,8 @@ def _end_on_the_server(flow_run_id: str) -> None:
         if run.state is not None and not run.state.is_final():
             client.set_flow_run_state(run.id, crashed, force=True)
         of_run = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
-        at_work = TaskRunFilter(state=TaskRunFilterState(type=TaskRunFilterStateType(any_=[StateType.RUNNING])))
+        unfinished = TaskRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING])
+        at_work = TaskRunFilter(state=TaskRunFilterState(type=unfinished))
         for part in client.read_task_runs(flow_run_filter=of_run, task_run_filter=at_work):
             client.set_task_run_state(part.id, crashed, force=True)
 
