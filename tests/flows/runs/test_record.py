@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prefect import flow
+from prefect import State, flow, get_client, task
+from prefect.states import Pending, Running
 
 from flows.runs.record import recorded, run_name
 from storage.lake.lake import Lake
@@ -67,6 +68,30 @@ def test_a_run_that_was_killed_is_recorded_as_crashed_by_the_next(lake: Lake) ->
         assert [run["state"] for run in read_status(lake).last_runs] == ["running", "crashed"]
         assert record_crashes(lake) == ["killed"]
     assert states(lake) == {"killed": "crashed", "at-work": "running"}
+
+
+@pytest.mark.parametrize("state", [Pending(), Running()], ids=lambda state: state.name)
+def test_a_part_of_a_killed_run_is_shown_as_crashed_whether_it_had_begun_or_not(
+    state: State[Any], prefect_server: None, lake: Lake
+) -> None:
+    @flow
+    def dead() -> None: ...
+
+    @task
+    def part() -> None: ...
+
+    @flow
+    def following() -> None:
+        with recorded(lake, "refresh", "next", {}):
+            pass
+
+    with get_client(sync_client=True) as client:
+        killed = client.create_flow_run(dead, state=Running())
+        left = client.create_task_run(part, killed.id, dynamic_key="0", state=state)
+        record_flow_run(lake, str(killed.id), "refresh", "running", {})
+        following()
+        ends = client.read_flow_run(killed.id).state, client.read_task_run(left.id).state
+    assert [end and end.name for end in ends] == ["Crashed", "Crashed"]
 
 
 def test_a_run_is_named_by_flow_lake_and_time(prefect_server: None) -> None:
