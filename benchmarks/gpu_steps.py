@@ -216,13 +216,15 @@ def profile(bench: Bench) -> Result:
     with torch.profiler.profile(activities=activities, record_shapes=True) as recorded:
         _steps(bench, loop, batch, steps)
     rows = recorded.key_averages()
-    kernels = [row for row in rows if row.device_type == torch.autograd.DeviceType.CUDA]
+    on_gpu = [row for row in rows if row.device_type == torch.autograd.DeviceType.CUDA]
+    kernels = [row for row in on_gpu if not row.is_user_annotation]  # which spans kernels that have rows of their own
     busy = sum(row.self_device_time_total for row in kernels) / 1e6 / steps
     names = ("cudaLaunchKernel", "cuLaunchKernel", "cudaGraphLaunch")
     launches = sum(row.count for row in rows if row.key.startswith(names)) / steps
     result: Result = {"step_seconds": seconds / steps, "host_seconds": host / steps, "gpu_seconds": busy}
     result |= {"busy": busy * steps / seconds, "launches": launches}
-    operations = recorded.key_averages(group_by_input_shape=True)
+    by_shape = recorded.key_averages(group_by_input_shape=True)
+    operations = [row for row in by_shape if row.device_type == torch.autograd.DeviceType.CPU]
     result |= {"kernels": _longest(kernels, steps), "operations": _longest(operations, steps)}
     return result | {"on the host": _longest(rows, steps, "self_cpu_time_total")}
 

@@ -63,10 +63,14 @@ def _started(started: Mapping[str, Any]) -> str:
 def _training(training: Mapping[str, Any]) -> str:
     if not training:
         return "not requested"
+    elsewhere = training.get("skipped") or training.get("message")  # another run is at all, or at some, of it
     if not training["trained"] and not training["failed"]:
+        if elsewhere:
+            return str(elsewhere)
         return f"nothing to do; runs of this version: {training['already_done']} done"
     failed = f", {training['failed']} failed" if training["failed"] else ""
-    return f"{training['trained']} trained{failed} on {training['version']}: {', '.join(training['runs'])}"
+    done = f"{training['trained']} trained{failed} on {training['version']}: {', '.join(training['runs'])}"
+    return f"{done}. {elsewhere}" if elsewhere else done
 
 
 def _table(rows: Sequence[RunCount]) -> list[str]:

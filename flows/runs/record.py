@@ -1,7 +1,8 @@
 """What every flow does around its work: its run's name, its row in `flow_runs`, its state at the end.
 
-A run is recorded as running when it starts, and as completed, paused, failed or cancelled when it ends; one that is
-killed cannot record that, so the next run on the lake records it as crashed.
+A run is recorded as running when it starts, and when it ends as completed, paused, failed, cancelled, nothing_yet (no
+version can be made so far) or skipped (another run is at it). One that is killed cannot record that, so the next run on
+the lake records it as crashed.
 """
 
 from __future__ import annotations
@@ -15,18 +16,11 @@ from uuid import UUID
 
 import duckdb
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterId,
-    TaskRunFilter,
-    TaskRunFilterState,
-    TaskRunFilterStateType,
-)
 from prefect.client.schemas.objects import State, StateType
 from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectException
 from prefect.runtime import deployment, flow_run
-from prefect.states import Completed, Crashed
+from prefect.states import Completed
 
 from flows.runs.deployment_slots import keep_running_without_slot
 from flows.runs.error_log import log_each_error_once
@@ -34,7 +28,7 @@ from storage.errors import LakeError
 from storage.lake.free_space import free_space
 from storage.lake.lake import VERSION_FILE, Lake, lake_at
 from storage.records.flow_runs import RUNNING, record_crashes, record_flow_run, shown_alive
-from tasks.prefect_client import HTTP_ERRORS, NO_ANSWER, impatient_client, stopping_soon
+from tasks.prefect_client import HTTP_ERRORS, NO_ANSWER, end_as_crashed, impatient_client, stopping_soon
 from tasks.progress import as_duration, log_line, run_logger
 from tasks.run_report import as_words
 
@@ -79,19 +73,12 @@ def recorded(lake: Lake, flow: str, run_id: str, parameters: Mapping[str, Any]) 
 
 
 def _end_on_the_server(flow_run_id: str) -> None:
-    """Have Prefect show a dead run and its task runs as crashed, unless it knows: nobody watches parts of a run."""
+    """Have Prefect show a dead run and its task runs as crashed, unless it knows."""
     if FlowRunContext.get() is None:
         return
-    crashed: State[Any] = Crashed(message="Its process ended before it could say how")
     with suppress(*NO_ANSWER), impatient_client() as client:
         run = client.read_flow_run(UUID(flow_run_id))
-        if run.state is not None and not run.state.is_final():
-            client.set_flow_run_state(run.id, crashed, force=True)
-        of_run = FlowRunFilter(id=FlowRunFilterId(any_=[run.id]))
-        unfinished = TaskRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING])
-        at_work = TaskRunFilter(state=TaskRunFilterState(type=unfinished))
-        for part in client.read_task_runs(flow_run_filter=of_run, task_run_filter=at_work):
-            client.set_task_run_state(part.id, crashed, force=True)
+        end_as_crashed(client, run, "Its process ended before it could say how")
 
 
 def _state_of(summary: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -10,13 +11,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storage.errors import NeedledropError
 from storage.lake.lake import lake_at
 from storage.records.flow_runs import ended_before, is_alive
 from storage.tables.tables import open_existing
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient
+
+logger = logging.getLogger(__name__)
 
 CANCEL_SECONDS = 45.0
 """For flows to end: Prefect gives a process 30 s after it asked."""
@@ -79,16 +81,18 @@ def end_dead_runs() -> list[str]:
     someone started by hand lives on: it holds its lease.
     """
     from prefect.client.orchestration import get_client
-    from prefect.states import Cancelled, Crashed
+    from prefect.states import Cancelled
+
+    from tasks.prefect_client import end_as_crashed
 
     with get_client(sync_client=True) as client:
         ours = [run for run in _running(client) if "lake" in run.parameters]  # the server may have other flows too
         dead = [run for run in ours if not is_alive(lake_at(str(run.parameters["lake"])), str(run.id))]
         for run in dead:
-            is_cancelling = run.state.is_cancelling()
-            client.set_flow_run_state(
-                run.id, Cancelled() if is_cancelling else Crashed(message="It died with the service")
-            )
+            if run.state.is_cancelling():
+                client.set_flow_run_state(run.id, Cancelled())
+            else:
+                end_as_crashed(client, run, "It died with the service")
     return [run.name for run in dead]
 
 
@@ -100,26 +104,29 @@ def end_forgotten_runs() -> list[str]:
     Only runs that the lake at their address has recorded are judged: a worker may see other folders than theirs.
     """
     from prefect.client.schemas.objects import StateType
-    from prefect.states import Crashed
 
-    from tasks.prefect_client import NO_ANSWER, impatient_client
+    from tasks.prefect_client import NO_ANSWER, end_as_crashed, impatient_client
 
-    ended = []
+    ended, moment = [], datetime.now(UTC) - FORGOTTEN_AFTER
     with suppress(*NO_ANSWER), impatient_client() as client:
         begun = [run for run in _running(client) if run.state.type is not StateType.PENDING]
         for run in begun:
-            if "lake" in run.parameters and _is_forgotten(str(run.parameters["lake"]), str(run.id)):
-                client.set_flow_run_state(run.id, Crashed(message="It ended while the server was away"))
+            is_old = run.state.timestamp < moment  # a run that was started again has an old row, until it has a new one
+            if is_old and "lake" in run.parameters and _is_forgotten(str(run.parameters["lake"]), str(run.id), moment):
+                end_as_crashed(client, run, "It ended while the server was away")
                 ended.append(run.name)
     return ended
 
 
-def _is_forgotten(root: str, run_id: str) -> bool:
+def _is_forgotten(root: str, run_id: str, moment: datetime) -> bool:
+    """Return whether the lake shows that a run ended before a moment; False where it cannot be read, for any reason."""
     home = os.environ.get("NEEDLEDROP_HOME", "")
-    with suppress(NeedledropError, OSError):
+    try:
         lake = open_existing(root if "://" in root else str(Path(home, root)))
-        return ended_before(lake, run_id, datetime.now(UTC) - FORGOTTEN_AFTER)
-    return False
+        return ended_before(lake, run_id, moment)
+    except Exception as error:  # noqa: BLE001 - one lake says nothing about the others: it may be on a store without a driver
+        logger.debug("The lake %s cannot be read (%s)", root, error)
+        return False
 
 
 def _running(client: SyncPrefectClient) -> list[Any]:

@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -45,13 +46,11 @@ def run_worker(pool: str, limit: int) -> int:
     # In a session of its own: Ctrl-C in a terminal must not reach the runs before this process.
     environment = {**SETTINGS, **os.environ}
     worker = subprocess.Popen(_command(pool, limit), env=environment, start_new_session=True)  # noqa: S603  our own words
-    looked_at = float("-inf")
+    stopped = threading.Event()
+    threading.Thread(target=_look_for_forgotten_runs, args=(stopped,), daemon=True).start()
     while worker.poll() is None and not received:
-        if time.monotonic() - looked_at >= LOOK_SECONDS:
-            looked_at = time.monotonic()
-            for name in end_forgotten_runs():
-                logger.warning("%s ended while the server was away, which knows it now", name)
         time.sleep(POLL_SECONDS)
+    stopped.set()
     if worker.returncode is not None:
         return worker.returncode
     _end_runs(worker, received)
@@ -61,6 +60,14 @@ def run_worker(pool: str, limit: int) -> int:
             worker.kill()
         time.sleep(POLL_SECONDS)
     return 0
+
+
+def _look_for_forgotten_runs(stopped: threading.Event) -> None:
+    """Look now and every five minutes, in a thread: no signal waits for the answer of a server or a lake."""
+    while not stopped.is_set():
+        for name in end_forgotten_runs():
+            logger.warning("%s ended while the server was away, which knows it now", name)
+        stopped.wait(LOOK_SECONDS)
 
 
 def _command(pool: str, limit: int) -> list[str]:

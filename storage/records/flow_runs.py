@@ -72,7 +72,7 @@ def ended_before(lake: Lake, flow_run_id: str, moment: datetime) -> bool:
     row = next((row for row in rows if row["flow_run_id"] == flow_run_id), None)
     if row is None or row["recorded_at"] >= moment:
         return False
-    return row["state"] != RUNNING or not is_alive(lake, flow_run_id)
+    return not is_alive(lake, flow_run_id)  # also one that ended: it may have been started again under its id
 
 
 def record_crashes(lake: Lake) -> list[str]:

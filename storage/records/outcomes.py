@@ -164,14 +164,20 @@ def earlier_attempts(lake: Lake, outcomes: Sequence[Outcome]) -> dict[tuple[str,
         return {(stage, item): attempt for stage, item, attempt in connection.execute(query).fetchall()}
 
 
-def times_recorded(lake: Lake, stage: Stage, reason: str, items: Collection[str]) -> dict[str, int]:
-    """Return how often these items were recorded with a reason, for those that were."""
+def times_in_a_row(lake: Lake, stage: Stage, reason: str, items: Collection[str]) -> dict[str, int]:
+    """Return how often in a row, up to now, these items were recorded with a reason, for those that were."""
     with duckdb_connection.connect(lake) as connection:
-        query = (
-            f"SELECT item, count(*) FROM {tables.rows_sql(lake, OUTCOMES)} "
-            "WHERE stage = ? AND reason = ? AND item IN (SELECT unnest(?)) GROUP BY item"
-        )
-        return dict(connection.execute(query, [str(stage), reason, list(items)]).fetchall())
+        query = f"""
+            WITH judged AS (
+                SELECT item, reason, recorded_at,
+                    max(recorded_at) FILTER (reason IS DISTINCT FROM $reason) OVER (PARTITION BY item) AS otherwise
+                FROM {tables.rows_sql(lake, OUTCOMES)} WHERE stage = $stage AND item IN (SELECT unnest($items))
+            )
+            SELECT item, count(*) FROM judged
+            WHERE reason = $reason AND (otherwise IS NULL OR recorded_at > otherwise) GROUP BY item
+        """
+        given = {"stage": str(stage), "reason": reason, "items": list(items)}
+        return dict(connection.execute(query, given).fetchall())
 
 
 def newest_with_reason(lake: Lake, stage: Stage, reason: str) -> set[str]:

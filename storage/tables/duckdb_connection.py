@@ -81,7 +81,8 @@ def _new_database(memory_limit: str) -> duckdb.DuckDBPyConnection:
 def joins_as_written(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
     """Hold the right side of each join in memory and read the left one through, as a query is written.
 
-    DuckDB chooses the side that it estimates to have fewer rows, which may be the one with images or fingerprints.
+    DuckDB chooses the side that it estimates to have fewer rows, which may be the one with images or fingerprints. The
+    setting is of the whole database: for connections of `connect_alone` only.
     """
     connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
     try:

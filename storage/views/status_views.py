@@ -90,7 +90,7 @@ FROM versions WINDOW by_number AS (ORDER BY number) ORDER BY number
 _RUN_COUNTS = """
 WITH runs AS (
     SELECT *, lag(flow_run_id) OVER (PARTITION BY flow ORDER BY recorded_at) AS previous
-    FROM flow_runs WHERE state NOT IN ('running', 'crashed')
+    FROM flow_runs WHERE state NOT IN ('running', 'crashed', 'skipped')
 ), counted AS (
     SELECT flow, flow_run_id, fullkey[3:] AS name, atom::DOUBLE AS value
     FROM runs, json_tree(runs.summary) AS entry WHERE entry.type IN ('UBIGINT', 'BIGINT', 'DOUBLE')

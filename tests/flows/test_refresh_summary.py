@@ -56,6 +56,13 @@ def test_trained_and_failed_runs_are_counted() -> None:
     assert "- **Training**: 1 trained, 1 failed on v2: All-small-0\n" in summary_of(training=TRAINING)
 
 
+def test_a_training_that_another_process_is_at_is_not_called_done() -> None:
+    elsewhere = "Another process is training All-small-1"
+    none = {**TRAINING, "trained": 0, "failed": 0, "runs": []}
+    assert f"- **Training**: {elsewhere}\n" in summary_of(training={**none, "skipped": elsewhere})
+    assert f"1 failed on v2: All-small-0. {elsewhere}\n" in summary_of(training={**TRAINING, "message": elsewhere})
+
+
 def test_a_pause_and_a_failure_keep_their_messages() -> None:
     text = summary_of(paused="youtube is paused until noon", error="No room is left")
     assert "- **Paused**: youtube is paused until noon" in text

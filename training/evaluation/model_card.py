@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ import duckdb
 
 from storage.audio_embeddings.cards import EncoderCard, list_encoders, read_card
 from storage.datasets import versions as datasets
-from storage.errors import InputError
+from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics
 from storage.tables.duckdb_connection import fetch_rows
@@ -81,8 +82,15 @@ def write_model_cards(lake: Lake, dataset_version: str, run_id: str | None = Non
             lake.write_bytes(content, _FOLDER, name, CARD)
 
 
+def _readable_cards(lake: Lake) -> Iterator[EncoderCard]:
+    """Yield the cards of the lake's encoders but damaged ones: a run that needs none must not fail for one."""
+    for folder in list_encoders(lake):
+        with suppress(LakeError):
+            yield read_card(lake, folder)
+
+
 def _facts(connection: duckdb.DuckDBPyConnection, lake: Lake, run: Row) -> _Facts:
-    encoders = [read_card(lake, folder) for folder in list_encoders(lake)]
+    encoders = list(_readable_cards(lake))
     digests = ["", run["settings_digest"], *map(digest_of, encoders)]  # controls of no run, of this one, of encoders
     key = {"version": run["dataset_version"], "digests": digests}
     [[policy]] = connection.execute("SELECT policy FROM run_policies WHERE run_id = ?", [run["run_id"]]).fetchall()

@@ -1,4 +1,4 @@
-"""The speed of training: the peak of known GPUs, the operations of a step, and towers compiled for their shapes.
+"""The speed of training: the peak of known GPUs, the operations of a step, and compiled towers.
 
 MFU is the share of a device's peak that the model's own operations are: those of one forward and one backward pass of
 what is trained, whatever a recipe computes twice (gradient caching encodes a batch twice). They are counted for the
@@ -131,8 +131,8 @@ def compile_towers(model: Model, **options: Any) -> None:
 
     Twelve equal layers compiled as one graph took a GPU's compiler more than 100 seconds for a model that is trained
     for minutes; compiled as a layer it is one graph too, for any number of films and length of texts. Segments have one
-    shape, so the audio tower is compiled for it, complete: its layers differ, and a compiler that must allow for any
-    shape loses the fusions of convolution, norm and activation, which are half of a step.
+    shape, and a batch of training one number of them, so the audio tower is compiled for both, complete: its layers
+    differ, and a compiler that must allow for any shape loses the fusions of convolution, norm and activation.
     """
     for tower in (model.films.text, model.films.image):
         for layer in _repeated_layers(tower) if tower is not None else ():

@@ -39,7 +39,8 @@ def average_gradients(machine: Machine, model: nn.Module) -> None:
     """Replace every weight's gradient by its mean over the ranks, in flat buckets that are reduced concurrently.
 
     A weight that has none here has zeros: where parts of films are left out, a rank may have no text or no image in
-    its share while others have some, and all must reduce the same.
+    its share while others have some, and all must reduce the same. Adam's momentum moves it
+    also where no rank has one.
     """
     if machine.ranks == 1:
         return

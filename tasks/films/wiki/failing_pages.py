@@ -72,7 +72,7 @@ def look_up_around_failures(
 def failing_outcomes(lake: Lake, stage: Stage, items: Sequence[str]) -> list[Outcome]:
     """Return the outcomes of items for which the wiki fails: each waits longer than after the failure before."""
     message = "the wiki answers about other pages, and fails for this one each time"
-    tries = outcomes.times_recorded(lake, stage, WIKI_FAILS, items)
+    tries = outcomes.times_in_a_row(lake, stage, WIKI_FAILS, items)
     return [
         Outcome(
             stage,

@@ -39,11 +39,7 @@ def _lines(text: str | None) -> list[str]:
 
 
 def with_delivery_notes(candidate: Candidate) -> Candidate:
-    """Return the candidate with the album, artists and year that a delivery's description names.
-
-    The description that YouTube generates has one paragraph each: "Provided to YouTube by LABEL", "TRACK · ARTIST ·
-    ARTIST", ALBUM, "℗ YEAR OWNER", "Released on: DATE", credits.
-    """
+    """Return the candidate with the album, artists and year that a delivery's description names."""
     lines = _lines(candidate.description)
     if len(lines) < 3 or not plain(lines[0]).startswith(DELIVERED) or not is_delivered(candidate):
         return candidate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -66,6 +67,32 @@ def test_a_run_that_lives_or_is_not_of_this_lake_is_left_alone(
         with shown_alive(lake, living):
             assert end_forgotten_runs() == []
         assert {_state(run) for run in (living, unknown, elsewhere)} == {"Running"}
+
+
+@pytest.mark.parametrize("recorded", [RUNNING, "failed"])
+def test_a_run_that_was_started_again_is_judged_by_its_new_start(
+    recorded: str, lake: Lake, prefect_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unfinished_runs, "FORGOTTEN_AFTER", timedelta(seconds=2))
+    with _running(lake="lake") as run_id:
+        record_flow_run(lake, run_id, "curate-dataset", recorded, {})
+        time.sleep(2)
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(UUID(run_id), Running(), force=True)
+        assert end_forgotten_runs() == []
+        time.sleep(2)
+        with shown_alive(lake, run_id):
+            assert end_forgotten_runs() == []
+        assert len(end_forgotten_runs()) == 1
+
+
+def test_a_lake_that_cannot_be_read_here_does_not_keep_the_others_from_being_judged(
+    lake: Lake, prefect_server: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unfinished_runs, "FORGOTTEN_AFTER", timedelta())
+    with _running(lake="gs://a-bucket/lake"), _running(lake="nonsense://lake"), _running(lake="lake") as run_id:
+        record_flow_run(lake, run_id, "curate-dataset", RUNNING, {})
+        assert len(end_forgotten_runs()) == 1
 
 
 def test_without_a_server_nothing_is_judged(lake: Lake, prefect_server: None) -> None:

@@ -70,6 +70,16 @@ def test_items_of_done_films_are_left_out(lake: Lake) -> None:
     assert outcomes.attempts(lake, [Stage.TRACK], ["f-1"]) == {("track", "f-2/b"): 1, ("track", "c"): 1}
 
 
+def test_failures_in_a_row_are_those_since_the_last_other_outcome(lake: Lake) -> None:
+    for _ in range(3):
+        outcomes.record(lake, [failed("a", Retry.SOON), failed("b", Retry.SOON)], "run")
+    assert outcomes.times_in_a_row(lake, Stage.TRACK, "timeout", ["a", "b", "c"]) == {"a": 3, "b": 3}
+    outcomes.record(lake, [outcomes.ok(Stage.TRACK, "a")], "run")
+    assert outcomes.times_in_a_row(lake, Stage.TRACK, "timeout", ["a", "b"]) == {"b": 3}
+    outcomes.record(lake, [failed("a", Retry.SOON)], "run")
+    assert outcomes.times_in_a_row(lake, Stage.TRACK, "timeout", ["a"]) == {"a": 1}
+
+
 def test_an_outcome_is_recorded_again_only_if_its_reason_is_new(lake: Lake) -> None:
     outcomes.record_new(lake, [failed("a", Retry.SOON)], "first")
     outcomes.record_new(lake, [failed("a", Retry.SOON), failed("b", Retry.SOON)], "second")

@@ -58,6 +58,9 @@ def test_album_of_a_series_a_game_a_play_or_a_book_is_not_the_films(name: str) -
     "name",
     [
         "Harbour Lights: The Complete Score",
+        "Harbour Lights (Music from the Harbour Film Series)",
+        "Harbour Lights: Music from the Film Series Soundtrack",
+        "Harbour Lights (Original Film Cast)",
         "Harbour Lights (Complete Original Score)",
         "Harbour Lights (Original Documentary Soundtrack)",
         "Harbour Lights (Music from the Documentary)",
