@@ -2,7 +2,7 @@
 
 Parquet keeps checksums of its pages' content but none of their headers or of the footer, and a parser
 given a footer with one wrong bit may accept it or crash the process. So a finished shard gets a magic number
-and two SHA-256, of its footer and of its pages, between the last page and the footer, where the format leaves room
+and two SHA-256, of its footer and of its pages, between the last page and the footer, where the format leaves space
 (readers find the footer from the file's end and the pages by their offsets); it remains a Parquet file that any reader
 opens. Together the two cover every byte before and after them.
 """

@@ -21,7 +21,7 @@ from storage.lake.lake import Lake
 from storage.tables.query_signals import query_signals
 
 MEMORY_LIMIT = "1GB"
-"""For a DuckDB connection, which spills to a temporary folder beyond it. Leaves room for Arrow's writers."""
+"""For a DuckDB connection, which spills to a temporary folder beyond it. Leaves memory for Arrow's writers."""
 SMALL_MEMORY_LIMIT = "256MB"
 """For queries that count and look up while other steps work on the same machine."""
 SPILL_PREFIX = "needledrop-spill-"

@@ -75,7 +75,7 @@ def define_audio_views(
         try:
             _define_embeddings(connection, [lake.uri(file) for file in files], temporary=temporary)
         except DAMAGED:
-            pass
+            pass  # which file it is, is looked for below
         else:
             return []
     damaged = [file for file in files if any(embeddings_damage(lake, file, {}, deep=False))]

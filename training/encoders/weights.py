@@ -97,7 +97,7 @@ def _snapshot(name: str) -> Path:
     try:
         return Path(snapshot_download(name, local_files_only=True, **options))
     except LocalEntryNotFoundError:
-        pass
+        pass  # it is not on this machine yet, so the hub is asked
     except (OSError, ValueError) as error:
         raise InputError(f"{name!r} is neither a folder nor a name on the hub; correct --audio-encoder") from error
     try:
