@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 from rich.console import Console
@@ -17,9 +17,6 @@ from needledrop.cli.options import LakeRoot, options_of
 from needledrop.cli.run_flow import print_pause, run_flow
 from storage.errors import InputError, LakeError, SourcePaused
 from storage.tables.tables import open_existing
-
-if TYPE_CHECKING:
-    pass
 
 
 def register(app: typer.Typer) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
@@ -13,13 +12,10 @@ from flows.parameters import (
     RefreshParameters,
 )
 from needledrop.cli.options import Verbose
+from needledrop.cli.refresh import run_refresh, typed_command
 from needledrop.cli.run_flow import run_flow
 from storage.tables.tables import open_existing
 from tasks.run_report import as_words
-
-if TYPE_CHECKING:
-    pass
-from needledrop.cli.refresh import run_refresh, typed_command
 
 DEMO_LIBRARY = "demo"
 

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 END_SECONDS = 15.0
@@ -17,14 +17,20 @@ PR_SET_PDEATHSIG = 1
 
 
 @contextmanager
-def child_process(arguments: list[str], output: int | None) -> Iterator[subprocess.Popen[bytes]]:
-    """Start `prefect ARGUMENTS` as the leader of a session, and end all of that session afterwards."""
+def child_process(
+    arguments: list[str], output: int | None = None, settings: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start `prefect ARGUMENTS` as the leader of a session, and end all of that session afterwards.
+
+    `output`: the file that takes what it prints, by default this process's. `settings`: variables of its environment.
+    """
     command = [sys.executable, "-m", "prefect", *arguments]
     with_service = _end_with_the_service()
     process = subprocess.Popen(  # noqa: S603
         command,
         stdout=output,
         stderr=output,
+        env={**os.environ, **(settings or {})},
         start_new_session=True,
         preexec_fn=with_service,  # noqa: PLW1509  no other thread here holds a lock
     )

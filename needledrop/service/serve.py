@@ -20,18 +20,14 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING
 
 from needledrop.service import containers
+from needledrop.service.child_processes import child_process
+from needledrop.service.unfinished_runs import POLL_SECONDS, end_dead_runs, end_runs, resume_pools
 from needledrop.service.worker import SETTINGS
 from storage.errors import InputError, NeedledropError
 from storage.lake.lake import Lake
 from storage.tables.tables import open_tables
-
-if TYPE_CHECKING:
-    pass
-from needledrop.service.child_processes import child_process
-from needledrop.service.unfinished_runs import POLL_SECONDS, end_dead_runs, end_runs, resume_pools
 
 HOST = "127.0.0.1"
 """This machine only: the server has no log-in."""
@@ -40,6 +36,9 @@ START_SECONDS = 180.0
 """A new database is migrated first, which takes a minute on a small machine."""
 DATABASE_BYTES = 50_000_000
 """The pages of a new server take 17 MB, its database 4 MB, and as much again while it is written."""
+WORKER_RETRIES = "1"
+"""A worker repeats a call once: its server is a process of the same service, and gone with it. Flow runs, whose
+deployments say how often they do, are not bound by it."""
 LOG_FORMATS = {
     "PREFECT_LOGGING_FORMATTERS_STANDARD_FORMAT": "%(asctime)s %(message)s",
     "PREFECT_LOGGING_FORMATTERS_STANDARD_FLOW_RUN_FMT": "%(asctime)s %(flow_run_name)s: %(message)s",
@@ -197,7 +196,8 @@ def _server(service: Service) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def _worker(pool: str, limit: int) -> AbstractContextManager[subprocess.Popen[bytes]]:
-    return child_process(["worker", "start", "--pool", pool, "--type", "process", "--limit", str(limit)], None)
+    command = ["worker", "start", "--pool", pool, "--type", "process", "--limit", str(limit)]
+    return child_process(command, settings={"PREFECT_CLIENT_MAX_RETRIES": WORKER_RETRIES})
 
 
 def _wait_for(server: subprocess.Popen[bytes], address: str, log: Path) -> None:

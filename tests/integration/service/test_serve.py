@@ -105,8 +105,7 @@ def test_a_service_that_was_killed_leaves_no_process_and_keeps_no_run_waiting(se
     for pid in (service.process.pid, *_servers(children)):  # so that nobody reports how the run ended
         os.kill(pid, signal.SIGKILL)
     service.process.wait()
-    # Seconds, but for a worker that is just asking the dead server something, which it repeats for eight minutes.
-    wait_until(lambda: not [pid for pid in children if _is_alive(pid)], "the end of workers and flow", 600)
+    wait_until(lambda: not [pid for pid in children if _is_alive(pid)], "the end of workers and flow", 90)
     service.process = start(service.command, server)
     assert "died with the last service" in service.printed
     server.start("curate-dataset/weekly")
