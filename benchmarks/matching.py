@@ -36,10 +36,15 @@ from tests.labelled_recordings import (
 )
 
 JUDGE = """
-import dataclasses, json, sys
+import dataclasses, importlib.util, json, sys
 from tasks.soundtracks.matching.film_index import FilmIndex
-from tasks.soundtracks.matching.matcher import Matcher
 from tasks.soundtracks.models import Candidate, Film
+
+def module(*names):
+    return next(importlib.import_module(name) for name in names if importlib.util.find_spec(name))
+
+Matcher = module("tasks.soundtracks.matching.track_selection", "tasks.soundtracks.matching.matcher").Matcher
+listings = module("tasks.films.pages_and_albums", "tasks.films.models")
 
 def known(kind, facts):
     names = {field.name for field in dataclasses.fields(kind)} - {"listings", "tracks"}
@@ -49,11 +54,10 @@ def film_of(facts):
     film = known(Film, facts)
     if "listings" not in {field.name for field in dataclasses.fields(Film)}:
         return film
-    from tasks.films.models import AlbumListing, ListedTrack
     def listing(one):
-        tracks = tuple(ListedTrack(track["title"], track.get("seconds")) for track in one.get("tracks") or ())
+        tracks = tuple(listings.ListedTrack(track["title"], track.get("seconds")) for track in one.get("tracks") or ())
         rest = (tuple(one.get("artists") or ()), one.get("record_label"), one.get("release_date"))
-        return AlbumListing(one["title"], *rest, tracks)
+        return listings.AlbumListing(one["title"], *rest, tracks)
     return dataclasses.replace(film, listings=tuple(map(listing, facts.get("listings") or ())))
 
 for entry in json.load(sys.stdin):
@@ -62,7 +66,7 @@ for entry in json.load(sys.stdin):
     for one in entry["candidates"]:
         print(str(matcher.judge(known(Candidate, one["candidate"]), film).verdict.decision))
 """
-"""Reads films with candidates from its standard input; writes one decision per line."""
+"""Reads films with candidates from its standard input; writes one decision per line. Older commits have other modules."""
 
 
 def main() -> None:

@@ -23,8 +23,8 @@ from xml.sax.saxutils import escape
 
 import mwparserfromhell
 
-from tasks.films.dump.reader import read_export
 from tasks.films.parsing.article import parse_article
+from tasks.films.xml_export import read_export
 
 SMALL_DUMP_PAGES = 500
 TIMES_AS_LARGE = 10

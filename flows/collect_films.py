@@ -28,9 +28,9 @@ from storage.coordination.budgets import BUDGET_SPENT, Budget
 from storage.errors import SourcePaused
 from storage.lake.lake import Lake
 from storage.tables.tables import open_tables
-from tasks.films.images.image_folder import ImageFolder
+from tasks.films.images.download_or_folder import ImageFolder
 from tasks.films.musicbrainz import MusicBrainz
-from tasks.films.polite_client import RefusedError
+from tasks.films.rate_limited_http import RefusedError
 from tasks.films.tasks import (
     collect_from_export,
     collect_from_wiki,
@@ -39,8 +39,8 @@ from tasks.films.tasks import (
     make_missing_thumbnails,
     parse_stale_pages,
 )
-from tasks.films.wiki.changes import FLOW, FetchPlan, plan_fetch
-from tasks.films.wiki.client import Wikipedia
+from tasks.films.wiki.api_client import Wikipedia
+from tasks.films.wiki.changes_since_last_run import FLOW, FetchPlan, plan_fetch
 from tasks.progress import ReportProgress, shown_progress
 from tasks.run_report import RunReport
 from tasks.source_slots import source_slot

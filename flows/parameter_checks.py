@@ -50,9 +50,9 @@ def check(parameters: OptionGroup) -> None:
 
 def _check_films(parameters: CollectFilmsParameters) -> None:
     """Raise `InputError` unless there is one readable source of films: an export, or a wiki with a contact."""
-    from tasks.films.dump.reader import existing_export
     from tasks.films.musicbrainz import MusicBrainz
-    from tasks.films.polite_client import user_agent
+    from tasks.films.rate_limited_http import user_agent
+    from tasks.films.xml_export import existing_export
 
     if parameters.years and parameters.recent_years:
         raise InputError("Give years that are named (--years) or the newest ones (--recent-years), not both")

@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tasks.films.models import AlbumListing, ListedTrack
+from tasks.films.pages_and_albums import AlbumListing, ListedTrack
 from tasks.soundtracks.matching.film_index import FilmIndex
 from tasks.soundtracks.matching.matcher import Matcher
 from tasks.soundtracks.models import Candidate, Decision, Film

@@ -19,7 +19,7 @@ from training.retrieval.film_query import FilmQuery
 from training.retrieval.library_search import TrackFilter
 
 POSTER_BYTES = 20_000_000
-"""As `tasks.films.images.thumbnails.MAX_BYTES`: a larger one is refused before it is decoded."""
+"""As `tasks.films.images.download_or_folder.MAX_BYTES`: a larger one is refused before it is decoded."""
 POSTER_CHARACTERS = 4 * (POSTER_BYTES + 2) // 3 + 4
 """The same in base64."""
 MOST_HITS = 200

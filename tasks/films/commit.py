@@ -1,7 +1,7 @@
 """Commit pages to the lake: the wikitext, the albums and the film parsed from it, and the outcome.
 
 A page row keeps the wikitext, so that a newer parser can parse it again without a fetch; listings and a film row have
-what was parsed; an outcome states the result. They are committed in this order, and `stale_pages.py` finds what a
+what was parsed; an outcome states the result. They are committed in this order, and `stored_pages.py` finds what a
 crash left incomplete by comparing pages, films and outcomes.
 """
 
@@ -20,9 +20,9 @@ from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage, Status
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import ALBUM_LISTINGS, FILMS, PAGES
-from tasks.films.models import AlbumListing, Page
+from tasks.films.pages_and_albums import DELETED, PRESENT, AlbumListing, Page
 from tasks.films.parsing.article import PARSER_VERSION, Article, parse_article
-from tasks.films.stored_pages import DELETED, PRESENT, newest_rows, page_of_row
+from tasks.films.stored_pages import newest_rows, page_of_row
 
 ARTICLE = "article"
 """The kind of listings that a film's own article has: `article:1`, `article:2`, …"""

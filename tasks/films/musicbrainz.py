@@ -24,10 +24,10 @@ from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import FILMS
+from tasks.films.album_articles_and_wikidata import evidence_outcome
 from tasks.films.commit import commit_listings, commit_outcomes
-from tasks.films.evidence import evidence_outcome
-from tasks.films.models import AlbumListing, ListedTrack
-from tasks.films.polite_client import TIMEOUTS_SECONDS, ApiError, PoliteClient, TransientError
+from tasks.films.pages_and_albums import AlbumListing, ListedTrack
+from tasks.films.rate_limited_http import TIMEOUTS_SECONDS, ApiError, PoliteClient, TransientError
 
 MUSICBRAINZ = "musicbrainz"
 LICENCE = "CC0 1.0"

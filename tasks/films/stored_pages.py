@@ -1,20 +1,20 @@
-"""Read what the lake has of pages and films, to distinguish new revisions from stored ones."""
+"""Read what the lake has of pages and films, and find the pages to parse again.
+
+A page is parsed again when the parser is newer, or when a crash came before its film or its outcome was committed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from storage.lake.lake import Lake
 from storage.records.outcomes import Stage
 from storage.tables import duckdb_connection, tables
-from storage.tables.schemas import OUTCOMES, PAGES, Table
-from tasks.films.models import Page
-
-PRESENT = "present"
-DELETED = "gone"
-"""The state of a page that was deleted, merged or moved away, and of a film whose page is that or about no film."""
+from storage.tables.schemas import FILMS, OUTCOMES, PAGES, Table
+from tasks.films.pages_and_albums import Page
+from tasks.films.parsing.article import PARSER_VERSION
 
 
 @dataclass(frozen=True)
@@ -61,3 +61,19 @@ def page_of_row(row: dict[str, Any]) -> Page:
     names = row["categories"]
     fields = {name: row[name] for name in Page.__dataclass_fields__}
     return Page(**{**fields, "categories": None if names is None else tuple(names)})
+
+
+def stale_pages(lake: Lake, batch_size: int) -> Iterator[list[Page]]:
+    """Yield batches of pages to parse again: after a change of the parser, or a crash before film or outcome."""
+    with duckdb_connection.connect(lake) as connection:
+        stale = connection.execute(
+            f"SELECT p.film_id FROM {tables.latest_sql(lake, PAGES)} p "
+            f"LEFT JOIN {tables.latest_sql(lake, FILMS)} f USING (film_id) "
+            f"LEFT JOIN {tables.latest_sql(lake, OUTCOMES)} o ON o.stage = 'film' AND o.item = p.film_id "
+            "WHERE p.state = 'present' AND (f.parser_version IS NULL OR f.parser_version < ? "
+            "OR f.recorded_at < p.recorded_at OR o.item IS NULL OR o.recorded_at < f.recorded_at) ORDER BY 1",
+            [PARSER_VERSION],
+        ).fetchall()
+    for start in range(0, len(stale), batch_size):
+        rows = newest_rows(lake, PAGES, [film_id for (film_id,) in stale[start : start + batch_size]])
+        yield [page_of_row(row) for row in rows]

@@ -20,9 +20,7 @@ from storage.errors import ItemError, Retry, SourcePaused
 from storage.lake.lake import Lake
 from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage, Status
-from tasks.films.commit import commit_categories, commit_deletions, commit_films, commit_outcomes, commit_pages
-from tasks.films.dump.new_pages import PAGES_PER_BATCH, ExportBatch, export_size_bytes, new_pages
-from tasks.films.evidence import (
+from tasks.films.album_articles_and_wikidata import (
     ALBUM_PAGE,
     WIKIDATA,
     look_up_albums,
@@ -31,9 +29,9 @@ from tasks.films.evidence import (
     wanted_wikidata_ids,
     wikidata_outcomes,
 )
-from tasks.films.images.image_folder import ImageFolder
-from tasks.films.images.missing_images import MissingImage, commit_images, missing_images, read_image
-from tasks.films.models import Page, film_id
+from tasks.films.commit import commit_categories, commit_deletions, commit_films, commit_outcomes, commit_pages
+from tasks.films.images.download_or_folder import ImageDownloads, ImageFolder
+from tasks.films.images.thumbnails import IMAGES_PER_BATCH, MissingImage, commit_images, missing_images, read_image
 from tasks.films.musicbrainz import (
     FILMS_PER_BATCH,
     MusicBrainz,
@@ -41,19 +39,19 @@ from tasks.films.musicbrainz import (
     look_up_releases,
     wanted_from_musicbrainz,
 )
-from tasks.films.polite_client import ApiError
-from tasks.films.stale_pages import stale_pages
-from tasks.films.wiki.articles import IDS_PER_QUERY, fetch_articles
-from tasks.films.wiki.changes import FetchPlan
-from tasks.films.wiki.client import Wikipedia
+from tasks.films.pages_and_albums import Page, film_id
+from tasks.films.rate_limited_http import ApiError
+from tasks.films.stored_pages import stale_pages
+from tasks.films.wiki.api_client import Wikipedia
+from tasks.films.wiki.changes_since_last_run import FetchPlan
 from tasks.films.wiki.failing_pages import failing_outcomes, look_up_around_failures
+from tasks.films.wiki.fetch_articles import IDS_PER_QUERY, fetch_articles
 from tasks.films.wiki.site import Site
+from tasks.films.xml_export import PAGES_PER_BATCH, ExportBatch, export_size_bytes, new_pages
 from tasks.progress import ReportProgress, place
 from tasks.run_report import RunReport
 
 T = TypeVar("T")
-
-IMAGES_PER_BATCH = 100
 
 log = logging.getLogger(__name__)
 
@@ -117,12 +115,13 @@ def make_missing_thumbnails(
 ) -> RunReport:
     """Make the thumbnails that the lake lacks, of images from a folder or from the wiki's file hosts."""
     report = RunReport()
+    downloads = ImageDownloads(client, hosts) if client is not None else None
     missing = missing_images(lake, folder, fetch=client is not None)
     for start in range(0, len(missing), IMAGES_PER_BATCH):
         batch = missing[start : start + IMAGES_PER_BATCH]
         name = place("images", start, len(batch), len(missing))
         task_of_batch = read_and_commit_images.with_options(task_run_name=name)
-        report.add(task_of_batch(lake, batch, folder, client, hosts, run_id))
+        report.add(task_of_batch(lake, batch, folder, downloads, run_id))
         if report.paused:
             break
         progress("Making thumbnails", start + len(batch), len(missing))
@@ -290,13 +289,12 @@ def read_and_commit_images(
     lake: Lake,
     missing: Sequence[MissingImage],
     folder: ImageFolder | None,
-    client: Wikipedia | None,
-    hosts: frozenset[str],
+    downloads: ImageDownloads | None,
     run_id: str,
 ) -> RunReport:
     """Read the images of a batch of films and commit their thumbnails, also those before a pause of the wiki."""
     try:
-        counts = commit_images(lake, missing, lambda image: read_image(image, folder, client, hosts), run_id)
+        counts = commit_images(lake, missing, lambda image: read_image(image, folder, downloads), run_id)
     except SourcePaused as pause:
         return RunReport(paused=pause)
     return RunReport(Counter({f"thumbnail_{reason}": count for reason, count in counts.items()}))

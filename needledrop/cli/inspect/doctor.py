@@ -117,7 +117,7 @@ def check_clock(wiki: str, contact: str | None) -> Check:
     """Compare the clock with the Date header of the wiki's server, which has a resolution of one second."""
     import requests
 
-    from tasks.films.polite_client import user_agent
+    from tasks.films.rate_limited_http import user_agent
 
     try:
         answer = requests.head(wiki, headers={"User-Agent": user_agent(contact)}, timeout=10, allow_redirects=False)
@@ -148,7 +148,7 @@ def check_yt_dlp() -> Check:
 
 def check_contact(contact: str | None) -> Check:
     """Check that a contact is given, which the wiki requires."""
-    from tasks.films.polite_client import user_agent
+    from tasks.films.rate_limited_http import user_agent
 
     try:
         return Check("contact", "ok", f"The wiki is sent {user_agent(contact)}.")

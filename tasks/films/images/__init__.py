@@ -1,6 +1,5 @@
 """Film images.
 
-missing_images  which films lack an image; read it, and commit a batch
-image_folder    a folder of images, by the names that articles use
-thumbnails      decode and scale an image
+download_or_folder  read an image: from the wiki's file hosts, or a folder, by the names that articles use
+thumbnails          which films lack an image; decode, scale and commit it
 """

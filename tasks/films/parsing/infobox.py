@@ -1,4 +1,4 @@
-"""Parse the infobox of an article (its kind, image, release year, native name), and the parameters of any template.
+"""Parse the infobox of an article (its kind, image, release year, native name).
 
 Braces are matched from the opening of the box, because infoboxes are where articles are most often unbalanced:
 an unclosed template in one parameter must not hide the others, nor the rest of the page.
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tasks.films.parsing.plain_text import FILE_NAMESPACES, without_references
+from tasks.films.parsing.templates import named_parameters, template_body
 
 BOX = re.compile(
     r"\{\{\s*(?:[Tt]emplate:\s*)?([Ii]nfobox[ _][^|}\n<]*|[Ff]ilm(?=\s*\|)|[Ff]icha de [^|}\n]*|INFOBOX[ _][^|}\n<]*)"
@@ -18,9 +19,6 @@ BOX = re.compile(
 FILM_BOX = re.compile(
     r"(?:infobox (?:.* )?(?:film|movie|cartoon)|infobox cin[eé]ma \(film\)|film|ficha de película)$", re.IGNORECASE
 )
-_FIRST_HEADING = re.compile(r"\n==[^=]")
-_TOKEN = re.compile(r"\{\{|\}\}|\[\[|\]\]|\|")
-_NAMED = re.compile(r"\s*[\w -]+=")
 _IMAGE_LINE = re.compile(r"^[\s}]*\|\s*(?:image|immagine|imagen)\s*=([^\n]*)", re.MULTILINE | re.IGNORECASE)
 _FILE_NAME = re.compile(
     rf"(?:(?:{FILE_NAMESPACES})\s*:)?\s*([^\[\]{{}}|<>\n:=]+?\.(?:jpe?g|png|gif|webp|svg|tiff?|avif|bmp|pdf|djvu))(?![a-z0-9])",
@@ -136,61 +134,11 @@ def _box_name(match: re.Match[str]) -> str:
 
 def _read_box(text: str, opening: re.Match[str], first_name: str) -> Infobox:
     """Return the box with its parameters, which end where it closes or at the first heading."""
-    body = _body(text, opening.end())
-    named, is_closed = _named(body)
+    body = template_body(text, opening.end())
+    named, is_closed = named_parameters(body)
     parameters = {key: value for key, value in named.items() if key in _PARSED_KEYS}
     if not is_closed and "image" not in parameters:
         line = _IMAGE_LINE.search(body)  # the parameter may be inside an unclosed template, but is on its own line
         if line and line[1].strip():
             parameters["image"] = line[1].strip()
     return Infobox(_box_name(opening), first_name, parameters)
-
-
-def template_parameters(text: str, start: int) -> dict[str, str]:
-    """Return the named parameters of a template, as wikitext by lower-case name; `start` is just after its name."""
-    return _named(_body(text, start))[0]
-
-
-def template_items(text: str, start: int) -> list[str]:
-    """Return the unnamed and the numbered parameters of a template in its order; `start` is just after its name."""
-    pieces, _ = _split_at_bars(_body(text, start))
-    parts = [re.sub(r"^\s*[1-9]\d{0,3}\s*=", "", piece) for piece in pieces]
-    return [part.strip() for part in parts if part.strip() and not _NAMED.match(part)]
-
-
-def _body(text: str, start: int) -> str:
-    heading = _FIRST_HEADING.search(text, start)
-    return text[start : heading.start() if heading else len(text)]
-
-
-def _named(body: str) -> tuple[dict[str, str], bool]:
-    """Return the named parameters that have a value, and whether the template is closed."""
-    pieces, is_closed = _split_at_bars(body)
-    parameters: dict[str, str] = {}
-    for piece in pieces:
-        key, _, value = piece.partition("=")
-        if value.strip():
-            parameters.setdefault(key.strip().lower(), value.strip())
-    return parameters, is_closed
-
-
-def _split_at_bars(body: str) -> tuple[list[str], bool]:
-    """Split a box's text at the bars that are not inside links or templates; return also whether the box is closed."""
-    depth, start, is_closed = 0, None, False
-    pieces: list[str] = []
-    for token in _TOKEN.finditer(body):
-        if token[0] in ("{{", "[["):
-            depth += 1
-        elif token[0] == "|" and depth == 0:
-            if start is not None:
-                pieces.append(body[start : token.start()])
-            start = token.end()
-        elif token[0] != "|":
-            if depth == 0 and token[0] == "}}":
-                pieces.append(body[start : token.start()] if start is not None else "")
-                is_closed = True
-                break
-            depth = max(0, depth - 1)
-    if not is_closed and start is not None:
-        pieces.append(body[start:])
-    return pieces, is_closed

@@ -1,4 +1,4 @@
-"""Return the words that a template contributes to a sentence: which templates contribute any, and which words.
+"""Read templates: their parameters, and the words that they contribute to a sentence.
 
 "He boards the {{nowrap|Orient Express}}" loses its train when templates are simply deleted, while
 {{citation needed}} must leave nothing. So templates with words are listed here by name, and every other one is
@@ -7,7 +7,12 @@ removed. Names are compared in lower case, with single spaces for underscores.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+
+_FIRST_HEADING = re.compile(r"\n==[^=]")
+_TOKEN = re.compile(r"\{\{|\}\}|\[\[|\]\]|\|")
+_NAMED = re.compile(r"\s*[\w -]+=")
 
 
 def _names(text: str) -> frozenset[str]:
@@ -264,3 +269,59 @@ _COMPOSED: dict[tuple[str, ...], Callable[[Sequence[str], dict[str, str]], str]]
     ("formatnum", "num", "number", "nts", "date", "format price", "formatprice"): lambda p, _: _at(p, 0),
 }
 """How other templates are read, by their names. After a date comes its format."""
+
+
+def template_parameters(text: str, start: int) -> dict[str, str]:
+    """Return the named parameters of a template, as wikitext by lower-case name; `start` is just after its name."""
+    return named_parameters(template_body(text, start))[0]
+
+
+def template_items(text: str, start: int) -> list[str]:
+    """Return the unnamed and the numbered parameters of a template in its order; `start` is just after its name."""
+    pieces, _ = _split_at_bars(template_body(text, start))
+    parts = [re.sub(r"^\s*[1-9]\d{0,3}\s*=", "", piece) for piece in pieces]
+    return [part.strip() for part in parts if part.strip() and not _NAMED.match(part)]
+
+
+def template_body(text: str, start: int) -> str:
+    """Return the text from a position in a template to the next heading, where an unclosed one ends."""
+    heading = _FIRST_HEADING.search(text, start)
+    return text[start : heading.start() if heading else len(text)]
+
+
+def named_parameters(body: str) -> tuple[dict[str, str], bool]:
+    """Return the named parameters that have a value, and whether the template is closed."""
+    pieces, is_closed = _split_at_bars(body)
+    parameters: dict[str, str] = {}
+    for piece in pieces:
+        key, _, value = piece.partition("=")
+        if value.strip():
+            parameters.setdefault(key.strip().lower(), value.strip())
+    return parameters, is_closed
+
+
+def _split_at_bars(body: str) -> tuple[list[str], bool]:
+    """Split a box's text at the bars that are not inside links or templates; return also whether the box is closed."""
+    depth, start, is_closed = 0, None, False
+    pieces: list[str] = []
+    for token in _TOKEN.finditer(body):
+        if token[0] in ("{{", "[["):
+            depth += 1
+        elif token[0] == "|" and depth == 0:
+            if start is not None:
+                pieces.append(body[start : token.start()])
+            start = token.end()
+        elif token[0] != "|":
+            if depth == 0 and token[0] == "}}":
+                pieces.append(body[start : token.start()] if start is not None else "")
+                is_closed = True
+                break
+            depth = max(0, depth - 1)
+    if not is_closed and start is not None:
+        pieces.append(body[start:])
+    return pieces, is_closed
+
+
+def first_parameter(parameters: dict[str, str], *keys: str) -> str:
+    """Return the first of these parameters that is given, or an empty string."""
+    return next((parameters[key] for key in keys if key in parameters), "")

@@ -1,21 +1,49 @@
-"""Parse tracks from what is no {{Track listing}}: numbered and bulleted lists, and tables.
+"""Parse track lists: {{Track listing}}, numbered and bulleted lists, and tables; titles, artists and lengths.
 
-Only what is safe: a numbered list, a bulleted list of quoted titles, a table with a column of titles. A list may be
-written with a template ({{Ordered list}}), or with numbers in front of quoted titles.
+Of what is no {{Track listing}} only what is safe is read: a numbered list, a bulleted list of quoted titles, a table
+with a column of titles. A list may be written with a template ({{Ordered list}}), or with numbers in front of quoted
+titles. A length is written with colons, primes or a template.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice
 
-from tasks.films.models import ListedTrack
-from tasks.films.parsing.credits import FEATURING, names_in
-from tasks.films.parsing.infobox import template_items
+from tasks.films.pages_and_albums import ListedTrack
+from tasks.films.parsing.names_and_dates import FEATURING, names_in
 from tasks.films.parsing.plain_text import plain, without_references
-from tasks.films.parsing.track_lengths import MAX_TITLE_CHARACTERS, seconds_of
+from tasks.films.parsing.templates import first_parameter, template_items
 
+MAX_NOTE_CHARACTERS = 1_000
+MAX_TRACKS = 1_000
+"""Bounds for vandalised pages: the longest real listings have some hundred tracks."""
+MAX_TITLE_CHARACTERS = 2_000
+"""Of wikitext that are parsed: an unclosed template may make a title of the rest of the article."""
+MAX_LENGTH_SECONDS = 4 * 3600.0
+_LENGTH = re.compile(r"(?:(\d{1,2})[:.])?(\d{1,3})[:.](\d{2})(?:[.,](\d{1,3}))?")
+_LENGTH_WORDS = re.compile(r"min(?:ute)?s?\.?|approx\.?|c\.|~|\s|[()\[\]]", re.IGNORECASE)
+_DURATION = re.compile(r"\{\{\s*(?:duration|durée|hms|time)\s*\|([^{}]*)\}\}", re.IGNORECASE)
+_PRIMES = re.compile(r"(\d+)\s*['′’]\s*(\d{2})\s*(?:[\"″”]|''|′′|’’)?")
+_SPELLED = re.compile(
+    r"(?:(\d{1,2})\s*h(?:ours?|rs?)?\.?\s*)?(\d{1,3})\s*m(?:in(?:ute)?s?)?\.?[\s,]*(\d{1,2})\s*s(?:ec(?:ond)?s?)?\.?",
+    re.IGNORECASE,
+)
+_REMARK = re.compile(r"(?<=\d)\s*\([^()\d]*\)$")
+_TRACK_TITLE = re.compile(r"(?:title|titolo|titre|título|titel)\s*(\d{1,4})")
+_PERFORMERS = re.compile(
+    r"artist|singer|perform|vocal|band|sung|composer|music|cantante|interpret|chanteu", re.IGNORECASE
+)
+_NOTED_PERFORMERS = re.compile(
+    r"(?:performed|sung|vocals?|voices?|singers?|feat(?:uring|\.)?|ft\.?)\s*(?:by\s*)?:?\s*(?P<names>.+)", re.IGNORECASE
+)
+_VERSION_NOTE = re.compile(
+    r"(?:\S+ ){0,4}(?:fe)?male(?: \S+){0,2}|(?:\S+ ){0,4}(?:version|remix|mix|reprise|instrumental|theme|edit|duet"
+    r"|acoustic|unplugged|karaoke|sad|live|demo|lullaby|lounge|bit)",
+    re.IGNORECASE,
+)
 MIN_TRACKS = 2
 MAX_TITLE_WORDS = 18
 MAX_ARTIST_WORDS = 12
@@ -58,6 +86,51 @@ _COLUMNS = {
     "composers": re.compile(r"(?:composer|music|composed by|music director|musica|music by).*"),
 }
 """How the head of a table's column is called, in lower case."""
+
+
+@dataclass(frozen=True)
+class TrackList:
+    """A list of tracks; the number of its first one, which may continue the list before it."""
+
+    tracks: tuple[ListedTrack, ...]
+    headline: str
+    first_number: int = 1
+    producers: tuple[str, ...] = ()
+
+
+def tracks_of_template(parameters: dict[str, str], heading: str) -> TrackList:
+    """Return the tracks of a {{Track listing}}, whose headline is by default the heading that it is under."""
+    numbered = sorted({int(m[1]) for key in parameters if (m := _TRACK_TITLE.fullmatch(key))})[:MAX_TRACKS]
+    column = parameters.get("extra_column", "")
+    everywhere = names_in(first_parameter(parameters, "all_music", "music_credits_all", "all_writing"))
+    tracks = tuple(track for n in numbered if (track := _track(parameters, n, column, everywhere)))
+    extras = [parameters.get(f"extra{n}", "") for n in numbered] if "produc" in column.lower() else []
+    producers = tuple(name for extra in extras for name in names_in(extra))
+    headline = plain(parameters.get("headline", "")[:MAX_NOTE_CHARACTERS]) or heading
+    return TrackList(tracks, headline.strip('"“” '), numbered[0] if numbered else 1, producers)
+
+
+def _track(parameters: dict[str, str], number: int, column: str, everywhere: Sequence[str]) -> ListedTrack | None:
+    """Return one track, or None for a number without a title. Its artists are performers, then composers."""
+    title = track_title(_numbered(parameters, number, "title", "titolo", "titre", "título", "titel"))
+    if not title:
+        return None
+    noted_text = parameters.get(f"note{number}", "")[:MAX_NOTE_CHARACTERS]
+    note = plain(noted_text).strip("() ")
+    if _VERSION_NOTE.fullmatch(note) and note.lower() not in title.lower():
+        title = f"{title} ({note})"
+    extra = parameters.get(f"extra{number}", "") if not column or _PERFORMERS.search(column) else ""
+    noted = _NOTED_PERFORMERS.search(noted_text)
+    values = [extra, noted["names"] if noted else "", _numbered(parameters, number, "artist", "artista", "interprete")]
+    values.append(_numbered(parameters, number, "music", "musica", "musique"))
+    credited = [name for value in values for name in names_in(value)]
+    credited += names_in(parameters.get(f"writer{number}", "")) or everywhere
+    length = _numbered(parameters, number, "length", "durata", "temps", "durée", "duración", "duração")
+    return ListedTrack(title, seconds_of(length), tuple(dict.fromkeys(credited)))
+
+
+def _numbered(parameters: dict[str, str], number: int, *keys: str) -> str:
+    return next((value for key in keys if (value := parameters.get(f"{key}{number}"))), "")
 
 
 def track_title(value: str) -> str:
@@ -193,3 +266,42 @@ def _cells(source: str) -> Iterator[tuple[str, int, int]]:
             attributes = _ATTRIBUTES.match(piece)
             spans = {kind.lower(): int(count) for kind, count in _SPAN.findall(attributes[1])} if attributes else {}
             yield piece[attributes.end() :] if attributes else piece, spans.get("row", 1), spans.get("col", 1)
+
+
+def seconds_of(value: str) -> float | None:
+    """Return a length such as "3:05", "1:02:03" or "3.05" in seconds, or None where it is none or may be two.
+
+    "3:5" may be 3:05 or 3:50, so it is None: a wrong length would speak against the right recording.
+    """
+    value = without_references(value[:MAX_TITLE_CHARACTERS]).strip()
+    duration = _DURATION.search(value)
+    if duration:
+        value = _duration(duration[1])
+    shown = _REMARK.sub("", plain(value) if "{" in value or "<" in value else value)
+    if spelled := _SPELLED.fullmatch(shown):
+        shown = f"{spelled[1] or 0}:{int(spelled[2]):02d}:{int(spelled[3]):02d}"
+    primes = _PRIMES.fullmatch(shown)
+    text = f"{primes[1]}:{primes[2]}" if primes else _LENGTH_WORDS.sub("", shown)
+    match = _LENGTH.fullmatch(text.replace("：", ":").strip("'"))
+    if not match or int(match[3]) >= 60 or (match[1] and int(match[2]) >= 60):
+        return None
+    fraction = int(match[4]) / 10 ** len(match[4]) if match[4] else 0.0
+    seconds = int(match[1] or 0) * 3600 + int(match[2]) * 60 + int(match[3]) + fraction
+    return seconds if 0 < seconds <= MAX_LENGTH_SECONDS else None
+
+
+def _duration(arguments: str) -> str:
+    """Return {{Duration|h=1|m=2|s=3}}, {{Duration|3:05}}, {{hms|0|3|5}} or {{Durée|3|05}} as h:mm:ss."""
+    parts = [part.strip() for part in arguments.split("|")]
+    named = dict(part.replace(" ", "").split("=", 1) for part in parts if "=" in part)
+    plain_parts = [part for part in parts if "=" not in part]
+    if named:
+        numbers = [named.get(key, "") or "0" for key in ("h", "m", "s")]
+    elif len(plain_parts) in (2, 3):
+        numbers = [part or "0" for part in ("0", *plain_parts)[-3:]]
+    else:
+        return plain_parts[0] if plain_parts else ""
+    if not all(re.fullmatch(r"\d{1,3}", number, re.ASCII) for number in numbers):
+        return ""
+    hours, minutes, seconds = (int(number) for number in numbers)
+    return f"{hours}:{minutes:02d}:{seconds:02d}" if hours else f"{minutes}:{seconds:02d}"

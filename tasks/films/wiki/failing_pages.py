@@ -16,8 +16,8 @@ from storage.errors import InputError, Retry, SourcePaused
 from storage.lake.lake import Lake
 from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage, Status
-from tasks.films.polite_client import ATTEMPTS, ApiError
-from tasks.films.wiki.client import Wikipedia
+from tasks.films.rate_limited_http import ATTEMPTS, ApiError
+from tasks.films.wiki.api_client import Wikipedia
 from tasks.films.wiki.site import describe_site
 
 T = TypeVar("T")

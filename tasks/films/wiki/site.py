@@ -1,16 +1,18 @@
-"""Ask a wiki what it is: its name, clock, licence and the hosts of its files."""
+"""Ask a wiki for its name, clock, licence and the hosts of its files, or tell name and licence from an address."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from storage.errors import InputError
-from tasks.films.models import UNKNOWN_LICENCE, wiki_name
-from tasks.films.wiki.answers import moment
-from tasks.films.wiki.client import Wikipedia
+from tasks.films.wiki.api_client import Wikipedia, moment
 
+WIKIPEDIA_LICENCE = "CC BY-SA 4.0"
+"""The licence of the text of every Wikipedia since June 2023."""
+UNKNOWN_LICENCE = "not stated"
 _WIKIMEDIA = ("wikipedia.org", "wikimedia.org")
 _WIKIMEDIA_FILES = frozenset({"upload.wikimedia.org", "thumb.wikimedia.org"})
 
@@ -49,3 +51,25 @@ def describe_site(client: Wikipedia) -> Site:
 def _texts(values: object) -> dict[str, str]:
     """Return the values of an object that are texts."""
     return {key: value for key, value in values.items() if isinstance(value, str)} if isinstance(values, dict) else {}
+
+
+def wiki_name(dbname: str | None, base_url: str) -> str:
+    """Return a wiki's short name: that of its database, else one made of its address (en.wikipedia.org: enwiki)."""
+    if dbname and re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", dbname):
+        return dbname
+    host = urlsplit(base_url).hostname or ""
+    labels = [label for label in host.split(".") if label not in ("www", "m")]
+    if len(labels) >= 3 and labels[-2] == "wikipedia":
+        return re.sub(r"[^a-z0-9]", "_", labels[0]) + "wiki"
+    return re.sub(r"[^A-Za-z0-9]+", "_", host).strip("_") or "wiki"
+
+
+def page_url(base_url: str, title: str) -> str:
+    """Return a page's canonical address, given the address of another page of the wiki (its main page)."""
+    return base_url.rsplit("/", 1)[0] + "/" + quote(title.replace(" ", "_"), safe="/:@!$*(),;'~")
+
+
+def text_licence(base_url: str) -> str:
+    """Return the licence of a wiki's text, which is known only for Wikipedia."""
+    host = urlsplit(base_url).hostname or ""
+    return WIKIPEDIA_LICENCE if host == "wikipedia.org" or host.endswith(".wikipedia.org") else UNKNOWN_LICENCE

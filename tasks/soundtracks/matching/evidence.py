@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
-from tasks.films.models import AlbumListing, ListedTrack
+from tasks.films.pages_and_albums import AlbumListing, ListedTrack
 from tasks.soundtracks.matching import keywords
 from tasks.soundtracks.matching.channels import essence_of, is_label_channel, owners_of, same_owner
 from tasks.soundtracks.matching.deliveries import DELIVERED, TOPIC, is_delivered

@@ -14,7 +14,8 @@ from typing import Any
 from storage.lake.lake import Lake
 from storage.tables import tables
 from storage.tables.schemas import ALBUM_LISTINGS, FILMS
-from tasks.films.models import AlbumListing, ListedTrack, page_of_address
+from tasks.films.pages_and_albums import AlbumListing, ListedTrack
+from tasks.films.wiki.titles_and_addresses import page_of_address
 from tasks.soundtracks.matching.normalise import words_of
 from tasks.soundtracks.matching.scoring import DESCRIPTION_CHARACTERS
 from tasks.soundtracks.matching.titles import (

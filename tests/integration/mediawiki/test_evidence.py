@@ -18,8 +18,8 @@ from storage.lake.lake import Lake
 from storage.records.outcomes import Stage
 from storage.tables import tables
 from storage.tables.schemas import ALBUM_LISTINGS, FILMS, OUTCOMES
-from tasks.films.wiki.articles import fetch_wikidata_ids
-from tasks.films.wiki.client import Wikipedia
+from tasks.films.wiki.api_client import Wikipedia
+from tasks.films.wiki.fetch_articles import fetch_wikidata_ids
 
 if TYPE_CHECKING:
     from tests.integration.mediawiki.conftest import Wiki

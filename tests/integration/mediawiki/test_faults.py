@@ -12,11 +12,12 @@ from storage.coordination.breakers import read_breakers
 from storage.errors import InputError, ItemError, SourcePaused
 from storage.tables import tables
 from storage.tables.schemas import FILMS, FLOW_RUNS, OUTCOMES
-from tasks.films.polite_client import ApiError
-from tasks.films.wiki.articles import fetch_articles
-from tasks.films.wiki.client import Wikipedia
+from tasks.films.images.download_or_folder import ImageDownloads
+from tasks.films.rate_limited_http import ApiError
+from tasks.films.wiki.api_client import Wikipedia
+from tasks.films.wiki.fetch_articles import fetch_articles
 from tasks.films.wiki.site import describe_site
-from tasks.films.wiki.titles import titles_to_ids
+from tasks.films.wiki.titles_and_addresses import titles_to_ids
 
 if TYPE_CHECKING:
     from tests.integration.mediawiki.conftest import Wiki
@@ -117,7 +118,7 @@ def test_an_image_that_redirects_off_the_wiki_is_not_followed(wiki: Wiki, client
     url = wiki.api.replace("w/api.php", "wikipedia/en/x.jpg")
     wiki.misbehave(file_faults=["redirect"])
     with pytest.raises(ItemError) as error:
-        client.download(url, site.file_hosts, 10_000)
+        ImageDownloads(client, site.file_hosts).read(url)
     assert error.value.reason == "http_error"
 
 
@@ -131,19 +132,19 @@ def test_an_image_elsewhere_or_too_large_is_refused(wiki: Wiki, client: Wikipedi
         (wiki.api.replace("w/api.php", "wikipedia/en/0/00/Nope.jpg"), 10_000, "missing"),
     ):
         with pytest.raises(ItemError) as error:
-            client.download(str(url), site.file_hosts, limit)
+            ImageDownloads(client, site.file_hosts).read(str(url), limit)
         assert error.value.reason == reason
 
 
 def test_a_failed_download_is_skipped_and_many_pause_the_run(wiki: Wiki, client: Wikipedia) -> None:
-    site = describe_site(client)
+    downloads = ImageDownloads(client, describe_site(client).file_hosts)
     url = wiki.api.replace("w/api.php", "wikipedia/en/x.jpg")
     wiki.misbehave(file_faults=[500] * 99)
     for _ in range(4):
         with pytest.raises(ItemError, match="does not answer"):
-            client.download(url, site.file_hosts, 10_000)
+            downloads.read(url)
     with pytest.raises(SourcePaused):
-        client.download(url, site.file_hosts, 10_000)
+        downloads.read(url)
     assert len([r for r in wiki.requests() if r["uri"].endswith("x.jpg")]) == 15
 
 

@@ -15,7 +15,6 @@ from storage.errors import InputError, SourcePaused
 from storage.lake.lake import Lake
 from storage.tables import tables
 from storage.tables.schemas import ALBUM_LISTINGS, FILMS, OUTCOMES
-from tasks.films.models import ListedTrack
 from tasks.films.musicbrainz import (
     MusicBrainz,
     WantedAlbums,
@@ -23,7 +22,8 @@ from tasks.films.musicbrainz import (
     look_up_releases,
     wanted_from_musicbrainz,
 )
-from tasks.films.polite_client import ApiError
+from tasks.films.pages_and_albums import ListedTrack
+from tasks.films.rate_limited_http import ApiError
 
 if TYPE_CHECKING:
     from tests.tasks.films.conftest import Edge

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import io
 import os
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
 
-from storage.errors import InputError, ItemError
-from tasks.films.images.image_folder import ImageFolder
-from tasks.films.images.thumbnails import MAX_BYTES, make_thumbnail
+from storage.errors import InputError, ItemError, Retry
+from tasks.films.images.download_or_folder import MAX_BYTES, ImageDownloads, ImageFolder
+from tasks.films.images.thumbnails import make_thumbnail
+from tasks.films.wiki.api_client import Wikipedia
+
+if TYPE_CHECKING:
+    from tests.tasks.films.conftest import Edge
 
 
 def _bytes(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
@@ -119,3 +124,13 @@ def test_a_folder_finds_images_by_the_names_that_the_wiki_uses(tmp_path: Path) -
 def test_a_missing_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no folder"):
         ImageFolder(tmp_path / "absent")
+
+
+@pytest.mark.parametrize("body", [b"", b"\n<!DOCTYPE html><title>Sign in to the network</title>", b"<html></html>"])
+def test_a_web_page_instead_of_an_image_is_tried_again_later(body: bytes, edge: Edge) -> None:
+    edge.bodies = [body]
+    client = Wikipedia("https://wiki.example/w/api.php", "me@example.org", sleep=lambda seconds: None)
+    with closing(client), pytest.raises(ItemError) as error:
+        ImageDownloads(client, frozenset({"wiki.example"})).read("https://wiki.example/x.jpg", 10_000)
+    assert (error.value.reason, error.value.retry) == ("http_error", Retry.LATER)
+    assert len(edge.asked) == 3

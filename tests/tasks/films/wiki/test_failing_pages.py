@@ -23,10 +23,10 @@ from storage.records import outcomes
 from storage.records.outcomes import Stage
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import FILMS, OUTCOMES
-from tasks.films.evidence import look_up_albums, look_up_wikidata_ids
+from tasks.films.album_articles_and_wikidata import look_up_albums, look_up_wikidata_ids
 from tasks.films.tasks import fetch_and_commit_articles
-from tasks.films.wiki.changes import plan_fetch
-from tasks.films.wiki.client import Wikipedia
+from tasks.films.wiki.api_client import Wikipedia
+from tasks.films.wiki.changes_since_last_run import plan_fetch
 from tasks.films.wiki.failing_pages import MOST_FAILING, failing_outcomes
 from tasks.films.wiki.site import Site, describe_site
 

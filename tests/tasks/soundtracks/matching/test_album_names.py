@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tasks.films.models import AlbumListing, ListedTrack
+from tasks.films.pages_and_albums import AlbumListing, ListedTrack
 from tasks.soundtracks.matching.film_index import FilmIndex
 from tasks.soundtracks.matching.matcher import Matcher
 from tasks.soundtracks.models import Candidate, Film

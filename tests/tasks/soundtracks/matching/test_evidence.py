@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tasks.films.models import AlbumListing, ListedTrack
+from tasks.films.pages_and_albums import AlbumListing, ListedTrack
 from tasks.soundtracks.matching.deliveries import with_delivery_notes
 from tasks.soundtracks.matching.evidence import Agreement, evidence_of
 from tasks.soundtracks.matching.film_index import FilmIndex

@@ -19,14 +19,14 @@ from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage, Status
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import FLOW_RUNS
-from tasks.films.models import film_id
-from tasks.films.stored_pages import PRESENT, StoredPage, stored_pages
-from tasks.films.wiki.answers import listed
-from tasks.films.wiki.articles import IDS_PER_QUERY, PageState, fetch_categories, page_states
-from tasks.films.wiki.client import Wikipedia
-from tasks.films.wiki.discovery import articles_named, films_of_years
+from tasks.films.pages_and_albums import PRESENT, film_id
+from tasks.films.stored_pages import StoredPage, stored_pages
+from tasks.films.wiki.api_client import Wikipedia, listed
 from tasks.films.wiki.failing_pages import WIKI_FAILS
+from tasks.films.wiki.fetch_articles import IDS_PER_QUERY, PageState, fetch_categories, page_states
 from tasks.films.wiki.site import Site, describe_site
+from tasks.films.wiki.titles_and_addresses import articles_named
+from tasks.films.wiki.year_categories import films_of_years
 
 MAX_AGE = timedelta(days=25)
 """Wikis keep recent changes for 30 days; the other five allow for clocks and pauses."""

@@ -1,4 +1,4 @@
-"""Validate the answers of MediaWiki's Action API, and merge the parts of one.
+"""Call MediaWiki's Action API: queries with all their continuations, and the form of every answer.
 
 API errors arrive with HTTP 200, so every answer is searched for one. An answer is untrusted: what is not in the form
 that MediaWiki documents is retried or refused with a sentence, and a page in another form counts as left out.
@@ -7,13 +7,19 @@ that MediaWiki documents is retried or refused with a sentence, and a page in an
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlsplit
 
-from tasks.films.polite_client import ApiError, Response, TransientError
+from storage.errors import InputError
+from tasks.films.rate_limited_http import ATTEMPTS, TIMEOUTS_SECONDS, ApiError, PoliteClient, Response, TransientError
 
 Answer = dict[str, Any]
+MAXLAG_SECONDS = 5
+"""Ask to be refused while the wiki's replicas lag further behind, as Wikimedia's etiquette demands."""
 LAG_WAIT_SECONDS = 5.0
 _TRANSIENT_CODES = frozenset({"maxlag", "ratelimited", "readonly"})
 _PAGE_FIELDS: dict[str, type] = {
@@ -30,6 +36,81 @@ _PAGE_FIELDS: dict[str, type] = {
     "original": dict,
 }
 log = logging.getLogger(__name__)
+
+
+class Wikipedia:
+    """The API of one wiki, called over one HTTP session. Threads must not share it."""
+
+    def __init__(
+        self,
+        api_url: str,
+        contact: str | None,
+        *,
+        requests_per_minute: float = 150,
+        timeouts_seconds: tuple[float, float] = TIMEOUTS_SECONDS,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        """Prepare a session without sending anything. Raises `InputError` for a bad address or contact."""
+        parts = urlsplit(api_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or not parts.path.endswith("api.php"):
+            raise InputError(f"{api_url!r} is not the address of a wiki's API; give https://HOST/w/api.php with --wiki")
+        self.api_url = api_url
+        self._http = PoliteClient(
+            "wikipedia",
+            contact,
+            requests_per_minute=requests_per_minute,
+            timeouts_seconds=timeouts_seconds,
+            sleep=sleep,
+        )
+        self._attempts = ATTEMPTS
+        self._downloads = 0
+
+    @property
+    def calls(self) -> int:
+        """How many requests were sent to the API."""
+        return self._http.calls - self._downloads
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    @contextmanager
+    def attempting(self, attempts: int) -> Iterator[None]:
+        """Try each call of the API at most so often within this block."""
+        before, self._attempts = self._attempts, attempts
+        try:
+            yield
+        finally:
+            self._attempts = before
+
+    def query(self, **parameters: str | int) -> Iterator[Answer]:
+        """Yield every part of a query's result: the `continue` object of each is sent with the next request."""
+        continuation: Answer = {}
+        while True:
+            answer = self.call(action="query", **parameters, **continuation)
+            yield answer
+            following = answer.get("continue") or {}
+            if not following:
+                return
+            if following == continuation:
+                raise ApiError("continue", f"{self.api_url} repeats a part of a query's result; it cannot be completed")
+            continuation = following
+
+    def call(self, **parameters: Any) -> Answer:
+        """Call the API once and return its answer. Raises `ApiError`, `InputError` or `SourcePaused`."""
+        fields = {**parameters, "format": "json", "formatversion": 2, "maxlag": MAXLAG_SECONDS, "utf8": 1}
+        return self._http.with_retries(
+            lambda: checked_answer(self._http.send(self.api_url, fields)), self.api_url, self._attempts
+        )
+
+    def download(self, url: str, max_bytes: int, read: Callable[[Response], bytes], attempts: int) -> bytes:
+        """Return what `read` makes of the answer from a file host, with retries. It is no call of the API."""
+
+        def request() -> bytes:
+            self._downloads += 1
+            return read(self._http.send(url, max_bytes=max_bytes))
+
+        return self._http.with_retries(request, url, attempts)
 
 
 def checked_answer(response: Response) -> Answer:

@@ -1,4 +1,4 @@
-"""Send requests as a polite client: a rate limit, a User-Agent with a contact, retries, waits, bounded answers.
+"""Send HTTP requests politely: a rate limit, a User-Agent with a contact, retries, waits, bounded answers.
 
 Transient failures (a busy server, one that cannot be reached, a truncated or foreign body, a timeout) are retried with
 backoff, or after the wait that Retry-After asks for; a refusal is not retried. Where a source asks for a long wait, or
@@ -13,9 +13,10 @@ import os
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
+from threading import Lock
 from typing import Any, TypeVar
 from urllib.parse import urlencode, urlsplit
 
@@ -24,10 +25,11 @@ from urllib3.exceptions import LocationParseError
 
 from storage.errors import InputError, NeedledropError, SourcePaused
 from tasks.backoff import backoff_seconds, retry_after_seconds
-from tasks.films.rate_limit import BURST_REQUESTS, TokenBucket
 
 T = TypeVar("T")
 
+BURST_REQUESTS = 5
+"""Requests that may follow each other at once after a pause."""
 MAX_GET_BYTES = 2_000
 """A longer query is sent by POST: Wikimedia refuses addresses of about 8 kB, and some proxies shorter ones."""
 TIMEOUTS_SECONDS = (10.0, 60.0)
@@ -120,6 +122,36 @@ class Response:
             return json.loads(self.body)
         except (ValueError, RecursionError) as error:
             raise TransientError(f"the answer is not JSON ({self.start[:60]!r})") from error
+
+
+@dataclass
+class TokenBucket:
+    """Allow `per_minute` requests on average and `burst` at once. Threads may share it."""
+
+    per_minute: float
+    burst: int = BURST_REQUESTS
+    clock: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    _tokens: float = field(init=False)
+    _filled_at: float = field(init=False)
+    _lock: Lock = field(init=False, default_factory=Lock)
+
+    def __post_init__(self) -> None:
+        """Start with a full bucket."""
+        self._tokens = float(self.burst)
+        self._filled_at = self.clock()
+
+    def wait(self) -> float:
+        """Take one token, sleeping until there is one; return the seconds slept."""
+        with self._lock:
+            now = self.clock()
+            self._tokens = min(self.burst, self._tokens + (now - self._filled_at) * self.per_minute / 60.0)
+            self._filled_at = now
+            self._tokens -= 1.0
+            pause = max(0.0, -self._tokens * 60.0 / self.per_minute)
+        if pause > 0:
+            self.sleep(pause)
+        return pause
 
 
 class PoliteClient:

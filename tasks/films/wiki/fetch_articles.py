@@ -13,10 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from tasks.films.models import Page, page_url
-from tasks.films.wiki.answers import Answer, flag, merge_pages, moment
-from tasks.films.wiki.client import Wikipedia
-from tasks.films.wiki.site import Site
+from tasks.films.pages_and_albums import Page
+from tasks.films.wiki.api_client import Answer, Wikipedia, flag, merge_pages, moment
+from tasks.films.wiki.site import Site, page_url
 
 IDS_PER_QUERY = 50
 THUMBNAIL_PIXELS = 480

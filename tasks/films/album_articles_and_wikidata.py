@@ -19,15 +19,15 @@ from storage.records.outcomes import Outcome, Stage, Status
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import FILMS
 from tasks.films.commit import commit_listings, commit_outcomes, commit_wikidata_ids, listing_rows
-from tasks.films.models import AlbumListing, Page, film_id
+from tasks.films.pages_and_albums import AlbumListing, Page, film_id
 from tasks.films.parsing.infobox import find_infobox
-from tasks.films.parsing.listings import parse_soundtrack
 from tasks.films.parsing.plain_text import without_comments
-from tasks.films.wiki.articles import fetch_wikidata_ids
-from tasks.films.wiki.client import Wikipedia
+from tasks.films.parsing.soundtrack_albums import parse_soundtrack
+from tasks.films.wiki.api_client import Wikipedia
 from tasks.films.wiki.failing_pages import failing_outcomes, look_up_around_failures
+from tasks.films.wiki.fetch_articles import fetch_wikidata_ids
 from tasks.films.wiki.site import Site
-from tasks.films.wiki.titles import fetch_titles
+from tasks.films.wiki.titles_and_addresses import fetch_titles
 
 ALBUM_PAGE = "album_page"
 """The kind of listings that the article about an album has: `album_page:1`, …; and of its outcomes."""

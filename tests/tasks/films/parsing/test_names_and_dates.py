@@ -1,12 +1,10 @@
-"""Names, languages, dates and the IMDb id that an article's parameters and links give."""
+"""Names, languages and dates that an article's parameters give."""
 
 from __future__ import annotations
 
 import pytest
 
-from tasks.films.parsing.credits import languages_in, names_in
-from tasks.films.parsing.dates import iso_date
-from tasks.films.parsing.imdb_ids import imdb_id
+from tasks.films.parsing.names_and_dates import iso_date, languages_in, names_in
 
 
 @pytest.mark.parametrize(
@@ -88,31 +86,3 @@ def test_languages_are_named_without_the_word_language() -> None:
 )
 def test_a_release_date_is_as_precise_as_its_source(value: str, date: str | None) -> None:
     assert iso_date(value) == date
-
-
-LINKS = (
-    "'''X''' is a film.\n==Sequel==\n{{IMDb title|0803038|Mei and the Kitten Bus|(2002)}}\n==External links==\n* %s\n"
-)
-
-
-@pytest.mark.parametrize(
-    ("link", "expected"),
-    [
-        ("{{IMDb title|0096283}}", "tt0096283"),
-        ("{{IMDb title|id=83511|title=48 Hrs.}}", "tt0083511"),
-        ("{{IMDB title| id = tt9399168 }}", "tt9399168"),
-        ("{{imdb title|10872600|Spider-Man: No Way Home}} {{IMDb title|1}}", "tt10872600"),
-        ("{{Imdb|film|0060176|Blow-Up}}", "tt0060176"),
-        ("[https://www.imdb.com/title/tt0110912/ Pulp Fiction]", "tt0110912"),
-        ("{{IMDb name|0001348}}", "tt0803038"),
-        ("{{Imdb|nome|0001348}}", "tt0803038"),
-        ("{{IMDb title}}", "tt0803038"),
-    ],
-)
-def test_the_imdb_id_is_the_one_of_the_external_links(link: str, expected: str) -> None:
-    assert imdb_id(LINKS % link) == expected
-
-
-def test_of_several_titles_linked_in_the_text_none_is_taken() -> None:
-    assert imdb_id("{{IMDb title|0000001}} {{IMDb title|0000002}}") is None
-    assert imdb_id("{{IMDb title|0000001}} {{IMDb title|0000002}}", "0000003") == "tt0000003"

@@ -1,4 +1,4 @@
-"""Parse the soundtrack albums that an article lists: {{Infobox album}}, {{Track listing}}, and plain lists and tables.
+"""Parse the soundtrack albums of an article: its album boxes and track lists, and the link to an album's own article.
 
 The same for a film's article, whose soundtrack section describes the album, and for the album's own article. Several
 listings are one album where the further ones are its discs, sides or bonus tracks, and albums of their own where
@@ -12,18 +12,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from tasks.films.models import AlbumListing, ListedTrack
-from tasks.films.parsing.credits import names_in
-from tasks.films.parsing.dates import iso_date
-from tasks.films.parsing.infobox import template_parameters
+from tasks.films.pages_and_albums import AlbumListing, ListedTrack
+from tasks.films.parsing.names_and_dates import iso_date, names_in
 from tasks.films.parsing.plain_text import plain
-from tasks.films.parsing.track_lengths import seconds_of
-from tasks.films.parsing.track_lists import listed_tracks, track_title
+from tasks.films.parsing.templates import first_parameter, template_parameters
+from tasks.films.parsing.track_lists import (
+    MAX_NOTE_CHARACTERS,
+    MAX_TRACKS,
+    TrackList,
+    listed_tracks,
+    tracks_of_template,
+)
 
 MAX_ALBUMS = 40
-MAX_NOTE_CHARACTERS = 1_000
-MAX_TRACKS = 1_000
-"""Bounds for vandalised pages: the longest real listings have some hundred tracks."""
+"""A bound for vandalised pages."""
 
 _HEADING = re.compile(r"^(={2,6})[ \t]*([^=\n].*?)[ \t]*\1[ \t]*$", re.MULTILINE)
 _ALBUM_BOX = re.compile(
@@ -44,18 +46,6 @@ SOUNDTRACK_HEADING = re.compile(
 _OTHER_HEADING = re.compile(r"video|reception|review|critic|chart|award|accolade|nominat|personnel|credits", re.I)
 _LIST_HEADING = re.compile(
     r"sound ?-?track|track ?-?list|\bsongs?\b|musical numbers|album|colonna|banda|bande|trilha|tracce", re.I
-)
-_TRACK_TITLE = re.compile(r"(?:title|titolo|titre|título|titel)\s*(\d{1,4})")
-_PERFORMERS = re.compile(
-    r"artist|singer|perform|vocal|band|sung|composer|music|cantante|interpret|chanteu", re.IGNORECASE
-)
-_NOTED_PERFORMERS = re.compile(
-    r"(?:performed|sung|vocals?|voices?|singers?|feat(?:uring|\.)?|ft\.?)\s*(?:by\s*)?:?\s*(?P<names>.+)", re.IGNORECASE
-)
-_VERSION_NOTE = re.compile(
-    r"(?:\S+ ){0,4}(?:fe)?male(?: \S+){0,2}|(?:\S+ ){0,4}(?:version|remix|mix|reprise|instrumental|theme|edit|duet"
-    r"|acoustic|unplugged|karaoke|sad|live|demo|lullaby|lounge|bit)",
-    re.IGNORECASE,
 )
 _PART = re.compile(
     r"\b(?:dis[ck]|cd|side|part|lp|tape|cassette|reel|act)\s*(?:no\.?\s*)?"
@@ -111,16 +101,6 @@ class _Album:
 
 
 @dataclass(frozen=True)
-class _Listing:
-    """One listing: the number of its first track, which continues the one before or not."""
-
-    tracks: tuple[ListedTrack, ...]
-    headline: str
-    first_number: int = 1
-    producers: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class _Section:
     level: int
     heading: str
@@ -148,8 +128,9 @@ def parse_soundtrack(title: str, text: str) -> Soundtrack:
             producers += listing.producers
             _add(albums, listing, top)
     base = _QUALIFIER.sub("", title)
-    producers += [name for album in albums for name in names_in(_first(album.box, "producer", "produttore"))]
-    labels = [name for album in albums for name in names_in(_first(album.box, "label", "etichetta", "discográfica"))]
+    producers += [name for album in albums for name in names_in(first_parameter(album.box, "producer", "produttore"))]
+    stated = [first_parameter(album.box, "label", "etichetta", "discográfica") for album in albums]
+    labels = [name for value in stated for name in names_in(value)]
     listings = tuple(_listing(album, base) for album in albums[:MAX_ALBUMS])
     return Soundtrack(listings, tuple(dict.fromkeys(producers)), tuple(dict.fromkeys(labels)), bool(boxes))
 
@@ -194,18 +175,18 @@ def _sections(text: str) -> list[_Section]:
 
 def _in_order(
     text: str, sections: Sequence[_Section], boxes: dict[int, dict[str, str]]
-) -> Iterator[tuple[int, _Listing | None]]:
+) -> Iterator[tuple[int, TrackList | None]]:
     """Yield the position of every album's box (None) and every listing, in the order of the text."""
-    found: list[tuple[int, _Listing | None]] = [(start, None) for start in boxes]
+    found: list[tuple[int, TrackList | None]] = [(start, None) for start in boxes]
     templates = list(_TRACK_LISTING.finditer(text))
     for match in templates[: MAX_ALBUMS * 2]:
         section = next(s for s in reversed(sections) if s.start <= match.start())
-        found.append((match.start(), _template_listing(template_parameters(text, match.end()), section)))
+        found.append((match.start(), tracks_of_template(template_parameters(text, match.end()), _sub_heading(section))))
     for section in _soundtrack_sections(sections):
         if not any(section.start <= match.start() < section.end for match in templates):
             bullets = bool(_LIST_HEADING.search(section.heading))
             tracks = listed_tracks(text[section.start : section.end], bullets=bullets)
-            found.append((section.end - 1, _Listing(tuple(tracks), _sub_heading(section))))
+            found.append((section.end - 1, TrackList(tuple(tracks), _sub_heading(section))))
     return iter(sorted(found, key=lambda item: (item[0], item[1] is not None)))
 
 
@@ -223,37 +204,7 @@ def _soundtrack_sections(sections: Sequence[_Section]) -> Iterator[_Section]:
             yield section
 
 
-def _template_listing(parameters: dict[str, str], section: _Section) -> _Listing:
-    numbered = sorted({int(m[1]) for key in parameters if (m := _TRACK_TITLE.fullmatch(key))})[:MAX_TRACKS]
-    column = parameters.get("extra_column", "")
-    everywhere = names_in(_first(parameters, "all_music", "music_credits_all", "all_writing"))
-    tracks = tuple(track for n in numbered if (track := _track(parameters, n, column, everywhere)))
-    extras = [parameters.get(f"extra{n}", "") for n in numbered] if "produc" in column.lower() else []
-    producers = tuple(name for extra in extras for name in names_in(extra))
-    headline = plain(parameters.get("headline", "")[:MAX_NOTE_CHARACTERS]) or _sub_heading(section)
-    return _Listing(tracks, headline.strip('"“” '), numbered[0] if numbered else 1, producers)
-
-
-def _track(parameters: dict[str, str], number: int, column: str, everywhere: Sequence[str]) -> ListedTrack | None:
-    """Return one track, or None for a number without a title. Its artists are performers, then composers."""
-    title = track_title(_numbered(parameters, number, "title", "titolo", "titre", "título", "titel"))
-    if not title:
-        return None
-    noted_text = parameters.get(f"note{number}", "")[:MAX_NOTE_CHARACTERS]
-    note = plain(noted_text).strip("() ")
-    if _VERSION_NOTE.fullmatch(note) and note.lower() not in title.lower():
-        title = f"{title} ({note})"
-    extra = parameters.get(f"extra{number}", "") if not column or _PERFORMERS.search(column) else ""
-    noted = _NOTED_PERFORMERS.search(noted_text)
-    values = [extra, noted["names"] if noted else "", _numbered(parameters, number, "artist", "artista", "interprete")]
-    values.append(_numbered(parameters, number, "music", "musica", "musique"))
-    credited = [name for value in values for name in names_in(value)]
-    credited += names_in(parameters.get(f"writer{number}", "")) or everywhere
-    length = _numbered(parameters, number, "length", "durata", "temps", "durée", "duración", "duração")
-    return ListedTrack(title, seconds_of(length), tuple(dict.fromkeys(credited)))
-
-
-def _add(albums: list[_Album], listing: _Listing, section: int) -> None:
+def _add(albums: list[_Album], listing: TrackList, section: int) -> None:
     """Add a listing to the album it belongs to, or as a further album."""
     here = [album for album in albums if album.section == section]
     last = here[-1] if here else None
@@ -270,13 +221,13 @@ def _add(albums: list[_Album], listing: _Listing, section: int) -> None:
 
 
 def _listing(album: _Album, film: str) -> AlbumListing:
-    name = plain(_first(album.box, "name", "titolo", "nombre", "titre")[:MAX_NOTE_CHARACTERS]).strip('"“” ')
-    label = next(iter(names_in(_first(album.box, "label", "etichetta", "discográfica"))), None)
+    name = plain(first_parameter(album.box, "name", "titolo", "nombre", "titre")[:MAX_NOTE_CHARACTERS]).strip('"“” ')
+    label = next(iter(names_in(first_parameter(album.box, "label", "etichetta", "discográfica"))), None)
     return AlbumListing(
         title=_album_title(name, album.headline, film),
-        artists=names_in(_first(album.box, "artist", "artista")),
+        artists=names_in(first_parameter(album.box, "artist", "artista")),
         record_label=label,
-        release_date=iso_date(_first(album.box, "released", "data", "release_date", "lanzamiento")),
+        release_date=iso_date(first_parameter(album.box, "released", "data", "release_date", "lanzamiento")),
         tracks=tuple(replace(track) for track in album.tracks[:MAX_TRACKS]),
     )
 
@@ -302,14 +253,6 @@ def _top_section(sections: Sequence[_Section], position: int) -> int:
 def _sub_heading(section: _Section) -> str:
     """Return the heading of a sub-section, which may name a version or a disc; that of a section names no album."""
     return plain(section.heading) if section.level > 2 else ""
-
-
-def _numbered(parameters: dict[str, str], number: int, *keys: str) -> str:
-    return next((value for key in keys if (value := parameters.get(f"{key}{number}"))), "")
-
-
-def _first(parameters: dict[str, str], *keys: str) -> str:
-    return next((parameters[key] for key in keys if key in parameters), "")
 
 
 def _letters(name: str) -> str:

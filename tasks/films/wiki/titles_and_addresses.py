@@ -1,19 +1,70 @@
-"""Find the pages that titles lead to: through normalisation, conversion between scripts, and redirects."""
+"""Find the articles that titles, page ids, film ids or addresses name.
+
+A title leads to its page through normalisation, conversion between scripts, and redirects.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
-from urllib.parse import unquote
+from urllib.parse import parse_qs, unquote, urlsplit
 
-from tasks.films.models import Page
-from tasks.films.wiki.answers import Answer, flag, listed, merge_pages, pages_of
-from tasks.films.wiki.articles import IDS_PER_QUERY, is_whole, page_of_answer
-from tasks.films.wiki.client import Wikipedia
+from storage.errors import InputError
+from tasks.films.pages_and_albums import Page
+from tasks.films.wiki.api_client import Answer, Wikipedia, flag, listed, merge_pages, pages_of
+from tasks.films.wiki.fetch_articles import IDS_PER_QUERY, is_whole, page_of_answer
 from tasks.films.wiki.site import Site
 
 T = TypeVar("T")
 _STEP = {"from": str, "to": str}
+
+
+def articles_named(client: Wikipedia, site: Site, entries: Sequence[str]) -> tuple[dict[int, str], list[str]]:
+    """Return page id -> entry for titles, page ids, film ids and addresses, and the entries that name no article."""
+    ids: dict[int, str] = {}
+    titles: dict[str, str] = {}
+    for entry in entries:
+        title_or_id = _title_or_id(entry.strip(), site)
+        if isinstance(title_or_id, int):
+            ids[title_or_id] = entry
+        elif title_or_id:
+            titles[title_or_id] = entry
+    missing = []
+    for title, page_id in titles_to_ids(client, list(titles)).items():
+        if page_id is None:
+            missing.append(titles[title])
+        else:
+            ids[page_id] = titles[title]
+    return ids, missing
+
+
+def _title_or_id(entry: str, site: Site) -> str | int:
+    """Return the page id or the title that an entry names: a page id, a film id, an address or a title.
+
+    Raises `InputError` for an address of another wiki.
+    """
+    page_id = entry.removeprefix(f"{site.wiki}-")
+    if page_id.isdecimal():
+        return int(page_id)
+    if not re.match(r"https?://", entry):
+        return entry.split("#", 1)[0].replace("|", " ").strip()
+    host = urlsplit(site.base_url).netloc
+    if urlsplit(entry).netloc.lower().replace(".m.", ".") != host.lower():
+        raise InputError(f"{entry} is not on {host}; name its wiki with --wiki")
+    return page_of_address(entry)
+
+
+def page_of_address(address: str) -> str | int:
+    """Return the title or the page id that the address of an article names."""
+    parts = urlsplit(address)
+    query = parse_qs(parts.query)
+    for key in ("curid", "pageid"):
+        if key in query and query[key][0].isdecimal():
+            return int(query[key][0])
+    if "title" in query:
+        return query["title"][0].replace("_", " ")
+    return unquote(parts.path.split("/wiki/", 1)[-1]).replace("_", " ")
 
 
 def titles_to_ids(client: Wikipedia, titles: Sequence[str]) -> dict[str, int | None]:

@@ -1,7 +1,7 @@
-"""Parse whom an article credits: the names and languages that a parameter's value lists.
+"""Parse the names, languages and dates that a parameter's value lists, whatever its notation.
 
 A parameter such as `music = {{ubl|[[A]]|[[B & C]] (songs)}}` is a list in one of many notations. A link is one name
-whatever it contains; between links the usual separators count.
+whatever it contains; between links the usual separators count. A date is ISO 8601, as precise as it is given.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator, Sequence
+from datetime import date
 
 from tasks.films.parsing.plain_text import FILE_NAMESPACES, without_references
 from tasks.films.parsing.templates import words
@@ -24,11 +25,11 @@ _LISTS = frozenset(
     | {"endplainlist", "endflatlist", "end plainlist"}
 )
 _INNERMOST = re.compile(r"\{\{([^{}]*)\}\}")
-LINK = re.compile(r"\[\[([^\[\]|]*)(?:\|([^\[\]]*))?\]\]")
+_LINK = re.compile(r"\[\[([^\[\]|]*)(?:\|([^\[\]]*))?\]\]")
 _FILE = re.compile(rf"\s*(?:{FILE_NAMESPACES})\s*:", re.IGNORECASE)
 _EXTERNAL_LINK = re.compile(r"\[(?:https?:)?//\S+\s*([^\[\]]*)\]|https?://\S+")
 _BREAK = re.compile(r"</?(?:br|p|li|div)\b[^<>]*>", re.IGNORECASE)
-TAG = re.compile(r"<[^<>\n]*>")
+_TAG = re.compile(r"<[^<>\n]*>")
 _LEFTOVER = re.compile(r"\[\[|\]\]|\{\{[^{}|\n]*\|?|\}\}|'{2,}")
 _OPEN, _CLOSE, _FIRST_LINK = "\ue000", "\ue001", 0xE100
 """Private characters: a link is `_OPEN`, its index from `_FIRST_LINK`, `_CLOSE`."""
@@ -60,6 +61,47 @@ _NO_NAME = re.compile(
     re.IGNORECASE,
 )
 _ALL_TRACKS = re.compile(r"^all (?:songs|tracks|music|lyrics)[^\[{\ue000]*?\bby\s+", re.IGNORECASE)
+
+_MONTHS = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+]
+_MONTH = "|".join(f"{name[:3]}(?:{name[3:]}|t)?\\.?" if len(name) > 3 else name for name in _MONTHS)
+_DATE_TEMPLATE = re.compile(
+    r"\{\{\s*(?:start[ -]?date(?: and age)?|release[ -]?date|film date|dts|date|start-date|released?)\s*\|([^{}]*)\}\}",
+    re.I,
+)
+_DAY_MONTH_YEAR = re.compile(rf"\b(\d{{1,2}})(?:st|nd|rd|th)?\.?\s+({_MONTH})\s*,?\s+((?:18|19|20)\d\d)\b", re.I)
+_MONTH_DAY_YEAR = re.compile(rf"\b({_MONTH})\s+(\d{{1,2}})(?:st|nd|rd|th)?\s*,?\s+((?:18|19|20)\d\d)\b", re.I)
+_MONTH_YEAR = re.compile(rf"\b({_MONTH})\s*,?\s+((?:18|19|20)\d\d)\b", re.I)
+_ISO = re.compile(r"\b((?:18|19|20)\d\d)-(\d{1,2})(?:-(\d{1,2}))?\b")
+_YEAR_FIRST = re.compile(r"(?<!\d)((?:18|19|20)\d\d)([./])\s?(\d{1,2})\2\s?(\d{1,2})(?!\d)")
+"""As in "2019.05.06", "2019/5/6" and the Korean "2019. 5. 6."."""
+_DAY_FIRST = re.compile(r"(?<![\d.])(\d{1,2})\.\s?(\d{1,2})\.\s?((?:18|19|20)\d\d)(?!\d)")
+"""With full stops the day is first; with slashes it may be the month, so such a date is only its year."""
+_EAST_ASIAN = re.compile(r"(?<!\d)((?:18|19|20)\d\d)\s?[年년]\s*(\d{1,2})\s?[月월](?:\s*(\d{1,2})\s?[日일])?")
+_YEAR = re.compile(r"(?<!\d)((?:18|19|20)\d\d)(?!\d)")
+_DATES = (
+    (_ISO, 1, 2, 3),
+    (_YEAR_FIRST, 1, 3, 4),
+    (_DAY_FIRST, 3, 2, 1),
+    (_EAST_ASIAN, 1, 2, 3),
+    (_DAY_MONTH_YEAR, 3, 2, 1),
+    (_MONTH_DAY_YEAR, 3, 1, 2),
+    (_MONTH_YEAR, 2, 1, 0),
+    (_YEAR, 1, 0, 0),
+)
+"""How dates are written, and which groups are year, month and day; 0: not given."""
 
 
 def names_in(value: str) -> tuple[str, ...]:
@@ -101,7 +143,7 @@ def _without_links(text: str) -> tuple[str, list[str]]:
         labels.append(_LEFTOVER.sub("", shown).replace("_", " "))
         return f"{_OPEN}{chr(_FIRST_LINK + len(labels) - 1)}{_CLOSE}"
 
-    return LINK.sub(label, text), labels
+    return _LINK.sub(label, text), labels
 
 
 def _flattened(text: str) -> str:
@@ -111,7 +153,7 @@ def _flattened(text: str) -> str:
         if not count:
             break
     text = _BREAK.sub("\n", _EXTERNAL_LINK.sub(r"\1", text))
-    return html.unescape(_LEFTOVER.sub("", TAG.sub("", text))).replace("\xa0", " ")
+    return html.unescape(_LEFTOVER.sub("", _TAG.sub("", text))).replace("\xa0", " ")
 
 
 def _entries(template: re.Match[str]) -> str:
@@ -147,3 +189,34 @@ def _name(part: str, links: Sequence[str]) -> str:
     shown = " ".join(shown.replace(_OPEN, "").replace(_CLOSE, "").split()).strip(" \"“”'’,;:|*-–—()[]†‡✗#")
     shown = re.sub(r"(?<=[^\W\d_]{4})\.$", "", shown)  # a full stop, not that of "Jr." or "R.E.M."
     return "" if _NO_NAME.fullmatch(shown) or len(shown) > MAX_NAME_CHARACTERS else html.unescape(shown)
+
+
+def iso_date(value: str) -> str | None:
+    """Return the first date in a value as ISO 8601, as precise as it is given: "1994", "1994-09" or "1994-09-27"."""
+    value = without_references(value[:MAX_VALUE_CHARACTERS])
+    for match in _DATE_TEMPLATE.finditer(value):
+        numbers = [part.strip() for part in match[1].split("|") if "=" not in part]
+        if numbers and _YEAR.fullmatch(numbers[0]):
+            return _precise(*[*numbers[:3], "", ""][:3])
+    plain = _TAG.sub(" ", _LINK.sub(lambda link: link[2] or link[1], value)).replace("&nbsp;", " ")
+    found = []
+    for pattern, *order in _DATES:
+        if written := pattern.search(plain):
+            parts = [(written[index] or "") if index else "" for index in order]
+            found.append((written.start(), -written.end(), _precise(*parts)))
+    return min(found)[2] if found else None
+
+
+def _precise(year: str, month: str, day: str) -> str:
+    """Return a date with as many of its parts as make one: 31 February is only the February of its year."""
+    months = [name[:3] for name in _MONTHS]
+    if month.isdecimal():
+        number = int(month)
+    else:
+        number = months.index(month[:3].lower()) + 1 if month[:3].lower() in months else 0
+    if not 1 <= number <= 12:
+        return year
+    try:
+        return date(int(year), number, int(day)).isoformat()
+    except ValueError:
+        return f"{year}-{number:02d}"

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from storage.errors import InputError, NeedledropError, SourcePaused
-from tasks.films.polite_client import ApiError
+from tasks.films.rate_limited_http import ApiError
 from tasks.films.stored_pages import StoredPage
-from tasks.films.wiki.articles import fetch_articles, fetch_categories, page_states
-from tasks.films.wiki.changes import find_changes
-from tasks.films.wiki.client import Wikipedia
-from tasks.films.wiki.discovery import films_of_years, redirect_targets
+from tasks.films.wiki.api_client import Wikipedia, merge_pages
+from tasks.films.wiki.changes_since_last_run import find_changes
+from tasks.films.wiki.fetch_articles import fetch_articles, fetch_categories, page_states
 from tasks.films.wiki.site import Site, describe_site
-from tasks.films.wiki.titles import titles_to_ids
+from tasks.films.wiki.titles_and_addresses import titles_to_ids
+from tasks.films.wiki.year_categories import films_of_years, redirect_targets
 
 if TYPE_CHECKING:
     from tests.tasks.films.conftest import Edge
@@ -210,3 +210,47 @@ def test_an_answer_that_unpacks_to_more_than_a_wiki_sends_is_refused(edge: Edge,
     with pytest.raises(ApiError, match="more than"):
         describe_site(client)
     assert len(edge.asked) == 1
+
+
+if TYPE_CHECKING:
+    from tests.tasks.films.conftest import Edge
+
+
+@pytest.mark.parametrize("address", ["", "en.wikipedia.org", "ftp://x/w/api.php", "https://en.wikipedia.org/wiki/Ash"])
+def test_an_address_that_is_no_api_is_refused(address: str) -> None:
+    with pytest.raises(InputError, match=r"api\.php"):
+        Wikipedia(address, "me@example.org")
+
+
+def test_the_parts_of_a_result_are_merged_by_page_id() -> None:
+    one, two, revision = {"title": "Category:1"}, {"title": "Category:2"}, {"revid": 3}
+    parts = [
+        {"query": {"pages": [{"pageid": 1, "title": "A", "categories": [one]}, {"missing": True, "title": "B"}]}},
+        {"query": {"pages": {"1": {"pageid": 1, "title": "A", "categories": [two], "revisions": [revision]}}}},
+        {"batchcomplete": True},
+    ]
+    merged = {"pageid": 1, "title": "A", "categories": [one, two], "revisions": [revision]}
+    assert merge_pages(parts) == {1: merged}
+
+
+def test_a_page_that_one_part_gives_in_an_unknown_form_is_left_out() -> None:
+    good, bad = {"pageid": 1, "categories": [{"title": "Category:1"}]}, {"pageid": 1, "categories": None}
+    assert merge_pages([{"query": {"pages": [good, {"pageid": 2}, None]}}, {"query": {"pages": [bad]}}]) == {
+        2: {"pageid": 2}
+    }
+
+
+@pytest.mark.parametrize("first", ["x", None, {"a": 1}, 3])
+def test_a_field_that_is_a_list_in_one_part_only_is_replaced(first: object) -> None:
+    parts = [{"query": {"pages": [{"pageid": 1, "langlinks": value}]}} for value in (first, [1])]
+    assert merge_pages(parts) == {1: {"pageid": 1, "langlinks": [1]}}
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:9/w/api.php", "http://no-such-host.invalid/w/api.php"])
+def test_a_wiki_that_cannot_be_reached_pauses_after_all_retries(address: str) -> None:
+    slept: list[float] = []
+    client = Wikipedia(address, "me@example.org", requests_per_minute=1e6, sleep=slept.append)
+    with pytest.raises(SourcePaused, match=r"does not answer .*; check the address and the network") as pause:
+        client.call(action="query")
+    assert pause.value.reason == "unavailable"
+    assert len(slept) == 5 and "object at" not in str(pause.value)

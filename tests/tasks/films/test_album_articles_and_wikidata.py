@@ -15,11 +15,16 @@ from storage.lake.lake import Lake
 from storage.records.outcomes import Stage
 from storage.tables import tables
 from storage.tables.schemas import ALBUM_LISTINGS, FILMS, OUTCOMES
+from tasks.films.album_articles_and_wikidata import (
+    look_up_albums,
+    look_up_wikidata_ids,
+    wanted_albums,
+    wanted_wikidata_ids,
+)
 from tasks.films.commit import commit_pages
-from tasks.films.evidence import look_up_albums, look_up_wikidata_ids, wanted_albums, wanted_wikidata_ids
-from tasks.films.models import Page
-from tasks.films.stale_pages import stale_pages
-from tasks.films.wiki.client import Wikipedia
+from tasks.films.pages_and_albums import Page
+from tasks.films.stored_pages import stale_pages
+from tasks.films.wiki.api_client import Wikipedia
 from tasks.films.wiki.site import Site
 
 if TYPE_CHECKING:

@@ -1,22 +1,17 @@
-"""Find the requested articles on a wiki: the films of a year, or single ones by title, id or address.
+"""Find the films of a year on a wiki: the articles in the category "YYYY films" and its sub-categories.
 
-The films of a year are in the category "YYYY films" and its sub-categories. The tree is walked to a maximum depth,
-each category once (categories may contain each other), and category redirects are followed.
+The tree is walked to a maximum depth, each category once (categories may contain each other), and category redirects
+are followed.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from urllib.parse import urlsplit
 
 from storage.errors import InputError
-from tasks.films.models import page_of_address
-from tasks.films.wiki.answers import listed, pages_of
-from tasks.films.wiki.articles import IDS_PER_QUERY, wikitext_of
-from tasks.films.wiki.client import Wikipedia
-from tasks.films.wiki.site import Site
-from tasks.films.wiki.titles import titles_to_ids
+from tasks.films.wiki.api_client import Wikipedia, listed, pages_of
+from tasks.films.wiki.fetch_articles import IDS_PER_QUERY, wikitext_of
 
 MAX_DEPTH = 3
 """Levels below "2022 films": by genre, by country and genre, and one more. Deeper ones are about other subjects."""
@@ -88,38 +83,3 @@ def redirect_targets(client: Wikipedia, categories: Sequence[str]) -> list[str]:
                 text = wikitext_of(page) or ""
                 targets.extend(f"Category:{match.strip()}" for match in _CATEGORY_REDIRECT.findall(text))
     return targets
-
-
-def articles_named(client: Wikipedia, site: Site, entries: Sequence[str]) -> tuple[dict[int, str], list[str]]:
-    """Return page id -> entry for titles, page ids, film ids and addresses, and the entries that name no article."""
-    ids: dict[int, str] = {}
-    titles: dict[str, str] = {}
-    for entry in entries:
-        title_or_id = _title_or_id(entry.strip(), site)
-        if isinstance(title_or_id, int):
-            ids[title_or_id] = entry
-        elif title_or_id:
-            titles[title_or_id] = entry
-    missing = []
-    for title, page_id in titles_to_ids(client, list(titles)).items():
-        if page_id is None:
-            missing.append(titles[title])
-        else:
-            ids[page_id] = titles[title]
-    return ids, missing
-
-
-def _title_or_id(entry: str, site: Site) -> str | int:
-    """Return the page id or the title that an entry names: a page id, a film id, an address or a title.
-
-    Raises `InputError` for an address of another wiki.
-    """
-    page_id = entry.removeprefix(f"{site.wiki}-")
-    if page_id.isdecimal():
-        return int(page_id)
-    if not re.match(r"https?://", entry):
-        return entry.split("#", 1)[0].replace("|", " ").strip()
-    host = urlsplit(site.base_url).netloc
-    if urlsplit(entry).netloc.lower().replace(".m.", ".") != host.lower():
-        raise InputError(f"{entry} is not on {host}; name its wiki with --wiki")
-    return page_of_address(entry)
