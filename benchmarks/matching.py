@@ -66,7 +66,7 @@ for entry in json.load(sys.stdin):
     for one in entry["candidates"]:
         print(str(matcher.judge(known(Candidate, one["candidate"]), film).verdict.decision))
 """
-"""Reads films with candidates from its standard input; writes one decision per line. Older commits have other modules."""
+"""Reads films with candidates from its standard input; writes one decision per line. Older modules have other names."""
 
 
 def main() -> None:
