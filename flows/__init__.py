@@ -2,9 +2,8 @@
 
 collect_films, collect_soundtracks, curate_dataset, train_and_evaluate   one stage each
 index_library    a library of the user's own music
-refresh          all stages in order
-refresh_summary  what a refresh changed, as Markdown
-new_versions     the deployment that trains new versions is started where it was not
+refresh          all stages in order, and the summary of what they changed
+missing_trainings  the deployment that trains new versions is started where it was not
 missing_workers  work pools whose runs no worker takes
 runs/            what every run does around its work
 parameters       the parameters of each flow, from `tasks.options`

@@ -20,9 +20,8 @@ from prefect.states import Completed
 
 from flows.parameter_checks import check
 from flows.parameters import CollectFilmsParameters, takes
-from flows.runs.failed_share import check_failures
-from flows.runs.leases import names_its_leases
-from flows.runs.record import recorded, run_name
+from flows.runs.run_leases import names_its_leases
+from flows.runs.start_and_end import check_failures, recorded, run_name
 from storage.coordination.breakers import Pause, note_success, open_breaker, read_breaker
 from storage.coordination.budgets import BUDGET_SPENT, Budget
 from storage.errors import SourcePaused

@@ -17,8 +17,8 @@ from prefect.runtime import flow_run
 
 from flows.parameter_checks import check
 from flows.parameters import IndexLibraryParameters, takes
-from flows.runs.leases import names_its_leases
-from flows.runs.record import recorded, run_name
+from flows.runs.run_leases import names_its_leases
+from flows.runs.start_and_end import recorded, run_name
 from storage.coordination.leases import leased
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake

@@ -81,6 +81,12 @@ def status_of(error: Exception) -> int | None:
     return status
 
 
+def is_refused(error: Exception) -> bool:
+    """Return whether the server answered that a request is wrong, as it will again: 401, 404, 422."""
+    status = status_of(error) or 500
+    return 400 <= status < 500 and status not in (408, 429)
+
+
 @contextmanager
 def stopping_soon() -> Iterator[None]:
     """Have calls of the server be repeated only for seconds once SIGTERM or Ctrl-C has ended the block.

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TypeVar
 
 from storage.errors import StoreUnreachable
-from tasks.prefect_client import HTTP_ERRORS, status_of
+from tasks.prefect_client import HTTP_ERRORS, is_refused
 from tasks.progress import as_duration, run_logger
 
 INFRASTRUCTURE_ERRORS: tuple[type[Exception], ...] = (*HTTP_ERRORS, StoreUnreachable, ConnectionError)
@@ -28,15 +28,9 @@ def retried(work: Callable[[], T], delay: timedelta = RETRY_DELAY, retries: int 
         try:
             return work()
         except INFRASTRUCTURE_ERRORS as error:
-            if _is_refused(error):
+            if is_refused(error):
                 raise
             wait = as_duration(delay.total_seconds())
             run_logger().warning("%s; retry %d of %d in %s", error or type(error).__name__, attempt, retries, wait)
             time.sleep(delay.total_seconds())
     return work()
-
-
-def _is_refused(error: Exception) -> bool:
-    """Return whether Prefect's server answered that a request is wrong, as it will again: 401, 404, 422."""
-    status = status_of(error) or 500
-    return 400 <= status < 500 and status not in (408, 429)

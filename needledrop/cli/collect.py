@@ -115,7 +115,7 @@ def fingerprint_command(lake: LakeRoot = "lake") -> None:
 
     [bold]Example[/]: needledrop fingerprint
     """
-    from flows.runs.leases import asking_prefect
+    from flows.runs.run_leases import asking_prefect
     from tasks.progress import shown_progress
     from tasks.soundtracks.runs.fingerprints import make_fingerprints
 

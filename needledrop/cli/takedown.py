@@ -24,7 +24,7 @@ def takedown_command(
 
     [bold]Example[/]: needledrop takedown youtube:dQw4w9WgXcQ --because "requested by the label"
     """
-    from flows.runs.leases import asking_prefect
+    from flows.runs.run_leases import asking_prefect
     from storage.errors import InputError, LakeError
     from storage.records.takedown_list import record_takedown
     from tasks.soundtracks.runs.takedown import take_down

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from prefect import flow
 
-from flows.refresh import recorded_refresh
-from flows.refresh_summary import as_markdown
+from flows.refresh import as_markdown, recorded_refresh
 from storage.errors import LakeError
 from storage.lake.lake import Lake
 from storage.tables import tables

@@ -13,7 +13,7 @@ from prefect.server.events.actions import RunDeployment
 from prefect.server.events.schemas.automations import EventTrigger
 from prefect.server.events.schemas.events import ReceivedEvent, Resource
 
-from flows.new_versions import DEPLOYMENT
+from flows.missing_trainings import DEPLOYMENT
 from flows.runs.events import VERSION_EVENT
 from needledrop.service.automations import FILE, definition_of
 from needledrop.service.deployments import filled_in

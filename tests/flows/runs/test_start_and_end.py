@@ -1,4 +1,4 @@
-"""How every flow is recorded: names, rows of `flow_runs`, crashes."""
+"""How every flow is recorded: names, rows of `flow_runs`, crashes; and when too large a share of its items failed."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ import pytest
 from prefect import State, flow, get_client, task
 from prefect.states import Pending, Running
 
-from flows.runs.record import recorded, run_name
+from flows.runs.start_and_end import check_failures, recorded, run_name
+from storage.errors import ItemError, Retry, TooManyFailed
 from storage.lake.lake import Lake
+from storage.records import outcomes
 from storage.records.flow_runs import is_alive, record_crashes, record_flow_run, shown_alive
+from storage.records.outcomes import Stage
 from storage.tables import tables
 from storage.tables.schemas import FLOW_RUNS
 from storage.views.status import read_status
@@ -55,7 +58,7 @@ def test_a_run_is_never_recorded_as_running_without_its_lease(lake: Lake, monkey
         recorded_alive.append(is_alive(lake, run_id))
         record_flow_run(lake, run_id, *values)
 
-    monkeypatch.setattr("flows.runs.record.record_flow_run", record)
+    monkeypatch.setattr("flows.runs.start_and_end.record_flow_run", record)
     with recorded(lake, "collect-films", "now", {}):
         pass
     assert recorded_alive == [True, True]
@@ -103,3 +106,49 @@ def test_a_run_is_named_by_flow_lake_and_time(prefect_server: None) -> None:
     refresh(lake="s3://bucket/some/lake/")
     assert names[0].startswith("refresh lake 20")
     assert "/" not in names[0]
+
+
+def record_tracks(lake: Lake, *reasons: str) -> None:
+    """Record one track per reason in the run "now"; "ok" is a success."""
+    items = [
+        outcomes.ok(Stage.TRACK, f"film/{number}")
+        if reason == "ok"
+        else outcomes.from_error(Stage.TRACK, f"film/{number}", ItemError(reason, f"why {reason}", Retry.LATER))
+        for number, reason in enumerate(reasons)
+    ]
+    outcomes.record(lake, items, "now")
+
+
+def test_more_failures_than_allowed_name_the_commonest_reasons(lake: Lake) -> None:
+    record_tracks(lake, *["missing_file"] * 4, *["timeout"] * 3, "truncated", "truncated", "too_short", *["ok"] * 9)
+    with pytest.raises(TooManyFailed, match="10 of 19 items of stage track failed") as raised:
+        check_failures(lake, "now", 0.5)
+    text = str(raised.value)
+    assert text.index("4 missing_file") < text.index("3 timeout") < text.index("2 truncated")
+    assert "too_short" not in text
+
+
+@pytest.mark.parametrize(
+    ("reasons", "share"),
+    [
+        (["timeout"] * 5 + ["ok"] * 5, 0.5),
+        (["timeout"] * 29 + ["ok"] * 71, 0.29),
+        (["timeout"] * 4, 0.5),
+        (["timeout"] * 9, 1.0),
+    ],
+)
+def test_few_failures_and_an_allowed_share_fail_no_run(lake: Lake, reasons: list[str], share: float) -> None:
+    record_tracks(lake, *reasons)
+    check_failures(lake, "now", share)
+
+
+def test_a_share_of_zero_allows_not_even_one_failure(lake: Lake) -> None:
+    record_tracks(lake, "timeout", "ok")
+    with pytest.raises(TooManyFailed, match="1 of 2 items"):
+        check_failures(lake, "now", 0)
+    check_failures(lake, "a run that tried nothing", 0)
+
+
+def test_failures_of_earlier_runs_do_not_count(lake: Lake) -> None:
+    record_tracks(lake, *["timeout"] * 9)
+    check_failures(lake, "another run", 0.1)

@@ -1,8 +1,8 @@
-"""What every flow does around its work: its run's name, its row in `flow_runs`, its state at the end.
+"""How every flow run starts and ends: its name, its row in `flow_runs`, its state at the end, and what fails it.
 
 A run is recorded as running when it starts, and when it ends as completed, paused, failed, cancelled, nothing_yet (no
 version can be made so far) or skipped (another run is at it). One that is killed cannot record that, so the next run on
-the lake records it as crashed.
+the lake records it as crashed. A run fails when a larger share of its items failed than `max_failed_share` allows.
 """
 
 from __future__ import annotations
@@ -22,17 +22,20 @@ from prefect.exceptions import PrefectException
 from prefect.runtime import deployment, flow_run
 from prefect.states import Completed
 
-from flows.runs.deployment_slots import keep_running_without_slot
-from flows.runs.error_log import log_each_error_once
-from storage.errors import LakeError
+from flows.runs.prefect_patches import keep_running_without_slot, log_each_error_once
+from storage.errors import LakeError, TooManyFailed
 from storage.lake.free_space import free_space
 from storage.lake.lake import VERSION_FILE, Lake, lake_at
 from storage.records.flow_runs import RUNNING, record_crashes, record_flow_run, shown_alive
+from storage.views.run_changes import StageResult, stage_results
 from tasks.prefect_client import HTTP_ERRORS, NO_ANSWER, end_as_crashed, impatient_client, stopping_soon
 from tasks.progress import as_duration, log_line, run_logger
 from tasks.run_report import as_words
 
 _RECORDING_ERRORS: tuple[type[Exception], ...] = (LakeError, duckdb.Error, PrefectException, *HTTP_ERRORS)
+FEWEST_ITEMS = 5
+"""A share of fewer items says little: one recording that cannot be decoded must not fail a nightly run."""
+REASONS_SHOWN = 3
 
 
 def run_name() -> str:
@@ -130,6 +133,25 @@ def without_lake(root: str) -> State[dict[str, Any]] | None:
         "correct the parameter lake of this deployment"
     )
     return Completed(name="NothingYet", message=message, data={"nothing_yet": message})
+
+
+def check_failures(lake: Lake, run_id: str, max_failed_share: float) -> None:
+    """Raise `TooManyFailed`, with the commonest reasons, if more than this share of a stage's items failed in a run."""
+    for stage in stage_results(lake, run_id):
+        share = stage.failed / stage.tried  # a product is rounded: 0.29 * 100 is less than 29
+        if (stage.tried >= FEWEST_ITEMS or not max_failed_share) and share > max_failed_share:
+            raise TooManyFailed(_sentence(stage, max_failed_share))
+
+
+def _sentence(stage: StageResult, max_failed_share: float) -> str:
+    reasons = "; ".join(
+        f"{count:,} {reason} (for example: {example})" for reason, count, example in stage.reasons[:REASONS_SHOWN]
+    )
+    return (
+        f"{stage.failed:,} of {stage.tried:,} items of stage {stage.stage} failed, more than the allowed share of "
+        f"{max_failed_share:g}: {reasons}. What succeeded is kept; correct the cause and run again, or allow more "
+        "with max_failed_share"
+    )
 
 
 keep_running_without_slot()  # every flow imports this file

@@ -18,7 +18,7 @@ from flows.collect_films import collect_films
 from flows.collect_soundtracks import collect_soundtracks
 from flows.curate_dataset import curate_dataset
 from flows.refresh import refresh
-from flows.runs.leases import names_its_leases, run_is_over
+from flows.runs.run_leases import names_its_leases, run_is_over
 from flows.train_and_evaluate import train_and_evaluate
 from storage.coordination.held_leases import list_leases
 from storage.coordination.holders import current_flow_run
