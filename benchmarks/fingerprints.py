@@ -53,8 +53,8 @@ from scipy.signal import fftconvolve
 from scipy.stats import binomtest
 
 from needledrop.demo.films import Film, invent_films
-from needledrop.demo.music.mixing import perform
 from needledrop.demo.music.score import Score, compose
+from needledrop.demo.music.synthesis import perform
 from storage.mels.settings import MelSettings
 from storage.mels.writer import TrackMels
 from tasks.curation.same_sound import find_same_sound

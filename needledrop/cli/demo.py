@@ -55,7 +55,7 @@ def demo_command(
 
 def _index_demo_library(lake: str, folder: Path, *, verbose: bool) -> None:
     """Make a library of invented music without films, index it, and print how it is searched and listened to."""
-    from needledrop.demo.library import write_library
+    from needledrop.demo.corpus import write_library
     from storage.libraries.library import add_folder
     from tasks.progress import shown_progress
 

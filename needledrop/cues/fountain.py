@@ -10,8 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from needledrop.cues.scenes import Scene
-from needledrop.cues.script_pages import ACTION_WIDTH, DIALOGUE_WIDTH, script_lines
+from needledrop.cues.scenes import ACTION_WIDTH, DIALOGUE_WIDTH, Scene, script_lines
 
 TITLE_KEYS = frozenset(
     (

@@ -26,7 +26,7 @@ DrumPattern = Annotated[str, Field(pattern=r"^[xo.]{16}$")]
 
 @dataclass(frozen=True)
 class Sound:
-    """How a mood sounds. Voices are names in `instruments.VOICES`."""
+    """How a mood sounds. Voices are names in `synthesis.VOICES`."""
 
     bpm: tuple[int, int]
     """Slowest and fastest tempo."""
@@ -46,7 +46,7 @@ class Sound:
     """A name in `score.BASS_STYLES`."""
     bass_voice: str
     texture: str
-    """A background noise, a name in `instruments.TEXTURES`, or `none`."""
+    """A background noise, a name in `synthesis.TEXTURES`, or `none`."""
     swing: Annotated[float, Field(ge=0, lt=1)]
     """Delay of the off-beat eighths, in eighths."""
     loudness_db: Annotated[float, Field(lt=0)]
@@ -54,7 +54,7 @@ class Sound:
     reverb: Annotated[float, Field(ge=0, le=1)]
     """Share of reverberation."""
     drums: dict[str, DrumPattern] = field(default_factory=dict)
-    """The pattern of each drum, a name in `instruments.DRUMS`."""
+    """The pattern of each drum, a name in `synthesis.DRUMS`."""
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,10 @@
 
 The page holds everything that it shows: it loads no script, font or image, and its Content-Security-Policy forbids it.
 
-page      the HTML page and its file
-queries   the SQL behind every number
-table     the headline and the tables next to the paper's Table 1
-sections  curves, histograms, differences, training, slices, runs
-films     the best and worst films with their first tracks
-charts    SVG charts
-style.css the style sheet
+page                  the HTML page and its file; its headline
+report_queries        the SQL behind every number
+result_tables         the tables: results next to the paper's Table 1, by film, differences, kinds of film, pairs, runs
+svg_charts            recall curves, histograms of ranks and losses over epochs, as SVG
+best_and_worst_films  the best and worst films with their first tracks
+style.css             the style sheet
 """

@@ -1,4 +1,4 @@
-"""The report as one HTML page. Loads nothing from anywhere.
+"""The report as one HTML page: its headline and the order of its sections. Loads nothing from anywhere.
 
 Titles come from outside sources, so all text is escaped, and links are written only if they are http(s).
 """
@@ -10,18 +10,19 @@ from html import escape
 from importlib.resources import files
 from pathlib import Path
 
-from needledrop.report.films import BestAndWorst, best_and_worst_films, films_section
-from needledrop.report.queries import Report, query_report
-from needledrop.report.sections import (
-    curves_section,
+from needledrop.report.best_and_worst_films import BestAndWorst, best_and_worst_films, films_section
+from needledrop.report.report_queries import Report, query_report
+from needledrop.report.result_tables import (
+    by_film_section,
     differences_section,
-    histograms_section,
+    number,
     pairs_section,
+    rank_number,
     runs_section,
     slices_section,
-    training_section,
+    table_section,
 )
-from needledrop.report.table import by_film_section, headline, table_section
+from needledrop.report.svg_charts import curves_section, histograms_section, training_section
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics, refresh_views
 
@@ -108,3 +109,38 @@ _SPLITS = (("train", "training"), ("valid", "validation"), ("test", "test"))
 def _navigation(entries: Iterable[tuple[str, str]]) -> str:
     links = "".join(f'<li><a href="#{name}">{escape(title)}</a></li>' for name, title in entries)
     return f'<nav aria-label="Sections"><ul>{links}</ul></nav>'
+
+
+def headline(report: Report) -> str:
+    """Write a summary sentence and four figures."""
+    shown, chance = report.shown, report.chance
+    row = shown.row
+    times = row["r_at_10"] / chance["r_at_10"]
+    side = "above" if times > 1 else "below"
+    sentence = (
+        f"{shown.label} puts {number(row['r_at_10'], 1)} % of the test tracks among the first ten for their film, "
+        f"{number(times, 1)} times chance ({number(chance['r_at_10'], 1)} %)"
+    )
+    interval = shown.intervals.get("r_at_10")
+    if interval:
+        clearly = "clearly " if not interval[0] <= chance["r_at_10"] <= interval[1] else "not clearly "
+        sentence += f", and so is {clearly}{side} it."
+    else:
+        sentence += "."
+    boxes = [
+        ("R@10", f"{number(row['r_at_10'], 1)} %", _span(interval, " %", 1)),
+        ("Median rank", rank_number(row["medr"]), _span(shown.intervals.get("medr"), "", 1)),
+        ("R@10 by chance", f"{number(chance['r_at_10'], 1)} %", f"median rank {rank_number(chance['medr'])}"),
+        ("R@10 at best", f"{number(report.ceiling['r_at_10'], 1)} %", "all tracks of a film compete in one ranking"),
+    ]
+    figures = "".join(
+        f"<div><dt>{escape(name)}</dt><dd>{escape(value)}<small>{escape(note)}</small></dd></div>"
+        for name, value, note in boxes
+    )
+    return f'<p>{escape(sentence)}</p><dl class="figures">{figures}</dl>'
+
+
+def _span(interval: tuple[float, float] | None, unit: str, digits: int) -> str:
+    if interval is None:
+        return ""
+    return f"95 %: {number(interval[0], digits)} to {number(interval[1], digits)}{unit}"

@@ -1,6 +1,7 @@
-"""Charts as SVG text, which scales with the page, prints, and has a description for screen readers.
+"""The report's charts (recall curves, rank histograms, training losses) as SVG text.
 
-Colours follow Okabe and Ito, which colour-blind readers can distinguish, but are darker, so that labels are legible.
+It scales with the page, prints, and has a description for screen readers. Colours follow Okabe and Ito, which
+colour-blind readers can distinguish, but are darker, so that labels are legible.
 """
 
 from __future__ import annotations
@@ -9,6 +10,13 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
+
+import numpy as np
+
+from needledrop.report.report_queries import Report, System
+from storage.metrics.leaderboard_views import RECALL_AT
+
+BINS = 20
 
 COLOURS = ("#0072B2", "#C14600", "#00805C", "#AE4A86", "#8A6A00", "#0B7A99", "#7B3FA0", "#8C4A2F", "#5A5A5A")
 GREY = "#6B6B6B"
@@ -197,3 +205,104 @@ def _nice_step(highest: float, steps: int = 5) -> float:
     rough = highest / steps
     power = 10.0 ** math.floor(math.log10(rough))
     return next(m * power for m in (1, 2, 5, 10) if m * power >= rough)
+
+
+def colour_of(report: Report, system: System) -> str:
+    """Return the colour of a system, the same on every chart."""
+    return COLOURS[report.systems.index(system) % len(COLOURS)]
+
+
+def curves_section(report: Report) -> str:
+    """Write recall over K on logarithmic axes, and R@10 with intervals."""
+    last = max(2, min(100, report.tracks // 2))
+    ks = sorted({*range(1, min(last, 20) + 1), *range(20, last + 1, 5), last})
+    lines = [_curve(report, system, ks) for system in report.systems]
+    chance = [(k, 100 * k / report.tracks) for k in ks]
+    ceiling = _ceiling(report, ks)
+    lines += [Line("chance", chance, GREY, dashed=True), Line("ceiling", ceiling, GREY, dashed=True)]
+    description = "; ".join(f"{line.label}: {line.points[-1][1]:.1f} % at {last}" for line in lines)
+    curves = recall_chart([line for line in lines if line.points], f"Recall over K. {description}")
+    rows = [(s.label, s.row["r_at_10"], s.intervals.get("r_at_10"), colour_of(report, s)) for s in report.systems]
+    rows += [(b.label, b.row["r_at_10"], b.intervals.get("r_at_10"), GREY) for b in report.baselines]
+    dots = interval_chart(rows, [(report.chance["r_at_10"], "chance")], " %")
+    return _wide(
+        "Recall over K",
+        curves,
+        "Share of test tracks among the first K. Both axes are logarithmic: an equal distance above chance is an equal "
+        f"multiple of it. Pale bars: 95 % intervals of {escape(report.shown.label)}.",
+    ) + _wide(
+        "R@10 with intervals",
+        dots,
+        "R@10 with its 95 % interval over films. Grey: baselines. The language oracle knows the language tag of every "
+        "track's film and nothing else.",
+    )
+
+
+def _wide(name: str, chart: str, caption: str) -> str:
+    return (
+        f'<figure class="wide"><div class="chart" tabindex="0" role="region" aria-label="{name}">{chart}</div>'
+        f"<figcaption>{caption}</figcaption></figure>"
+    )
+
+
+def _curve(report: Report, system: System, ks: list[int]) -> Line:
+    shares = 100 * np.searchsorted(system.rank, ks, side="right") / len(system.rank)
+    points = [(k, float(share)) for k, share in zip(ks, shares, strict=True) if share > 0]
+    is_shown = system is report.shown
+    bars = [(k, *system.intervals[f"r_at_{k}"]) for k in RECALL_AT if k <= ks[-1] and f"r_at_{k}" in system.intervals]
+    lowest = points[0][1] if points else 1.0
+    return Line(
+        system.label,
+        points,
+        colour_of(report, system),
+        width=3.2 if is_shown else 1.7,
+        bars=[(k, max(low, lowest / 2), high) for k, low, high in bars if high > 0] if is_shown else (),
+    )
+
+
+def _ceiling(report: Report, ks: list[int]) -> list[tuple[float, float]]:
+    """Return the ceiling at the K of Table 1, where it is known."""
+    return [(k, report.ceiling[f"r_at_{k}"]) for k in RECALL_AT if k <= ks[-1]]
+
+
+def histograms_section(report: Report) -> str:
+    """Write for each system the distribution of the correct tracks' ranks."""
+    charts = []
+    for system in report.systems:
+        shares = 100 * np.histogram((system.rank - 0.5) / report.tracks, bins=BINS, range=(0, 1))[0] / len(system.rank)
+        description = f"{system.label}: {shares[0]:.0f} % of the correct tracks are in the first bin"
+        chart = histogram(shares.tolist(), 100 / BINS, colour_of(report, system), description)
+        charts.append(f"<figure><figcaption>{escape(system.label)}</figcaption>{chart}</figure>")
+    return (
+        f"<p>Each ranking of {report.tracks:,} tracks has {BINS} equal bins, the first at the left; a bar is "
+        "the share of correct tracks in that bin. By chance every bar would end at the dashed line.</p>"
+        f'<div class="small">{"".join(charts)}</div>'
+    )
+
+
+def training_section(report: Report) -> str:
+    """Write the losses over epochs for every system, one pair of lines per seed."""
+    charts = []
+    for system in report.systems:
+        lines = [
+            Line(
+                f"{kind} loss, {run_id}",
+                points,
+                colour_of(report, system) if kind == "valid" else GREY,
+                dashed=kind == "train",
+            )
+            for run_id, epochs in system.epochs.items()
+            for kind in ("train", "valid")
+            if (points := [(e["epoch"] + 1, e[f"{kind}_loss"]) for e in epochs if e[f"{kind}_loss"] is not None])
+        ]
+        if lines:
+            ends = ", ".join(f"{line.label} ends at {line.points[-1][1]:.2f}" for line in lines)
+            chart = loss_chart(lines, f"{system.label}: {ends}")
+            charts.append(f"<figure><figcaption>{escape(system.label)}</figcaption>{chart}</figure>")
+    if not charts:
+        return ""
+    return (
+        "<p>Loss over epochs: validation solid, training dashed; one pair per seed. The weights of the epoch with "
+        "the lowest validation loss are evaluated, or with the lowest median rank in validation where a run stops on "
+        f'that.</p><div class="small">{"".join(charts)}</div>'
+    )

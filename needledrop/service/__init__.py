@@ -2,9 +2,7 @@
 
 deployments    everything that a server needs, in one call; prefect.yaml: what runs when, in which work pool
 automations    automations.yaml: dead runs, new versions, notifications, and the address of whoever is notified
-serve          server and workers; their address, port and database folder
-child_processes  processes that end with the service
-unfinished_runs  runs that are cancelled at the end, or died without a server that noticed
+serve          server and workers; their address, port and database folder; runs that are cancelled at the end
 containers     the Prefect server of a container, checks before a service starts, health checks
-worker         a Prefect worker whose flow runs end cleanly when it is stopped
+worker         a Prefect worker whose flow runs end cleanly when it is stopped, and runs that died unnoticed
 """

@@ -1,33 +1,39 @@
 """Serve until stopped: a Prefect server of its own and workers for every pool, for `needledrop serve`.
 
 Children run in sessions of their own, so that Ctrl-C in the terminal reaches only this process, which ends them in
-order: no new runs, running flows cancelled (their leases are released), workers, server. The server's address is on
-this machine only, and its database in a folder that one service at a time may use.
+order: no new runs, running flows cancelled (their leases are released), workers, server; none outlives it. The
+server's address is on this machine only, and its database in a folder that one service at a time may use.
 """
 
 from __future__ import annotations
 
+import ctypes
 import fcntl
+import functools
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from needledrop.service import containers
-from needledrop.service.child_processes import child_process
-from needledrop.service.unfinished_runs import POLL_SECONDS, end_dead_runs, end_runs, resume_pools
-from needledrop.service.worker import SETTINGS
+from needledrop.service.worker import SETTINGS, unfinished_runs
 from storage.errors import InputError, NeedledropError
-from storage.lake.lake import Lake
+from storage.lake.lake import Lake, lake_at
+from storage.records.flow_runs import is_alive
 from storage.tables.tables import open_tables
+
+if TYPE_CHECKING:
+    from prefect.client.orchestration import SyncPrefectClient
 
 HOST = "127.0.0.1"
 """This machine only: the server has no log-in."""
@@ -44,6 +50,13 @@ LOG_FORMATS = {
     "PREFECT_LOGGING_FORMATTERS_STANDARD_FLOW_RUN_FMT": "%(asctime)s %(flow_run_name)s: %(message)s",
     "PREFECT_LOGGING_FORMATTERS_STANDARD_TASK_RUN_FMT": "%(asctime)s %(task_run_name)s: %(message)s",
 }
+POLL_SECONDS = 0.3
+CANCEL_SECONDS = 45.0
+"""For flows to end: Prefect gives a process 30 s after it asked."""
+END_SECONDS = 15.0
+"""For a child process to end after SIGTERM."""
+PR_SET_PDEATHSIG = 1
+"""Of <linux/prctl.h>."""
 
 
 @dataclass(frozen=True)
@@ -222,3 +235,122 @@ def _sigterm_like_ctrl_c() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def child_process(
+    arguments: list[str], output: int | None = None, settings: Mapping[str, str] | None = None
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start `prefect ARGUMENTS` as the leader of a session, and end all of that session afterwards.
+
+    `output`: the file that takes what it prints, by default this process's. `settings`: variables of its environment.
+    """
+    command = [sys.executable, "-m", "prefect", *arguments]
+    with_service = _end_with_the_service()
+    process = subprocess.Popen(  # noqa: S603
+        command,
+        stdout=output,
+        stderr=output,
+        env={**os.environ, **(settings or {})},
+        start_new_session=True,
+        preexec_fn=with_service,  # noqa: PLW1509  no other thread here holds a lock
+    )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        try:
+            process.wait(END_SECONDS)
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):
+            process.kill()
+        _kill_group(process.pid)
+        process.wait()
+
+
+def _end_with_the_service() -> Callable[[], object] | None:
+    """Return what a child does before it starts, so that it gets SIGTERM even where the service dies by kill -9.
+
+    None where the system cannot do that: it is Linux that sends a signal at the death of a parent.
+    """
+    if sys.platform != "linux":
+        return None
+    call = ctypes.CDLL(None).prctl  # looked up before the fork, after which little may be done
+    return functools.partial(call, PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _kill_group(leader: int) -> None:
+    """End what a child left behind in its process group."""
+    try:
+        os.killpg(leader, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def resume_pools() -> list[str]:
+    """Resume the work pools that the last end paused; return the names of those that run processes."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        pools = [pool for pool in client.read_work_pools() if pool.type == "process"]
+        for pool in pools:
+            _set_paused(client, pool.name, is_paused=False)
+    return [pool.name for pool in pools]
+
+
+def _set_paused(client: SyncPrefectClient, pool: str, *, is_paused: bool) -> None:
+    from prefect.client.schemas.actions import WorkPoolUpdate
+
+    client.update_work_pool(pool, WorkPoolUpdate(is_paused=is_paused))
+
+
+def end_runs(say: Callable[[str], None]) -> None:
+    """Take no new runs, cancel those of deployments that are running, and wait until they have ended."""
+    from prefect.client.orchestration import get_client
+
+    from tasks.prefect_client import HTTP_ERRORS
+
+    deadline = time.monotonic() + CANCEL_SECONDS
+    try:
+        with get_client(sync_client=True, httpx_settings={"timeout": 5}) as client:
+            for pool in client.read_work_pools():
+                _set_paused(client, pool.name, is_paused=True)
+            while (running := _cancel_running(client)) and time.monotonic() < deadline:
+                time.sleep(POLL_SECONDS)
+    except HTTP_ERRORS:
+        return  # stopped before the server was up
+    if running:
+        say(f"{running} runs did not end within {CANCEL_SECONDS:.0f} s and are killed")
+
+
+def _cancel_running(client: SyncPrefectClient) -> int:
+    """Ask the runs of deployments to end, each once; return how many have not ended."""
+    from prefect.states import Cancelling
+
+    runs = unfinished_runs(client)
+    for run in runs:
+        if not run.state.is_cancelling():
+            client.set_flow_run_state(run.id, Cancelling())
+    return len(runs)
+
+
+def end_dead_runs() -> list[str]:
+    """Tell the server that runs are over which a killed service left behind; return their names.
+
+    Each would keep the next run of its deployment waiting until it is missed, for seven minutes. A run of a worker that
+    someone started by hand lives on: it holds its lease.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.states import Cancelled
+
+    from tasks.prefect_client import end_as_crashed
+
+    with get_client(sync_client=True) as client:
+        # The server may have other flows too.
+        ours = [run for run in unfinished_runs(client) if "lake" in run.parameters]
+        dead = [run for run in ours if not is_alive(lake_at(str(run.parameters["lake"])), str(run.id))]
+        for run in dead:
+            if run.state.is_cancelling():
+                client.set_flow_run_state(run.id, Cancelled())
+            else:
+                end_as_crashed(client, run, "It died with the service")
+    return [run.name for run in dead]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from needledrop.cues.sheet import BYTE_ORDER, USAGE, sheet_csv
+from needledrop.cues.cue_files import BYTE_ORDER, USAGE, sheet_csv
 from needledrop.studio.api_answers import Listed, Shortlist
 from storage.lake.lake import Lake
 from storage.libraries.library import library_names

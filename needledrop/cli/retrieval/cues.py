@@ -46,8 +46,8 @@ from storage.libraries.library import Library, open_library
 from storage.tables.tables import open_existing
 
 if TYPE_CHECKING:
-    from needledrop.cues.placement import PlacedScene
-    from needledrop.cues.suggest import Cue, Wishes
+    from needledrop.cues.scenes import PlacedScene
+    from needledrop.cues.suggest_tracks import Cue, Wishes
     from needledrop.cues.timecode import Timebase
 
 Script = Annotated[
@@ -114,7 +114,7 @@ def cues_command(
     wanted = FilterOptions(min_duration, max_duration, tempo, loudness, year, licence, artist).read()
 
     from needledrop.cli.retrieval.search import read_image, read_tags
-    from needledrop.cues.placement import place_scenes
+    from needledrop.cues.scenes import place_scenes
     from needledrop.cues.script import read_script
     from needledrop.cues.timecode import open_timebase
     from training.retrieval.film_query import FilmQuery
@@ -129,8 +129,8 @@ def cues_command(
     check_references(libraries, (*references.like, *references.not_like))
     chosen = choose_engine(opened, libraries, every.parts, named)
 
-    from needledrop.cues.files import file_texts, write_files
-    from needledrop.cues.suggest import Wishes
+    from needledrop.cues.cue_files import file_texts, write_files
+    from needledrop.cues.suggest_tracks import Wishes
 
     wishes = Wishes(per_scene, repeat, ranking, wanted, of_film, picture)
     cues, notes = _searched(opened, libraries, chosen, placed, timebase, wishes, references)
@@ -152,7 +152,7 @@ def _searched(
     references: References,
 ) -> tuple[list[Cue], list[str]]:
     """Return the cues, and sentences about the search."""
-    from needledrop.cues.suggest import suggest_cues
+    from needledrop.cues.suggest_tracks import suggest_cues
     from tasks.progress import shown_progress
     from training.loop.devices import open_machine
 

@@ -15,9 +15,8 @@ import av
 import numpy as np
 
 from needledrop.demo.films import Film, safe_name
-from needledrop.demo.music.instruments import Samples
-from needledrop.demo.music.mixing import perform
 from needledrop.demo.music.score import compose
+from needledrop.demo.music.synthesis import Samples, perform
 from needledrop.demo.words.loader import TITLES
 
 TRACKS_PER_FILM = 3

@@ -1,6 +1,5 @@
 """Draw the invented posters.
 
 poster         one poster: colours, composition, title and names, paper grain
-compositions   the ten compositions, one per mood
-figures        what compositions are made of: people, hills, trees, hats, lights
+compositions   the ten compositions, one per mood, and what they are made of: people, hills, trees, hats, lights
 """

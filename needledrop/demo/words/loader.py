@@ -24,7 +24,7 @@ PLOT_NAMES = frozenset(
         *("town", "place", "work", "thing", "thing_", "at", "at_"),
     }
 )
-"""The placeholders of plots; `story` fills them in."""
+"""The placeholders of plots; `films` fills them in."""
 TITLE_NAMES = frozenset({"noun", "name", "town", "first", "surname"})
 TRACK_NAMES = frozenset({"town", "hero", "friend", "rival", "Thing"})
 
@@ -55,7 +55,7 @@ class Country:
     demonym: str
     language: str
     answer_voice: str
-    """The instrument that answers in the melodies of its films, a name in `instruments.VOICES`."""
+    """The instrument that answers in the melodies of its films, a name in `synthesis.VOICES`."""
     women: tuple[str, ...]
     """First names."""
     men: tuple[str, ...]

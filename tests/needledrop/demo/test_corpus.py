@@ -15,16 +15,14 @@ import pytest
 from defusedxml import ElementTree
 from PIL import Image
 
-from needledrop.demo.corpus import MANIFEST, Corpus, write_corpus
+from needledrop.demo.corpus import MANIFEST, Corpus, plan_library, write_corpus, write_library
 from needledrop.demo.films import FIRST_YEAR, LAST_YEAR, Film, invent_films
-from needledrop.demo.library import plan_library, write_library
 from needledrop.demo.moods import MOODS
-from needledrop.demo.music.mixing import perform
 from needledrop.demo.music.score import compose
+from needledrop.demo.music.synthesis import perform
 from needledrop.demo.music.tracks import DEFECTS, M4A, MP3, OGG, OPUS, make_track, plan_tracks
 from needledrop.demo.posters.poster import draw_poster, save_poster
-from needledrop.demo.wiki.articles import PLOTLESS, article, distractor_pages, plotless_films
-from needledrop.demo.wiki.export import write_export
+from needledrop.demo.wiki_export import PLOTLESS, article, distractor_pages, plotless_films, write_export
 from needledrop.demo.words.loader import TITLES
 from storage.errors import InputError
 

@@ -12,11 +12,10 @@ from pydantic import ValidationError
 from needledrop.demo.corpus import EDITION
 from needledrop.demo.films import invent_films
 from needledrop.demo.moods import MOODS
-from needledrop.demo.music.instruments import DRUMS, TEXTURES, VOICES
 from needledrop.demo.music.score import BASS_STYLES, CHORD_STYLES, SCALES
+from needledrop.demo.music.synthesis import DRUMS, TEXTURES, VOICES
 from needledrop.demo.posters.compositions import COMPOSITIONS
-from needledrop.demo.wiki.articles import article, distractor_pages
-from needledrop.demo.wiki.export import write_export
+from needledrop.demo.wiki_export import article, distractor_pages, write_export
 from needledrop.demo.words.loader import COUNTRIES, PLOTS, PlotSentence, parse
 
 EXPORT_SHA256 = {2: "6929f39c509259695fdba5cf5523a029a6780e4784654a281e9b2c344bceeeba"}

@@ -16,11 +16,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from needledrop.cli import report as command
-from needledrop.report.films import best_and_worst_films
+from needledrop.report.best_and_worst_films import best_and_worst_films
 from needledrop.report.page import write_report
-from needledrop.report.queries import Report
-from needledrop.report.sections import histograms_section
-from needledrop.report.svg_charts import COLOURS, GREY, Line, loss_chart, recall_chart
+from needledrop.report.report_queries import Report
+from needledrop.report.svg_charts import COLOURS, GREY, Line, histograms_section, loss_chart, recall_chart
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics

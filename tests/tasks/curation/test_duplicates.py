@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from needledrop.demo.films import invent_films
-from needledrop.demo.music.mixing import perform
 from needledrop.demo.music.score import compose
+from needledrop.demo.music.synthesis import perform
 from storage.mels.settings import MelSettings
 from tasks.curation.candidates import Snapshot
 from tasks.curation.duplicates import find_recordings

@@ -16,10 +16,9 @@ import pytest
 from typer.testing import CliRunner
 
 from needledrop.cli.main import app
-from needledrop.cues.files import file_texts
-from needledrop.cues.placement import place_scenes
-from needledrop.cues.scenes import Scene
-from needledrop.cues.suggest import Wishes, suggest_cues
+from needledrop.cues.cue_files import file_texts
+from needledrop.cues.scenes import Scene, place_scenes
+from needledrop.cues.suggest_tracks import Wishes, suggest_cues
 from needledrop.cues.timecode import open_timebase
 from storage.errors import InputError
 from storage.lake.lake import Lake

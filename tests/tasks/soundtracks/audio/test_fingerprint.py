@@ -10,8 +10,8 @@ import pytest
 import soxr
 
 from needledrop.demo.films import Film, invent_films
-from needledrop.demo.music.mixing import perform
 from needledrop.demo.music.score import compose
+from needledrop.demo.music.synthesis import perform
 from storage.mels.settings import MelSettings
 from tasks.soundtracks.audio.decode import AudioFile, Samples
 from tasks.soundtracks.audio.fingerprint import (

@@ -8,8 +8,8 @@ from html import escape
 
 import duckdb
 
-from needledrop.report.queries import Row
-from needledrop.report.table import rank_number
+from needledrop.report.report_queries import Row
+from needledrop.report.result_tables import rank_number
 from storage.lake.lake import Lake
 from storage.records.takedown_list import taken_down_tracks
 from storage.tables.duckdb_connection import fetch_rows

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from needledrop.cues.assignment import Candidates, divided
+from needledrop.cues.suggest_tracks import Candidates, divided
 
 Pairs = Sequence[tuple[str, float]]
 """Tracks, named by letters, and their preferences for a scene."""
