@@ -1,4 +1,4 @@
-"""The report's tables: results next to the paper's Table 1, by film, differences, kinds of film, pairs, runs, method."""
+"""The report's tables: results next to the paper's Table 1, by film, differences, kinds of film, pairs, runs."""
 
 from __future__ import annotations
 
