@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.audio import made_up_files
-from needledrop.cli.run_flow import prefect_for_commands
+from needledrop.cli.run_prefect_flow import prefect_for_commands
 from storage.lake.lake import Lake
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import FILMS, OUTCOMES

@@ -14,7 +14,8 @@ from flows.parameters import (
     CollectSoundtracksParameters,
 )
 from needledrop.cli.options import LakeRoot, options_of
-from needledrop.cli.run_flow import print_pause, run_flow
+from needledrop.cli.run_prefect_flow import run_flow
+from needledrop.cli.terminal_output import print_pause
 from storage.errors import InputError, LakeError, SourcePaused
 from storage.tables.tables import open_existing
 

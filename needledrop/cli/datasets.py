@@ -13,7 +13,7 @@ from rich.table import Table
 
 from flows.parameters import CurateDatasetParameters
 from needledrop.cli.options import LakeRoot, options_of
-from needledrop.cli.run_flow import run_flow
+from needledrop.cli.run_prefect_flow import run_flow
 from storage.errors import InputError
 from storage.tables.tables import open_existing
 

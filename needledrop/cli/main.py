@@ -18,7 +18,7 @@ from needledrop import __version__
 from needledrop.cli import collect, compare, datasets, demo, refresh, report, review, service, takedown, train
 from needledrop.cli.inspect import doctor, leases, sql, status, verify
 from needledrop.cli.retrieval import cues, library, search, studio
-from needledrop.cli.run_flow import send_no_usage_data
+from needledrop.cli.run_prefect_flow import send_no_usage_data
 from storage.errors import NeedledropError
 from storage.terminal import printable
 

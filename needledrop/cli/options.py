@@ -47,40 +47,6 @@ LakeRoot = Annotated[str, typer.Option("--lake", envvar=ENVIRONMENT["lake"], hel
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show Prefect's own log lines.")]
 
 
-def _of_libraries(flag: str, help_text: str, **more: Any) -> Any:
-    return typer.Option(flag, help=help_text, rich_help_panel="Your own libraries", **more)
-
-
-Tags = Annotated[
-    str | None, typer.Option("--tags", help="Tags, separated by commas: 'Tamil-language films, Horror films'.")
-]
-Image = Annotated[Path | None, typer.Option("--image", help="A poster or a still.")]
-Libraries = Annotated[list[str], _of_libraries("--library", "Library to search. May be repeated.")]
-EncoderName = Annotated[
-    str | None,
-    _of_libraries("--encoder", "Audio encoder to search with, in the place of a run; it has indexed the libraries."),
-]
-Like = Annotated[
-    list[str] | None,
-    _of_libraries("--like", "A recording that it should sound like: a file or a track_id. May be repeated."),
-]
-NotLike = Annotated[list[str] | None, _of_libraries("--not-like", "One that it should not sound like.")]
-LikeWeight = Annotated[
-    float, _of_libraries("--like-weight", "Share of these recordings next to the film's query.", min=0, max=1)
-]
-PerAlbum = Annotated[int, _of_libraries("--per-album", "Tracks of one album at most; 0: any number.", min=0)]
-RankedBy = Annotated[
-    str, _of_libraries("--by", "Rank tracks as a whole, or by their best moment.", metavar="[mean|best]")
-]
-MinDuration = Annotated[str | None, _of_libraries("--min-duration", "Shortest length, as in 90 or 1:30.")]
-MaxDuration = Annotated[str | None, _of_libraries("--max-duration", "Longest length.")]
-Tempo = Annotated[str | None, _of_libraries("--tempo", "Beats per minute, as in 90-120.")]
-Loudness = Annotated[str | None, _of_libraries("--loudness", "Integrated loudness in LUFS, as in -23..-14.")]
-Years = Annotated[str | None, _of_libraries("--year", "Release years, as in 1990-2005, or one year.")]
-Licence = Annotated[str | None, _of_libraries("--licence", "A part of the licence, as in 'CC BY'.")]
-Artist = Annotated[str | None, _of_libraries("--artist", "A part of the artist's name.")]
-
-
 def options_of(
     parameters: type[P], *, without: Collection[str] = (), arguments: Collection[str] = ()
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:

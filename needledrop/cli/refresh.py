@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -16,7 +12,8 @@ from flows.parameters import (
     RefreshParameters,
 )
 from needledrop.cli.options import options_of
-from needledrop.cli.run_flow import print_pause, run_flow
+from needledrop.cli.run_prefect_flow import run_flow
+from needledrop.cli.terminal_output import print_pause, typed_command
 from storage.lake.lake import Lake
 from storage.metrics.leaderboard_views import RECALL_AT
 from tasks.run_report import as_words
@@ -76,14 +73,6 @@ def print_summary(root: str, result: dict[str, Any]) -> None:
     _print_files(console, lake)
     for query in QUERIES:
         console.print(f'[bold]Try[/]    {typed_command()} sql --lake {root} "{query}"', soft_wrap=True, highlight=False)
-
-
-def typed_command() -> str:
-    """Return the command as the user can type it here: with its folder where that is not on the path."""
-    typed = Path(sys.argv[0])
-    if shutil.which("needledrop") or typed.name != "needledrop":
-        return "needledrop"
-    return os.path.relpath(typed)
 
 
 def _print_files(console: Console, lake: Lake) -> None:

@@ -13,7 +13,7 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import TerminationSignal
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from needledrop.cli.run_flow import prefect_for_commands
+from needledrop.cli.run_prefect_flow import prefect_for_commands
 from storage.errors import InputError
 from tasks.prefect_client import CONNECT_ERRORS, HTTP_ERRORS, RETRIES_OF_THE_STOPPED, stopping_soon
 

@@ -127,3 +127,32 @@ def _embedded(retriever: Retriever, asked: Row | None, heard: Mapping[TrackKey, 
 
 def _scores(query: Query, rows: Sequence[Row], heard: Mapping[TrackKey, Vector]) -> Any:
     return np.array([heard[row["library"], row["track_id"]] @ query.vector for row in rows])
+
+
+def decision_sentence(row: Row) -> str:
+    """Return what a run reaches on users' decisions as a sentence."""
+    if "error" in row:
+        return f"Kept before rejected, {row['model_run']}: not measured. {row['error']}"
+    left_out = _left_out(row["left_out"] - row["trained_on"], row["trained_on"])
+    if row["kept_before_rejected"] is None:
+        return (
+            f"Kept before rejected, {row['model_run']}: no query has a kept and a rejected track to compare{left_out}"
+        )
+    value, low, high = (100 * row[name] for name in ("kept_before_rejected", "low", "high"))
+    return (
+        f"Kept before rejected, {row['model_run']}: {value:.1f} % (95 %: {low:.1f}–{high:.1f}) of "
+        f"{row['pairs']:,} pairs in {row['queries']:,} queries{left_out}"
+    )
+
+
+def _left_out(unheard: int, trained_on: int) -> str:
+    """Return what to add about decisions that do not count."""
+    sentences = []
+    if unheard:
+        sentences.append(f"; {unheard:,} decisions are about tracks that it has not heard, and do not count")
+    if trained_on:
+        sentences.append(
+            f"; {trained_on:,} decisions are about tracks that it was trained on, and do not count: "
+            "--hold-out-decisions trains without these tracks"
+        )
+    return "".join(sentences)

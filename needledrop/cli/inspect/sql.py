@@ -6,31 +6,25 @@ writing its results.
 
 from __future__ import annotations
 
-import csv
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import duckdb
 import typer
 from rich.console import Console
-from rich.table import Table
 from typer.core import TyperCommand
 
 from needledrop.cli.options import LakeRoot
+from needledrop.cli.terminal_output import print_rows
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.tables.duckdb_connection import queried_store
 from storage.tables.tables import open_existing
-from storage.terminal import printable
 
 Result = tuple[list[str], list[tuple[Any, ...]]]
 """Columns and rows of one query."""
-ROWS_SHOWN = 1000
-"""Rows printed in a terminal at most; a file or a pipe gets every row."""
-_WIDEST_CELL = 60
-_PADDING = 2
 _HELP = "End a query with ; and Enter. .tables lists tables and views, .describe NAME its columns, .quit leaves."
 _TABLES = (
     "SELECT table_name AS name, CASE table_type WHEN 'VIEW' THEN 'view' ELSE 'table' END AS kind, "
@@ -81,17 +75,7 @@ def print_answers(results: Iterable[Result]) -> None:
     for number, (columns, rows) in enumerate(results):
         if number:
             sys.stdout.write("\n")
-        answer(columns, rows)
-
-
-def answer(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print rows as a table in a terminal, as CSV into a pipe or a file."""
-    if sys.stdout.isatty():
-        show(Console(), columns, rows)
-    else:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
+        print_rows(columns, rows)
 
 
 def ask(lake: Lake, query: str) -> list[Result]:
@@ -138,45 +122,6 @@ def _run(connection: duckdb.DuckDBPyConnection, query: str) -> list[Result]:
     if not results:
         raise InputError('There is no query; give one, such as "SELECT * FROM leaderboard", or none to open the shell')
     return results
-
-
-def show(console: Console, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print rows as a table; one wider than the screen continues below, with its first column repeated."""
-    cells = [[_text(value) for value in row] for row in rows[:ROWS_SHOWN]]
-    for group in _groups(columns, cells, console.width):
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        for index in group:
-            numeric = any(isinstance(row[index], int | float) for row in rows[:ROWS_SHOWN])
-            table.add_column(columns[index], justify="right" if numeric else "left", overflow="fold")
-        for row in cells:
-            table.add_row(*(row[index] for index in group))
-        console.print(table, markup=False, highlight=False)
-        console.print()
-    more = f", {len(rows) - ROWS_SHOWN} not shown: narrow the query or send it to a file" * (len(rows) > ROWS_SHOWN)
-    console.print(f"{len(rows)} row{'s' * (len(rows) != 1)}{more}", style="dim", highlight=False)
-
-
-def _groups(columns: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> Iterator[list[int]]:
-    """Yield column numbers that fit on the screen together, column 0 first in every group."""
-    needed = [
-        min(max([len(name), *(len(row[index]) for row in cells)]), _WIDEST_CELL) + _PADDING
-        for index, name in enumerate(columns)
-    ]
-    group: list[int] = []
-    for index in range(len(columns)):
-        if len(group) > 1 and sum(needed[i] for i in group) + needed[index] > width:
-            yield group
-            group = [0]
-        group.append(index)
-    yield group
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, float):
-        return f"{value:.2f}" if abs(value) >= 1 else f"{value:.4f}"
-    return printable(str(value).replace("\n", " "))
 
 
 def _shell(lake: Lake) -> None:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from needledrop.cli.options import (
+from needledrop.cli.options import LakeRoot
+from needledrop.cli.retrieval.search_options import (
     Artist,
     EncoderName,
+    FilterOptions,
     Image,
-    LakeRoot,
     Libraries,
     Licence,
     Like,
@@ -22,24 +23,21 @@ from needledrop.cli.options import (
     Loudness,
     MaxDuration,
     MinDuration,
+    Named,
     NotLike,
     RankedBy,
     Tags,
     Tempo,
     Years,
-)
-from needledrop.cli.retrieval.engines import (
-    Named,
     check_named,
     check_references,
     choose_engine,
     engine_notes,
     open_engine,
+    read_ranking,
     reference_vector,
 )
-from needledrop.cli.retrieval.filters import FilterOptions
-from needledrop.cli.retrieval.library_show import as_clock
-from needledrop.cli.retrieval.search_library import read_ranking
+from needledrop.cli.terminal_output import as_clock
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.libraries.library import Library, open_library
@@ -113,7 +111,7 @@ def cues_command(
         raise InputError(f"{folder} is a file; give another folder with --out")
     wanted = FilterOptions(min_duration, max_duration, tempo, loudness, year, licence, artist).read()
 
-    from needledrop.cli.retrieval.search import read_image, read_tags
+    from needledrop.cli.retrieval.search_options import read_image, read_tags
     from needledrop.cues.scenes import place_scenes
     from needledrop.cues.script import read_script
     from needledrop.cues.timecode import open_timebase

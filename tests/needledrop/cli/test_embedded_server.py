@@ -12,12 +12,12 @@ from pathlib import Path
 
 from prefect.server.api.server import SubprocessASGIServer
 
-ADVICE = "Prefect moved what needledrop/cli/run_flow.py replaces: adapt it, or Ctrl-C ends the server early"
+ADVICE = "Prefect moved what needledrop/cli/run_prefect_flow.py replaces: adapt it, or Ctrl-C ends the server early"
 
 
 UNTIL_STOPPED = """
 import time
-from needledrop.cli.run_flow import prefect_for_commands
+from needledrop.cli.run_prefect_flow import prefect_for_commands
 from storage.errors import NeedledropError
 
 def work():

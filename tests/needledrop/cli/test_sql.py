@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from needledrop.cli.inspect import sql
 from needledrop.cli.main import app
+from needledrop.cli.terminal_output import show
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.metrics.records import Run, record_run
@@ -79,7 +79,7 @@ def test_a_wrong_query_fails_with_the_message_of_duckdb(lake: Lake) -> None:
 
 def test_a_wide_table_continues_below_with_its_first_column() -> None:
     console = Console(file=io.StringIO(), width=40)
-    sql.show(console, ["system", *(f"column_{i}" for i in range(6))], [("All", *range(6))])
+    show(console, ["system", *(f"column_{i}" for i in range(6))], [("All", *range(6))])
     text = console.file.getvalue()
     assert text.count("system") > 1 and text.count("column_5") == 1 and "1 row" in text
     assert max(map(len, text.splitlines())) <= 40

@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
+from needledrop.cli.leaderboard_table import leaderboard_rows, training_table
 from needledrop.cli.main import app
-from needledrop.cli.train import decision_sentence, leaderboard_rows, training_table
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics
@@ -21,6 +21,7 @@ from storage.tables.tables import open_tables
 from training.evaluation.baselines import record_baselines
 from training.named_settings import all_settings
 from training.presets import chosen_settings
+from training.retrieval.decision_results import decision_sentence
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from needledrop.cli.train import leaderboard_rows
+from needledrop.cli.leaderboard_table import leaderboard_rows
 from storage.audio_embeddings.cards import EncoderCard, register
 from storage.audio_embeddings.files import drop_embeddings, write_embeddings
 from storage.datasets import versions as datasets

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from needledrop.cli.retrieval.filters import FilterOptions, read_range, read_seconds, read_years
-from needledrop.cli.retrieval.search import read_image
+from needledrop.cli.retrieval.search_options import FilterOptions, read_image, read_range, read_seconds, read_year_range
 from storage.errors import InputError
 
 
@@ -68,9 +67,9 @@ def test_a_shortest_length_above_the_longest_is_an_error() -> None:
     ("text", "ends"), [("1990", (1990, 1990)), (" 1990 ", (1990, 1990)), ("1990-", (1990, None)), (None, (None, None))]
 )
 def test_one_year_is_a_range_of_its_own(text: str | None, ends: tuple[float | None, float | None]) -> None:
-    assert read_years(text) == ends
+    assert read_year_range(text) == ends
 
 
 def test_a_year_that_is_none_is_refused() -> None:
     with pytest.raises(InputError, match="--year '90' is no range; write two numbers, as in 1990-2005"):
-        read_years("90")
+        read_year_range("90")

@@ -10,13 +10,12 @@ from __future__ import annotations
 import logging
 import os
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 
 from flows.parameter_checks import check
 from storage.errors import InputError, NeedledropError
@@ -42,14 +41,6 @@ def run_flow(entrypoint: str, parameters: OptionGroup, *, verbose: bool) -> Any:
     if isinstance(result, dict) and "nothing_yet" in result:
         raise InputError(result["nothing_yet"])
     return result
-
-
-def print_pause(summary: Mapping[str, Any]) -> bool:
-    """Print the sentence about a source's pause that a run's summary may have; return whether it has one."""
-    paused = summary.get("paused")
-    if paused:
-        Console(stderr=True).print(f"[bold yellow]Paused[/]: {escape(str(paused))}", soft_wrap=True)
-    return bool(paused)
 
 
 def send_no_usage_data() -> None:
