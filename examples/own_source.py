@@ -34,13 +34,14 @@ from storage.records.flow_runs import record_flow_run
 from storage.tables.tables import open_existing
 from tasks.run_report import RunReport
 from tasks.soundtracks.extraction.jobs import Recording
-from tasks.soundtracks.matching.matcher import Matcher
+from tasks.soundtracks.matching.track_selection import Matcher
 from tasks.soundtracks.models import Candidate, Film, Judged
 from tasks.soundtracks.runs.collect import Collector
 from tasks.soundtracks.runs.context import open_context
 from tasks.soundtracks.runs.plan import plan
 from tasks.soundtracks.runs.settings import SoundtrackSettings
-from tasks.soundtracks.sources.base import Fetched, PreassignedSource
+from tasks.soundtracks.sources.music_folders_and_url_lists import PreassignedSource
+from tasks.soundtracks.sources.source_protocol import Fetched
 from tasks.soundtracks.tasks import open_pipeline
 
 AUDIO = {".flac", ".m4a", ".mp3", ".ogg", ".opus", ".wav"}

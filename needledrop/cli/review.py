@@ -83,8 +83,8 @@ def sample_command(
     [bold]Example[/]: needledrop review sample --taken --per-band 50 --seed 0 --out sheets
     """
     from tasks.soundtracks.models import Decision
-    from tasks.soundtracks.reviews.sample import draw_sample
-    from tasks.soundtracks.reviews.sheet import write_sheet
+    from tasks.soundtracks.reviews.draw_sample import draw_sample
+    from tasks.soundtracks.reviews.write_rating_sheet import write_sheet
 
     opened = open_existing(lake)
     sample = draw_sample(opened, Decision.TAKEN if taken else Decision.REVIEW, per_band, seed, COMMAND)
@@ -109,7 +109,7 @@ def import_command(
 
     [bold]Example[/]: needledrop review import sheets/anna.csv --rater anna
     """
-    from tasks.soundtracks.reviews.ratings import import_ratings
+    from tasks.soundtracks.reviews.read_rated_sheet import import_ratings
 
     opened = open_existing(lake)
     imported = import_ratings(opened, file, rater, COMMAND)

@@ -16,15 +16,15 @@ from storage.tables import tables
 from storage.tables.schemas import ALBUM_LISTINGS, FILMS
 from tasks.films.pages_and_albums import AlbumListing, ListedTrack
 from tasks.films.wiki.titles_and_addresses import page_of_address
-from tasks.soundtracks.matching.normalise import words_of
-from tasks.soundtracks.matching.scoring import DESCRIPTION_CHARACTERS
-from tasks.soundtracks.matching.titles import (
+from tasks.soundtracks.matching.film_titles import (
     MIN_COVERAGE,
     MIN_WORDS_FOR_COVERAGE,
     plain_title,
     title_words,
     without_article,
 )
+from tasks.soundtracks.matching.normalise import words_of
+from tasks.soundtracks.matching.scoring import DESCRIPTION_CHARACTERS
 from tasks.soundtracks.models import Candidate, Film
 
 MAX_TITLE_WORDS = 25

@@ -1,4 +1,4 @@
-"""Score how likely a candidate is a film's soundtrack: the candidate's text and the five parts of the score.
+"""Score how likely a candidate is a film's soundtrack: the texts and the parts of the score of a `Case`.
 
 The score is a weighted mean of six parts, each in 0…1:
 
@@ -8,17 +8,16 @@ The score is a weighted mean of six parts, each in 0…1:
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from tasks.soundtracks.matching import keywords
-from tasks.soundtracks.matching.channels import is_label_channel
-from tasks.soundtracks.matching.deliveries import is_delivered
-from tasks.soundtracks.matching.evidence import Agreement, Evidence, artists_of
+from tasks.soundtracks.matching import soundtrack_words
+from tasks.soundtracks.matching.film_titles import Naming, naming, title_words
+from tasks.soundtracks.matching.label_channels_and_descriptions import is_delivered, is_label_channel
 from tasks.soundtracks.matching.normalise import plain, words_of
-from tasks.soundtracks.matching.titles import Naming, naming, title_words
-from tasks.soundtracks.models import Candidate, Film
+from tasks.soundtracks.matching.official_evidence import Agreement, Evidence, artists_of
+from tasks.soundtracks.models import Candidate, Decision, Film, Verdict
 
 WEIGHTS = {
     "names_film": 0.40,
@@ -36,6 +35,10 @@ MAX_DELIVERED_SECONDS = 1800
 """Labels deliver long suites, while a video of such length is a complete album or a loop."""
 DESCRIPTION_CHARACTERS = 600
 """How much of a description is read: what follows are links to albums of other films."""
+MIN_NAMES_FILM = 0.6
+"""Without the film's title as a phrase nothing is taken, however official it is."""
+Guard = tuple[Decision, str] | None
+"""What a guard returns: the decision and its reason, or None where it does not apply."""
 
 
 @dataclass(frozen=True)
@@ -60,13 +63,13 @@ class CandidateTexts:
             candidate.album or "",
             candidate.title or "",
             (candidate.description or "")[:DESCRIPTION_CHARACTERS],
-            frozenset(names) | keywords.NEUTRAL_WORDS,
+            frozenset(names) | soundtrack_words.NEUTRAL_WORDS,
         )
 
 
 @lru_cache(maxsize=4096)
 def _soundtrack_phrases(text: str | None) -> str:
-    return " | ".join(match.group() for match in keywords.SOUNDTRACK.finditer(plain(text)))
+    return " | ".join(match.group() for match in soundtrack_words.SOUNDTRACK.finditer(plain(text)))
 
 
 def _channel_name(uploader: str | None) -> str:
@@ -112,9 +115,9 @@ def _official(candidate: Candidate, evidence: Evidence) -> float:
 
 def _soundtrack_words(texts: CandidateTexts) -> float:
     for text, full, weak in ((texts.album, 1.0, 0.4), (texts.title, 0.8, 0.4), (texts.description, 0.4, 0.0)):
-        if keywords.SOUNDTRACK.search(plain(text)):
+        if soundtrack_words.SOUNDTRACK.search(plain(text)):
             return full
-        if weak and keywords.THEME.search(plain(text)):
+        if weak and soundtrack_words.THEME.search(plain(text)):
             return weak
     return 0.0
 
@@ -153,3 +156,43 @@ def duration_part(candidate: Candidate) -> float:
         return 1.0
     longest = MAX_DELIVERED_SECONDS if is_delivered(candidate) else MAX_SECONDS
     return 0.5 if MIN_SECONDS <= seconds <= longest else 0.0
+
+
+@dataclass(frozen=True)
+class Case:
+    """A candidate for a film, with its texts, its evidence and the parts of its score."""
+
+    candidate: Candidate
+    film: Film
+    rivals: Collection[Film]
+    texts: CandidateTexts
+    evidence: Evidence
+    parts: Mapping[str, float]
+
+    @classmethod
+    def of(cls, candidate: Candidate, film: Film, rivals: Collection[Film], evidence: Evidence) -> Case:
+        """Return the case of a candidate for a film under its title."""
+        texts = CandidateTexts.of(candidate, film)
+        return cls(candidate, film, rivals, texts, evidence, score_parts(candidate, texts, film, evidence))
+
+    @property
+    def years(self) -> int | None:
+        """The years from the film to the recording, None if unknown."""
+        return year_difference(self.candidate, self.texts, self.film)
+
+    @property
+    def is_video(self) -> bool:
+        """Whether it is from YouTube, where anybody may upload."""
+        return self.candidate.source == "youtube"
+
+    def naming(self, film: Film | None = None) -> tuple[Naming, Naming]:
+        """Return how far the album's name and the title name a film, by default the case's."""
+        film = film or self.film
+        album, title = (
+            naming(film.title, film.year, t, self.texts.neutral_words) for t in (self.texts.album, self.texts.title)
+        )
+        return album, title
+
+    def verdict(self, decision: Decision, reason: str) -> Verdict:
+        """Return a verdict with the score and its parts."""
+        return Verdict(decision, reason, total_score(self.parts), self.parts)

@@ -24,7 +24,7 @@ from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import OUTCOMES, TRACKS
 from tasks.run_report import RunReport
 from tasks.soundtracks.runs.context import RunContext
-from tasks.soundtracks.sources.base import NetworkedSource
+from tasks.soundtracks.sources.source_protocol import NetworkedSource
 
 CLEAR_REASONS = frozenset({"age", "copyright", "drm", "geo", "members", "paid", "private", "removed"})
 """Answers about the recording itself, after which nobody can collect it again from here."""

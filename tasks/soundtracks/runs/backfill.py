@@ -26,8 +26,8 @@ from tasks.soundtracks.download.staging import release_staged
 from tasks.soundtracks.extraction.encoding import add_embeddings, decoded_audio, embedded_tracks, for_encoders
 from tasks.soundtracks.extraction.film import extract_film
 from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult, Recording
-from tasks.soundtracks.matching.matcher import TRACKS_PER_FILM, order_candidates
-from tasks.soundtracks.matching.rule import RULE_VERSION
+from tasks.soundtracks.matching.track_selection import TRACKS_PER_FILM, order_candidates
+from tasks.soundtracks.matching.verdict import RULE_VERSION
 from tasks.soundtracks.models import Candidate, Decision, Film, Judged, Verdict, track_row
 from tasks.soundtracks.runs.collect import MOST_RUNS
 from tasks.soundtracks.runs.context import RunContext
@@ -35,9 +35,9 @@ from tasks.soundtracks.runs.plan import track_rows
 from tasks.soundtracks.runs.reconcile import without_run
 from tasks.soundtracks.runs.schedule import FilmToReopen, Row, with_backoff
 from tasks.soundtracks.runs.takedown import purge_films
-from tasks.soundtracks.sources.base import Source
-from tasks.soundtracks.sources.metadata import candidate_of_row
-from tasks.soundtracks.sources.youtube import YouTubeSource
+from tasks.soundtracks.sources.source_protocol import Source
+from tasks.soundtracks.sources.youtube_albums_and_search import YouTubeSource
+from tasks.soundtracks.sources.yt_dlp_metadata import candidate_of_row
 
 log = logging.getLogger(__name__)
 

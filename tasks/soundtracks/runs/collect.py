@@ -23,14 +23,14 @@ from storage.tables import tables
 from storage.tables.schemas import TRACKS
 from tasks.soundtracks.download.staging import release_staged
 from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult, Recording
-from tasks.soundtracks.matching.matcher import TRACKS_PER_FILM, order_candidates, with_decision
-from tasks.soundtracks.matching.rule import RULE_VERSION
+from tasks.soundtracks.matching.track_selection import TRACKS_PER_FILM, order_candidates, with_decision
+from tasks.soundtracks.matching.verdict import RULE_VERSION
 from tasks.soundtracks.models import Decision, Film, Judged, track_row
 from tasks.soundtracks.runs.context import RunContext
 from tasks.soundtracks.runs.plan import Plan, nothing_taken, taken_down
 from tasks.soundtracks.runs.schedule import with_backoff
 from tasks.soundtracks.runs.takedown import purge_films
-from tasks.soundtracks.sources.base import NetworkedSource, Source
+from tasks.soundtracks.sources.source_protocol import NetworkedSource, Source
 
 MOST_RUNS = 3
 """A film stops waiting for a recording that failed in so many runs; the recording itself may still be fetched."""

@@ -24,13 +24,19 @@ from tasks.soundtracks.download.throttle import SourceThrottle
 from tasks.soundtracks.download.ytdlp import Pace, YtDlpClient
 from tasks.soundtracks.extraction.encoding import Encoders
 from tasks.soundtracks.matching.film_index import read_film_index
-from tasks.soundtracks.matching.matcher import Matcher
-from tasks.soundtracks.matching.rule import RULE_VERSION
+from tasks.soundtracks.matching.track_selection import Matcher
+from tasks.soundtracks.matching.verdict import RULE_VERSION
 from tasks.soundtracks.runs.settings import SoundtrackSettings
-from tasks.soundtracks.sources.base import NetworkedSource, PreassignedSource, Source
-from tasks.soundtracks.sources.music_folder import MusicSource, read_music
-from tasks.soundtracks.sources.url_list import UrlSource, open_listed, read_url_lists
-from tasks.soundtracks.sources.youtube import YouTubeSource
+from tasks.soundtracks.sources.music_folders_and_url_lists import (
+    MusicSource,
+    PreassignedSource,
+    UrlSource,
+    open_listed,
+    read_music,
+    read_url_lists,
+)
+from tasks.soundtracks.sources.source_protocol import NetworkedSource, Source
+from tasks.soundtracks.sources.youtube_albums_and_search import YouTubeSource
 from tasks.soundtracks.sources.youtube_music import YouTubeMusic
 
 

@@ -15,13 +15,13 @@ import pyarrow as pa
 from storage.lake.lake import Lake
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import TRACKS
-from tasks.soundtracks.matching.matcher import TRACKS_PER_FILM, order_candidates
-from tasks.soundtracks.matching.rule import RULE_VERSION
+from tasks.soundtracks.matching.track_selection import TRACKS_PER_FILM, order_candidates
+from tasks.soundtracks.matching.verdict import RULE_VERSION
 from tasks.soundtracks.models import Decision, Film, Judged, Verdict
 from tasks.soundtracks.runs.context import RunContext
 from tasks.soundtracks.runs.reconcile import without_run
 from tasks.soundtracks.runs.schedule import OF_ONE_RUN, Row, select
-from tasks.soundtracks.sources.metadata import candidate_of_row
+from tasks.soundtracks.sources.yt_dlp_metadata import candidate_of_row
 
 FILMS_JUDGED_AT_ONCE = 200
 """Finished films whose rows are judged by a new rule and then written: what a killed run loses."""

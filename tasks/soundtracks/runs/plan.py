@@ -21,8 +21,8 @@ from storage.records.outcomes import Outcome, Stage, Status, attempts, from_erro
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import OUTCOMES, TRACKS
 from tasks.soundtracks.download.staging import clean_staging
-from tasks.soundtracks.matching.matcher import TRACKS_PER_FILM, with_decision
-from tasks.soundtracks.matching.rule import RULE_VERSION
+from tasks.soundtracks.matching.track_selection import TRACKS_PER_FILM, with_decision
+from tasks.soundtracks.matching.verdict import RULE_VERSION
 from tasks.soundtracks.models import Decision, Film, Judged, track_row
 from tasks.soundtracks.runs.context import RunContext
 from tasks.soundtracks.runs.encode import drop_orphans
@@ -38,7 +38,7 @@ from tasks.soundtracks.runs.schedule import (
     tracks_to_open_again,
 )
 from tasks.soundtracks.runs.takedown import purge
-from tasks.soundtracks.sources.youtube import NAME as YOUTUBE
+from tasks.soundtracks.sources.youtube_albums_and_search import NAME as YOUTUBE
 
 
 @dataclass(frozen=True)

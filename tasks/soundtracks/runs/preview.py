@@ -12,7 +12,7 @@ from typing import Any
 
 from storage.errors import ItemError, SourcePaused
 from tasks.run_report import RunReport
-from tasks.soundtracks.matching.matcher import TRACKS_PER_FILM, order_candidates
+from tasks.soundtracks.matching.track_selection import TRACKS_PER_FILM, order_candidates
 from tasks.soundtracks.models import Decision, Film, Judged
 from tasks.soundtracks.runs.context import RunContext
 

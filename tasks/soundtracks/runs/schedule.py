@@ -20,13 +20,13 @@ from storage.lake.lake import Lake
 from storage.records.outcomes import FETCH_REASONS, REASONS, Outcome, Stage, later, waits_sql
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import OUTCOMES, TRACKS
-from tasks.soundtracks.matching.matcher import TRACKS_PER_FILM
-from tasks.soundtracks.matching.rule import RULE_VERSION
+from tasks.soundtracks.matching.track_selection import TRACKS_PER_FILM
+from tasks.soundtracks.matching.verdict import RULE_VERSION
 from tasks.soundtracks.models import Decision, Film
 from tasks.soundtracks.runs.context import RunContext
-from tasks.soundtracks.sources.metadata import OFFICIAL_ALBUM_PREFIX
-from tasks.soundtracks.sources.youtube import MIN_ALBUM_TRACKS
-from tasks.soundtracks.sources.youtube import NAME as YOUTUBE
+from tasks.soundtracks.sources.youtube_albums_and_search import MIN_ALBUM_TRACKS
+from tasks.soundtracks.sources.youtube_albums_and_search import NAME as YOUTUBE
+from tasks.soundtracks.sources.yt_dlp_metadata import OFFICIAL_ALBUM_PREFIX
 
 OF_ONE_RUN = REASONS[Stage.TRACK] | {
     *("belongs_to_another_film", "duplicate", "enough_tracks", "failed_before", "film_already_done"),

@@ -14,8 +14,7 @@ from storage.records.outcomes import REASONS, Stage
 from tasks.options import SoundtrackOptions
 from tasks.soundtracks.matching.film_index import FilmIndex
 from tasks.soundtracks.models import Film
-from tasks.soundtracks.sources.music_folder import check_music
-from tasks.soundtracks.sources.url_list import read_url_lists
+from tasks.soundtracks.sources.music_folders_and_url_lists import check_music, read_url_lists
 
 
 @dataclass(frozen=True, kw_only=True)

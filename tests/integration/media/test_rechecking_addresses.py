@@ -20,7 +20,7 @@ from tasks.soundtracks.download.ytdlp import Pace, YtDlpClient
 from tasks.soundtracks.runs.availability import AvailabilityChecker
 from tasks.soundtracks.runs.context import RunContext, read_matcher
 from tasks.soundtracks.runs.settings import SoundtrackSettings
-from tasks.soundtracks.sources.url_list import UrlSource, media_id
+from tasks.soundtracks.sources.music_folders_and_url_lists import UrlSource, media_id
 
 pytestmark = pytest.mark.integration
 LONG_AGO = datetime.now(UTC) - timedelta(days=100)

@@ -18,7 +18,7 @@ from tasks.soundtracks.download.throttle import SourceThrottle
 from tasks.soundtracks.download.ytdlp import Pace, YtDlpClient
 from tasks.soundtracks.models import Decision, Film
 from tasks.soundtracks.runs.context import read_matcher
-from tasks.soundtracks.sources.url_list import UrlSource, open_listed, read_url_lists
+from tasks.soundtracks.sources.music_folders_and_url_lists import UrlSource, open_listed, read_url_lists
 
 pytestmark = pytest.mark.integration
 FILM = Film("enwiki-1", "Slow Water", 2016)

@@ -17,7 +17,7 @@ from storage.records.outcomes import Stage, ok
 from storage.records.reviews import record_review
 from storage.tables import tables
 from storage.tables.schemas import BREAKERS, OUTCOMES, TRACKS
-from tasks.soundtracks.matching.rule import RULE_VERSION
+from tasks.soundtracks.matching.verdict import RULE_VERSION
 from tasks.soundtracks.runs.reconcile import done_films
 from tasks.soundtracks.runs.takedown import take_down
 

@@ -26,7 +26,7 @@ from tasks.curation.settings import CurationSettings
 from tasks.curation.spectrograms import mel_sheet
 from tasks.soundtracks.audio.melspectrogram import band_corners_hz
 from tasks.soundtracks.models import Decision
-from tasks.soundtracks.reviews.sample import draw_sample
+from tasks.soundtracks.reviews.draw_sample import draw_sample
 
 if TYPE_CHECKING:
     from storage.lake.lake import Lake

@@ -11,7 +11,7 @@ import pytest
 
 from tasks.films.pages_and_albums import AlbumListing, ListedTrack
 from tasks.soundtracks.matching.film_index import FilmIndex
-from tasks.soundtracks.matching.matcher import Matcher
+from tasks.soundtracks.matching.track_selection import Matcher
 from tasks.soundtracks.models import Candidate, Film
 
 FILM = Film("w-1", "Harbour Lights", 2011, composers=("Marta Ek",))

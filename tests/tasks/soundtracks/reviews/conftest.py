@@ -12,8 +12,8 @@ import pytest
 
 from storage.lake.lake import Lake
 from tasks.soundtracks.models import Decision
-from tasks.soundtracks.reviews.sample import Sample, draw_sample
-from tasks.soundtracks.reviews.sheet import csv_sheet
+from tasks.soundtracks.reviews.draw_sample import Sample, draw_sample
+from tasks.soundtracks.reviews.write_rating_sheet import csv_sheet
 
 if TYPE_CHECKING:
     from tests.lakes import SmallLake

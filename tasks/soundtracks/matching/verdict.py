@@ -1,11 +1,11 @@
 """Decide whether a recording is a film's soundtrack: taken, left for review, or rejected, with a reason.
 
 Precision goes before recall: a wrong pair teaches the model something false, a missing pair costs little. A recording
-from YouTube is taken only on official evidence, named field by field (`evidence.py`): a label delivered it on an album
-that names the film, or it is on a channel of the film's own composer or label. Any other upload is left for review at
-most. Guards reject a candidate, or leave it for review, whatever its score; the score (`scoring.py`) decides about the
-user's own files and lists, and orders what is taken. Every candidate keeps its score, the parts of it, the decision,
-the reason and `RULE_VERSION`, taken or not.
+from YouTube is taken only on official evidence, named field by field (`official_evidence.py`): a label delivered it on
+an album that names the film, or it is on a channel of the film's own composer or label. Any other upload is left for
+review at most. Guards (`unwanted_recordings.py`, `other_films_and_years.py`) reject a candidate, or leave it for
+review, whatever its score; the score (`scoring.py`) decides about the user's own files and lists, and orders what is
+taken. Every candidate keeps its score, the parts of it, the decision, the reason and `RULE_VERSION`, taken or not.
 """
 
 from __future__ import annotations
@@ -14,14 +14,32 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
-from tasks.soundtracks.matching import guards, keywords
-from tasks.soundtracks.matching.alternative_titles import is_alternative_title
-from tasks.soundtracks.matching.deliveries import with_delivery_notes
-from tasks.soundtracks.matching.evidence import Agreement, Evidence, evidence_of, is_comparable
-from tasks.soundtracks.matching.guards import MIN_NAMES_FILM, Case
+from tasks.soundtracks.matching import soundtrack_words
+from tasks.soundtracks.matching.film_titles import (
+    Naming,
+    is_alternative_title,
+    is_one_word,
+    is_sequel_mark,
+    naming,
+    plain_title,
+    title_words,
+)
+from tasks.soundtracks.matching.label_channels_and_descriptions import with_delivery_notes
 from tasks.soundtracks.matching.normalise import occurrences, plain, same_name, words_of
-from tasks.soundtracks.matching.scoring import OFFICIAL_CHANNEL, total_score
-from tasks.soundtracks.matching.titles import Naming, is_one_word, is_sequel_mark, naming, plain_title, title_words
+from tasks.soundtracks.matching.official_evidence import Agreement, Evidence, evidence_of, is_comparable
+from tasks.soundtracks.matching.other_films_and_years import (
+    called_reissue,
+    names_any,
+    names_as_album,
+    other_edition,
+    other_film,
+    other_films_too,
+    other_language,
+    other_title,
+    wrong_time,
+)
+from tasks.soundtracks.matching.scoring import MIN_NAMES_FILM, OFFICIAL_CHANNEL, Case, total_score
+from tasks.soundtracks.matching.unwanted_recordings import other_artist, unavailable, unwanted
 from tasks.soundtracks.models import Candidate, Decision, Film, Verdict
 
 RULE_VERSION = 9
@@ -59,7 +77,7 @@ def _judge_by_other_names(case: Case) -> Verdict | None:
 
     It is taken if people, a track list or the channel tie it to the film, or if it is of the film's year.
     """
-    if guards.names_any(case.texts, case.rivals):
+    if names_any(case.texts, case.rivals):
         return None
     evidence, years, doubtful = case.evidence, case.years, None
     is_labels = evidence.own_channel is not None or evidence.label is Agreement.FOR
@@ -83,20 +101,20 @@ def _other_names(film: Film, evidence: Evidence) -> Iterator[str]:
 
 
 def _judge_by_title(case: Case) -> Verdict:
-    other = guards.other_title(case)
+    other = other_title(case)
     if other is not None and other[1] == "longer_title" and _is_song_of_film(case):
         other = None
     is_renamed = other is not None and _may_be_renamed(case)
     guard = (
-        guards.unavailable(case)
-        or guards.other_artist(case)
-        or guards.unwanted(case)
+        unavailable(case)
+        or other_artist(case)
+        or unwanted(case)
         or (None if is_renamed else other)
-        or guards.other_film(case)
-        or guards.wrong_time(case)
-        or guards.other_language(case)
-        or guards.other_films_too(case)
-        or (None if is_renamed else guards.other_edition(case))
+        or other_film(case)
+        or wrong_time(case)
+        or other_language(case)
+        or other_films_too(case)
+        or (None if is_renamed else other_edition(case))
     )
     if guard:
         return case.verdict(*guard)
@@ -108,10 +126,10 @@ def _judge_by_title(case: Case) -> Verdict:
 
 def _may_be_renamed(case: Case) -> bool:
     """Return whether an official album under another name may be this film's, and names no other film of the lake."""
-    texts, is_reissue = case.texts, guards.called_reissue(case)
+    texts, is_reissue = case.texts, called_reissue(case)
     name = texts.album or texts.title
     fits = is_alternative_title(name, case.film.title, texts.neutral_words, case.years, is_reissue=is_reissue)
-    return case.parts["official"] >= OFFICIAL_CHANNEL and fits and not guards.names_any(texts, case.rivals)
+    return case.parts["official"] >= OFFICIAL_CHANNEL and fits and not names_any(texts, case.rivals)
 
 
 def _judge_by_doubts(case: Case) -> Verdict:
@@ -129,7 +147,7 @@ def _judge_by_doubts(case: Case) -> Verdict:
         "no_soundtrack_words": parts["soundtrack_words"] == 0.0 and not is_tied and not _is_listed_album(case),
         "one_word_title": is_one_word(case.film.title) and not is_tied and not _surely_names_one_word(case),
         "by_others": evidence.is_by_others and not is_tied,
-        "whole_album": bool(keywords.JUKEBOX.search(plain(case.texts.title))) and not evidence.is_delivered,
+        "whole_album": bool(soundtrack_words.JUKEBOX.search(plain(case.texts.title))) and not evidence.is_delivered,
         "not_in_track_list": evidence.listed is Agreement.AGAINST and not is_tied,
         "middling_score": score < TAKE_SCORE and not case.is_video,
     }
@@ -163,7 +181,7 @@ def _is_named_like_the_film(case: Case) -> bool:
     film, texts = case.film, case.texts
     return (
         case.evidence.is_delivered
-        and bool({plain(language) for language in film.languages} & keywords.LANGUAGES)
+        and bool({plain(language) for language in film.languages} & soundtrack_words.LANGUAGES)
         and case.years == 0
         and naming(film.title, film.year, texts.album, texts.neutral_words, is_album=True) is Naming.WHOLE
         and not is_comparable(case.candidate, film)
@@ -186,7 +204,7 @@ def _is_own_track(case: Case) -> bool:
 def _is_song_of_film(case: Case) -> bool:
     """Return whether a video on its own channel has the song's name after the film's: "Tamasha: Heer VIDEO Song"."""
     title = case.texts.title
-    is_song = bool(keywords.SONG_VIDEO.search(plain(title))) or len(re.findall(r"[|｜]", title)) >= MIN_BARS
+    is_song = bool(soundtrack_words.SONG_VIDEO.search(plain(title))) or len(re.findall(r"[|｜]", title)) >= MIN_BARS
     return case.evidence.own_channel is not None and not case.texts.album and is_song
 
 
@@ -195,7 +213,7 @@ def _ends_with_film(title: str, film: Film) -> bool:
     text = words_of(title)
     return any(
         start > 0
-        and text.words[start - 1] in keywords.FILM_WORDS
+        and text.words[start - 1] in soundtrack_words.FILM_WORDS
         and text.sections[start - 1 : end] == (text.sections[start],) * (end - start + 1)
         and (end == len(text.words) or text.sections[end] != text.sections[end - 1])
         for start, end in occurrences(title_words(film.title), text.words)
@@ -207,7 +225,7 @@ def _is_from_film(description: str, film: Film) -> bool:
     words, title = words_of(description).words, title_words(film.title)
     for start, end in occurrences(title, words):
         before, after = words[max(0, start - 2) : start], words[end : end + 5]
-        if keywords.FILM_WORDS & set(before) or ("from" in before and "soundtrack" in after):
+        if soundtrack_words.FILM_WORDS & set(before) or ("from" in before and "soundtrack" in after):
             return end == len(words) or not is_sequel_mark(words, end, film.year)
     return False
 
@@ -215,7 +233,7 @@ def _is_from_film(description: str, film: Film) -> bool:
 def _is_of_other_album(case: Case) -> bool:
     """Return whether a delivered recording names the film in its own title only: its album is another one."""
     texts, evidence = case.texts, case.evidence
-    if not case.is_video or not evidence.is_delivered or not texts.album or guards.names_as_album(case):
+    if not case.is_video or not evidence.is_delivered or not texts.album or names_as_album(case):
         return False
     is_single = plain(texts.title).startswith(plain(texts.album)) and case.years in (-1, 0, 1)
     return not (is_single and evidence.is_certain)
@@ -233,7 +251,7 @@ def _surely_names_one_word(case: Case) -> bool:
 
     It is if a soundtrack album has exactly this name, or an official channel writes "Up soundtrack" or the like.
     """
-    if case.parts["names_film"] == 1.0 and keywords.SOUNDTRACK.search(plain(case.texts.album)):
+    if case.parts["names_film"] == 1.0 and soundtrack_words.SOUNDTRACK.search(plain(case.texts.album)):
         return True
     if case.parts["official"] < OFFICIAL_CHANNEL:
         return False

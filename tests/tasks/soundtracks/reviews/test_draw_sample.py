@@ -20,8 +20,8 @@ from storage.lake.lake import Lake
 from storage.records.reviews import record_review, sampled_pairs
 from storage.records.takedown_list import record_takedown
 from tasks.soundtracks.models import Decision
-from tasks.soundtracks.reviews.sample import Sample, divide_places, draw_sample, weights_of
-from tasks.soundtracks.reviews.sheet import csv_sheet, html_sheet, write_sheet
+from tasks.soundtracks.reviews.draw_sample import Sample, divide_places, draw_sample, weights_of
+from tasks.soundtracks.reviews.write_rating_sheet import csv_sheet, html_sheet, write_sheet
 
 if TYPE_CHECKING:
     from tests.lakes import SmallLake

@@ -8,6 +8,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
+from tasks.soundtracks.matching.label_channels_and_descriptions import released_year
 from tasks.soundtracks.matching.normalise import plain
 from tasks.soundtracks.models import Candidate
 
@@ -22,7 +23,6 @@ _STORED = (
     *("duration_seconds", "licence", "query", "position"),
 )
 """Columns of `tracks` that are fields of a candidate."""
-_RELEASED = re.compile(r"^(?:Released on:|℗)\s*(\d{4})", re.MULTILINE)
 
 
 def candidate_of_row(row: Mapping[str, Any]) -> Candidate:
@@ -92,8 +92,7 @@ def _release_year(info: Mapping[str, Any]) -> int | None:
     date = str(info.get("release_date") or "")
     if date[:4].isdigit():
         return int(date[:4])
-    release_line = _RELEASED.search(str(info.get("description") or ""))
-    return int(release_line.group(1)) if release_line else None
+    return released_year(str(info.get("description") or ""))
 
 
 def _tool_versions(info: Mapping[str, Any]) -> dict[str, str]:

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from tasks.films.pages_and_albums import AlbumListing, ListedTrack
-from tasks.soundtracks.matching.deliveries import with_delivery_notes
-from tasks.soundtracks.matching.evidence import Agreement, evidence_of
 from tasks.soundtracks.matching.film_index import FilmIndex
-from tasks.soundtracks.matching.matcher import Matcher
-from tasks.soundtracks.matching.rule import judge
+from tasks.soundtracks.matching.label_channels_and_descriptions import with_delivery_notes
+from tasks.soundtracks.matching.official_evidence import Agreement, evidence_of
+from tasks.soundtracks.matching.track_selection import Matcher
+from tasks.soundtracks.matching.verdict import judge
 from tasks.soundtracks.models import Candidate, Film
 
 LISTING = AlbumListing(

@@ -12,8 +12,8 @@ from storage.tables import tables
 from storage.tables.schemas import FILMS
 from storage.tables.tables import create_tables
 from tasks.soundtracks.matching.film_index import FilmIndex, read_film_index
-from tasks.soundtracks.matching.matcher import judge_for_all_films, most_promising
-from tasks.soundtracks.matching.rule import judge
+from tasks.soundtracks.matching.track_selection import judge_for_all_films, most_promising
+from tasks.soundtracks.matching.verdict import judge
 from tasks.soundtracks.models import Candidate, Decision, Film
 
 

@@ -14,9 +14,16 @@ from enum import StrEnum
 from functools import lru_cache
 
 from tasks.films.pages_and_albums import AlbumListing, ListedTrack
-from tasks.soundtracks.matching import keywords
-from tasks.soundtracks.matching.channels import essence_of, is_label_channel, owners_of, same_owner
-from tasks.soundtracks.matching.deliveries import DELIVERED, TOPIC, is_delivered
+from tasks.soundtracks.matching import soundtrack_words
+from tasks.soundtracks.matching.label_channels_and_descriptions import (
+    DELIVERED,
+    TOPIC,
+    essence_of,
+    is_delivered,
+    is_label_channel,
+    owners_of,
+    same_owner,
+)
 from tasks.soundtracks.matching.normalise import contains, plain, same_name, words_of
 from tasks.soundtracks.models import Candidate, Film
 
@@ -37,6 +44,19 @@ _SECTION_BREAK = re.compile(r"[|｜•●\n]|\s[-–—l]\s")
 _ARTIST_BREAK = re.compile(r"\s*(?:[,;/·|&]|\bfeat\.?|\bft\.?|\bwith\b|\band\b|\bx\b)\s*", re.IGNORECASE)
 _CREDIT = re.compile(r"(?im)^(?:composer(?: lyricist)?|music composer|producer|conductor|music)\s*:\s*(.+)$")
 _COPYRIGHT = re.compile(r"[℗©]\s*(?:\d{4}\s+)?([^\n℗©]+)")
+_COVER_ARTISTS = re.compile(
+    r"\b(?:geek\s+music|just\s+kosher|alala|l'?orchestra\s+cinematique|grissini\s+project|city\s+of\s+prague"
+    r"|hollywood\s+(?:studio|prime|pictures?|movie|film|star)\w*\s+orchestra\w*|studio\s+orchestra|movie\s+sounds\s+unlimited"
+    r"|(?:movie|film|cinema|soundtrack|score|theme)s?\s+(?:music\s+)?(?:orchestra|ensemble|band|singers|players|factory|experts"
+    r"|masters|stars|project|crew|club|unlimited|heroes|wonder\s+band|geeks?|kings?|lovers)"
+    r"|(?:the\s+)?(?:tribute|karaoke|cover|lullaby|piano|ukulele|8[\s-]?bit|chiptune|string\s+quartet|saxophone|guitar)\s+"
+    r"(?:band|players|tribute|crew|kings?|all[\s-]?stars|guys|dreamers|lounge|project|arcade|ensemble|girl|man|brothers)"
+    r"|vitamin\s+string\s+quartet|rockabye\s+baby|twinkle\s+twinkle|samuel\s+kim|piano\s+dreamers|ameritz|sound-?a-?like"
+    r"|(?:made\s+)?famous\s+by|party\s+tyme|zzang|sing\s+king|fandom|baltic\s+house\s+orchestra|voidoid|london\s+music\s+works"
+    r"|silva\s+screen\s+orchestra|royal\s+philharmonic\s+pops|cinematic\s+(?:pops|orchestra\s+of)|epic\s+(?:orchestra|music\s+world)"
+    r"|relaxing\s+\w+|nightcore\w*)\b"
+)
+"""Artists that record the music of other people's films for delivery."""
 
 
 class Agreement(StrEnum):
@@ -115,7 +135,7 @@ def people_of(candidate: Candidate, film: Film, listed: Agreement) -> Agreement:
         return Agreement.FOR
     if listed is Agreement.FOR or not artists:
         return Agreement.UNKNOWN
-    if people and any(keywords.COVER_ARTISTS.search(plain(artist)) for artist in artists):
+    if people and any(_COVER_ARTISTS.search(plain(artist)) for artist in artists):
         return Agreement.AGAINST
     return Agreement.UNKNOWN
 
@@ -210,7 +230,7 @@ def _is_listed_track(track: ListedTrack, candidate: Candidate) -> bool:
         return False
     if track.seconds is not None and candidate.duration_seconds is not None:
         return abs(track.seconds - candidate.duration_seconds) <= LISTED_LENGTH_SECONDS
-    distinct = [word for word in words_of(track.title).words if word not in keywords.NEUTRAL_WORDS]
+    distinct = [word for word in words_of(track.title).words if word not in soundtrack_words.NEUTRAL_WORDS]
     return track.seconds is None and len(distinct) >= MIN_DISTINCT_WORDS
 
 

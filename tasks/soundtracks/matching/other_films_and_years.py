@@ -1,91 +1,30 @@
-"""Reject what cannot be a film's soundtrack, or leave it for review, whatever its score: one guard per kind of error.
+"""Reject what is another film's, or leave it for review: sequels, remakes, other editions, years and languages.
 
-A `Case` is a candidate, a film and what was derived from both. A guard returns a decision with its reason, or None.
+One guard per kind of error, whatever the score. A guard returns a decision with its reason, or None.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection
 
-from tasks.soundtracks.matching import keywords
-from tasks.soundtracks.matching.evidence import Agreement, Evidence, evidence_of, named_share
-from tasks.soundtracks.matching.normalise import contains, plain, same_name, words_of
-from tasks.soundtracks.matching.scoring import (
-    CandidateTexts,
-    duration_part,
-    score_parts,
-    total_score,
-    year_difference,
+from tasks.soundtracks.matching import soundtrack_words
+from tasks.soundtracks.matching.film_titles import (
+    ARTICLES,
+    Naming,
+    has_same_article,
+    naming,
+    title_words,
+    without_article,
 )
-from tasks.soundtracks.matching.titles import ARTICLES, Naming, has_same_article, naming, title_words, without_article
-from tasks.soundtracks.models import Candidate, Decision, Film, Verdict
+from tasks.soundtracks.matching.normalise import contains, plain, same_name, words_of
+from tasks.soundtracks.matching.official_evidence import Agreement, evidence_of, named_share
+from tasks.soundtracks.matching.scoring import MIN_NAMES_FILM, CandidateTexts, Case, Guard, year_difference
+from tasks.soundtracks.models import Decision, Film
 
-MIN_NAMES_FILM = 0.6
-"""Without the film's title as a phrase nothing is taken, however official it is."""
 SAME_TIME_YEARS = 2
 """Albums of this many years before or after the film are of its time."""
 _BRACKET = re.compile(r"[(\[][^()\[\]]*[)\]]")
-Guard = tuple[Decision, str] | None
-
-
-@dataclass(frozen=True)
-class Case:
-    """A candidate for a film, with its texts, its evidence and the parts of its score."""
-
-    candidate: Candidate
-    film: Film
-    rivals: Collection[Film]
-    texts: CandidateTexts
-    evidence: Evidence
-    parts: Mapping[str, float]
-
-    @classmethod
-    def of(cls, candidate: Candidate, film: Film, rivals: Collection[Film], evidence: Evidence) -> Case:
-        """Return the case of a candidate for a film under its title."""
-        texts = CandidateTexts.of(candidate, film)
-        return cls(candidate, film, rivals, texts, evidence, score_parts(candidate, texts, film, evidence))
-
-    @property
-    def years(self) -> int | None:
-        """The years from the film to the recording, None if unknown."""
-        return year_difference(self.candidate, self.texts, self.film)
-
-    @property
-    def is_video(self) -> bool:
-        """Whether it is from YouTube, where anybody may upload."""
-        return self.candidate.source == "youtube"
-
-    def naming(self, film: Film | None = None) -> tuple[Naming, Naming]:
-        """Return how far the album's name and the title name a film, by default the case's."""
-        film = film or self.film
-        album, title = (
-            naming(film.title, film.year, t, self.texts.neutral_words) for t in (self.texts.album, self.texts.title)
-        )
-        return album, title
-
-    def verdict(self, decision: Decision, reason: str) -> Verdict:
-        """Return a verdict with the score and its parts."""
-        return Verdict(decision, reason, total_score(self.parts), self.parts)
-
-
-def unavailable(case: Case) -> Guard:  # noqa: PLR0911  one return per reason
-    """Reject what has no complete public recording of a usual length."""
-    candidate = case.candidate
-    if re.fullmatch(r"\[(?:deleted|private) video\]", candidate.title.strip(), re.IGNORECASE):
-        return Decision.REJECTED, "not_available"
-    if candidate.live_status in ("is_live", "is_upcoming", "was_live", "post_live"):
-        return Decision.REJECTED, "live"
-    if candidate.is_short:
-        return Decision.REJECTED, "short_video"
-    if candidate.availability not in (None, "public", "unlisted"):
-        return Decision.REJECTED, "not_public"
-    if candidate.categories and "Music" not in candidate.categories and not candidate.album:
-        return Decision.REJECTED, "not_music"
-    if candidate.duration_seconds is not None and duration_part(candidate) == 0.0:
-        return Decision.REJECTED, "too_short" if candidate.duration_seconds < 60 else "too_long"
-    return None
 
 
 def other_title(case: Case) -> Guard:
@@ -100,7 +39,7 @@ def other_title(case: Case) -> Guard:
             return Decision.REJECTED, "longer_title"
         if match >= Naming.COVERED:
             return None
-        if is_album and keywords.SOUNDTRACK.search(plain(text)):
+        if is_album and soundtrack_words.SOUNDTRACK.search(plain(text)):
             # An album that is called a soundtrack must name this film; otherwise it is another film's.
             return None if match is Naming.LOOSE else (Decision.REJECTED, "other_album")
     return None
@@ -143,8 +82,8 @@ def other_edition(case: Case) -> Guard:
 
 def _is_of_a_film(bracket: str) -> bool:
     """Return whether what an album's name has in brackets calls it a soundtrack, a film's or an edition."""
-    patterns = (keywords.SOUNDTRACK, keywords.THEME, keywords.REISSUE, keywords.EDITION)
-    has_film_word = not keywords.FILM_WORDS.isdisjoint(words_of(bracket).words)
+    patterns = (soundtrack_words.SOUNDTRACK, soundtrack_words.THEME, soundtrack_words.REISSUE, soundtrack_words.EDITION)
+    has_film_word = not soundtrack_words.FILM_WORDS.isdisjoint(words_of(bracket).words)
     return has_film_word or any(pattern.search(plain(bracket)) for pattern in patterns)
 
 
@@ -158,42 +97,6 @@ def _unknown_words(text: str, case: Case) -> list[str]:
     own = {word for name in (case.film.title, *case.film.names) for word in title_words(name)}
     known = case.texts.neutral_words | ARTICLES | own
     return [word for word in words_of(text).words if word not in known and not word.isdigit()]
-
-
-def other_artist(case: Case) -> Guard:
-    """Reject recordings by artists who deliver covers, unless they are the film's own people."""
-    if case.candidate.source != "music_folder" and case.evidence.people is Agreement.AGAINST:
-        return Decision.REJECTED, "other_artist"
-    return None
-
-
-def unwanted(case: Case) -> Guard:
-    """Reject trailers, covers, compilations and other media, by words outside the film's title.
-
-    The name of an official track is not searched for such words: "Audition (The Fools Who Dream)" is a song.
-    """
-    is_trusted = (case.evidence.is_delivered and names_as_album(case)) or case.evidence.listed is Agreement.FOR
-    title = "" if is_trusted else _without_title(case.texts.title, case.film)
-    album = _without_title(case.texts.album, case.film)
-    both = f"{title} | {keywords.OWN_ALBUM.sub(' ', album) if case.evidence.is_delivered else album}"
-    if keywords.OTHER_MEDIUM.search(both):
-        return Decision.REJECTED, "other_medium"
-    if keywords.INSPIRED.search(both) and not keywords.FROM_AND_INSPIRED.search(both):
-        return Decision.REJECTED, "inspired_by"
-    match = keywords.UNWANTED.search(f"{both} | {plain(case.candidate.artist)}")
-    if match is None and case.candidate.source != "music_folder":
-        match = keywords.DOUBTFUL.search(keywords.OWN_VERSION.sub(" ", title))
-    return (Decision.REJECTED, "unwanted_" + _one_word(match.group())) if match else None
-
-
-def _without_title(text: str, film: Film) -> str:
-    """Return a text without the film's title, so that "The Interview" is not rejected for its name."""
-    own = re.escape(plain(film.title).split(" (")[0])
-    return re.sub(rf"(?<!\w){own}(?!\w)", " ", plain(text))
-
-
-def _one_word(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "_", text).strip("_") or "word"
 
 
 def other_film(case: Case) -> Guard:
@@ -272,14 +175,14 @@ def called_reissue(case: Case) -> bool:
     """Return whether an album is called a reissue, or states that it was first published in the film's year."""
     year, texts = case.film.year, case.texts
     original = year is not None and re.search(rf"(?:℗|\(p\)|©)\s*{year}\b", plain(texts.description))
-    return bool(original or keywords.REISSUE.search(plain(f"{texts.album} {texts.title}")))
+    return bool(original or soundtrack_words.REISSUE.search(plain(f"{texts.album} {texts.title}")))
 
 
 def other_language(case: Case) -> Guard:
     """Leave an album for review that names a language the film is not in: a remake of the same title, or a dubbing."""
     languages = {plain(language) for language in case.film.languages}
     words = words_of(f"{case.texts.album} {case.texts.title}").words
-    named = {word for word in words if word in keywords.LANGUAGES}
+    named = {word for word in words if word in soundtrack_words.LANGUAGES}
     if languages and named and not named & languages and not case.evidence.is_certain:
         return Decision.REVIEW, "other_language"
     return None

@@ -1,4 +1,4 @@
-"""Judge a candidate for one film with the state of the lake: other films, reviews, takedowns, owners of recordings.
+"""Select and order a film's recordings by the rule and the lake's state: other films, reviews, takedowns, owners.
 
 The same for all sources. A recording stays with the film that already has it; otherwise its film is decided over all
 films at once, so the result does not depend on the order in which films are processed. Candidates that are not selected
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from storage.records.reviews import album_answer
 from tasks.soundtracks.matching.film_index import FilmIndex
 from tasks.soundtracks.matching.normalise import words_of
-from tasks.soundtracks.matching.rule import judge
+from tasks.soundtracks.matching.verdict import judge
 from tasks.soundtracks.models import Candidate, Decision, Film, Judged, Verdict
 
 

@@ -20,7 +20,7 @@ from storage.lake.lake import Lake
 from storage.records.reviews import NO, UNSURE, YES, album_of_track, record_new_rows, sampled_pairs
 from storage.tables import tables
 from storage.tables.schemas import ALBUM_REVIEWS, RATINGS
-from tasks.soundtracks.reviews.sheet import ANSWER_COLUMNS, SHOWN_COLUMNS
+from tasks.soundtracks.reviews.write_rating_sheet import ANSWER_COLUMNS, SHOWN_COLUMNS
 
 RATER = "rater"
 REQUIRED = ("pair", "rating")
