@@ -2,25 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
 from pydantic import BaseModel, Field
-
-from storage.lake.lake import Lake
-from storage.libraries.decisions import read_decisions
-from storage.libraries.library import open_library
-from training.retrieval.library_search import TrackRow
-from training.retrieval.search_engine import FoundTrack
-
-REFERENCE_BYTES = 200_000_000
-"""Twenty minutes of 24-bit stereo."""
-ENERGY_STEPS = 120
-"""Of an energy strip: more than a phone can show."""
-SHOWN_DB = 40.0
-"""An energy strip shows so much below the loudest moment of its track."""
 
 
 class Track(BaseModel):
@@ -195,58 +179,3 @@ class Reference(BaseModel):
 
     reference_id: str
     seconds: float
-
-
-def track_facts(row: TrackRow) -> dict[str, Any]:
-    """Return what the API says of a track: texts as they are, no path but the one below the library's folder."""
-    names = ("artist", "album", "composer", "publisher", "licence", "isrc", "year", "duration_seconds", "tempo_bpm",
-             "loudness_lufs", "film")  # fmt: skip
-    is_of_dataset = row["library"].startswith("dataset:")
-    url = row.get("url") or ""
-    return {
-        "track_id": row["track_id"],
-        "library": row["library"],
-        "title": row.get("title") or row["track_id"],
-        **{name: row.get(name) for name in names},
-        "file": None if is_of_dataset else row["path"],
-        "url": url if re.match(r"https?://", url) else None,
-        "is_playable": not is_of_dataset,
-    }
-
-
-def energy_strip(decibels: Sequence[float]) -> list[float]:
-    """Return a curve of one value per second as at most `ENERGY_STEPS` values from 0 to 1, the loudest of each step."""
-    if not decibels:
-        return []
-    steps = np.array_split(np.asarray(decibels, np.float32), min(len(decibels), ENERGY_STEPS))
-    loudest = np.array([step.max() for step in steps])
-    shares = np.clip(1 + (loudest - loudest.max()) / SHOWN_DB, 0.02, 1)
-    return [round(float(share), 3) for share in shares]
-
-
-def hits_of(lake: Lake, found: Sequence[FoundTrack], query_id: str) -> list[Hit]:
-    """Return what the API says of found tracks, with their energy and what was decided about them in this query."""
-    by_library: dict[str, list[str]] = {}
-    for hit in found:
-        if not hit.library.startswith("dataset:"):
-            by_library.setdefault(hit.library, []).append(hit.track_id)
-    curves = {
-        (name, track): curve
-        for name, tracks in by_library.items()
-        for track, curve in open_library(lake, name).energy_curves(tracks).items()
-    }
-    decided = {(row["library"], row["track_id"]): row["decision"] for row in read_decisions(lake, query_id)}
-    return [
-        Hit(
-            **track_facts(hit.row),
-            rank=hit.rank,
-            score=hit.score,
-            best_second=hit.best_second,
-            best_score=hit.best_score,
-            percentile=hit.percentile,
-            support=hit.support,
-            energy=energy_strip(curves.get((hit.library, hit.track_id), [])),
-            decision=decided.get((hit.library, hit.track_id)),
-        )
-        for hit in found
-    ]

@@ -18,6 +18,9 @@ from tasks.films.images.thumbnails import make_thumbnail
 from training.retrieval.film_query import FilmQuery
 from training.retrieval.library_search import TrackFilter
 
+REFERENCE_BYTES = 200_000_000
+"""Twenty minutes of 24-bit stereo."""
+
 POSTER_BYTES = 20_000_000
 """As `tasks.films.images.download_or_folder.MAX_BYTES`: a larger one is refused before it is decoded."""
 POSTER_CHARACTERS = 4 * (POSTER_BYTES + 2) // 3 + 4

@@ -1,43 +1,33 @@
-"""The application of the studio: its parts put together, its page, logging in and out, and static files."""
+"""The application of the studio: its routes, errors and checks put together, and its model loaded once it runs."""
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from importlib.resources import files
-from secrets import compare_digest
-from typing import Any
 
-from fastapi import FastAPI, Request
-from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from needledrop import __version__
-from needledrop.studio.api_requests import LoginRequest
 from needledrop.studio.engine import Engine
-from needledrop.studio.error_answers import PROBLEMS, Refusal, add_errors
-from needledrop.studio.routes import add_decisions, add_exports, add_search, add_shortlists, add_tracks
-from needledrop.studio.security import COOKIE, HEADERS, Access, Guard
-from needledrop.studio.studio import Studio
+from needledrop.studio.error_answers import PROBLEMS, add_errors
+from needledrop.studio.routes import add_decisions, add_exports, add_pages, add_search, add_shortlists, add_tracks
+from needledrop.studio.security import HEADERS, Access, Guard, add_login
+from needledrop.studio.track_lookup import Tracks
 from storage.errors import NeedledropError
 
 log = logging.getLogger(__name__)
-MEDIA_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
-LOGIN_SECONDS = 0.5
-"""A wrong token is answered after so long."""
 
 
 def create_app(engine: Engine, access: Access) -> FastAPI:
     """Return the application; the engine is warmed up once it runs."""
-    studio = Studio(engine, access)
+    tracks = Tracks(engine.lake, engine.searchable)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        warming = asyncio.create_task(_warm_up(studio))
+        warming = asyncio.create_task(_warm_up(engine))
         yield
         warming.cancel()
 
@@ -51,14 +41,14 @@ def create_app(engine: Engine, access: Access) -> FastAPI:
         lifespan=lifespan,
         responses=PROBLEMS,
     )
-    app.state.studio = studio
-    add_errors(app, engine.lake, engine.mounts, HEADERS)
-    add_pages(app, studio)
-    add_search(app, studio)
-    add_tracks(app, studio)
-    add_decisions(app, studio)
-    add_shortlists(app, studio)
-    add_exports(app, studio)
+    add_errors(app, engine.lake, tracks.mounts, HEADERS)
+    add_pages(app, has_token=access.token is not None)
+    add_login(app, access)
+    add_search(app, engine)
+    add_tracks(app, tracks)
+    add_decisions(app, engine, tracks)
+    add_shortlists(app, engine, tracks)
+    add_exports(app, tracks)
     _answer_head_as_get(app)
     app.add_middleware(Guard, access=access)
     return app
@@ -73,77 +63,10 @@ def _answer_head_as_get(app: FastAPI) -> None:
         )  # fmt: skip
 
 
-async def _warm_up(studio: Studio) -> None:
+async def _warm_up(engine: Engine) -> None:
     try:
-        await studio.search(studio.engine.warm_up)
+        await engine.in_turn(engine.warm_up)
     except NeedledropError as error:
         log.warning("%s", error)
     except Exception:
         log.exception("The model could not be loaded")
-
-
-@dataclass(frozen=True)
-class _Static:
-    """A file of the page in memory."""
-
-    body: bytes
-    media_type: str
-    tag: str
-
-
-def _static_files() -> dict[str, _Static]:
-    folder, found = files("needledrop.studio").joinpath("static"), {}
-    for file in folder.iterdir():
-        body, kind = file.read_bytes(), MEDIA_TYPES.get(file.name.rpartition(".")[2])
-        if kind is not None:
-            found[file.name] = _Static(body, kind, f'"{hashlib.sha256(body).hexdigest()[:16]}"')
-    return found
-
-
-def add_pages(app: FastAPI, studio: Studio) -> None:
-    """Add the pages, log-in, static files and the answer to a health check."""
-    static = _static_files()
-
-    def page(name: str, **values: Any) -> HTMLResponse:
-        return HTMLResponse(studio.templates.get_template(name).render(**values))
-
-    @app.get("/", include_in_schema=False)
-    async def _() -> HTMLResponse:
-        return page("page.html", has_token=studio.access.token is not None)
-
-    @app.get("/login", include_in_schema=False)
-    async def _() -> Response:
-        return RedirectResponse("/", 303) if studio.access.token is None else page("login.html")
-
-    @app.post("/login", include_in_schema=False)
-    async def _(given: LoginRequest, request: Request) -> JSONResponse:
-        token = studio.access.token or ""
-        if not compare_digest(given.token.strip().encode(), token.encode()):
-            await asyncio.sleep(LOGIN_SECONDS)
-            raise Refusal(
-                403, "This is not the token of the studio; it is in the terminal where the studio was started"
-            )
-        response = JSONResponse({})
-        is_https = request.headers.get("origin", "").lower().startswith("https://")
-        response.set_cookie(COOKIE, studio.access.cookie, httponly=True, samesite="strict", secure=is_https, path="/")
-        return response
-
-    @app.post("/logout", include_in_schema=False)
-    async def _() -> JSONResponse:
-        response = JSONResponse({})
-        response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
-        return response
-
-    @app.get("/health", include_in_schema=False)
-    async def _() -> JSONResponse:
-        return JSONResponse({"ok": True})
-
-    @app.get("/static/{name}", include_in_schema=False)
-    async def _(name: str, request: Request) -> Response:
-        found = static.get(name)
-        if found is None:
-            raise Refusal(404, "There is no such file")
-        headers = {"ETag": found.tag, "Cache-Control": "no-cache"}
-        if request.headers.get("if-none-match") == found.tag:
-            return Response(status_code=304, headers=headers)
-        return Response(found.body, media_type=found.media_type, headers=headers)

@@ -1,19 +1,29 @@
-"""The resident side of the studio: models and libraries in memory, and one search at a time.
+"""The resident side of the studio: models, libraries, references and the last searches in memory; one search at a time.
 
-Everything here is called from threads, never from the event loop. Searches are made one after another, since each
-uses all processors; whoever asks at the same time waits for some tens of milliseconds.
+Searches are made one after another, since each uses all processors; whoever asks at the same time waits for some tens
+of milliseconds. But for `in_turn`, all of this is called from threads, never from the event loop.
+
+References are recordings that the music should, or should not, sound like, sent to the studio or chosen on its page.
 """
 
 from __future__ import annotations
 
+import hashlib
+import tempfile
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
-from needledrop.studio.about import (
+from anyio import CapacityLimiter, to_thread
+
+from needledrop.studio.api_answers import About, NearbyFilm, Reference, SearchResult, TagCount
+from needledrop.studio.api_requests import DecisionRequest, SearchRequest, read_query, track_filter
+from needledrop.studio.error_answers import Refusal
+from needledrop.studio.searchable import (
     MODELS,
     Searchable,
     describe_music,
@@ -21,40 +31,35 @@ from needledrop.studio.about import (
     searched_by_default,
     tag_counts,
 )
-from needledrop.studio.api_answers import (
-    About,
-    NearbyFilm,
-    Reference,
-    SearchResult,
-    TagCount,
-    hits_of,
-    track_facts,
-)
-from needledrop.studio.api_requests import DecisionRequest, SearchRequest, read_query, track_filter
-from needledrop.studio.error_answers import Refusal
-from needledrop.studio.memory import ENGINES_KEPT, QUERIES_KEPT, SEARCHES_KEPT, Memory, Searched, remember
-from needledrop.studio.references import add_reference, reference_vector
-from storage.datasets import versions as datasets
+from needledrop.studio.track_lookup import hits_of
+from storage.errors import ItemError
 from storage.lake.lake import Lake
 from storage.libraries.decisions import AskedQuery, Decision, record_decision, record_query
 from storage.libraries.embeddings import encoder_engine
-from storage.libraries.library import Library, library_names, open_library
-from storage.records.takedown_list import HiddenTracks
+from storage.libraries.library import Library, open_library
+from storage.mels.writer import TrackMels
 from storage.tables.duckdb_connection import connect, fetch_rows
 from storage.tables.schemas import LIBRARY_QUERIES
 from storage.tables.tables import latest_sql
+from tasks.libraries.reference import reference_mels, reference_samples
 from training.loop.devices import Machine
-from training.retrieval.blended_query import Query, blend
+from training.retrieval.blended_query import Query, Vector, blend
 from training.retrieval.choose_run import describe_run
-from training.retrieval.dataset_tracks import DatasetTracks, known_tracks
+from training.retrieval.dataset_tracks import DatasetTracks
 from training.retrieval.film_query import FilmQuery
-from training.retrieval.library_search import LibraryIndex, TrackRow
+from training.retrieval.library_search import LibraryIndex
 from training.retrieval.retriever import Retriever
 from training.retrieval.search_engine import Music, SearchEngine
 from training.retrieval.zero_shot import ZeroShotRetriever, open_zero_shot
 
 STUDIO = "studio"
 """The `run_id` of rows that the studio writes."""
+ENGINES_KEPT, QUERIES_KEPT, SEARCHES_KEPT, REFERENCES_KEPT = 2, 64, 512, 16
+RECORDINGS_AT_ONCE = 1
+
+K = TypeVar("K")
+T = TypeVar("T")
+V = TypeVar("V")
 
 
 class Engine:
@@ -76,8 +81,15 @@ class Engine:
         self._engines: dict[str, SearchEngine] = {}
         self._remembered = Memory()
         self._found: tuple[Any, Searchable] | None = None
-        self._hidden = HiddenTracks(lake)
         self._search_lock, self._write_lock, self._about_lock = Lock(), Lock(), Lock()
+        self._one_at_a_time = CapacityLimiter(1)
+        """Searches wait here and not in threads, which others need to stream and to list."""
+        self.decoding = CapacityLimiter(RECORDINGS_AT_ONCE)
+        """Recordings that are sent to be searched by are decoded next to searches, which do not wait for them."""
+
+    async def in_turn(self, call: Callable[[], T]) -> T:
+        """Call what needs a model, after those that came before."""
+        return await to_thread.run_sync(call, limiter=self._one_at_a_time)
 
     def warm_up(self) -> None:
         """Load what a search needs, so that the first one is answered soon."""
@@ -122,15 +134,6 @@ class Engine:
             commands=list(at.commands),
             loading=self.loading,
         )
-
-    def mounts(self) -> dict[str, str]:
-        """Return where this machine sees the folders of the libraries -> their names."""
-        libraries = self.searchable().libraries
-        return {
-            str(path): next((folder.name for folder in library.folders if folder.id == id), library.name)
-            for library in libraries
-            for id, path in library.mounts().items()
-        }
 
     def tags(self, typed: str, count: int, run: str | None = None) -> list[TagCount]:
         """Return the tags of the model's vocabulary that hold what was typed; those that begin with it come first."""
@@ -211,34 +214,6 @@ class Engine:
         with self._search_lock:
             engine = self._engine(at, None, encoder)
         return add_reference(self._remembered, engine, data, self._search_lock)
-
-    def hidden(self, others: Collection[str] = ()) -> frozenset[str]:
-        """Return what was taken down of the libraries and data sets that are searched, and of `others`, by name."""
-        names = {one.name for one in self.searchable().music} | set(others)
-        data_sets = (name.removeprefix(DatasetTracks.PREFIX) for name in names if name.startswith(DatasetTracks.PREFIX))
-        versions = sorted(version for version in data_sets if datasets.exists(self.lake, version))
-        with self._about_lock:
-            return self._hidden.read(versions)
-
-    def facts(self, library: str, track_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Return what the API says of tracks of a library, or of a data set; those that are not there lack.
-
-        Of music that is not searched here nothing can be played.
-        """
-        if library.startswith(DatasetTracks.PREFIX):
-            music = DatasetTracks(self.lake, library.removeprefix(DatasetTracks.PREFIX))
-            known = known_tracks(music, track_ids) if datasets.exists(self.lake, music.version) else {}
-            return {name: track_facts(row) for name, row in known.items()}
-        if library not in library_names(self.lake):
-            return {}
-        rows: dict[str, TrackRow] = {}
-        for row in open_library(self.lake, library).find_files(track_ids):
-            rows.setdefault(row["track_id"], {**row, "library": library})
-        served = {one.name for one in self.searchable().libraries}
-        return {
-            name: {**track_facts(row), "is_playable": library in served and row["state"] == "present"}
-            for name, row in rows.items()
-        }
 
     def _engine(self, at: Searchable, run: str | None, encoder: str | None) -> SearchEngine:
         """Return an engine in memory: what was asked for, else the best run, else the first encoder.
@@ -327,3 +302,93 @@ def _is_known(lake: Lake, query_id: str) -> bool:
     with connect(lake) as connection:
         found = latest_sql(lake, LIBRARY_QUERIES, "query_id = $id")
         return bool(fetch_rows(connection, f"SELECT query_id FROM {found}", id=query_id))
+
+
+@dataclass(frozen=True)
+class Searched:
+    """A search that was answered, for decisions about what it has found."""
+
+    query: AskedQuery
+    engine: str
+    """The run, or the encoder, that ranked."""
+    by: str
+    found: dict[tuple[str, str], tuple[int, float]]
+    """Library and track -> rank and score."""
+
+
+@dataclass
+class Memory:
+    """What a studio keeps of the last searches, the newest few of each kind."""
+
+    queries: dict[tuple[str, str], Query] = field(default_factory=dict)
+    searches: dict[str, Searched] = field(default_factory=dict)
+    references: dict[str, tuple[TrackMels, str] | tuple[Vector, str]] = field(default_factory=dict)
+    """Id -> mels and their scale, or what an encoder has made of the recording, and the encoder."""
+    sounds: dict[tuple[str, str], Vector] = field(default_factory=dict)
+    """Engine and id of a reference -> what the engine makes of its mels."""
+    tags: dict[str, list[TagCount]] = field(default_factory=dict)
+
+
+def remember(kept: dict[K, V], key: K, value: V, most: int) -> None:
+    """Keep a value under a key; the one that was kept first goes when there are too many."""
+    kept.pop(key, None)
+    kept[key] = value
+    for oldest in list(kept)[:-most]:
+        kept.pop(oldest, None)
+
+
+def add_reference(memory: Memory, engine: SearchEngine, data: bytes, searching: Lock) -> Reference:
+    """Decode a recording that was sent, and keep what is heard of it. Raises `ItemError` for what is none.
+
+    `searching` is held by who computes with a model: decoding does not wait for searches, nor they for it.
+    """
+    with tempfile.NamedTemporaryFile(prefix="needledrop-reference-") as file:
+        file.write(data)
+        file.flush()
+        try:
+            heard, seconds = _heard(engine, file.name, searching)
+        except ItemError as error:
+            sentence = str(error).replace(Path(file.name).name, "The recording")
+            raise ItemError(error.reason, f"{sentence[:1].upper()}{sentence[1:]}") from error
+    name = f"reference:{hashlib.sha256(data).hexdigest()[:24]}"
+    remember(memory.references, name, heard, REFERENCES_KEPT)
+    return Reference(reference_id=name, seconds=round(seconds, 2))
+
+
+def _heard(
+    engine: SearchEngine, path: str, searching: Lock
+) -> tuple[tuple[TrackMels, str] | tuple[Vector, str], float]:
+    """Return what is kept of a recording, and its length in seconds."""
+    if isinstance(engine, ZeroShotRetriever):
+        samples, seconds = reference_samples(path, engine.card.sample_rate_hz)
+        with searching:
+            return (engine.embed_sound(samples), engine.engine), seconds
+    assert isinstance(engine, Retriever)
+    mels, seconds = reference_mels(path, engine.mel_settings, "the recording")
+    return (mels, engine.mel_settings.mel_scale), seconds
+
+
+def reference_vector(memory: Memory, engine: SearchEngine, index: LibraryIndex, name: str) -> Vector:
+    """Return what a reference sounds like to an engine: a recording that was sent, or a track of what is searched.
+
+    Raises `Refusal` for one that is neither, and for one that was prepared for another model.
+    """
+    if name in memory.references:
+        heard, heard_by = memory.references[name]
+        if isinstance(heard, TrackMels) and isinstance(engine, Retriever):
+            if heard_by == engine.mel_settings.mel_scale:
+                return _sound_of(memory, engine, name, heard)
+        elif not isinstance(heard, TrackMels) and heard_by == engine.engine:
+            return heard
+        raise Refusal(409, "The reference was prepared for another model; add it again")
+    number = index.row_of(name)
+    if number is None:
+        raise Refusal(404, "The reference is not in what is searched; choose another track, or add its file again")
+    return index.mean_of(number)
+
+
+def _sound_of(memory: Memory, engine: Retriever, name: str, heard: TrackMels) -> Vector:
+    key = (engine.engine, name)
+    if key not in memory.sounds:
+        remember(memory.sounds, key, engine.embed_sound(heard), REFERENCES_KEPT)
+    return memory.sounds[key]

@@ -15,9 +15,9 @@ import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
-from needledrop.studio.about import DEMO_SITE
 from needledrop.studio.app import create_app
 from needledrop.studio.engine import Engine
+from needledrop.studio.searchable import DEMO_SITE
 from needledrop.studio.security import Access
 from storage.lake.lake import Lake
 from storage.libraries.library import Library, add_folder, open_library

@@ -24,8 +24,8 @@ from starlette.testclient import TestClient
 
 from needledrop.studio.app import create_app
 from needledrop.studio.engine import Engine
-from needledrop.studio.exports import as_timestamp
 from needledrop.studio.security import Access
+from needledrop.studio.shortlist_exports import as_timestamp
 from storage.libraries.embeddings import TrackEmbedding, embedding_runs, register_encoder
 from storage.libraries.library import add_folder, remove_library
 from storage.mels.settings import MelSettings

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
-from needledrop.studio.audio import read_range
+from needledrop.studio.audio_streaming import read_range
 from needledrop.studio.error_answers import Refusal
 from tests.needledrop.studio.conftest import FORMATS, SECONDS, Own, write_tone
 
