@@ -17,9 +17,9 @@ from prefect.states import Completed
 from prefect.utilities.annotations import quote
 
 from flows.parameters import CollectSoundtracksParameters, takes
-from flows.runs.events import announce_pause
 from flows.runs.run_leases import names_its_leases
 from flows.runs.start_and_end import check_failures, recorded, run_name, without_lake
+from flows.runs.version_and_pause_events import announce_pause
 from storage.audio_embeddings.cards import register
 from storage.errors import SourcePaused
 from storage.lake.lake import Lake

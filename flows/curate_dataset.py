@@ -11,9 +11,9 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from flows.parameters import CurateDatasetParameters, takes
-from flows.runs.events import announce_version
 from flows.runs.run_leases import names_its_leases
 from flows.runs.start_and_end import recorded, run_name, without_lake
+from flows.runs.version_and_pause_events import announce_version
 from storage.datasets.diff import compare
 from storage.tables.tables import open_existing
 from tasks.curation.curate import Curation

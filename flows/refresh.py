@@ -35,10 +35,10 @@ from flows.parameters import (
     TrainAndEvaluateParameters,
     takes,
 )
-from flows.runs.events import announce_version
 from flows.runs.retries import RETRIES, retried
 from flows.runs.run_leases import names_its_leases
 from flows.runs.start_and_end import noted_on, recorded, run_name
+from flows.runs.version_and_pause_events import announce_version
 from storage.coordination.held_leases import describe_holder
 from storage.coordination.leases import leased
 from storage.datasets import versions as datasets

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from needledrop.demo.films import Film, invent_films
 from needledrop.demo.moods import MOODS
-from needledrop.demo.music.tracks import TRACKS_PER_FILM, Track, make_track, plan_album, plan_tracks
+from needledrop.demo.music.music_files import TRACKS_PER_FILM, Track, make_track, plan_album, plan_tracks
 from needledrop.demo.posters.poster import save_poster
 from needledrop.demo.wiki_export import WITHOUT_POSTER, article, distractor_pages, plotless_films, write_export
 from storage.errors import InputError

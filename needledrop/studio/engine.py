@@ -62,6 +62,39 @@ T = TypeVar("T")
 V = TypeVar("V")
 
 
+@dataclass(frozen=True)
+class Searched:
+    """A search that was answered, for decisions about what it has found."""
+
+    query: AskedQuery
+    engine: str
+    """The run, or the encoder, that ranked."""
+    by: str
+    found: dict[tuple[str, str], tuple[int, float]]
+    """Library and track -> rank and score."""
+
+
+@dataclass
+class Memory:
+    """What a studio keeps of the last searches, the newest few of each kind."""
+
+    queries: dict[tuple[str, str], Query] = field(default_factory=dict)
+    searches: dict[str, Searched] = field(default_factory=dict)
+    references: dict[str, tuple[TrackMels, str] | tuple[Vector, str]] = field(default_factory=dict)
+    """Id -> mels and their scale, or what an encoder has made of the recording, and the encoder."""
+    sounds: dict[tuple[str, str], Vector] = field(default_factory=dict)
+    """Engine and id of a reference -> what the engine makes of its mels."""
+    tags: dict[str, list[TagCount]] = field(default_factory=dict)
+
+
+def remember(kept: dict[K, V], key: K, value: V, most: int) -> None:
+    """Keep a value under a key; the one that was kept first goes when there are too many."""
+    kept.pop(key, None)
+    kept[key] = value
+    for oldest in list(kept)[:-most]:
+        kept.pop(oldest, None)
+
+
 class Engine:
     """The models, libraries and decisions behind one studio."""
 
@@ -302,39 +335,6 @@ def _is_known(lake: Lake, query_id: str) -> bool:
     with connect(lake) as connection:
         found = latest_sql(lake, LIBRARY_QUERIES, "query_id = $id")
         return bool(fetch_rows(connection, f"SELECT query_id FROM {found}", id=query_id))
-
-
-@dataclass(frozen=True)
-class Searched:
-    """A search that was answered, for decisions about what it has found."""
-
-    query: AskedQuery
-    engine: str
-    """The run, or the encoder, that ranked."""
-    by: str
-    found: dict[tuple[str, str], tuple[int, float]]
-    """Library and track -> rank and score."""
-
-
-@dataclass
-class Memory:
-    """What a studio keeps of the last searches, the newest few of each kind."""
-
-    queries: dict[tuple[str, str], Query] = field(default_factory=dict)
-    searches: dict[str, Searched] = field(default_factory=dict)
-    references: dict[str, tuple[TrackMels, str] | tuple[Vector, str]] = field(default_factory=dict)
-    """Id -> mels and their scale, or what an encoder has made of the recording, and the encoder."""
-    sounds: dict[tuple[str, str], Vector] = field(default_factory=dict)
-    """Engine and id of a reference -> what the engine makes of its mels."""
-    tags: dict[str, list[TagCount]] = field(default_factory=dict)
-
-
-def remember(kept: dict[K, V], key: K, value: V, most: int) -> None:
-    """Keep a value under a key; the one that was kept first goes when there are too many."""
-    kept.pop(key, None)
-    kept[key] = value
-    for oldest in list(kept)[:-most]:
-        kept.pop(oldest, None)
 
 
 def add_reference(memory: Memory, engine: SearchEngine, data: bytes, searching: Lock) -> Reference:

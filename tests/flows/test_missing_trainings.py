@@ -20,7 +20,7 @@ from flows.curate_dataset import curate_dataset
 from flows.missing_trainings import DEPLOYMENT, Started, start_missing_trainings
 from flows.missing_workers import waiting_for_workers
 from flows.refresh import refresh
-from flows.runs.events import VERSION_EVENT
+from flows.runs.version_and_pause_events import VERSION_EVENT
 from flows.train_and_evaluate import train_and_evaluate
 from needledrop.cli.inspect.doctor import check_workers
 from needledrop.cli.main import app

@@ -18,9 +18,9 @@ from PIL import Image
 from needledrop.demo.corpus import MANIFEST, Corpus, plan_library, write_corpus, write_library
 from needledrop.demo.films import FIRST_YEAR, LAST_YEAR, Film, invent_films
 from needledrop.demo.moods import MOODS
+from needledrop.demo.music.music_files import DEFECTS, M4A, MP3, OGG, OPUS, make_track, plan_tracks
 from needledrop.demo.music.score import compose
 from needledrop.demo.music.synthesis import perform
-from needledrop.demo.music.tracks import DEFECTS, M4A, MP3, OGG, OPUS, make_track, plan_tracks
 from needledrop.demo.posters.poster import draw_poster, save_poster
 from needledrop.demo.wiki_export import PLOTLESS, article, distractor_pages, plotless_films, write_export
 from needledrop.demo.words.loader import TITLES

@@ -14,7 +14,7 @@ from prefect.server.events.schemas.automations import EventTrigger
 from prefect.server.events.schemas.events import ReceivedEvent, Resource
 
 from flows.missing_trainings import DEPLOYMENT
-from flows.runs.events import VERSION_EVENT
+from flows.runs.version_and_pause_events import VERSION_EVENT
 from needledrop.service.automations import FILE, definition_of
 from needledrop.service.deployments import filled_in
 from needledrop.service.worker import SETTINGS
