@@ -113,7 +113,7 @@ class _Worker:
 def _serve(connection: Connection, folder: str, tiny: bool) -> None:
     """Run the steps whose names are sent, and send their results."""
     from benchmarks.gpu_steps import STEPS, Bench
-    from training.loop.devices import open_machine
+    from training.loop.devices_and_torchrun import open_machine
 
     with open_machine() as machine:
         bench = Bench(folder, machine, tiny or machine.device.type != "cuda")

@@ -24,23 +24,20 @@ import torch.nn.functional as F
 from benchmarks.made_up import made_up_lake
 from storage.lake.lake import Lake
 from storage.tables.tables import open_tables
-from training.config import Job, Settings
 from training.data.batches import Batch, TrainingBatches
-from training.data.films import FilmInputs
+from training.data.film_inputs import FilmInputs
 from training.data.splits import Split, load_split, newest_version
-from training.evaluation.embedding_files import Embeddings
-from training.evaluation.embeddings import embed_tracks
+from training.evaluation.embed_films_and_tracks import embed_tracks
+from training.evaluation.embeddings import Embeddings
 from training.evaluation.ranking import rank_tracks
-from training.loop.checkpoint import BEST, LoopState, save_config
-from training.loop.devices import Machine, repeatable
+from training.loop.checkpoint import BEST, Job, LoopState, save_config
+from training.loop.devices_and_torchrun import Machine, gather, repeatable
+from training.loop.flops_and_compilation import compile_towers, peak_flops
 from training.loop.micro_batches import backward_in_micro_batches
-from training.loop.speed import compile_towers, peak_flops
-from training.loop.torchrun import gather
 from training.loop.train import EpochReport, Loop, LoopInputs, train
-from training.model.build import build_model
-from training.model.losses import batch_loss
-from training.model.retrievers import Model
+from training.model.retrieval_model import Model, batch_loss, build_model
 from training.presets import PRESETS, chosen_settings
+from training.settings import Settings
 from training.systems import SYSTEMS
 
 Result = dict[str, Any]

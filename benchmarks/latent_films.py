@@ -40,7 +40,7 @@ from storage.mels.layout import shard_path
 from storage.mels.settings import MelSettings
 from storage.mels.writer import TrackMels, write_shard
 from storage.tables.tables import open_tables
-from training.setting_groups import IMAGE_PIXELS
+from training.settings import IMAGE_PIXELS
 
 HISTOGRAM = Path(__file__).parent.parent / "tests" / "storage" / "metrics" / "tracks_per_film.json"
 """The number of tracks of each of the 207 released test films."""

@@ -31,27 +31,18 @@ from typing import Any
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `training` sets it, and torch may be imported first here
 
 
-from benchmarks.latent_films import (
-    TILE_PIXELS,
-    VERSION,
-    YEARS,
-    Films,
-    World,
-    draw_films,
-    draw_world,
-    write_lake,
-)
+from benchmarks.latent_films import TILE_PIXELS, VERSION, YEARS, Films, World, draw_films, draw_world, write_lake
 from benchmarks.quality_results import CONTROLS, Results, figures, own_ranks, plot_recall, print_table
 from benchmarks.reading_towers import MAX_TOKENS, save_towers
 from storage.datasets import versions as datasets
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics
-from training.config import Settings
-from training.evaluation.embedding_files import PARAGRAPHS
+from training.evaluation.embeddings import PARAGRAPHS
 from training.experiments import Data, code_version, load_data, plan_jobs, run_experiment
 from training.loop.checkpoint import read_state
-from training.loop.devices import Machine, open_machine
+from training.loop.devices_and_torchrun import Machine, open_machine
 from training.presets import PRESETS
+from training.settings import Settings
 from training.systems import SYSTEMS
 
 SEGMENTS_SHOWN = 14_000

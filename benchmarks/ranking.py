@@ -74,7 +74,7 @@ def _embeddings(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _ours(sizes: np.ndarray, device: str) -> dict:
-    from training.evaluation.embedding_files import Embeddings
+    from training.evaluation.embeddings import Embeddings
     from training.evaluation.ranking import rank_tracks
 
     films, tracks, owner = _embeddings(sizes)

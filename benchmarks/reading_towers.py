@@ -38,7 +38,7 @@ from benchmarks.latent_films import (
     World,
     image_patterns,
 )
-from training.setting_groups import IMAGE_PIXELS
+from training.settings import IMAGE_PIXELS
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 OTHER_TOKENS = ("-", ".", "language", "films")

@@ -20,14 +20,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `training` sets it, an
 
 from benchmarks.made_up import made_up_lake
 from storage.lake.lake import Lake
-from training.config import Job
-from training.data.films import FilmInputs
+from training.data.film_inputs import FilmInputs
 from training.data.splits import load_split, newest_version
-from training.loop.checkpoint import LoopState
-from training.loop.devices import Machine, open_machine
-from training.loop.speed import compile_towers
+from training.loop.checkpoint import Job, LoopState
+from training.loop.devices_and_torchrun import Machine, open_machine
+from training.loop.flops_and_compilation import compile_towers
 from training.loop.train import EpochReport, Loop, LoopInputs
-from training.model.build import build_model
+from training.model.retrieval_model import build_model
 from training.presets import chosen_settings
 from training.systems import SYSTEMS
 

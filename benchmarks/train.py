@@ -30,15 +30,15 @@ from tokenizers import Tokenizer
 
 from benchmarks.made_up import made_up_lake
 from storage.lake.lake import Lake
-from training.config import Job
 from training.data.batches import Batch, Tracks
-from training.data.films import FilmInputs, Films
+from training.data.film_inputs import FilmInputs, Films
 from training.data.splits import load_split, newest_version
 from training.data.text import pad_tokens, query_text, tag_words
-from training.loop.devices import Machine, open_machine
+from training.loop.checkpoint import Job
+from training.loop.devices_and_torchrun import Machine, open_machine
 from training.loop.prefetch import prefetched
 from training.loop.train import Loop, LoopInputs
-from training.model.build import build_model
+from training.model.retrieval_model import build_model
 from training.presets import chosen_settings
 from training.systems import SYSTEMS
 

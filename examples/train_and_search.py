@@ -22,10 +22,10 @@ from storage.errors import InputError
 from storage.tables.tables import open_existing
 from training.data.splits import newest_version
 from training.experiments import is_done, load_data, plan_jobs, run_experiment
-from training.loop.devices import open_machine
+from training.loop.devices_and_torchrun import open_machine
 from training.presets import chosen_settings
-from training.retrieval.film_query import FilmQuery
-from training.retrieval.search import search
+from training.retrieval.dataset_search import search
+from training.retrieval.query import FilmQuery
 from training.systems import SYSTEMS, chosen_systems
 
 

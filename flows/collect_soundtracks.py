@@ -38,9 +38,8 @@ from tasks.soundtracks.runs.reconcile import recover
 from tasks.soundtracks.runs.settings import SoundtrackSettings
 from tasks.soundtracks.tasks import collect_in_batches, recheck_tracks, reopen_films
 from tasks.source_slots import source_slot
-from training.encoders.licences import licence_warning
+from training.encoders.model_files import check_encoder, licence_warning, remember_model
 from training.encoders.process import open_encoders
-from training.encoders.weights import check_encoder, remember_model
 
 NAME = "collect-soundtracks"
 

@@ -28,11 +28,10 @@ from storage.tables.duckdb_connection import fetch_rows
 from storage.tables.tables import open_existing
 from tasks.options import TuningOptions
 from tasks.progress import ReportProgress, artifact_key, run_logger, shown_progress
-from training.config import Job
 from training.data.splits import newest_version
-from training.evaluation.baselines import record_baselines
-from training.evaluation.confidence import lacks_confidence, record_confidence
+from training.evaluation.intervals_and_comparisons import lacks_confidence, record_confidence
 from training.evaluation.model_card import write_model_cards
+from training.evaluation.record_baselines import record_baselines
 from training.experiments import (
     TrainedElsewhere,
     free_memory_of,
@@ -42,8 +41,8 @@ from training.experiments import (
     plan_jobs,
     run_experiment,
 )
-from training.loop.checkpoint import drop_tensors
-from training.loop.devices import Machine, open_machine
+from training.loop.checkpoint import Job, drop_tensors
+from training.loop.devices_and_torchrun import Machine, open_machine
 from training.presets import chosen_settings
 from training.retrieval.decision_results import decided_tracks, measure_decisions
 from training.systems import chosen_systems

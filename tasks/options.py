@@ -22,9 +22,9 @@ T = TypeVar("T")
 Year = Annotated[int, Ge(1870), Le(2200)]
 Source = Literal["music", "urls", "youtube"]
 SystemName = Literal["All", "Im", "Plo", "Ta", "ImPlo", "ImTa", "TaPlo", "AVCA", "AVCA-tuned", "all"]
-"""Those of `training.config`, which this package may not import (a test holds them equal); in small letters: all."""
+"""Those of `training.settings`, which this package may not import (a test holds them equal); in small letters: all."""
 Changes = tuple[str | dict[str, Any], ...] | dict[str, Any]
-"""Settings by name, as texts NAME=VALUE, as mappings of names or groups, or both (`training.named_settings`)."""
+"""Settings by name, as texts NAME=VALUE, as mappings of names or groups, or both (`training.settings_parsing`)."""
 
 
 @dataclass(frozen=True, kw_only=True)

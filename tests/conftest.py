@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult
     from tasks.soundtracks.runs.settings import SoundtrackSettings
     from training.evaluation.baselines import HeldOut
-    from training.evaluation.embedding_files import Embeddings
+    from training.evaluation.embeddings import Embeddings
 
 pytest_plugins = ["tests.installed", "tests.lakes", "tests.recordings"]
 
@@ -229,9 +229,9 @@ def measured(tmp_path_factory: pytest.TempPathFactory, held_out: HeldOut) -> Lak
     import numpy as np
 
     from storage.tables.tables import open_tables
-    from training.evaluation.baselines import record_baselines
-    from training.evaluation.confidence import record_confidence
-    from training.evaluation.embedding_files import Embeddings
+    from training.evaluation.embeddings import Embeddings
+    from training.evaluation.intervals_and_comparisons import record_confidence
+    from training.evaluation.record_baselines import record_baselines
 
     lake = open_tables(str(tmp_path_factory.mktemp("measured")))
     _write_measured_version(lake, held_out)
@@ -276,7 +276,7 @@ def _record_measured_run(
 ) -> None:
     """A completed run of a system with its embeddings, epochs and ranks."""
     from storage.metrics.records import Epoch, Run, record_epoch, record_ranks, record_run
-    from training.evaluation.embedding_files import save_embeddings
+    from training.evaluation.embeddings import save_embeddings
     from training.evaluation.ranking import rank_tracks
 
     folder = f"models/{system}-run"

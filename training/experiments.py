@@ -28,21 +28,20 @@ from storage.metrics import records as metrics
 from storage.metrics.database import connect_metrics
 from storage.metrics.interrupted import STATE as INTERRUPTED
 from storage.metrics.interrupted import run_lease
-from training.config import Job, Settings
-from training.data.films import FilmInputs
+from training.data.film_inputs import FilmInputs
 from training.data.splits import Split, load_split
-from training.evaluation.embeddings import embed_films, embed_tracks, track_owners
+from training.evaluation.embed_films_and_tracks import embed_films, embed_tracks, track_owners
+from training.evaluation.evaluate_run import measure
 from training.evaluation.model_card import write_model_cards
-from training.evaluation.policies import measure
 from training.evaluation.ranking import rank_tracks
-from training.loop.checkpoint import CONFIG, FOLDER, check_same_job, load_config, read_state, save_config
-from training.loop.devices import Machine
-from training.loop.frozen_towers import cache_frozen_towers
-from training.loop.speed import compile_towers
+from training.loop.checkpoint import CONFIG, FOLDER, Job, check_same_job, load_config, read_state, save_config
+from training.loop.devices_and_torchrun import Machine
+from training.loop.flops_and_compilation import compile_towers
+from training.loop.frozen_tower_cache import cache_frozen_towers
 from training.loop.train import EpochReport, LoopInputs, train
-from training.model.build import Built, build_model
-from training.model.retrievers import Model
+from training.model.retrieval_model import Built, Model, build_model
 from training.presets import label
+from training.settings import Settings
 from training.systems import System
 
 OnProgress = Callable[[str, int, int], None]

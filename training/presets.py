@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from storage.errors import InputError
-from training.config import Settings
-from training.named_settings import SHORT_NAMES, check_used, checked, read_changes, read_settings_file
-from training.setting_groups import TextSettings
+from training.settings import Settings, TextSettings
+from training.settings_checks import check_used, checked
+from training.settings_parsing import SHORT_NAMES, read_changes, read_settings_file
 from training.systems import System
 
 FINE_TUNING_RATE = 2e-5
@@ -121,7 +121,7 @@ def chosen_settings(
 ) -> Settings:
     """Return the settings of a preset, changed by a TOML file, by name, and by options of their own.
 
-    `set` (`training.named_settings.read_changes`) and `options` (those of `SHORT_NAMES`) count over the file
+    `set` (`training.settings_parsing.read_changes`) and `options` (those of `SHORT_NAMES`) count over the file
     `settings`, and the file over the preset. Raises `InputError` for an unknown preset or setting, a value of another
     type or out of range, a setting that `set` and an option give differently, and one that none of the `systems` uses.
     """

@@ -44,7 +44,7 @@ def compare_command(
     opened = open_existing(lake)
 
     from training.data.splits import newest_version
-    from training.evaluation.comparison import compare
+    from training.evaluation.intervals_and_comparisons import compare
 
     found = compare(opened, dataset or newest_version(opened), one, other, policy)
     table = Table("metric", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, caption_justify="left")

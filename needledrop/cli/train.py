@@ -66,9 +66,9 @@ def train_command(
 
 def print_settings(parameters: TrainAndEvaluateParameters) -> None:
     """Print every setting: its name and value with these parameters, the preset's where it differs, form and help."""
-    from training.named_settings import GROUPS, all_settings, group_needs, users
     from training.presets import PRESETS, chosen_settings
-    from training.setting_values import shown
+    from training.settings_checks import users
+    from training.settings_parsing import GROUPS, all_settings, group_needs, shown
     from training.systems import chosen_systems
 
     options = {"epochs": parameters.epochs, **parameters.part(TuningOptions)}

@@ -18,10 +18,9 @@ from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 from needledrop.cues.scenes import PlacedScene
 from needledrop.cues.timecode import Timebase
 from storage.libraries.library import Library
-from training.retrieval.blended_query import Query, Vector, blend
-from training.retrieval.film_query import FilmQuery
-from training.retrieval.library_search import LibraryIndex, Ranking, TrackFilter, TrackRow
-from training.retrieval.search_engine import FoundTrack, SearchEngine
+from training.retrieval.library_search import FoundTrack, LibraryIndex, Ranking, TrackFilter, TrackRow
+from training.retrieval.query import FilmQuery, Query, Vector, blend
+from training.retrieval.search_engines import SearchEngine
 
 OnScene = Callable[[int, int], None]
 """Progress callback (scenes searched for, scenes in all)."""

@@ -13,7 +13,7 @@ from needledrop.report.result_tables import rank_number
 from storage.lake.lake import Lake
 from storage.records.takedown_list import taken_down_tracks
 from storage.tables.duckdb_connection import fetch_rows
-from training.evaluation.embedding_files import TRACKS_FILE, films_file, load_embeddings
+from training.evaluation.embeddings import TRACKS_FILE, films_file, load_embeddings
 from training.evaluation.ranking import top_tracks
 
 FILMS_SHOWN = 10

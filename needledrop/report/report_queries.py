@@ -13,8 +13,8 @@ from storage.errors import InputError
 from storage.metrics.leaderboard_views import RECALL_AT
 from storage.tables.duckdb_connection import fetch_rows
 from storage.views.review_views import NEWEST_RATED
-from training.evaluation.confidence import REFERENCE
-from training.evaluation.embedding_files import PARITY_POLICY
+from training.evaluation.embeddings import PARITY_POLICY
+from training.evaluation.intervals_and_comparisons import REFERENCE
 
 Row = dict[str, Any]
 """One row of a query, by column."""

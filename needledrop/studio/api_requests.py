@@ -9,14 +9,11 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from storage.errors import InputError
-from storage.libraries.decisions import (
-    NOTE_CHARACTERS,
-    AskedQuery,
-)
+from storage.libraries.decisions import NOTE_CHARACTERS, AskedQuery
 from storage.libraries.shortlists import NAME_CHARACTERS
 from tasks.films.images.thumbnails import make_thumbnail
-from training.retrieval.film_query import FilmQuery
 from training.retrieval.library_search import TrackFilter
+from training.retrieval.query import FilmQuery
 
 REFERENCE_BYTES = 200_000_000
 """Twenty minutes of 24-bit stereo."""

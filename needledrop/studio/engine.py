@@ -42,15 +42,12 @@ from storage.tables.duckdb_connection import connect, fetch_rows
 from storage.tables.schemas import LIBRARY_QUERIES
 from storage.tables.tables import latest_sql
 from tasks.libraries.reference import reference_mels, reference_samples
-from training.loop.devices import Machine
-from training.retrieval.blended_query import Query, Vector, blend
+from training.loop.devices_and_torchrun import Machine
 from training.retrieval.choose_run import describe_run
-from training.retrieval.dataset_tracks import DatasetTracks
-from training.retrieval.film_query import FilmQuery
+from training.retrieval.dataset_search import DatasetTracks
 from training.retrieval.library_search import LibraryIndex
-from training.retrieval.retriever import Retriever
-from training.retrieval.search_engine import Music, SearchEngine
-from training.retrieval.zero_shot import ZeroShotRetriever, open_zero_shot
+from training.retrieval.query import FilmQuery, Query, Vector, blend
+from training.retrieval.search_engines import Music, Retriever, SearchEngine, ZeroShotRetriever, open_zero_shot
 
 STUDIO = "studio"
 """The `run_id` of rows that the studio writes."""

@@ -17,9 +17,8 @@ from storage.lake.lake import Lake
 from storage.libraries.decisions import read_decisions
 from storage.libraries.library import Library, library_names, open_library
 from storage.records.takedown_list import HiddenTracks
-from training.retrieval.dataset_tracks import DatasetTracks, known_tracks
-from training.retrieval.library_search import TrackRow
-from training.retrieval.search_engine import FoundTrack
+from training.retrieval.dataset_search import DatasetTracks, known_tracks
+from training.retrieval.library_search import FoundTrack, TrackRow
 
 ENERGY_STEPS = 120
 """Of an energy strip: more than a phone can show."""

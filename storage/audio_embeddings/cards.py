@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
@@ -58,6 +59,22 @@ def encoder_folder(name: str) -> str:
 def list_encoders(lake: Lake) -> list[str]:
     """Return the folders of the encoders that have embeddings in the lake."""
     return [path.split("/")[1] for path in lake.list(FOLDER, suffix=f"/{CARD}") if path.count("/") == 2]
+
+
+def stored_encoder(lake: Lake, name: str) -> str:
+    """Return the folder of the lake's embeddings by an encoder: by that folder's name, a hub name, or a path.
+
+    Raises `InputError`, which names the encoders that there are.
+    """
+    known = list_encoders(lake)
+    names = [name, encoder_folder(name), encoder_folder(Path(name).expanduser().resolve().name)]
+    for folder in names:
+        if folder in known:
+            return folder
+    raise InputError(
+        f"The lake has no audio embeddings by {name!r}; it has {', '.join(known) or 'none'}: collect with "
+        "--audio-encoder, or embed your own files with `needledrop soundtracks --encode`"
+    )
 
 
 def read_card(lake: Lake, encoder: str) -> EncoderCard:

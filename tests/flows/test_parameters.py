@@ -25,9 +25,8 @@ from flows.train_and_evaluate import train_and_evaluate
 from tasks.curation.settings import CurationSettings
 from tasks.options import OptionGroup, SystemName, TrainingOptions
 from tasks.soundtracks.runs.settings import SoundtrackSettings
-from training.named_settings import SHORT_NAMES, all_settings, read_changes
 from training.presets import PRESETS
-from training.setting_values import form_of
+from training.settings_parsing import SHORT_NAMES, all_settings, form_of, read_changes
 from training.systems import SYSTEMS
 
 FLOWS: dict[type[OptionGroup], Flow[..., Any]] = {

@@ -9,7 +9,7 @@ import numpy as np
 from storage.blank_embeddings import blank_embeddings
 from storage.lake.lake import Lake
 from storage.tables import tables
-from training.evaluation.embedding_files import Embeddings, load_embeddings, save_embeddings
+from training.evaluation.embeddings import Embeddings, load_embeddings, save_embeddings
 
 
 def lake_with_models(folder: Path) -> Lake:

@@ -16,11 +16,10 @@ from storage.mels.layout import shard_path
 from storage.mels.settings import MelSettings, decibels
 from storage.mels.writer import TrackMels, write_shard
 from storage.tables.tables import open_tables
-from training.config import Settings
 from training.experiments import Data, load_data
-from training.loop.devices import Machine, open_machine
+from training.loop.devices_and_torchrun import Machine, open_machine
 from training.presets import chosen_settings
-from training.setting_groups import AudioSettings, ImageSettings, TextSettings
+from training.settings import AudioSettings, ImageSettings, Settings, TextSettings
 
 MOODS = {
     "dread": ("fear shadow cellar scream knife", "horror thriller", (40, 10, 60), 20.0, 5),

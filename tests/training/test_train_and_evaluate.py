@@ -16,7 +16,7 @@ from storage.metrics.interrupted import run_lease
 from storage.tables import tables
 from storage.tables.schemas import FLOW_RUNS
 from training.experiments import plan_jobs
-from training.model.retrievers import Retriever
+from training.model.retrieval_model import Retriever
 from training.presets import chosen_settings
 from training.systems import SYSTEMS
 

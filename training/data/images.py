@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from storage.errors import InputError
-from training.setting_groups import IMAGE_PIXELS
+from training.settings import IMAGE_PIXELS
 
 NEUTRAL_GREY = 127
 LONGEST_SIDES = 4

@@ -1,4 +1,4 @@
-"""Text as tokens: the words of a film's query, and the WordPiece tokenizer.
+"""Text as tokens: the words of a film's query, the WordPiece tokenizer, and the tokens of texts that are kept.
 
 A pretrained text tower comes with its tokenizer; a tower built from configuration gets a WordPiece vocabulary built
 from the training texts. The vocabulary is counted here and not by the library's trainer, which breaks ties
@@ -8,23 +8,27 @@ differently in every process: the same texts must give the same tokens.
 from __future__ import annotations
 
 import re
+import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from training.config import PLOT_MARKER, TAG_MARKER
-
+TAG_MARKER, PLOT_MARKER = "<TAG>", "<PLOT>"
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 LENGTH_BUCKETS = (16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048, 4096, 8192)
 """Texts are padded to one of these lengths, so that a compiled model sees few shapes."""
-
 _YEAR = re.compile(r"^(1[89]|20)\d\d$")
 _YEAR_OR_DECADE = re.compile(r"^(1[89]|20)\d\ds?$")
 _LONGEST_PIECE = 4
 _SMALLEST_COUNT = 2
 """A word that occurs only once in training is no better known than its pieces."""
+_TEXTS_KEPT = 200_000
+"""Texts whose tokens are kept: with random subsets of tags there is a new one every time."""
+_TOKENIZING = threading.Lock()
+"""A tokenizer refuses a second thread while it is set to a length."""
 
 
 def tag_words(tags: Sequence[str], keep_years: bool, keep_decades: bool = False) -> str:
@@ -92,6 +96,25 @@ def encode_texts(tokenizer: Tokenizer, texts: Sequence[str], max_tokens: int) ->
     tokenizer.enable_truncation(max_tokens)
     tokenizer.no_padding()
     return [np.asarray(encoding.ids, np.int32) for encoding in tokenizer.encode_batch(list(texts))]
+
+
+class TextTokens:
+    """The token ids of texts, which are kept for the next time."""
+
+    def __init__(self, tokenizer: Tokenizer, max_tokens: int) -> None:
+        self._tokenizer, self._max_tokens = tokenizer, max_tokens
+        self._kept: dict[str, NDArray[np.int32]] = {}
+
+    def of(self, texts: Sequence[str]) -> list[NDArray[np.int32]]:
+        """Return the token ids of each text."""
+        if new := [text for text in dict.fromkeys(texts) if text not in self._kept]:
+            if len(self._kept) + len(new) > _TEXTS_KEPT:
+                self._kept = {}
+                new = list(dict.fromkeys(texts))
+            with _TOKENIZING:
+                encoded = encode_texts(self._tokenizer, new, self._max_tokens)
+            self._kept |= zip(new, encoded, strict=True)
+        return [self._kept[text] for text in texts]
 
 
 def pad_tokens(rows: Sequence[np.ndarray], max_tokens: int) -> tuple[np.ndarray, np.ndarray]:

@@ -8,28 +8,38 @@ nearest tags     like the oracle, with the language of the training film whose t
 years dropped    a run's queries without the release years in their tags, where the run was trained with them
 years kept       a run's queries with the years, where the run was trained without them and never saw such words
 
-Two more for every audio encoder that has heard the test tracks are in `training.evaluation.encoder_baselines`.
+Two more for every audio encoder that has heard the test tracks, by what its embeddings find without any training:
 
-Each is ranked like a system, over the films and tracks that the trained runs were ranked on. In the database their
-source and preset are `control`.
+zero-shot text-to-music  the film's plot through the text side of a model that reads and hears into one space
+sound of nearest films   the mean music of the training films whose plots and tags are nearest by their words
+
+Each is ranked like a system, over the films and tracks that the trained runs were ranked on. The report imports this:
+torch is loaded by what needs an encoder alone.
 """
 
 from __future__ import annotations
 
+import logging
+import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
+import pyarrow.parquet as pq
+import scipy.sparse
+from numpy.typing import NDArray
 
+from storage.audio_embeddings.cards import EncoderCard
+from storage.audio_embeddings.files import encoded_films, read_embeddings
+from storage.datasets import versions as datasets
+from storage.errors import InputError
 from storage.lake.lake import Lake
-from storage.metrics import records as metrics
-from storage.metrics.database import connect_metrics, refresh_views
-from storage.metrics.records import Run
+from storage.metrics.database import connect_metrics
+from training.data.splits import even_numbers
 from training.data.text import tag_words
-from training.evaluation.embedding_files import (
-    BEST,
+from training.evaluation.embeddings import (
     PARAGRAPHS,
     PARITY_POLICY,
     PARITY_TRACKS_FILE,
@@ -39,8 +49,10 @@ from training.evaluation.embedding_files import (
     films_file,
     load_embeddings,
 )
-from training.evaluation.exact_scores import Floats
-from training.evaluation.ranking import Ranks, rank_tracks
+from training.evaluation.ranking import Floats, Ranks, rank_tracks
+
+if TYPE_CHECKING:
+    from training.encoders.embed_audio_and_text import Encoder
 
 SEEDS = range(10)
 """Random orders vary: the mean of ten is within a third of one order's spread of the expectation."""
@@ -48,18 +60,22 @@ SOURCE = PRESET = "control"
 """Stored values of the columns `source` and `preset`."""
 OF_SYSTEM = "All"
 """The system whose queries are used for the baselines that need queries."""
-
 _DIMENSIONS = 32
 """Random directions in 32 dimensions; any number from 3 on gives every order of a query's candidates."""
 _WITHIN_LANGUAGE = 0.1
 """Weight of the random part: its cosine changes a score by 0.01, another language by 1."""
 _NO_LANGUAGE = ""
 """Of a film that is similar to no training film."""
-
 Key = tuple[str, str, int]
 """(system, preset, seed) of a baseline's run."""
 OfSettings = tuple[str | None, str | None]
 """Label and digest of the settings of the run whose queries a baseline uses; none of a baseline without queries."""
+ZERO_SHOT, NEAREST = "zero-shot text-to-music", "sound of nearest films"
+NEAREST_FILMS = 5
+"""One film's music is a matter of chance; of many films' music the mean is everybody's."""
+_SEGMENTS = re.compile(r"segments(\d+)")
+Control = tuple[str, EncoderCard, Ranks]
+"""The name of a baseline, its encoder, and its ranks."""
 
 
 @dataclass(frozen=True)
@@ -85,26 +101,6 @@ class HeldOut:
     def tracks(self) -> tuple[str, ...]:
         """Return the tracks, in order of their ids."""
         return tuple(sorted({track for track, _ in self.owners}))
-
-
-def record_baselines(lake: Lake, dataset_version: str) -> None:
-    """Record the baselines of a version next to its trained runs; recorded ones without a model are not repeated."""
-    from training.evaluation.encoder_baselines import digest_of, rank_by_encoders  # noqa: PLC0415  # the report needs no torch
-
-    refresh_views(lake)
-    for held_out in _held_out(lake, dataset_version):
-        new = [
-            ((system, PRESET, seed), (None, None), rank(held_out, seed))
-            for seed in SEEDS
-            for system, rank in WITHOUT_QUERIES.items()
-            if (system, PRESET, seed) not in held_out.recorded
-        ]
-        by_encoders = (
-            ((system, PRESET, 0), (card.folder, digest_of(card)), ranks)
-            for system, card, ranks in rank_by_encoders(lake, dataset_version, held_out.policy, held_out.owners)
-        )
-        ranked = (*new, *_rank_with_queries(lake, held_out), *by_encoders)
-        metrics.record_baselines(lake, dataset_version, [_run_and_ranks(held_out, *each) for each in ranked])
 
 
 def random_order(held_out: HeldOut, seed: int) -> Ranks:
@@ -138,18 +134,15 @@ def languages_of_nearest(
     Similarity is the cosine of the two bags of tag words without years, weighted by inverse document frequency in
     `known`. Ties go to the first id.
     """
-    ids = sorted(known)
-    bags = [set(tag_words(known[film], keep_years=False).split()) for film in ids]
-    column = {word: index for index, word in enumerate(sorted(set().union(*bags)))}
-    weight = np.log((1 + len(ids)) / (1 + np.array([sum(word in bag for bag in bags) for word in column])))
-    matrix = _weighted(bags, column, weight)
-    films = list(tags)
-    queries = _weighted([set(tag_words(tags[film], keep_years=False).split()) for film in films], column, weight)
+    ids, films = sorted(known), list(tags)
+    asked, bags = (
+        [Counter(set(tag_words(of[film], keep_years=False).split())) for film in names]
+        for of, names in ((tags, films), (known, ids))
+    )
     nearest = {}
-    for film, query in zip(films, queries, strict=True):
-        similarity = matrix @ query
-        best = int(similarity.argmax()) if len(similarity) else -1
-        nearest[film] = language[ids[best]] if best >= 0 and similarity[best] > 0 else _NO_LANGUAGE
+    for film, row in zip(films, bag_similarity(asked, bags), strict=True):
+        best = int(row.argmax()) if len(row) else -1
+        nearest[film] = language[ids[best]] if best >= 0 and row[best] > 0 else _NO_LANGUAGE
     return nearest
 
 
@@ -157,7 +150,7 @@ WITHOUT_QUERIES = {"random": random_order, "language oracle": language_oracle, "
 """Baselines that need no queries of a run, by name."""
 
 
-def _rank_with_queries(lake: Lake, held_out: HeldOut) -> Iterator[tuple[Key, OfSettings, Ranks]]:
+def rank_with_queries(lake: Lake, held_out: HeldOut) -> Iterator[tuple[Key, OfSettings, Ranks]]:
     """Yield the baselines made from the queries of trained runs, where their embeddings are in the lake."""
     with connect_metrics(lake) as connection:
         runs = connection.execute(
@@ -182,49 +175,6 @@ def _rank_with_queries(lake: Lake, held_out: HeldOut) -> Iterator[tuple[Key, OfS
             films = load_embeddings(lake, "models", run_id, YEARS_FILE)
             name = "years dropped" if keeps_years else "years kept"
             yield (name, preset, seed), (label, digest), rank_tracks(films, tracks, held_out.owners)
-
-
-def _held_out(lake: Lake, dataset_version: str) -> list[HeldOut]:
-    """Return one entry per policy under which trained runs of the version were ranked, by the mean over segments.
-
-    A baseline has no best segment: what it reaches says the same next to rankings by the best one.
-    """
-    with connect_metrics(lake) as connection:
-        films = connection.execute(
-            "SELECT film_id, split, language, tags FROM film_languages WHERE dataset_version = ?", [dataset_version]
-        ).fetchall()
-        rows = connection.execute(
-            "SELECT policy, list(DISTINCT (track_id, film_id)) FILTER (source = 'trained') AS owners, "
-            f"list(DISTINCT (system, preset, seed)) FILTER (source = '{SOURCE}') "
-            "FROM ranks JOIN runs USING (run_id) WHERE dataset_version = ? "
-            "GROUP BY policy HAVING owners IS NOT NULL AND NOT ends_with(policy, ?) ORDER BY policy",
-            [dataset_version, BEST],
-        ).fetchall()
-    language = {film: name for film, _, name, _ in films}
-    tags = {film: words or () for film, split, _, words in films if split == "test"}
-    known = {film: words or () for film, split, _, words in films if split == "train"}
-    nearest = languages_of_nearest(tags, known, language)
-    return [
-        HeldOut(
-            dataset_version,
-            policy,
-            tuple(sorted(owners)),
-            {film: language.get(film, "unknown") for _, film in owners},
-            {film: nearest.get(film, "unknown") for _, film in owners},
-            frozenset(recorded or ()),
-        )
-        for policy, owners, recorded in rows
-    ]
-
-
-def _run_and_ranks(held_out: HeldOut, key: Key, of_settings: OfSettings, ranks: Ranks) -> tuple[Run, pa.Table]:
-    (system, preset, seed), (label, digest) = key, of_settings
-    run_id = f"{held_out.version}-{system.replace(' ', '-')}-{preset}-s{seed}{f'-{digest}' if digest else ''}"
-    run = Run(
-        run_id, system, preset, seed, held_out.version, SOURCE, "completed", finished_at=datetime.now(UTC),
-        settings=label, settings_digest=digest or "",
-    )  # fmt: skip
-    return run, ranks.to_arrow(held_out.policy)
 
 
 def _by_language(held_out: HeldOut, guess: Mapping[str, str], seed: int) -> Ranks:
@@ -254,11 +204,125 @@ def _ranked(held_out: HeldOut, films: Floats, tracks: Floats) -> Ranks:
     return rank_tracks(Embeddings(held_out.films, queries), Embeddings(held_out.tracks, candidates), held_out.owners)
 
 
-def _weighted(bags: Sequence[set[str]], column: Mapping[str, int], weight: Floats) -> Floats:
-    """Return unit rows [bags, words]; a word outside `column` is ignored, a row without words stays zero."""
-    rows: Floats = np.zeros((len(bags), len(column)))
-    for row, bag in zip(rows, bags, strict=True):
-        columns = [column[word] for word in bag if word in column]
-        row[columns] = weight[columns]
-    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
-    return rows
+@dataclass(frozen=True)
+class Films:
+    """The films of a version with their split, the paragraphs of their plots, and their tags."""
+
+    split: Mapping[str, str]
+    plots: Mapping[str, Sequence[str]]
+    tags: Mapping[str, Sequence[str]]
+
+    def text(self, film_id: str) -> str:
+        """Return a film's tags and plot as one text."""
+        return " ".join([*self.tags[film_id], *self.plots[film_id]])
+
+
+def read_films(lake: Lake, version: str) -> Films:
+    """Return the films of a version, without their images."""
+    path = lake.local_path(datasets.FOLDER, version, datasets.FILMS_FILE.name)
+    rows = pq.read_table(path, columns=["film_id", "split", "plot", "tags"]).to_pylist()
+    return Films(
+        {row["film_id"]: row["split"] for row in rows},
+        {row["film_id"]: row["plot"] or () for row in rows},
+        {row["film_id"]: row["tags"] or () for row in rows},
+    )
+
+
+def rank_by_encoder(
+    lake: Lake,
+    card: EncoderCard,
+    wanted: set[str],
+    films: Films,
+    sounds: Mapping[tuple[str, str], Floats],
+    owners: Sequence[tuple[str, str]],
+) -> Iterator[Control]:
+    """Yield those baselines of an encoder that are wanted; `sounds` are by (film, track), `owners` (track, film)."""
+    queried, own = sorted({film for _track, film in owners}), {track for track, _film in owners}
+    vectors = {track: vector for (_film, track), vector in sorted(sounds.items()) if track in own}
+    candidates = Embeddings(tuple(vectors), np.stack(list(vectors.values())).astype(np.float32))
+    if NEAREST in wanted:
+        queries = _nearest_sounds(films, queried, sounds)
+        if queries is not None:
+            yield NEAREST, card, rank_tracks(Embeddings(tuple(queried), queries), candidates, owners)
+    if ZERO_SHOT in wanted and (encoder := _load(lake, card)) is not None:
+        texts = [" ".join(films.plots[film]) for film in queried]
+        queries = encoder.embed_texts(texts)
+        yield ZERO_SHOT, card, rank_tracks(Embeddings(tuple(queried), queries), candidates, owners)
+
+
+def _load(lake: Lake, card: EncoderCard) -> Encoder | None:
+    """Return the model of an encoder if it is on this machine with the weights of its embeddings; else warn."""
+    import torch  # noqa: PLC0415 - the report needs none, and it takes seconds to load
+
+    from training.encoders.embed_audio_and_text import open_known_encoder  # noqa: PLC0415
+
+    try:
+        return open_known_encoder(lake, card, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+    except InputError as error:
+        logging.getLogger(__name__).warning("%s; the row %r is left out", error, ZERO_SHOT)
+        return None
+
+
+def _nearest_sounds(
+    films: Films, queried: Sequence[str], sounds: Mapping[tuple[str, str], Floats]
+) -> NDArray[np.float32] | None:
+    """Return for each film the mean sound of the training films with the nearest text; None without any of these."""
+    of_film: dict[str, list[Floats]] = {}
+    for (film, _track), sound in sounds.items():
+        if films.split[film] == "train":
+            of_film.setdefault(film, []).append(sound)
+    known = sorted(of_film)
+    if not known:
+        return None
+    means = _unit(np.stack([np.mean(of_film[film], axis=0) for film in known]))
+    similarity = text_similarity([films.text(film) for film in queried], [films.text(film) for film in known])
+    nearest = np.argsort(-similarity, axis=1, kind="stable")[:, :NEAREST_FILMS]
+    result: NDArray[np.float32] = _unit(means[nearest].mean(axis=1)).astype(np.float32)
+    return result
+
+
+def sounds_of(lake: Lake, card: EncoderCard, films: Films, policy: str) -> dict[tuple[str, str], Floats]:
+    """Return (film, track) -> the mean of the normalised segments that the policy takes, of length 1."""
+    match = _SEGMENTS.match(policy)
+    count = int(match[1]) if match else None
+    sounds = {}
+    for film_id, file in encoded_films(lake, card.folder).items():
+        for track_id, vectors in read_embeddings(lake, file).items() if film_id in films.split else ():
+            taken = vectors if count is None else vectors[even_numbers(len(vectors), count)]
+            sounds[film_id, track_id] = _unit(_unit(taken.astype(np.float64)).mean(axis=0, keepdims=True))[0]
+    return sounds
+
+
+def _unit(vectors: Floats) -> Floats:
+    result: Floats = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return result
+
+
+def text_similarity(queries: Sequence[str], known: Sequence[str]) -> Floats:
+    """Return the cosine of the texts' words, [queries, known], weighted by inverse document frequency in `known`."""
+    asked, bags = ([Counter(re.findall(r"\w+", text.lower())) for text in texts] for texts in (queries, known))
+    return bag_similarity(asked, bags)
+
+
+def bag_similarity(asked: Sequence[Counter[str]], known: Sequence[Counter[str]]) -> Floats:
+    """Return the cosine of bags of words, [asked, known], weighted by inverse document frequency in `known`."""
+    frequency = Counter(word for bag in known for word in bag)
+    column = {word: number for number, word in enumerate(frequency)}
+    weight = {word: np.log((1 + len(known)) / (1 + count)) for word, count in frequency.items()}
+    similarity = _weighted(asked, column, weight) @ _weighted(known, column, weight).T
+    return np.asarray(similarity.todense(), np.float64)
+
+
+def _weighted(
+    bags: Sequence[Mapping[str, int]], column: Mapping[str, int], weight: Mapping[str, float]
+) -> scipy.sparse.csr_matrix:
+    """Return unit rows [bags, words] of log-damped counts; a word outside `column` is ignored."""
+    rows, columns, values = [], [], []
+    for row, bag in enumerate(bags):
+        own = {word: weight[word] * (1 + np.log(count)) for word, count in bag.items() if word in column}
+        length = float(np.sqrt(sum(value**2 for value in own.values()))) or 1.0
+        for word, value in own.items():
+            rows.append(row)
+            columns.append(column[word])
+            values.append(value / length)
+    return scipy.sparse.csr_matrix((values, (rows, columns)), shape=(len(bags), len(column)))

@@ -1,4 +1,4 @@
-"""Bootstrap intervals over films, paired differences and Holm's adjustment, computed from results by film.
+"""Bootstrap over films: intervals and paired differences, computed from results by film.
 
 Films are resampled, never tracks, as the results of one film's tracks are correlated: with 207 films of very different
 numbers of tracks, intervals are one and a half to two times as wide as if tracks were independent. All seeds of a
@@ -8,7 +8,6 @@ seeds is reported separately.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numba
@@ -19,10 +18,8 @@ DRAWS = 2000
 """With 2,000 resamplings, the ends of a 95 % interval are accurate to about a tenth of its width."""
 CONFIDENCE = 0.95
 MEDIAN = "medr"
-
 _ROUNDING = 1e-9
 """Two sums in different order may differ by this much and are still the same difference."""
-
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
@@ -109,16 +106,6 @@ def differences(one: FilmResults, other: FilmResults, draws: int = DRAWS, seed: 
         metric: Difference(float(values[m]), *_bounds(resampled[:, m]), float(1 + extreme[m]) / (1 + draws))
         for m, metric in enumerate(one.metrics)
     }
-
-
-def holm(p_values: Sequence[float]) -> list[float]:
-    """Return p-values adjusted by Holm's step-down method, which controls the family-wise error rate."""
-    order = np.argsort(p_values, kind="stable")
-    adjusted, highest = [0.0] * len(p_values), 0.0
-    for smaller, index in enumerate(order):
-        highest = max(highest, min(1.0, (len(p_values) - smaller) * p_values[index]))
-        adjusted[index] = highest
-    return adjusted
 
 
 def _resampled(films: int, draws: int, seed: int) -> Floats:

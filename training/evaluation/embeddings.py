@@ -1,140 +1,121 @@
-"""Embed a split with a model: every film's query and every track's audio, under their ids.
+"""Embeddings keyed by film or track id, and the Parquet files of a model folder that hold them. Imports no torch.
 
-A track's embedding is the mean of its normalised segments, K of them evenly spaced, weighted where the model has
-learned to. A query is made from the film's tags, centre crop and plot: the first paragraph, as in the paper, or all of
-them (`Paragraphs`), which is how search reads a plot. Everything is computed by the functions that training calls.
+Embeddings are joined by id only: a file with its rows in another order, or without some of them, never pairs a film
+with another film's music.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from training.data.batches import Tracks, gather_mels
-from training.data.films import Draw, FilmInputs, Films
-from training.data.splits import Split
-from training.evaluation.embedding_files import Embeddings, SegmentEmbeddings
-from training.loop.devices import Machine
-from training.loop.prefetch import encode_prefetched
-from training.model.pooling import pool, weights_within
-from training.model.retrievers import Model, score_and_embed
-from training.systems import ALL_PARTS, Parts
+from storage.errors import LakeError, NeedledropError
+from storage.lake.lake import Lake
 
-FILMS_AT_ONCE = 32
-SEGMENTS_AT_ONCE = 64
-"""8 MB of mels; larger batches gain nothing on a CPU and little on a GPU. Fewer are tried where the GPU is full."""
-READ_AHEAD = 4 * SEGMENTS_AT_ONCE
-"""Segments that the system reads from disk meanwhile."""
-
-OnDone = Callable[[int], None]
-"""Progress callback (number of items embedded since the last call)."""
-Paragraphs = Literal["first", "all"]
-"""What is read of a plot. A model that was trained with whole plots pools the paragraphs itself (up to
-`data.max_paragraphs`); of any other, the query is the mean of the normalised embeddings of all paragraphs."""
+FILMS_FILE, TRACKS_FILE = "test-films.parquet", "test-tracks.parquet"
+"""Embeddings of the test split in a model folder; tracks from the number of segments in the run's settings."""
+PARAGRAPHS_FILE, PARAGRAPHS = "test-films-paragraphs.parquet", "-paragraphs"
+"""The same films with all paragraphs of their plots, and the ending of the policy of their ranks."""
+YEARS_FILE = "test-films-years.parquet"
+"""The same films with release years in their tags if training dropped them, without if it kept them."""
+PARITY_TRACKS_FILE, PARITY_POLICY = "test-tracks-segments1.parquet", "segments1"
+"""The same tracks from their middle segment alone, as in the paper's Table 1, and the policy of their ranks."""
+BEST = "-best"
+"""The ending of the policies that rank tracks by their best segment, and not by the mean over their segments."""
 
 
-def embed_films(
-    model: Model,
-    split: Split,
-    inputs: FilmInputs,
-    machine: Machine,
-    *,
-    paragraphs: Paragraphs = "first",
-    parts: Parts = ALL_PARTS,
-) -> Embeddings:
-    """Return the query of every film of a split, [films, d].
+def films_file(policy: str) -> str:
+    """Return the file of the films' embeddings that are ranked under a policy."""
+    return PARAGRAPHS_FILE if policy.removesuffix(BEST).endswith(PARAGRAPHS) else FILMS_FILE
 
-    `parts` limits what a model is given that answers for any parts (`data.modality_dropout`); others are given all.
-    Raises `NeedledropError` for NaN or infinity, `InputError` where not even one film fits on the GPU.
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Vectors float32 [n, d] under n distinct ids.
+
+    Raises `NeedledropError` for NaN or infinity, a duplicate id, or shapes that do not match: none of these can be
+    ranked.
     """
-    model.eval()
-    pairs = [(film, draw) for film in range(len(split.film_ids)) for draw in _readings(inputs, film, paragraphs, parts)]
-    vectors = []
 
-    def make(start: int, stop: int) -> Films:
-        films, draws = zip(*pairs[start:stop], strict=True)
-        return inputs.gather(np.array(films), draws)
+    ids: tuple[str, ...]
+    vectors: npt.NDArray[np.float32]
 
-    def encode(films: Films) -> None:
-        with torch.no_grad(), machine.autocast():
-            vectors.append(model.encode_query(films).cpu())
+    def __post_init__(self) -> None:
+        """Reject vectors that cannot be ranked."""
+        object.__setattr__(self, "vectors", np.ascontiguousarray(self.vectors, dtype=np.float32))
+        if self.vectors.ndim != 2 or len(self.vectors) != len(self.ids):
+            raise NeedledropError(f"{len(self.ids)} ids do not fit embeddings of shape {self.vectors.shape}")
+        if len(set(self.ids)) != len(self.ids):
+            duplicate = next(name for name in self.ids if self.ids.count(name) > 1)
+            raise NeedledropError(f"{duplicate} has two embeddings; embed each film and track once")
+        finite = np.isfinite(self.vectors).all(axis=1)
+        if not finite.all():
+            raise NeedledropError(
+                f"The embedding of {self.ids[int(np.argmin(finite))]} is not a number ({int((~finite).sum())} of "
+                f"{len(self.ids)} are not): training diverged, so lower the learning rate or train in fp32"
+            )
 
-    encode_prefetched(make, encode, len(pairs), FILMS_AT_ONCE, machine)
-    embedded = torch.cat(vectors)
-    if len(pairs) == len(split.film_ids):
-        return Embeddings(split.film_ids, embedded.numpy())
-    owner = torch.tensor([film for film, _ in pairs])
-    return Embeddings(split.film_ids, pool(F.normalize(embedded, dim=-1), owner, len(split.film_ids)).numpy())
+    def __len__(self) -> int:
+        return len(self.ids)
 
+    @property
+    def dimensions(self) -> int:
+        """Return the length d of one vector."""
+        return int(self.vectors.shape[1])
 
-def _readings(inputs: FilmInputs, film: int, paragraphs: Paragraphs, parts: Parts) -> list[Draw]:
-    """Return what is read of a film: once, or once per paragraph where the model has learned to read only one."""
-    if paragraphs == "first":
-        return [Draw(parts=parts)]
-    if inputs.settings.data.paragraphs == "all":
-        return [Draw(inputs.whole_plot(film), parts=parts)]
-    return [Draw((number,), parts=parts) for number in range(inputs.paragraphs[film] if "plot" in parts else 1)]
+    def of(self, ids: Sequence[str]) -> Embeddings:
+        """Return the embeddings of these ids, in their order. Raises `NeedledropError` for an id without embedding."""
+        index_of = {name: index for index, name in enumerate(self.ids)}
+        missing = next((name for name in ids if name not in index_of), None)
+        if missing is not None:
+            raise NeedledropError(f"{missing} has no embedding; embed the films and tracks of one version")
+        return Embeddings(tuple(ids), self.vectors[[index_of[name] for name in ids]])
 
-
-def embed_tracks(
-    model: Model, split: Split, segments: int, machine: Machine, on_done: OnDone | None = None
-) -> Embeddings:
-    """Return every track of a split as the (weighted) mean of up to `segments` normalised segments, [tracks, d].
-
-    A recording that two films of the split share is embedded once. Raises as `embed_films` does.
-    """
-    return mean_of_segments(embed_segments(model, split, segments, machine, on_done))
-
-
-def embed_segments(
-    model: Model, split: Split, segments: int, machine: Machine, on_done: OnDone | None = None
-) -> SegmentEmbeddings:
-    """Return up to `segments` evenly spaced segments of every track of a split. Raises as `embed_films` does."""
-    model.eval()
-    row_of: dict[str, int] = {}
-    for row, track_id in enumerate(split.track_ids):
-        row_of.setdefault(track_id, row)
-    positions_by_track = [split.even_segments(row, segments) for row in row_of.values()]
-    positions = np.concatenate(positions_by_track)
-    first = np.cumsum([0, *(len(own) for own in positions_by_track)]).astype(np.int64)
-    vectors, scores = [], list[torch.Tensor]()
-
-    def make(start: int, stop: int) -> Tracks:
-        split.mels.read_ahead(positions[stop : stop + READ_AHEAD])
-        return gather_mels(split, positions[start:stop])
-
-    def encode(tracks: Tracks) -> None:
-        with torch.no_grad(), machine.autocast():
-            embedded, scored = score_and_embed(model, tracks)
-        vectors.append(embedded.cpu())
-        if scored is not None:
-            scores.append(scored.cpu())
-        if on_done:
-            on_done(len(tracks))
-
-    encode_prefetched(make, encode, len(positions), SEGMENTS_AT_ONCE, machine)
-    weights = weights_within(_owners(first), len(row_of), torch.cat(scores)).numpy() if scores else None
-    return SegmentEmbeddings(tuple(row_of), first, torch.cat(vectors).numpy(), weights)
+    def without(self, ids: AbstractSet[str]) -> Embeddings:
+        """Return all but those of these ids, which may be none of them."""
+        kept = [index for index, name in enumerate(self.ids) if name not in ids]
+        return Embeddings(tuple(self.ids[index] for index in kept), self.vectors[kept])
 
 
-def mean_of_segments(segments: SegmentEmbeddings) -> Embeddings:
-    """Return every track as the (weighted) mean of its segments, of length 1: [tracks, d]."""
-    weighted = torch.from_numpy(segments.vectors)
-    if segments.weights is not None:
-        weighted = weighted * torch.from_numpy(segments.weights)[:, None]
-    sums = torch.zeros(len(segments), weighted.shape[1]).index_add_(0, _owners(segments.first), weighted)
-    return Embeddings(segments.ids, F.normalize(sums, dim=-1).numpy())
+@dataclass(frozen=True)
+class SegmentEmbeddings:
+    """The segments of n tracks, those of one track together: for rankings by a track's best segment."""
+
+    ids: tuple[str, ...]
+    first: npt.NDArray[np.int64]
+    """[n + 1]: the segments of track t are the rows `first[t]` to `first[t + 1]`; each has at least one."""
+    vectors: npt.NDArray[np.float32]
+    """[segments, d], each of length 1."""
+    weights: npt.NDArray[np.float32] | None = None
+    """[segments]: what each counts in its track's mean, where the model has learned that; else all count alike."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def dimensions(self) -> int:
+        """Return the length d of one vector."""
+        return int(self.vectors.shape[1])
 
 
-def _owners(first: NDArray[np.int64]) -> torch.Tensor:
-    return torch.from_numpy(np.repeat(np.arange(len(first) - 1), np.diff(first)))
+def save_embeddings(lake: Lake, embeddings: Embeddings, *parts: str) -> None:
+    """Commit the embeddings as a Parquet file with the columns `id` and `vector`."""
+    flat = pa.array(embeddings.vectors.reshape(-1), pa.float32())
+    vectors = pa.FixedSizeListArray.from_arrays(flat, embeddings.dimensions)
+    lake.write_table(pa.table({"id": pa.array(embeddings.ids, pa.string()), "vector": vectors}), *parts)
 
 
-def track_owners(split: Split) -> list[tuple[str, str]]:
-    """Return (track, film) for every track of every film; a recording that two films share is correct for both."""
-    return [(track_id, split.film_ids[film]) for track_id, film in zip(split.track_ids, split.owner, strict=True)]
+def load_embeddings(lake: Lake, *parts: str) -> Embeddings:
+    """Read embeddings that `save_embeddings` committed. Raises `LakeError` when the file does not exist."""
+    if not lake.exists(*parts):
+        raise LakeError(f"{'/'.join(parts)} is not in the lake {lake.root}; train and evaluate the model first")
+    table = pq.read_table(lake.local_path(*parts)).combine_chunks()
+    column = table.column("vector")
+    vectors = column.combine_chunks().flatten().to_numpy().reshape(len(table), column.type.list_size)
+    return Embeddings(tuple(table.column("id").to_pylist()), vectors)

@@ -16,18 +16,17 @@ from typing import Any
 
 import duckdb
 
-from storage.audio_embeddings.cards import EncoderCard, list_encoders, read_card
+from storage.audio_embeddings.cards import EncoderCard, list_encoders, read_card, stored_encoder
 from storage.datasets import versions as datasets
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics
 from storage.tables.duckdb_connection import fetch_rows
-from training.config import Settings, answers_any_parts, settings_from_json
-from training.data.encoded_segments import stored_encoder
-from training.encoders.licences import UNKNOWN_LICENCE, is_non_commercial
+from training.encoders.model_files import UNKNOWN_LICENCE, is_non_commercial
 from training.evaluation.bootstrap import CONFIDENCE, DRAWS
-from training.evaluation.encoder_baselines import digest_of
-from training.setting_values import shown
+from training.evaluation.record_baselines import digest_of
+from training.settings import Settings, answers_any_parts, settings_from_json
+from training.settings_parsing import shown
 from training.systems import SYSTEMS
 
 CARD = "card.md"

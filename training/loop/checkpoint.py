@@ -28,15 +28,37 @@ from torch import Tensor, nn
 
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
-from training.config import Job, settings_from_json
 from training.loop.optimisation import EarlyStopping, WeightAverage
-from training.model.build import Built, rebuild_model
-from training.systems import SYSTEMS
+from training.model.retrieval_model import Built, rebuild_model
+from training.settings import Settings, settings_from_json
+from training.systems import SYSTEMS, System
 
 FOLDER = "models"
 CONFIG, TOKENIZER, BEST, LAST = "config.json", "tokenizer.json", "best.safetensors", "last.safetensors"
+SAVE_SECONDS = 600.0
+"""Longest time between two checkpoints within an epoch: the work that a kill can lose."""
 _MODEL, _OPTIMISER, _AVERAGE, _LOSS_SUM = "model.", "optimiser.", "average.", "loop.loss_sum"
 _STATE = "state"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run: what its `config.json` holds next to the tower configurations, and what names the run."""
+
+    run_id: str
+    system: System
+    settings: Settings
+    seed: int
+    dataset: str
+    held_out: tuple[str, ...] = ()
+    """Tracks of the data set that training leaves out, so that what users decided about them is a test of it."""
+
+    def identity(self) -> dict[str, Any]:
+        """Return what two runs must share for one to resume from the other's checkpoint."""
+        described: dict[str, Any] = {"system": self.system.name, "seed": self.seed, "dataset": self.dataset}
+        if self.held_out:
+            described["held_out"] = list(self.held_out)
+        return {**described, "settings": self.settings.as_json()}
 
 
 @dataclass(frozen=True)

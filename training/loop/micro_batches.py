@@ -1,10 +1,9 @@
-"""Train on a batch that does not fit in memory, in micro-batches, by gradient caching.
+"""Batches that do not fit in a GPU's memory: training in micro-batches by gradient caching, and inference in halves.
 
-It is encoded in micro-batches, with the loss of the
-complete batch. GradCache (Gao et al. 2021): each micro-batch goes through the towers without a gradient; heads and loss
-see the features of the complete batch; then each micro-batch goes through its tower again and receives the gradient of
-the loss for its features. Memory holds the activations of one micro-batch; the second forward pass costs a third more
-time.
+A batch of training is encoded in micro-batches, with the loss of the complete batch. GradCache (Gao et al. 2021): each
+micro-batch goes through the towers without a gradient; heads and loss see the features of the complete batch; then each
+micro-batch goes through its tower again and receives the gradient of the loss for its features. Memory holds the
+activations of one micro-batch; the second forward pass costs a third more time.
 
 Exact: every negative of the batch counts, the heads with their batch norm and dropout see the batch at once, and the
 dropout of a tower is the same in both passes. Not exact: the audio tower's batch norm, whose statistics are those of
@@ -16,15 +15,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from storage.errors import InputError
 from training.data.batches import Batch, Tracks, split_batch
-from training.loop.devices import Machine
-from training.model.retrievers import Encoded, Model
+from training.loop.devices_and_torchrun import Machine
+from training.model.retrieval_model import Encoded, Model
+from training.settings import Settings
 
 Encode = Callable[[Any], Tensor]
 
@@ -97,3 +99,39 @@ def _frozen_running_statistics(model: nn.Module) -> Iterator[None]:
     finally:
         for norm in norms:
             norm.track_running_stats = True
+
+
+@contextmanager
+def explain_out_of_memory(settings: Settings, ranks: int = 1) -> Iterator[None]:
+    """Turn a GPU's out-of-memory error into an `InputError` that names the settings to change."""
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        batch = settings.training.batch
+        at_once = min(settings.training.micro_batch or batch, max(batch // ranks, 1))
+        smaller = f"give --micro-batch {at_once // 2}, which encodes the batch in parts and keeps its negatives, or "
+        raise InputError(
+            f"The GPU ran out of memory at batch {batch}, {at_once} at once; {smaller if at_once > 1 else ''}"
+            f"give a smaller batch, such as --batch {max(batch // 2, 2)}, or spread the run over more GPUs "
+            "with torchrun"
+        ) from error
+
+
+def halve_until_it_fits(encode: Callable[[int, int], None], count: int, at_once: int) -> None:
+    """Call `encode(start, stop)` over `count` items, `at_once` of them, and half as many each time the GPU is full.
+
+    For inference, where the size of a call changes no result. Raises `InputError` when not even one item fits.
+    """
+    start = 0
+    while start < count:
+        try:
+            encode(start, min(start + at_once, count))
+        except torch.OutOfMemoryError as error:
+            if at_once == 1:
+                raise InputError(
+                    "The GPU has no memory to embed a single item; stop other programs that use it, or put "
+                    "CUDA_VISIBLE_DEVICES= before the command to embed on the CPU: trained weights are kept"
+                ) from error
+            at_once //= 2
+            continue
+        start += at_once

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from training.config import Settings
 from training.model.losses import LARGEST_SCALE
-from training.model.retrievers import Retriever
+from training.model.retrieval_model import Retriever
+from training.settings import Settings
 
 SMALLEST_SHARE = 0.02
 """The cosine schedule ends at this fraction of the peak rate: a last epoch at zero would be wasted."""

@@ -4,7 +4,7 @@
 
 Every batch and every dropout mask is a function of (seed, epoch, step), and the checkpoint holds weights, optimiser
 and the position in the epoch. So on a CPU a run that was killed resumes to the same bits as one that was not; what
-holds on a GPU is in `training.loop.devices`.
+holds on a GPU is in `training.loop.devices_and_torchrun`.
 """
 
 from __future__ import annotations
@@ -24,22 +24,25 @@ from torch import Tensor, nn
 
 from storage.errors import InputError
 from storage.lake.lake import Lake
-from training.config import Job
 from training.data.batches import Batch, TrainingBatches, validation_batches
-from training.data.films import FilmInputs
+from training.data.film_inputs import FilmInputs
 from training.data.splits import Split
-from training.loop.checkpoint import LoopState, LoopTensors, load_last, read_state, save_best, save_last
-from training.loop.devices import Machine, explain_out_of_memory, repeatable
-from training.loop.micro_batches import backward_in_micro_batches, encode_in_micro_batches
+from training.loop.checkpoint import (
+    SAVE_SECONDS,
+    Job,
+    LoopState,
+    LoopTensors,
+    load_last,
+    read_state,
+    save_best,
+    save_last,
+)
+from training.loop.devices_and_torchrun import Machine, average_gradients, broadcast, gather, repeatable
+from training.loop.flops_and_compilation import FlopCount, peak_flops
+from training.loop.micro_batches import backward_in_micro_batches, encode_in_micro_batches, explain_out_of_memory
 from training.loop.optimisation import WeightAverage, build_optimiser, learning_rate_at, limit_scale, set_learning_rates
 from training.loop.prefetch import prefetched
-from training.loop.speed import FlopCount, peak_flops
-from training.loop.torchrun import average_gradients, broadcast, gather
-from training.model.losses import batch_loss
-from training.model.retrievers import Model
-
-SAVE_SECONDS = 600.0
-"""Longest time between two checkpoints within an epoch: the work that a kill can lose."""
+from training.model.retrieval_model import Model, batch_loss
 
 OnStep = Callable[[int, int], None]
 """Progress callback (completed steps, total steps)."""

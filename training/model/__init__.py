@@ -1,13 +1,11 @@
 """The models. Module attributes are the names of stored weights: renaming one makes old model folders unreadable.
 
-towers             text (BERT) and image (ViT), pretrained or from configuration; audio (CNN with a transformer)
-vit_resampling     a pretrained ViT for another patch size and fewer blocks
-pretrained         load pretrained text and image models, complete or not at all, with their tokenizers and formats
-summaries          one vector per text and per picture from a pretrained tower, and masks of padding
-pooling            one vector from the segments of a track or the paragraphs of a plot
-cross_attention    attention between text and image, and the audio tower's layer
-film_encoder       towers and attention of a film; what takes the place of a missing plot or poster
-retrievers         the paper's model with its embedding nets, the AVCA baseline
-build              how a model is built from settings, or rebuilt from its folder
-losses             InfoNCE, AVCA's triplets, and the loss of a batch
+text_tower             BERT and its like: tokenizer, masks of padding, one vector per text
+image_tower            ViT and its like: the pictures it expects, another patch size, one vector per picture
+audio_tower            a CNN with a transformer on mels, or a layer on audio embeddings
+pretrained_towers      load pretrained models, complete or not at all
+attention_and_pooling  attention layers; one vector from the segments of a track or the paragraphs of a plot
+film_encoder           towers and attention of a film; what takes the place of a missing plot or poster
+retrieval_model        the paper's model with its embedding nets, the AVCA baseline; built, rebuilt, loss of a batch
+losses                 InfoNCE with its temperature, and AVCA's triplets
 """

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from training.config import Settings, answers_any_parts
-from training.data.films import Films
+from training.data.film_inputs import Films
 from training.data.images import ImageFormat
-from training.model.cross_attention import AttentionLayer, CrossAttention
-from training.model.pooling import Scores, pool
-from training.model.summaries import image_summary, text_summary
+from training.model.attention_and_pooling import AttentionLayer, CrossAttention, Scores, pool
+from training.model.image_tower import image_summary
+from training.model.text_tower import text_summary
+from training.settings import Settings, answers_any_parts
 from training.systems import System
 
 FUSION_HEADS, FUSION_HEAD_WIDTH, FUSION_MLP = 3, 100, 64

@@ -1,4 +1,4 @@
-"""Losses as pure functions of embeddings, and the loss of a system over a batch.
+"""Losses as pure functions of embeddings.
 
 InfoNCE follows the release's reading of the paper's equation 1: cosines times a learned scale, the inverse
 temperature; as printed there the temperature cancels. The triplet loss is the released adaptation of AVCA
@@ -7,33 +7,23 @@ temperature; as printed there the temperature cancels. The triplet loss is the r
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from training.config import Settings
 from training.data.batches import Batch
-from training.model.retrievers import Encoded, Model, Retriever
+from training.settings import Settings
 
+INITIAL_LOG_SCALE = math.log(1 / 0.2)
+"""Logarithm of the inverse temperature of InfoNCE before training."""
 LARGEST_SCALE = 100.0
 """As in CLIP: beyond it the softmax is a step function and gradients vanish."""
 TRIPLET_MARGIN = 1.0
-
 Gather = Callable[[Tensor], Tensor]
-"""Concatenates the rows of all ranks, with gradients (`training.loop.torchrun.gather`)."""
-
-
-def batch_loss(model: Model, settings: Settings, encoded: Encoded, batch: Batch, gather: Gather) -> Tensor:
-    """Return a system's loss over the batch of all ranks together, in float32.
-
-    Every rank computes the loss of the complete batch, so that the tracks of all ranks are negatives of each other.
-    """
-    query, audio = gather(encoded.query.float()), gather(encoded.audio.float())
-    if not isinstance(model, Retriever):
-        return avca_triplets(query[:, 0], query[:, 1], audio, gather(batch.negatives))
-    return info_nce(query[:, 0], audio, model.log_scale, false_negatives(settings, batch, gather))
+"""Concatenates the rows of all ranks, with gradients (`training.loop.devices_and_torchrun.gather`)."""
 
 
 def false_negatives(settings: Settings, batch: Batch, gather: Gather) -> Tensor | None:

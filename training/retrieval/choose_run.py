@@ -1,21 +1,29 @@
-"""Choose the run to search with, and say what it can be searched for."""
+"""Choose the run to search with, and say what it can be searched for and what it hears. Imports no torch."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import pyarrow.parquet as pq
+
+from storage.datasets import versions as datasets
 from storage.datasets.versions import current
-from storage.errors import InputError
+from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
 from storage.libraries.embeddings import command_to_index, embedding_runs
 from storage.libraries.library import Library
+from storage.mels.settings import MelSettings, lake_settings, read_settings
 from storage.metrics.database import connect_metrics
 from storage.records.takedown_list import taken_down_tracks
 from storage.views.lake_views import define_lake_views
-from training.evaluation.embedding_files import PARAGRAPHS
+from training.evaluation.embeddings import PARAGRAPHS
 from training.systems import Parts, System, parts_of_row
+
+if TYPE_CHECKING:
+    from training.loop.checkpoint import Job
 
 
 def choose_run(lake: Lake, given: Parts, among: Collection[str] | None = None) -> str:
@@ -114,3 +122,28 @@ def choose_indexed_run(lake: Lake, libraries: Sequence[Library], given: Parts, r
         names = " and ".join(library.name for library in libraries)
         raise InputError(f"No run has indexed {names}; run `needledrop library index` for each with the same --run")
     return choose_run(lake, given, common)
+
+
+def check_hears_mels(job: Job) -> None:
+    """Raise `InputError` for a run that was trained on audio embeddings: a library has none."""
+    if job.settings.audio.encoder:
+        raise InputError(
+            f"{job.run_id} hears music through the audio encoder {job.settings.audio.encoder}, and a library has mels "
+            "alone; name a run that reads mels with --run"
+        )
+
+
+def run_mel_settings(lake: Lake, version: str) -> MelSettings:
+    """Return the mel parameters of a version's shards, on which its runs were trained.
+
+    Where they were deleted, those of the lake's other shards, which are all alike; without any the usual ones.
+    """
+    try:
+        path = lake.local_path(datasets.FOLDER, version, datasets.SEGMENTS_FILE.name)
+        shards = pq.read_table(path, columns=["shard"])["shard"].unique().to_pylist()
+    except (OSError, LakeError):
+        shards = []  # the version was deleted
+    for shard in sorted(shards):
+        if lake.exists(shard):
+            return read_settings(lake, shard)
+    return lake_settings(lake) or MelSettings()

@@ -20,13 +20,12 @@ from storage.libraries.embeddings import embedding_runs
 from storage.libraries.library import library_names, open_library
 from training.data.splits import load_split
 from training.evaluation.bootstrap import DRAWS, Interval, ratio_interval
-from training.evaluation.embedding_files import TRACKS_FILE, load_embeddings
+from training.evaluation.embeddings import TRACKS_FILE, load_embeddings
 from training.loop.checkpoint import FOLDER
-from training.loop.devices import Machine
-from training.retrieval.blended_query import Query, Vector, blend
-from training.retrieval.dataset_tracks import DatasetTracks
-from training.retrieval.film_query import FilmQuery
-from training.retrieval.retriever import Retriever
+from training.loop.devices_and_torchrun import Machine
+from training.retrieval.dataset_search import DatasetTracks
+from training.retrieval.query import FilmQuery, Query, Vector, blend
+from training.retrieval.search_engines import Retriever
 
 Row = Mapping[str, Any]
 

@@ -1,28 +1,33 @@
-"""Embed the tracks of a library with the model of a run, as evaluation embeds those of a data set."""
+"""Embed the recordings of a library, to index it: with the model of a run, or with an audio encoder that also reads.
+
+A run embeds them as evaluation embeds those of a data set.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 
-from storage.datasets import versions as datasets
-from storage.errors import InputError, LakeError
+from storage.audio_embeddings.cards import EncoderCard
+from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.libraries.embeddings import TrackEmbedding
 from storage.mels.reader import MelReader
-from storage.mels.settings import MelSettings, lake_settings, read_settings
+from storage.mels.settings import MelSettings, read_settings
 from storage.mels.writer import TrackMels
-from training.config import Job
 from training.data.batches import Tracks
-from training.evaluation.embeddings import SEGMENTS_AT_ONCE
+from training.encoders.embed_audio_and_text import NO_TEXT, Encoder
+from training.evaluation.embed_films_and_tracks import SEGMENTS_AT_ONCE
 from training.loop.checkpoint import load_model
-from training.loop.devices import Machine, halve_until_it_fits
-from training.model.pooling import weights_within
-from training.model.retrievers import Model, score_and_embed
+from training.loop.devices_and_torchrun import Machine
+from training.loop.micro_batches import halve_until_it_fits
+from training.model.attention_and_pooling import weights_within
+from training.model.retrieval_model import Model, score_and_embed
+from training.retrieval.choose_run import check_hears_mels, run_mel_settings
+from training.retrieval.query import normalised
 
 
 class TrackEncoder:
@@ -83,26 +88,28 @@ def load_encoder(lake: Lake, run_id: str, machine: Machine) -> tuple[TrackEncode
     return TrackEncoder(built.model, machine), run_mel_settings(lake, job.dataset)
 
 
-def check_hears_mels(job: Job) -> None:
-    """Raise `InputError` for a run that was trained on audio embeddings: a library has none."""
-    if job.settings.audio.encoder:
-        raise InputError(
-            f"{job.run_id} hears music through the audio encoder {job.settings.audio.encoder}, and a library has mels "
-            "alone; name a run that reads mels with --run"
-        )
+def load_library_encoder(name: str, machine: Machine) -> Encoder:
+    """Return the encoder of a hub name or folder, to index a library with.
 
-
-def run_mel_settings(lake: Lake, version: str) -> MelSettings:
-    """Return the mel parameters of a version's shards, on which its runs were trained.
-
-    Where they were deleted, those of the lake's other shards, which are all alike; without any the usual ones.
+    Raises `InputError` when it cannot be an encoder, or reads no text.
     """
-    try:
-        path = lake.local_path(datasets.FOLDER, version, datasets.SEGMENTS_FILE.name)
-        shards = pq.read_table(path, columns=["shard"])["shard"].unique().to_pylist()
-    except (OSError, LakeError):
-        shards = []  # the version was deleted
-    for shard in sorted(shards):
-        if lake.exists(shard):
-            return read_settings(lake, shard)
-    return lake_settings(lake) or MelSettings()
+    encoder = Encoder(name, machine.device)
+    check_reads_text(encoder.card)
+    return encoder
+
+
+def check_reads_text(card: EncoderCard) -> None:
+    """Raise `InputError` for an encoder without a text side."""
+    if not card.has_text:
+        raise InputError(NO_TEXT.format(name=card.name))
+
+
+def embed_recording(encoder: Encoder, path: str, segments: int) -> TrackEmbedding:
+    """Return the embedding of a recording whose decoded audio is in a file; all segments count alike.
+
+    Raises as `Encoder.embed_file` does, and `InputError` for weights that make numbers that are not finite.
+    """
+    vectors = encoder.embed_file(path, segments)
+    if not np.isfinite(vectors).all():
+        raise InputError(f"The encoder {encoder.card.name} gave numbers that are not finite; use other weights")
+    return TrackEmbedding(normalised(vectors.astype(np.float32)), np.full(segments, 1 / segments, np.float32))

@@ -1,7 +1,8 @@
 """Rank the tracks of libraries for a query: by their mean or by their best moment, filtered, and not ten of one album.
 
 Exact: every segment of every track is compared with the query. The mean of a track is what evaluation measures; its
-best moment is the segment with the highest cosine, which is where a player should start.
+best moment is the segment with the highest cosine, which is where a player should start. What is found has a percentile
+among the training films, and the support of each part of the query. Imports no torch.
 """
 
 from __future__ import annotations
@@ -16,7 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.libraries.embeddings import LibraryEmbeddings
+from storage.mels.settings import MelSettings
+from training.retrieval.query import Query, Vector
 
+SEGMENT_SECONDS = MelSettings().segment_seconds
 Ranking = Literal["mean", "best"]
 Range = tuple[float | None, float | None]
 TrackRow = Mapping[str, Any]
@@ -202,3 +206,56 @@ def _in_order(scores: NDArray[np.float32], count: int) -> Any:
         is_new = np.ones(len(scores), bool)
         is_new[top] = False
         yield from rest[is_new[rest]]
+
+
+@dataclass(frozen=True)
+class FoundTrack:
+    """A track of a library for a query."""
+
+    rank: int
+    library: str
+    track_id: str
+    row: TrackRow
+    """Its file's tags and its description: title, artist, licence, path, duration_seconds, tempo_bpm, …"""
+    score: float
+    best_second: float
+    """Where its best moment begins."""
+    best_score: float
+    percentile: float | None
+    """The share of the training films whose queries give this track a lower score, in percent; None for an engine that
+    no films have trained, and where the query has a recording that it should, or should not, sound like. A track that
+    suits every film has a high score and a low percentile."""
+    support: dict[str, float]
+    """Part of the query -> by how much the score falls without it."""
+
+
+def found_track(
+    index: LibraryIndex, rank: int, hit: Hit, query: Query, by: Ranking, films: Vector | None
+) -> FoundTrack:
+    """Return a hit with what is known of its track, and what its score says."""
+    row = index.rows[hit.track]
+    percentile = _percentile(index, hit, query, by, films)
+    support = {part: hit.score - float(index.scores_of(hit, left[None], by)[0]) for part, left in query.without.items()}
+    return FoundTrack(
+        rank=rank,
+        library=row["library"],
+        track_id=row["track_id"],
+        row=row,
+        score=hit.score,
+        best_second=_second_of(row, hit.segment),
+        best_score=hit.segment_score,
+        percentile=percentile,
+        support=support,
+    )
+
+
+def _percentile(index: LibraryIndex, hit: Hit, query: Query, by: Ranking, films: Vector | None) -> float | None:
+    if films is None or not query.is_film:
+        return None
+    return float(100 * (index.scores_of(hit, films, by) < hit.score).mean())
+
+
+def _second_of(row: TrackRow, segment: int) -> float:
+    """Return where a segment begins; of a data set's track only some segments are in the index."""
+    starts = row.get("segment_starts")
+    return segment * SEGMENT_SECONDS if starts is None else float(starts[segment])

@@ -115,7 +115,7 @@ def cues_command(
     from needledrop.cues.scenes import place_scenes
     from needledrop.cues.script import read_script
     from needledrop.cues.timecode import open_timebase
-    from training.retrieval.film_query import FilmQuery
+    from training.retrieval.query import FilmQuery
 
     read = read_script(script, open_timebase(fps, drop_frame=drop_frame))
     timebase = read.timebase
@@ -152,7 +152,7 @@ def _searched(
     """Return the cues, and sentences about the search."""
     from needledrop.cues.suggest_tracks import suggest_cues
     from tasks.progress import shown_progress
-    from training.loop.devices import open_machine
+    from training.loop.devices_and_torchrun import open_machine
 
     with open_machine() as machine, shown_progress() as progress:
         engine = open_engine(lake, libraries, chosen, machine)

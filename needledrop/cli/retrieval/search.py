@@ -57,11 +57,10 @@ from storage.terminal import printable
 
 if TYPE_CHECKING:
     from training.retrieval.choose_run import SearchedRun
-    from training.retrieval.film_query import FilmQuery
-    from training.retrieval.library_search import TrackFilter
-    from training.retrieval.retriever import NearFilm
-    from training.retrieval.search import Suggestion
-    from training.retrieval.search_engine import FoundTrack, Music
+    from training.retrieval.dataset_search import Suggestion
+    from training.retrieval.library_search import FoundTrack, TrackFilter
+    from training.retrieval.query import FilmQuery
+    from training.retrieval.search_engines import Music, NearFilm
 
 OWN = "Your own libraries"
 
@@ -137,7 +136,7 @@ def search_command(
 
 def _film_query(plot: str | None, tags: str | None, image: Path | None, *, needed: bool) -> FilmQuery | None:
     """Return what is said of a film; None for nothing where none is needed."""
-    from training.retrieval.film_query import FilmQuery
+    from training.retrieval.query import FilmQuery
 
     given = (read_paragraphs(plot), read_tags(tags), read_image(image))
     return FilmQuery(*given) if needed or any(given) else None
@@ -148,8 +147,8 @@ def _search_dataset(opened: Lake, query: FilmQuery, run: str | None, count: int,
 
     searched = describe_run(opened, run or choose_run(opened, query.parts))
 
-    from training.loop.devices import open_machine
-    from training.retrieval.search import search
+    from training.loop.devices_and_torchrun import open_machine
+    from training.retrieval.dataset_search import search
 
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     for line in _notes(searched, query.tags, all_tracks=all_tracks):
@@ -248,10 +247,10 @@ def check_search(
 
 def search_libraries(lake: Lake, options: SearchOptions, checked: CheckedSearch, count: int) -> None:
     """Search libraries and print what was found: two lines per track in a terminal, CSV into a pipe or a file."""
-    from training.loop.devices import open_machine
-    from training.retrieval.blended_query import blend
-    from training.retrieval.dataset_tracks import DatasetTracks
-    from training.retrieval.retriever import Retriever
+    from training.loop.devices_and_torchrun import open_machine
+    from training.retrieval.dataset_search import DatasetTracks
+    from training.retrieval.query import blend
+    from training.retrieval.search_engines import Retriever
 
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
     with open_machine() as machine, Progress(console=errors, disable=not errors.is_terminal, transient=True) as bar:

@@ -16,11 +16,11 @@ from storage.libraries.embeddings import indexed_encoder
 from storage.libraries.library import Library
 
 if TYPE_CHECKING:
-    from training.loop.devices import Machine
-    from training.retrieval.blended_query import Vector
+    from training.loop.devices_and_torchrun import Machine
     from training.retrieval.choose_run import SearchedRun
     from training.retrieval.library_search import Range, TrackFilter
-    from training.retrieval.search_engine import Music, SearchEngine
+    from training.retrieval.query import Vector
+    from training.retrieval.search_engines import Music, SearchEngine
     from training.systems import Parts
 
 
@@ -174,8 +174,7 @@ def _no_reference(music: Sequence[Music], name: str) -> InputError:
 
 def open_engine(lake: Lake, libraries: Sequence[Library], chosen: Named, machine: Machine) -> SearchEngine:
     """Load what `choose_engine` has returned."""
-    from training.retrieval.retriever import Retriever
-    from training.retrieval.zero_shot import open_zero_shot
+    from training.retrieval.search_engines import Retriever, open_zero_shot
 
     if chosen.encoder:
         return open_zero_shot(lake, libraries, chosen.encoder, machine)
@@ -185,7 +184,7 @@ def open_engine(lake: Lake, libraries: Sequence[Library], chosen: Named, machine
 def engine_notes(engine: SearchEngine, tags: Sequence[str], *, has_image: bool) -> Iterator[str]:
     """Yield what to know of a query: tags that a run has not seen, a picture that an encoder leaves out."""
     from training.retrieval.choose_run import describe_run
-    from training.retrieval.zero_shot import ZeroShotRetriever
+    from training.retrieval.search_engines import ZeroShotRetriever
 
     if isinstance(engine, ZeroShotRetriever):
         yield f"{engine.card.name} was not trained on films; its weights are under the licence: {engine.card.licence}"
@@ -224,8 +223,7 @@ def reference_vector(engine: SearchEngine, music: Sequence[Music], name: str) ->
 
 def _heard(engine: SearchEngine, path: Path) -> Vector:
     from tasks.libraries.reference import reference_mels, reference_samples
-    from training.retrieval.retriever import Retriever
-    from training.retrieval.zero_shot import ZeroShotRetriever
+    from training.retrieval.search_engines import Retriever, ZeroShotRetriever
 
     if isinstance(engine, ZeroShotRetriever):
         return engine.embed_sound(reference_samples(str(path), engine.card.sample_rate_hz)[0])

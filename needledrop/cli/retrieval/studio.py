@@ -67,7 +67,7 @@ def studio_command(
     from needledrop.studio.app import create_app
     from needledrop.studio.engine import Engine
     from needledrop.studio.security import Access, checked_token, is_loopback
-    from training.loop.devices import open_machine
+    from training.loop.devices_and_torchrun import open_machine
 
     try:
         taken = listening.getsockname()[1]

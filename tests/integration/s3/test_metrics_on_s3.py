@@ -32,7 +32,7 @@ from storage.lake.lake import Lake
 from storage.metrics.records import Epoch, Run, record_epoch, record_ranks, record_run
 from storage.metrics.run_files import RANKS_SCHEMA
 from training.evaluation.baselines import record_baselines
-from training.evaluation.confidence import record_confidence
+from training.evaluation.intervals_and_comparisons import record_confidence
 from storage.tables.tables import open_tables
 
 lake, system = open_tables(sys.argv[1]), sys.argv[2]

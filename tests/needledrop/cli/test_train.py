@@ -18,10 +18,10 @@ from storage.metrics.database import connect_metrics
 from storage.metrics.records import Run, record_ranks, record_run
 from storage.metrics.run_files import RANKS_SCHEMA
 from storage.tables.tables import open_tables
-from training.evaluation.baselines import record_baselines
-from training.named_settings import all_settings
+from training.evaluation.record_baselines import record_baselines
 from training.presets import chosen_settings
 from training.retrieval.decision_results import decision_sentence
+from training.settings_parsing import all_settings
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from tasks.libraries.index import files_to_index, index_files, open_decoder
 from tasks.libraries.scan import scan_folder
 from tests.training.conftest import _write_version
 from training.experiments import load_data, plan_jobs, run_experiment
-from training.loop.devices import Machine, open_machine
+from training.loop.devices_and_torchrun import Machine, open_machine
 from training.presets import chosen_settings
 from training.retrieval.library_index import load_encoder
 from training.systems import SYSTEMS

@@ -22,9 +22,9 @@ from storage.libraries.library import open_library
 from tests.needledrop.studio.conftest import HOSTILE, poster
 from tests.needledrop.studio.test_api import served
 from tests.small_encoders import save_clap
-from training.encoders.models import Encoder
-from training.encoders.weights import remember_model
-from training.loop.devices import Machine
+from training.encoders.embed_audio_and_text import Encoder
+from training.encoders.model_files import remember_model
+from training.loop.devices_and_torchrun import Machine
 
 CHROMIUM = next((path for path in ("/usr/bin/chromium", "/usr/bin/chromium-browser") if Path(path).exists()), None)
 FLAGS = ["--no-sandbox", "--autoplay-policy=no-user-gesture-required"]

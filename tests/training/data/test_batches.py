@@ -13,13 +13,13 @@ from PIL import Image
 
 from storage.errors import InputError
 from storage.lake.lake import Lake
-from training.config import Settings
-from training.data.batches import FILMS, ORDER, SEGMENTS, Batch, TrainingBatches, validation_batches
-from training.data.films import FilmInputs
+from training.data.batches import FILMS, ORDER, SEGMENTS, Batch, TrainingBatches, draw_negatives, validation_batches
+from training.data.film_inputs import FilmInputs
 from training.data.splits import load_split, newest_version
 from training.data.text import build_tokenizer
 from training.experiments import Data, load_data
 from training.presets import with_options
+from training.settings import Settings
 from training.systems import SYSTEMS, System
 
 ALL = SYSTEMS["All"]
@@ -110,7 +110,7 @@ def test_any_other_film_is_a_negative_where_all_films_share_their_tags(
     version = write_version(films=3, change=lambda row: row.update(tags=["Same films"]))
     train = load_split(lake, version, "train")
     inputs = FilmInputs(train, SYSTEMS["AVCA"], quick, TOKENIZER)
-    chosen = inputs.negatives(np.array([0, 0, 1, 2]), np.random.default_rng(0))
+    chosen = draw_negatives(inputs, np.array([0, 0, 1, 2]), np.random.default_rng(0))
     assert chosen.tolist() == [[False, False, True, True]] * 2 + [[True, True, False, True], [True, True, True, False]]
 
 

@@ -17,10 +17,9 @@ import torch
 from storage.errors import InputError, LakeError, NeedledropError
 from storage.mels.settings import MelSettings
 from tests.small_encoders import SAVERS, change, save_ast, save_clap, save_speech
-from training.encoders.licences import is_non_commercial, licence_of
-from training.encoders.models import SAMPLE, Encoder
+from training.encoders.embed_audio_and_text import SAMPLE, Encoder
+from training.encoders.model_files import find_encoder, is_non_commercial, licence_of
 from training.encoders.process import open_encoders
-from training.encoders.weights import find_encoder
 
 CPU = torch.device("cpu")
 Decoded = Callable[..., str]

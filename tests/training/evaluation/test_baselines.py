@@ -22,11 +22,10 @@ from training.evaluation.baselines import (
     mean_query,
     nearest_tags,
     random_order,
-    record_baselines,
 )
-from training.evaluation.comparison import compare
-from training.evaluation.confidence import record_confidence
-from training.evaluation.embedding_files import Embeddings, load_embeddings, save_embeddings
+from training.evaluation.embeddings import Embeddings, load_embeddings, save_embeddings
+from training.evaluation.intervals_and_comparisons import compare, record_confidence
+from training.evaluation.record_baselines import record_baselines
 
 
 def rows(lake: Lake, sql: str) -> list[tuple[Any, ...]]:

@@ -10,7 +10,7 @@ from storage.metrics.database import connect_metrics
 from storage.metrics.records import Epoch, Run, record_epoch, record_ranks, record_run
 from storage.metrics.run_files import RANKS_SCHEMA
 from storage.tables.tables import open_tables
-from training.evaluation.confidence import record_confidence
+from training.evaluation.intervals_and_comparisons import record_confidence
 from training.evaluation.model_card import CARD, write_model_cards
 from training.presets import chosen_settings
 

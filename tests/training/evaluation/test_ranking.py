@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from storage.errors import NeedledropError
 from storage.metrics.run_files import RANKS_SCHEMA
-from training.evaluation.embedding_files import Embeddings, SegmentEmbeddings
+from training.evaluation.embeddings import Embeddings, SegmentEmbeddings
 from training.evaluation.ranking import Ranks, rank_tracks, top_tracks
 
 Case = tuple[Embeddings, Embeddings, dict[str, str]]

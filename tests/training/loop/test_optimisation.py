@@ -10,11 +10,11 @@ import torch
 from torch import nn
 
 from storage.lake.lake import Lake
-from training.config import Job, Settings
 from training.data.batches import Batch, TrainingBatches, split_batch, validation_batches
-from training.data.films import FilmInputs
+from training.data.film_inputs import FilmInputs
 from training.experiments import Data
-from training.loop.devices import Machine
+from training.loop.checkpoint import Job
+from training.loop.devices_and_torchrun import Machine, gather
 from training.loop.micro_batches import backward_in_micro_batches, encode_in_micro_batches
 from training.loop.optimisation import (
     EarlyStopping,
@@ -24,12 +24,11 @@ from training.loop.optimisation import (
     limit_scale,
     set_learning_rates,
 )
-from training.loop.torchrun import gather
 from training.loop.train import LoopInputs, validation_loss
-from training.model.build import build_model
-from training.model.losses import batch_loss, info_nce
-from training.model.retrievers import Encoded, Model
+from training.model.losses import info_nce
+from training.model.retrieval_model import Encoded, Model, batch_loss, build_model
 from training.presets import PRESETS, with_options
+from training.settings import Settings
 from training.systems import SYSTEMS
 
 SMALL = PRESETS["small"].changed({"optimiser.rate": 1.0, "optimiser.warm_up_share": 0.1})

@@ -14,15 +14,14 @@ import pytest
 from PIL import Image
 
 from storage.lake.lake import Lake
-from training.config import Job
-from training.data.films import FilmInputs
+from training.data.film_inputs import FilmInputs
 from training.data.splits import Split, load_split
-from training.evaluation.embeddings import embed_films, embed_tracks, track_owners
+from training.evaluation.embed_films_and_tracks import embed_films, embed_tracks, track_owners
 from training.evaluation.ranking import rank_tracks
-from training.loop.checkpoint import save_config
-from training.loop.devices import Machine
+from training.loop.checkpoint import Job, save_config
+from training.loop.devices_and_torchrun import Machine
 from training.loop.train import EpochReport, LoopInputs, train
-from training.model.build import build_model
+from training.model.retrieval_model import build_model
 from training.presets import chosen_settings
 from training.systems import SYSTEMS
 

@@ -10,12 +10,12 @@ import torch
 
 from storage.errors import InputError
 from storage.lake.lake import Lake
-from training.config import Settings
 from training.data.batches import BATCHES_READ_AHEAD, TrainingBatches
-from training.data.films import FilmInputs
+from training.data.film_inputs import FilmInputs
 from training.experiments import Data
-from training.loop.devices import Machine
+from training.loop.devices_and_torchrun import Machine
 from training.loop.prefetch import READY_BATCHES, encode_prefetched, prefetched
+from training.settings import Settings
 from training.systems import SYSTEMS
 
 

@@ -13,18 +13,16 @@ import torch
 from safetensors.torch import load_file
 
 from storage.lake.lake import Lake
-from training.config import Job, Settings
-from training.data.films import FilmInputs
+from training.data.film_inputs import FilmInputs
 from training.experiments import Data
-from training.loop import frozen_towers
-from training.loop.checkpoint import FOLDER, LAST
-from training.loop.devices import Machine
-from training.loop.frozen_towers import CACHE, cache_frozen_towers
+from training.loop import frozen_tower_cache
+from training.loop.checkpoint import FOLDER, LAST, Job
+from training.loop.devices_and_torchrun import Machine, gather
+from training.loop.frozen_tower_cache import CACHE, cache_frozen_towers
 from training.loop.micro_batches import backward_in_micro_batches
-from training.loop.torchrun import gather
 from training.loop.train import Loop, LoopInputs, train, validation_loss
-from training.model.build import build_model
-from training.model.losses import batch_loss
+from training.model.retrieval_model import batch_loss, build_model
+from training.settings import Settings
 from training.systems import SYSTEMS
 
 Prepare = Callable[..., LoopInputs]
@@ -135,7 +133,7 @@ def test_a_damaged_file_of_the_cache_is_computed_again(content: bytes | None, pr
 def test_the_cache_drops_what_was_used_longest_ago(
     prepare: Prepare, lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(frozen_towers, "CACHED_BYTES", 0)
+    monkeypatch.setattr(frozen_tower_cache, "CACHED_BYTES", 0)
     inputs = prepare(**FREEZE)
     assert len(list(lake.cached(CACHE).iterdir())) == 1
     assert inputs.train_inputs.gather(np.array([0]), [inputs.train_inputs.fixed_draw(0)]).image_features is not None

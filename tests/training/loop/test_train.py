@@ -20,14 +20,14 @@ from torch import nn
 
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
-from training.config import Job, Settings
-from training.data.films import FilmInputs
+from training.data.film_inputs import FilmInputs
 from training.experiments import Data, valid_medr
 from training.loop.checkpoint import (
     BEST,
     CONFIG,
     FOLDER,
     LAST,
+    Job,
     LoopState,
     LoopTensors,
     check_same_job,
@@ -38,11 +38,13 @@ from training.loop.checkpoint import (
     read_state,
     save_config,
 )
-from training.loop.devices import Machine, explain_out_of_memory
+from training.loop.devices_and_torchrun import Machine
+from training.loop.micro_batches import explain_out_of_memory
 from training.loop.optimisation import build_optimiser
 from training.loop.train import EpochReport, LoopInputs, OnStep, train
-from training.model.build import build_model
+from training.model.retrieval_model import build_model
 from training.presets import chosen_settings, with_options
+from training.settings import Settings
 from training.systems import SYSTEMS
 
 
@@ -158,9 +160,10 @@ def test_moments_are_read_in_the_order_in_which_their_weights_are_kept(
 RUN = """
 import json, sys
 from storage.lake.lake import Lake
-from training.config import Job, settings_from_json
+from training.settings import settings_from_json
 from training.systems import SYSTEMS
-from training.loop.devices import open_machine
+from training.loop.checkpoint import Job
+from training.loop.devices_and_torchrun import open_machine
 from training.experiments import load_data, run_experiment
 root, version, settings = sys.argv[1:]
 job = Job("killed", SYSTEMS["All"], settings_from_json(json.loads(settings)), 0, version)

@@ -6,11 +6,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from training.config import Settings
 from training.data.batches import Batch, Tracks
-from training.data.films import Films
-from training.model.losses import LARGEST_SCALE, avca_triplets, false_negatives, info_nce, same_film
-from training.model.retrievers import INITIAL_LOG_SCALE
+from training.data.film_inputs import Films
+from training.model.losses import INITIAL_LOG_SCALE, LARGEST_SCALE, avca_triplets, false_negatives, info_nce, same_film
+from training.settings import Settings
 
 SCALE = torch.tensor(INITIAL_LOG_SCALE)
 

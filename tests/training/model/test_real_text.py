@@ -8,10 +8,8 @@ import torch
 
 from benchmarks.real_text import model_folder
 from training.data.text import encode_texts, highest_id, pad_tokens
-from training.model.pretrained import pretrained_tokenizer
-from training.model.summaries import text_summary
-from training.model.towers import text_tower
-from training.setting_groups import TextSettings
+from training.model.text_tower import pretrained_tokenizer, text_summary, text_tower
+from training.settings import TextSettings
 
 
 @pytest.fixture

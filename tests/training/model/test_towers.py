@@ -10,23 +10,16 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from transformers import (
-    BertConfig,
-    BertForMaskedLM,
-    BertModel,
-    ViTConfig,
-    ViTForImageClassification,
-    ViTModel,
-)
+from transformers import BertConfig, BertForMaskedLM, BertModel, ViTConfig, ViTForImageClassification, ViTModel
 
 from storage.errors import InputError
 from storage.mels.settings import MelSettings
 from storage.mels.settings import decibels as stored_decibels
-from training.model.pretrained import pretrained_tokenizer
-from training.model.towers import AudioTower, channels_last, decibels, image_tower, text_tower
-from training.model.vit_resampling import resampled_kernel
+from training.model.audio_tower import AudioTower, channels_last, decibels
+from training.model.image_tower import image_tower, resampled_kernel
+from training.model.text_tower import pretrained_tokenizer, text_tower
 from training.presets import PRESETS
-from training.setting_groups import ImageSettings, TextSettings
+from training.settings import ImageSettings, TextSettings
 
 
 def test_the_tower_computes_the_same_decibels_as_storage() -> None:

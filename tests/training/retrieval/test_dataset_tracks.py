@@ -17,18 +17,18 @@ from storage.lake.lake import Lake
 from storage.mels.settings import MelSettings
 from storage.records.takedown_list import record_takedown
 from storage.tables.tables import open_tables
-from training.evaluation.embedding_files import TRACKS_FILE, load_embeddings
+from training.evaluation.embeddings import TRACKS_FILE, load_embeddings
 from training.experiments import load_data, plan_jobs, run_experiment
 from training.loop.checkpoint import FOLDER
-from training.loop.devices import Machine
+from training.loop.devices_and_torchrun import Machine
 from training.presets import chosen_settings
-from training.retrieval import dataset_tracks
+from training.retrieval import dataset_search
 from training.retrieval.choose_run import choose_indexed_run
-from training.retrieval.dataset_tracks import DatasetTracks, known_tracks, load_dataset_tracks
-from training.retrieval.film_query import FilmQuery
+from training.retrieval.dataset_search import DatasetTracks, known_tracks, load_dataset_tracks
 from training.retrieval.library_index import TrackEncoder
 from training.retrieval.library_search import TrackFilter
-from training.retrieval.retriever import Retriever
+from training.retrieval.query import FilmQuery
+from training.retrieval.search_engines import Retriever
 from training.systems import ALL_PARTS, SYSTEMS
 
 PLOT = FilmQuery(plot=("A chase through the night.",))
@@ -72,7 +72,7 @@ def test_an_interrupted_start_goes_on_with_its_parts(
     lake = Lake(str(shutil.copytree(trained.root, tmp_path / "lake")))
     music = DatasetTracks(lake, retriever.version)
     lake.remove(FOLDER, retriever.run_id, music.file)
-    monkeypatch.setattr(dataset_tracks, "TRACKS_PER_PART", 10)
+    monkeypatch.setattr(dataset_search, "TRACKS_PER_PART", 10)
 
     def killed(done: int, _total: int) -> None:
         if done == 15:

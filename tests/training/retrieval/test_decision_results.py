@@ -13,14 +13,14 @@ from storage.libraries.decisions import AskedQuery, Decision, record_decision, r
 from storage.metrics.database import connect_metrics
 from storage.tables.duckdb_connection import fetch_rows
 from storage.views.lake_views import define_lake_views
-from tests.training.retrieval.test_retriever import PLOT, library
+from tests.training.retrieval.test_search_engines import PLOT, library
 from training.data.splits import load_split
 from training.evaluation.bootstrap import ratio_interval
 from training.experiments import load_data, plan_jobs, run_experiment
-from training.loop.devices import Machine
+from training.loop.devices_and_torchrun import Machine
 from training.presets import chosen_settings
 from training.retrieval.decision_results import decided_tracks, measure_decisions
-from training.retrieval.retriever import Retriever
+from training.retrieval.search_engines import Retriever
 from training.systems import SYSTEMS
 
 ASKED = AskedQuery(plot=PLOT.plot)

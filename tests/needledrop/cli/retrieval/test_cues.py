@@ -24,11 +24,10 @@ from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.libraries.embeddings import TrackEmbedding, append_embeddings
 from storage.libraries.library import Library, add_folder
-from training.loop.devices import open_machine
-from training.retrieval.blended_query import normalised
+from training.loop.devices_and_torchrun import open_machine
 from training.retrieval.choose_run import choose_run
-from training.retrieval.film_query import FilmQuery
-from training.retrieval.retriever import Retriever
+from training.retrieval.query import FilmQuery, normalised
+from training.retrieval.search_engines import Retriever
 from training.systems import ALL_PARTS
 
 STORM, FEAST = "A storm breaks over the harbour.", "They dance at the wedding until dawn."

@@ -1,0 +1,230 @@
+"""Intervals of the metrics, and comparisons between systems: recorded with a version, or of any two that a user names.
+
+The statistics are in `training.evaluation.bootstrap`. Results by film come from the views `film_metrics` and `ranked`,
+of the latest run of each seed. Only runs of equal settings are seeds of one system: a system is known by its preset
+and the digest of its settings. A user names it SYSTEM, SYSTEM@PRESET, SYSTEM@DIGEST or SYSTEM@SETTINGS, where that is
+enough to find one.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import duckdb
+import numpy as np
+import pyarrow as pa
+
+from storage.errors import InputError
+from storage.lake.lake import Lake
+from storage.metrics import records as metrics
+from storage.metrics import run_files
+from storage.metrics.database import connect_metrics, refresh_views
+from storage.metrics.leaderboard_views import RECALL_AT
+from storage.metrics.run_files import COMPARISONS_SCHEMA, INTERVALS_SCHEMA
+from storage.tables.duckdb_connection import fetch_rows
+from training.evaluation.baselines import PRESET
+from training.evaluation.bootstrap import DRAWS, Difference, FilmResults, differences, intervals
+from training.evaluation.embeddings import BEST
+
+REFERENCE = "All"
+"""Every other system is compared with this one, as in the paper's text."""
+_BY_FILM = (*(f"hit_at_{k}" for k in RECALL_AT), "recall_at_10", "mrr", "map", "ndcg")
+KEY_COLUMNS = "policy, preset, settings_digest, system"
+"""What tells systems apart in SQL."""
+System = tuple[str, str, str, str]
+"""(policy, preset, digest of the settings, system); the digest is empty for a control without a model."""
+
+
+def record_confidence(lake: Lake, dataset_version: str, draws: int = DRAWS) -> None:
+    """Write the intervals of every system of a version, and its difference from the system All of the same settings.
+
+    p-values are adjusted by Holm's method over all systems that are compared in one metric, baselines included.
+    When another machine wrote some meanwhile, all is computed again: whoever comes last has everyone's runs.
+    """
+    while True:
+        after = run_files.newest_number(lake, run_files.CONFIDENCE, dataset_version)
+        results, bases, basis = _results_of(lake, dataset_version)
+        rows = [
+            _key_columns(key) | {"metric": metric, "draws": draws, "basis": bases[key]} | vars(interval)
+            for key, result in results.items()
+            for metric, interval in intervals(result, draws).items()
+        ]
+        compared = [row for key in results if key[-1] == REFERENCE for row in _against(key, results, draws)]
+        if metrics.record_confidence(
+            lake,
+            dataset_version,
+            after,
+            pa.Table.from_pylist(rows, INTERVALS_SCHEMA),
+            pa.Table.from_pylist([row | {"basis": basis} for row in compared], COMPARISONS_SCHEMA),
+        ):
+            return
+
+
+def lacks_confidence(lake: Lake, dataset_version: str) -> bool:
+    """Return whether a trained system has no interval, or one of earlier runs: a run killed before leaves it so."""
+    query = """
+        SELECT count(*) FROM leaderboard
+        LEFT JOIN (FROM intervals WHERE metric = 'r_at_10')
+            USING (dataset_version, policy, preset, settings_digest, system)
+        WHERE dataset_version = $version AND source = 'trained' AND coalesce(abs(value - r_at_10) > 1e-6, true)
+        UNION ALL SELECT count(*) FROM bases WHERE dataset_version = $version AND system = $reference
+            AND NOT EXISTS (FROM comparisons WHERE dataset_version = $version)
+    """  # the leaderboard is rounded to nine decimals
+    refresh_views(lake)
+    with connect_metrics(lake) as connection:
+        missing = connection.execute(query, {"version": dataset_version, "reference": REFERENCE}).fetchall()
+    return any(count for (count,) in missing)
+
+
+def _results_of(lake: Lake, dataset_version: str) -> tuple[dict[System, FilmResults], dict[System, str], str]:
+    """Return every system's results, the basis of each, and the basis of all (the views of these names)."""
+    with connect_metrics(lake) as connection:
+        runs = connection.execute(
+            f"SELECT {KEY_COLUMNS}, list(run_id ORDER BY seed) FROM latest_metrics WHERE dataset_version = ? "
+            "GROUP BY ALL ORDER BY ALL",
+            [dataset_version],
+        ).fetchall()
+        results = {tuple(key): results_by_film(connection, key[0], ids) for *key, ids in runs}
+        rows = connection.execute(
+            f"SELECT {KEY_COLUMNS}, basis FROM bases WHERE dataset_version = ?", [dataset_version]
+        ).fetchall()
+        of_all = connection.execute(
+            "SELECT basis FROM version_bases WHERE dataset_version = ?", [dataset_version]
+        ).fetchone()
+    return results, {tuple(key): basis for *key, basis in rows}, (of_all or ("",))[0]
+
+
+def _key_columns(key: System) -> dict[str, str]:
+    return dict(zip(KEY_COLUMNS.split(", "), key, strict=True))
+
+
+def results_by_film(connection: duckdb.DuckDBPyConnection, policy: str, run_ids: Sequence[str]) -> FilmResults:
+    """Load the results of one system over its seeds, films in the order of their ids."""
+    sums = [f"sum(tracks_at_{k}) AS r_at_{k}" for k in RECALL_AT] + [f"sum({name}) AS {name}" for name in _BY_FILM]
+    films = connection.execute(
+        f"SELECT film_id, sum(tracks) AS tracks, count(*) AS seeds, {', '.join(sums)} FROM film_metrics "
+        "WHERE policy = ? AND run_id IN (SELECT unnest(?)) GROUP BY film_id ORDER BY film_id",
+        [policy, list(run_ids)],
+    ).fetchnumpy()
+    pairs = connection.execute(
+        "SELECT film_id, rank FROM ranked WHERE policy = ? AND run_id IN (SELECT unnest(?))", [policy, list(run_ids)]
+    ).fetchnumpy()
+    names = films["film_id"].astype(str)
+    recalls = [100 * films[f"r_at_{k}"].astype(np.float64) for k in RECALL_AT]
+    return FilmResults(
+        films=tuple(names.tolist()),
+        ratios=(*(f"r_at_{k}" for k in RECALL_AT), *_BY_FILM),
+        numerators=np.column_stack(recalls + [films[name].astype(np.float64) for name in _BY_FILM]),
+        denominators=np.column_stack([films["tracks"]] * len(RECALL_AT) + [films["seeds"]] * len(_BY_FILM)).astype(
+            float
+        ),
+        rank=pairs["rank"].astype(np.float64),
+        film=np.searchsorted(names, pairs["film_id"].astype(str)).astype(np.int64),
+    )
+
+
+def _against(key: System, results: dict[System, FilmResults], draws: int) -> list[dict[str, Any]]:
+    """Return the comparisons of every other system evaluated on the same films, with p-values adjusted over all."""
+    policy, preset, digest, reference = key
+    others = [
+        other
+        for other in results
+        if other[0] == policy
+        and (other[1:3] == (preset, digest) or other[1] == PRESET)
+        and other[-1] != reference
+        and results[other].films == results[key].films
+    ]
+    compared = [differences(results[other], results[key], draws) for other in others]
+    rows: list[dict[str, Any]] = []
+    for metric in results[key].metrics if others else ():
+        adjusted = holm([difference[metric].p for difference in compared])
+        for other, difference, p_holm in zip(others, compared, adjusted, strict=True):
+            against = {"against_preset": preset, "against_settings_digest": digest, "against": reference}
+            found = {"metric": metric, "draws": draws, "p_holm": p_holm, "difference": difference[metric].value}
+            rows.append(_key_columns(other) | against | found | vars(difference[metric]))
+    return rows
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted by Holm's step-down method, which controls the family-wise error rate."""
+    order = np.argsort(p_values, kind="stable")
+    adjusted, highest = [0.0] * len(p_values), 0.0
+    for smaller, index in enumerate(order):
+        highest = max(highest, min(1.0, (len(p_values) - smaller) * p_values[index]))
+        adjusted[index] = highest
+    return adjusted
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two systems on the same test films: their names, and each metric of both with their paired difference."""
+
+    policy: str
+    one: str
+    other: str
+    values: dict[str, tuple[float, float, Difference]]
+    """Metric -> value of the one, value of the other, the one minus the other."""
+
+
+def compare(
+    lake: Lake, dataset_version: str, one: str, other: str, policy: str | None = None, draws: int = DRAWS
+) -> Comparison:
+    """Compare any two systems of a version, given as SYSTEM, SYSTEM@PRESET, SYSTEM@DIGEST or SYSTEM@SETTINGS.
+
+    `policy` is by default the one of several segments, by their mean, that both were ranked under. p-values are those
+    of this one comparison: they are not adjusted for others that were looked at. Raises `InputError` for a name that is
+    none or several of the version's systems, and for systems that were ranked on different films.
+    """
+    with connect_metrics(lake) as connection:
+        rows = fetch_rows(
+            connection,
+            f"SELECT {KEY_COLUMNS}, settings, list(run_id ORDER BY seed) AS runs FROM latest_metrics "
+            "WHERE dataset_version = ? AND policy = coalesce(?, policy) GROUP BY ALL ORDER BY ALL",
+            dataset_version,
+            policy,
+        )
+        found = [named_system(rows, name, dataset_version) for name in (one, other)]
+        shared = sorted(set(found[0]) & set(found[1]), key=lambda name: (not name.endswith(BEST), len(name), name))
+        if not shared:
+            raise InputError(f"{one} and {other} were not ranked under one policy; give runs of one number of segments")
+        first, second = (by_policy[shared[-1]] for by_policy in found)
+        ours, theirs = (results_by_film(connection, shared[-1], row["runs"]) for row in (first, second))
+    if ours.films != theirs.films:
+        raise InputError(f"{one} and {other} were ranked on different films; train both on one version")
+    values = [intervals(result, draws=1) for result in (ours, theirs)]
+    paired = differences(ours, theirs, draws)
+    figures = {metric: (values[0][metric].value, values[1][metric].value, paired[metric]) for metric in paired}
+    return Comparison(shared[-1], shown_name(first), shown_name(second), figures)
+
+
+SHOWN_OF_SETTINGS = 60
+"""Characters of a system's settings in a list of those that can be named; their digest is complete."""
+
+
+def named_system(rows: list[dict[str, Any]], name: str, version: str) -> dict[str, dict[str, Any]]:
+    """Return policy -> row of the one system that is meant. Raises `InputError` if it is none or several."""
+    system, _, which = name.partition("@")
+    meant = [
+        row
+        for row in rows
+        if row["system"] == system and which in ("", row["preset"], row["settings"], row["settings_digest"])
+    ]
+    exact = [row for row in meant if row["settings"] == which]
+    meant = exact if len({row["settings_digest"] for row in exact}) == 1 else meant
+    if len({(row["preset"], row["settings_digest"]) for row in meant}) == 1:
+        return {row["policy"]: row for row in meant}
+    choices = sorted({shown_name(row, SHOWN_OF_SETTINGS) for row in meant or rows})
+    problem = "is several systems" if meant else "is not a measured system"
+    raise InputError(f"{name} {problem} of {version}; give one of {'; '.join(choices)}, by its name or its digest")
+
+
+def shown_name(row: dict[str, Any], longest: int | None = None) -> str:
+    """Return a system's name with its settings and their digest, as in All@1f3c9a2b (paper, text=ModernBERT-base)."""
+    if not row["settings_digest"]:
+        return str(row["system"])
+    settings = row["settings"] or row["preset"]
+    shown = settings if longest is None else textwrap.shorten(settings, longest, placeholder=" …")
+    return f"{row['system']}@{row['settings_digest']} ({shown})"

@@ -1,0 +1,94 @@
+"""The query of a search: a film as its user describes it, and tracks that the music should, or not, sound like.
+
+Imports no torch: a query that says nothing is refused at once.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from storage.errors import InputError
+from training.systems import Parts
+
+
+@dataclass(frozen=True)
+class FilmQuery:
+    """A film to find music for, by at least one of plot, tags and image.
+
+    Raises `InputError` for an empty query and for bytes that are not an image.
+    """
+
+    plot: tuple[str, ...] = ()
+    """Paragraphs."""
+    tags: tuple[str, ...] = ()
+    """Category names, such as "Tamil-language films"."""
+    image: bytes | None = field(default=None, repr=False)
+
+    @property
+    def parts(self) -> Parts:
+        """Return the parts that are given."""
+        given = {"plot": bool(self.plot), "tags": bool(self.tags), "image": self.image is not None}
+        return frozenset(part for part, is_given in given.items() if is_given)
+
+    def without(self, part: str) -> FilmQuery:
+        """Return the query without a part. Raises `InputError` when nothing is left."""
+        kept = {name: getattr(self, name) for name in self.parts - {part}}
+        return FilmQuery(**kept)
+
+    def __post_init__(self) -> None:
+        """Reject an empty query and an unreadable image."""
+        if not (self.plot or self.tags or self.image):
+            raise InputError("There is nothing to search by; give --plot, --tags or --image, or --like in a library")
+        if self.image is not None:
+            try:
+                Image.open(io.BytesIO(self.image)).verify()
+            except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+                raise InputError("The file given as image cannot be read as an image; give a JPEG or PNG") from error
+
+
+Vector = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Query:
+    """A query in the shared space: what is searched for, and the same without each of its parts."""
+
+    vector: Vector
+    """[d], of length 1."""
+    without: dict[str, Vector] = field(default_factory=dict)
+    """Part -> the query without it; only of an engine that can do without."""
+    is_film: bool = True
+    """Whether it is of a film alone: recordings are nearer to music than films are, so these scores do not compare."""
+
+
+def blend(film: Query | None, like: Sequence[Vector], not_like: Sequence[Vector], like_weight: float) -> Query:
+    """Return one query of a film and of tracks that it should, and should not, sound like.
+
+    `like_weight`, 0 to 1, is the share of the reference tracks where both are given; what it should not sound like is
+    subtracted with the same weight. Raises `InputError` when nothing is left.
+    """
+    if film is None and not like:
+        raise InputError("There is nothing to search by; give a plot, tags, an image or a track that it should be like")
+    share = 1.0 if film is None else like_weight if like else 0.0
+    added = share * normalised(np.mean(like, axis=0)) if like else 0.0
+    removed = like_weight * normalised(np.mean(not_like, axis=0)) if not_like else 0.0
+
+    def mix(vector: Vector | float) -> Vector:
+        return normalised(np.asarray((1 - share) * vector + added - removed, np.float32))
+
+    if film is None:
+        return Query(mix(0.0), is_film=False)
+    without = {part: mix(left) for part, left in film.without.items()}
+    return Query(mix(film.vector), without, is_film=not like and not not_like)
+
+
+def normalised(vectors: Vector) -> Vector:
+    """Return vectors of length 1; a zero vector stays."""
+    lengths = np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), np.finfo(np.float32).tiny)
+    return np.asarray(vectors / lengths, np.float32)
