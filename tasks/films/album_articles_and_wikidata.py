@@ -7,12 +7,14 @@ for which the wiki fails each time waits longer and longer, and the rest of its 
 
 from __future__ import annotations
 
+import logging
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from storage.errors import Retry
+from storage.coordination.budgets import Budget
+from storage.errors import Retry, SourcePaused
 from storage.lake.lake import Lake
 from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage, Status
@@ -28,13 +30,19 @@ from tasks.films.wiki.failing_pages import failing_outcomes, look_up_around_fail
 from tasks.films.wiki.fetch_articles import fetch_wikidata_ids
 from tasks.films.wiki.site import Site
 from tasks.films.wiki.titles_and_addresses import fetch_titles
+from tasks.progress import ReportProgress
+from tasks.run_report import RunReport
 
 ALBUM_PAGE = "album_page"
 """The kind of listings that the article about an album has: `album_page:1`, …; and of its outcomes."""
 WIKIDATA = "wikidata"
 AGAIN_AFTER = timedelta(days=90)
 """When what was not there is looked for again: articles and items are written late."""
+LookUp = tuple[str, int, Callable[[], RunReport]]
+"""The kind of a batch, the number of its items, and what looks them up."""
 _WIKIDATA_ID = re.compile(r"Q\d{1,12}", re.ASCII)
+
+log = logging.getLogger(__name__)
 
 
 def wanted_albums(lake: Lake, wiki: str) -> list[tuple[str, tuple[str, ...]]]:
@@ -52,6 +60,35 @@ def wanted_wikidata_ids(lake: Lake, wiki: str) -> list[int]:
     looked_up = outcomes.not_due(lake, Stage.EVIDENCE)
     rows = _films(lake, wiki, "film_id, page_id", "wikidata_id IS NULL")
     return sorted(int(page_id) for film, page_id in rows if _item(film, WIKIDATA) not in looked_up)
+
+
+def look_up_within_budget(
+    jobs: Sequence[LookUp], client: Wikipedia, budget: Budget, progress: ReportProgress
+) -> RunReport:
+    """Look up batches until the day's budget of requests is spent, the wiki pauses, or it refuses such questions."""
+    report = RunReport()
+    done, total, owed = 0, sum(count for _kind, count, _job in jobs), 0
+    refused: set[str] = set()
+    for kind, count, job in jobs:
+        if kind in refused:
+            continue
+        before = client.calls
+        try:
+            budget.reserve(requests=1 + owed)
+        except SourcePaused as spent:
+            log.info("%s", spent)
+            report.counts["evidence_for_another_day"] = total - done
+            break
+        done_now = job()
+        report.add(done_now)
+        owed = max(0, client.calls - before - 1)  # a long answer takes more than one request
+        if report.paused:
+            break
+        if done_now.counts["evidence_refused"]:
+            refused.add(kind)  # such questions as a whole
+        done += count
+        progress("Looking up albums and ids", done, total)
+    return report
 
 
 def look_up_albums(

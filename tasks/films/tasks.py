@@ -23,8 +23,10 @@ from storage.records.outcomes import Outcome, Stage, Status
 from tasks.films.album_articles_and_wikidata import (
     ALBUM_PAGE,
     WIKIDATA,
+    LookUp,
     look_up_albums,
     look_up_wikidata_ids,
+    look_up_within_budget,
     wanted_albums,
     wanted_wikidata_ids,
     wikidata_outcomes,
@@ -132,9 +134,8 @@ def look_up_evidence(
     lake: Lake, client: Wikipedia, site: Site, budget: Budget, run_id: str, progress: ReportProgress
 ) -> RunReport:
     """Look up albums' articles and Wikidata ids that the lake lacks, until the day's budget is spent."""
-    report = RunReport()
     albums, films = wanted_albums(lake, site.wiki), wanted_wikidata_ids(lake, site.wiki)
-    jobs: list[tuple[str, int, Callable[[], RunReport]]] = []
+    jobs: list[LookUp] = []
     for start, batch in enumerate(_fifties(albums)):
         name = place("albums", start * IDS_PER_QUERY, len(batch), len(albums))
         task_of_batch = fetch_and_commit_albums.with_options(task_run_name=name)
@@ -143,28 +144,7 @@ def look_up_evidence(
         name = place("Wikidata ids", start * IDS_PER_QUERY, len(batch_of_ids), len(films))
         task_of_ids = fetch_and_commit_wikidata_ids.with_options(task_run_name=name)
         jobs.append((WIKIDATA, len(batch_of_ids), partial(task_of_ids, lake, client, site, batch_of_ids, run_id)))
-    done, total, owed = 0, len(albums) + len(films), 0
-    refused: set[str] = set()
-    for kind, count, job in jobs:
-        if kind in refused:
-            continue
-        before = client.calls
-        try:
-            budget.reserve(requests=1 + owed)
-        except SourcePaused as spent:
-            log.info("%s", spent)
-            report.counts["evidence_for_another_day"] = total - done
-            break
-        done_now = job()
-        report.add(done_now)
-        owed = max(0, client.calls - before - 1)  # a long answer takes more than one request
-        if report.paused:
-            break
-        if done_now.counts["evidence_refused"]:
-            refused.add(kind)  # such questions as a whole
-        done += count
-        progress("Looking up albums and ids", done, total)
-    return report
+    return look_up_within_budget(jobs, client, budget, progress)
 
 
 def look_up_musicbrainz(

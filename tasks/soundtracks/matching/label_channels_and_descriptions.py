@@ -18,6 +18,8 @@ DELIVERED = "provided to youtube by"
 """First words of the description of a recording that a label delivered."""
 TOPIC = re.compile(r"\s+-\s+topic$")
 """End of the name of a channel that YouTube makes of an artist's deliveries."""
+_CREDIT = re.compile(r"(?im)^(?:composer(?: lyricist)?|music composer|producer|conductor|music)\s*:\s*(.+)$")
+_COPYRIGHT = re.compile(r"[℗©]\s*(?:\d{4}\s+)?([^\n℗©]+)")
 _RELEASED = re.compile(r"(?m)^(?:Released on:|℗)\s*(\d{4})")
 
 # fmt: off
@@ -142,3 +144,17 @@ def released_year(description: str | None) -> int | None:
     """Return the year that a delivery's description names, or None."""
     released = _RELEASED.search(description or "")
     return int(released[1]) if released else None
+
+
+def credits_in(description: str | None) -> list[str]:
+    """Return the people that a description credits as composer, producer, conductor or for the music."""
+    return _CREDIT.findall(description or "")
+
+
+def labels_in(description: str | None) -> list[str]:
+    """Return the companies that a delivery's description names: the deliverer, and the owners of the rights."""
+    text = description or ""
+    if not plain(text).lstrip().startswith(DELIVERED):
+        return []
+    deliverer = text.lstrip()[len(DELIVERED) :].splitlines()[:1]
+    return [*deliverer, *_COPYRIGHT.findall(text)]

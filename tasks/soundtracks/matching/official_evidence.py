@@ -16,11 +16,12 @@ from functools import lru_cache
 from tasks.films.pages_and_albums import AlbumListing, ListedTrack
 from tasks.soundtracks.matching import soundtrack_words
 from tasks.soundtracks.matching.label_channels_and_descriptions import (
-    DELIVERED,
     TOPIC,
+    credits_in,
     essence_of,
     is_delivered,
     is_label_channel,
+    labels_in,
     owners_of,
     same_owner,
 )
@@ -42,8 +43,6 @@ _VARIOUS = re.compile(
 """An album's artist that names nobody: "Various Artists" in several languages, and a film's cast."""
 _SECTION_BREAK = re.compile(r"[|｜•●\n]|\s[-–—l]\s")
 _ARTIST_BREAK = re.compile(r"\s*(?:[,;/·|&]|\bfeat\.?|\bft\.?|\bwith\b|\band\b|\bx\b)\s*", re.IGNORECASE)
-_CREDIT = re.compile(r"(?im)^(?:composer(?: lyricist)?|music composer|producer|conductor|music)\s*:\s*(.+)$")
-_COPYRIGHT = re.compile(r"[℗©]\s*(?:\d{4}\s+)?([^\n℗©]+)")
 _COVER_ARTISTS = re.compile(
     r"\b(?:geek\s+music|just\s+kosher|alala|l'?orchestra\s+cinematique|grissini\s+project|city\s+of\s+prague"
     r"|hollywood\s+(?:studio|prime|pictures?|movie|film|star)\w*\s+orchestra\w*|studio\s+orchestra|movie\s+sounds\s+unlimited"
@@ -128,7 +127,7 @@ def people_of(candidate: Candidate, film: Film, listed: Agreement) -> Agreement:
     people = (*film.composers, *film.song_producers, *(a for album in film.listings for a in _listed_artists(album)))
     people = tuple(name for name in people if not _VARIOUS.fullmatch(plain(name)))
     artists = artists_of(candidate)
-    credits = _CREDIT.findall(candidate.description or "")
+    credits = credits_in(candidate.description)
     if any(_names(person, artist) for person in people for artist in (*artists, *credits)):
         return Agreement.FOR
     if is_label_channel(candidate.uploader) and named_people(candidate, film):
@@ -197,11 +196,7 @@ def own_channel(candidate: Candidate, film: Film) -> str | None:
 
 def label_of(candidate: Candidate, film: Film) -> Agreement:
     """Return whether the delivery names a label of the film's music, as the deliverer or the owner of the rights."""
-    description = candidate.description or ""
-    if not plain(description).lstrip().startswith(DELIVERED):
-        return Agreement.UNKNOWN
-    deliverer = description.lstrip()[len(DELIVERED) :].splitlines()[:1]
-    stated = {essence_of(name) for name in (*deliverer, *_COPYRIGHT.findall(description))} - {""}
+    stated = {essence_of(name) for name in labels_in(candidate.description)} - {""}
     return Agreement.FOR if any(essence_of(label) in stated for label in _labels(film)) else Agreement.UNKNOWN
 
 
