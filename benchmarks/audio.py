@@ -37,7 +37,7 @@ from rich.table import Table
 from storage.lake.lake import Lake
 from storage.mels.settings import MelSettings
 from storage.tables.tables import open_tables
-from tasks.soundtracks.extraction.film import extract_film
+from tasks.soundtracks.extraction.extract_film import extract_film
 from tasks.soundtracks.extraction.jobs import FilmJob, Recording
 
 SETTINGS = MelSettings()

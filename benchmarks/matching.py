@@ -21,7 +21,7 @@ from pathlib import Path
 from scipy.stats import binomtest
 
 from storage.errors import InputError
-from tasks.soundtracks.models import Decision
+from tasks.soundtracks.candidate_recordings import Decision
 from tests.labelled_recordings import (
     DECISIONS,
     DELIVERIES,
@@ -38,7 +38,7 @@ from tests.labelled_recordings import (
 JUDGE = """
 import dataclasses, importlib.util, json, sys
 from tasks.soundtracks.matching.film_index import FilmIndex
-from tasks.soundtracks.models import Candidate, Film
+from tasks.soundtracks.candidate_recordings import Candidate, Film
 
 def module(*names):
     return next(importlib.import_module(name) for name in names if importlib.util.find_spec(name))

@@ -31,10 +31,10 @@ from storage.tables.schemas import FILMS, OUTCOMES, THUMBNAILS, TRACKS, Table
 from storage.views import status
 from tasks.curation.curate import curate
 from tasks.curation.settings import CurationSettings
-from tasks.soundtracks.runs.context import RunContext, read_matcher
+from tasks.soundtracks.runs.crash_recovery import recover
 from tasks.soundtracks.runs.plan import plan
-from tasks.soundtracks.runs.reconcile import recover
-from tasks.soundtracks.runs.settings import SoundtrackSettings
+from tasks.soundtracks.runs.run_context import RunContext, read_matcher
+from tasks.soundtracks.runs.run_settings import SoundtrackSettings
 
 FILM_COUNT, TRACK_COUNT, SEGMENT_COUNT = 7_771, 70_215, 1_260_000
 FILMS_A_PART = 500

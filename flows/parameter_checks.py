@@ -23,7 +23,7 @@ def check(parameters: OptionGroup) -> None:
     """Raise `InputError` for parameters of a flow that cannot work."""
     from storage.datasets.versions import read_manifest
     from tasks.curation.settings import CurationSettings
-    from tasks.soundtracks.runs.settings import SoundtrackSettings
+    from tasks.soundtracks.runs.run_settings import SoundtrackSettings
     from training.encoders.model_files import check_encoder
     from training.presets import chosen_settings
     from training.systems import chosen_systems

@@ -1,4 +1,4 @@
-"""The work of each stage: plain functions, and the Prefect tasks (`tasks.py` of each package) that call them.
+"""The work of each stage: plain functions, and the Prefect tasks that call them.
 
 films        articles and images from a wiki or an export
 soundtracks  recordings from music folders, URLs and YouTube, as mel-spectrograms

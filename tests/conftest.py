@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from needledrop.demo.corpus import Corpus
     from storage.lake.lake import Lake
     from tasks.run_report import RunReport
-    from tasks.soundtracks.extraction.encoding import Encoders
+    from tasks.soundtracks.extraction.embed_audio import Encoders
     from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult
-    from tasks.soundtracks.runs.settings import SoundtrackSettings
+    from tasks.soundtracks.runs.run_settings import SoundtrackSettings
     from training.evaluation.baselines import HeldOut
     from training.evaluation.embeddings import Embeddings
 
@@ -383,14 +383,14 @@ def run_collection() -> Callable[..., RunReport]:
     """
     from storage.coordination.leases import LeaseKeeper
     from tasks.run_report import RunReport
-    from tasks.soundtracks.extraction.film import extract_film
-    from tasks.soundtracks.runs.backfill import Reopener
-    from tasks.soundtracks.runs.collect import Collector
-    from tasks.soundtracks.runs.context import RunContext, open_context
-    from tasks.soundtracks.runs.pipeline import BatchPipeline, Extractor
+    from tasks.soundtracks.extraction.extract_film import extract_film
+    from tasks.soundtracks.extraction.jobs import FilmExtractor
+    from tasks.soundtracks.runs.batch_pipeline import BatchPipeline, embedding_extractor
+    from tasks.soundtracks.runs.crash_recovery import recover
+    from tasks.soundtracks.runs.gather_and_commit import Collector
     from tasks.soundtracks.runs.plan import plan
-    from tasks.soundtracks.runs.reconcile import recover
-    from tasks.soundtracks.tasks import embedding_extractor
+    from tasks.soundtracks.runs.reopen_finished_films import Reopener
+    from tasks.soundtracks.runs.run_context import RunContext, open_context
 
     @dataclass(frozen=True)
     class InProcessExtractor:
@@ -407,7 +407,7 @@ def run_collection() -> Callable[..., RunReport]:
             context.encoders = encoders
             planned, report = plan(context), RunReport(paused=context.paused)
             if not report.paused:
-                extractor: Extractor = InProcessExtractor(context)
+                extractor: FilmExtractor = InProcessExtractor(context)
                 if encoders is not None:
                     extractor = embedding_extractor(context, extractor)
                 pipeline = BatchPipeline(Collector(context, planned), extractor, leases)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tasks.films.pages_and_albums import AlbumListing, ListedTrack
+from tasks.soundtracks.candidate_recordings import Candidate, Decision, Film
 from tasks.soundtracks.matching.film_index import FilmIndex
 from tasks.soundtracks.matching.track_selection import Matcher
-from tasks.soundtracks.models import Candidate, Decision, Film
 
 FOLDER = Path(__file__).parent / "tasks" / "soundtracks" / "matching" / "labelled"
 HALVES = ("development", "frozen")

@@ -118,7 +118,7 @@ def fingerprint_command(lake: LakeRoot = "lake") -> None:
     """
     from flows.runs.run_leases import asking_prefect
     from tasks.progress import shown_progress
-    from tasks.soundtracks.runs.fingerprints import make_fingerprints
+    from tasks.soundtracks.runs.fingerprint_upgrade import make_fingerprints
 
     opened = open_existing(lake)
     with asking_prefect(), shown_progress() as report:

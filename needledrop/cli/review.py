@@ -82,7 +82,7 @@ def sample_command(
 
     [bold]Example[/]: needledrop review sample --taken --per-band 50 --seed 0 --out sheets
     """
-    from tasks.soundtracks.models import Decision
+    from tasks.soundtracks.candidate_recordings import Decision
     from tasks.soundtracks.reviews.draw_sample import draw_sample
     from tasks.soundtracks.reviews.write_rating_sheet import write_sheet
 

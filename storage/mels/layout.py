@@ -66,6 +66,11 @@ def list_shards(lake: Lake) -> list[str]:
     return [path for path in lake.list(FOLDER, suffix=".parquet") if _SHARD_PATH.fullmatch(path)]
 
 
+def done_films(lake: Lake) -> dict[str, str]:
+    """Return film_id -> shard of every film whose music is committed."""
+    return {film_id_of(shard): shard for shard in list_shards(lake)}
+
+
 def shard_schema(segment_bytes: int) -> pa.Schema:
     """Return all columns of a shard whose segments have so many stored bytes."""
     return COLUMNS.append(pa.field(MEL_COLUMN, pa.binary(segment_bytes), nullable=False))

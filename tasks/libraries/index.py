@@ -22,9 +22,9 @@ from storage.libraries.embeddings import TrackEmbedding, append_embeddings, embe
 from storage.libraries.library import Library
 from storage.mels.settings import MelSettings
 from storage.records.outcomes import Outcome, Stage, from_error
-from tasks.soundtracks.extraction.encoding import decoded_audio
+from tasks.soundtracks.extraction.embed_audio import decoded_audio
 from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult, Recording
-from tasks.soundtracks.extraction.scheduler import PoolExtractor
+from tasks.soundtracks.extraction.process_pool import PoolExtractor
 
 FILES_AT_ONCE, SOUNDS_AT_ONCE = 32, 8
 """Dispatched together: their mels wait on disk, 2.3 MB for each of three minutes, until they are embedded. Samples for

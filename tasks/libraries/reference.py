@@ -17,7 +17,7 @@ from storage.mels.settings import MelSettings
 from storage.mels.writer import TrackMels
 from tasks.soundtracks.audio.decode import AudioFile, Samples
 from tasks.soundtracks.audio.melspectrogram import segment_mels
-from tasks.soundtracks.extraction.encoding import SAMPLE, as_samples
+from tasks.soundtracks.extraction.embed_audio import SAMPLE, as_samples
 
 MOST_MINUTES = 20
 """What is kept of a recording while it is searched by is 15 MB then, and who waits for it waits for seconds."""

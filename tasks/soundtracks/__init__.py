@@ -6,6 +6,5 @@ download    yt-dlp, its errors, the throttle in front of a source, staging
 audio       decoding, mel-spectrograms, fingerprints: signals only, no lake
 extraction  a film's recordings to one mel shard, in worker processes
 runs        plan and run a collection; availability checks, takedowns, repairs
-models      the plain data that all of them share: film, candidate, verdict
-tasks       the Prefect tasks, and how films are divided among task runs
+candidate_recordings  the plain data that all of them share: film, candidate, verdict
 """

@@ -31,21 +31,21 @@ from storage.lake.lake import Lake
 from storage.mels.settings import parse_settings
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import BREAKERS, FILMS, FLOW_RUNS, OUTCOMES, TRACKS
-from tasks.soundtracks.extraction.scheduler import PoolExtractor
+from tasks.soundtracks.extraction.process_pool import PoolExtractor
 from tasks.soundtracks.runs.plan import plan
 
 DIE_AT_THE_THIRD_COMMIT = """
 import os, sys
 from flows.collect_soundtracks import collect_soundtracks
-from tasks.soundtracks import tasks
-from tasks.soundtracks.runs.collect import Collector
+from tasks.soundtracks.runs import batch_pipeline
+from tasks.soundtracks.runs.gather_and_commit import Collector
 commits = 0
 def die_at_the_third_commit(frame, event, argument):
     global commits
     commits += event == "call" and frame.f_code is Collector.commit.__code__
     if commits == 3:
         os._exit(9)
-tasks.LOCAL_FILMS_PER_TASK_RUN = 4
+batch_pipeline.LOCAL_FILMS_PER_TASK_RUN = 4
 sys.setprofile(die_at_the_third_commit)
 collect_soundtracks(lake=sys.argv[1], music=[sys.argv[2]], workers=2)
 """

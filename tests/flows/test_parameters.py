@@ -24,7 +24,7 @@ from flows.refresh import refresh
 from flows.train_and_evaluate import train_and_evaluate
 from tasks.curation.settings import CurationSettings
 from tasks.options import OptionGroup, SystemName, TrainingOptions
-from tasks.soundtracks.runs.settings import SoundtrackSettings
+from tasks.soundtracks.runs.run_settings import SoundtrackSettings
 from training.presets import PRESETS
 from training.settings_parsing import SHORT_NAMES, all_settings, form_of, read_changes
 from training.systems import SYSTEMS

@@ -202,8 +202,8 @@ def check_youtube(root: str, pace: float, *, has_right: bool) -> list[Check]:
 
     Raises `InputError` without the statement that the user may.
     """
-    from tasks.soundtracks.runs.context import open_context
-    from tasks.soundtracks.runs.settings import SoundtrackSettings
+    from tasks.soundtracks.runs.run_context import open_context
+    from tasks.soundtracks.runs.run_settings import SoundtrackSettings
 
     settings = SoundtrackSettings(youtube=True, i_have_the_right_to_collect=has_right, pace=pace)
     settings.check()

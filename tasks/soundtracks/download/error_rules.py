@@ -1,4 +1,4 @@
-"""List the kinds of failures: reason, action, and the pattern of their messages.
+"""List the kinds of failures: reason, action, the pattern of their messages, and the exceptions that state them.
 
 The order matters: rules for the whole source precede rules for one video, and specific patterns precede vague ones.
 The patterns were collected from yt-dlp's source and from YouTube's messages; apostrophes may be straight or curly.
@@ -10,10 +10,16 @@ HTTP status, a field that the site no longer sends and a list that does not open
 
 from __future__ import annotations
 
+import errno
 import re
+import socket
+import ssl
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+
+from yt_dlp.networking import exceptions as network
+from yt_dlp.utils import ContentTooShortError, GeoRestrictedError, RegexNotFoundError, UnsupportedError, UserNotLive
 
 
 class CallKind(StrEnum):
@@ -271,3 +277,32 @@ RULES: dict[str, Rule] = {
 }
 
 BY_MESSAGE = [(reason, re.compile(rule.words, re.IGNORECASE)) for reason, rule in RULES.items() if rule.words]
+
+_DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE}
+_UNREACHABLE_ERRNOS = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN}
+_REASONS_BY_CLASS: dict[type[BaseException], str] = {
+    GeoRestrictedError: "geo",
+    UnsupportedError: "unsupported",
+    UserNotLive: "live",
+    ContentTooShortError: "truncated",
+    network.IncompleteRead: "truncated",
+    network.ProxyError: "proxy",
+    RegexNotFoundError: "extractor",
+    MemoryError: "memory",
+    ConnectionError: "transport",
+}
+
+
+def reason_of_exception(error: BaseException) -> str | None:
+    """Return the reason that the class of an exception, or the error number of the system, states."""
+    if isinstance(error, (ssl.SSLCertVerificationError, network.CertificateVerifyError)):
+        return "tls"
+    if isinstance(error, socket.gaierror):
+        return "dns"
+    if isinstance(error, TimeoutError):
+        return "timeout"
+    if isinstance(error, OSError) and error.errno in _DISK_ERRNOS:
+        return "disk"
+    if isinstance(error, OSError) and error.errno in _UNREACHABLE_ERRNOS:
+        return "dns"
+    return next((reason for kind, reason in _REASONS_BY_CLASS.items() if isinstance(error, kind)), None)

@@ -9,11 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from storage.coordination.held_leases import leased_items
 from storage.lake.lake import Lake
 
 NOTE = "finished.json"
@@ -76,16 +74,10 @@ def release_staged(lake: Lake, film_id: str, *, keep_audio: bool) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def clean_staging(lake: Lake, done: Collection[str], *, keep_audio: bool) -> None:
-    """Delete what a crash left: the downloads of films that are `done`, and the decoded audio of all others."""
-    staging = staging_folder(lake)
-    left = {folder.name for folder in staging.iterdir()} if staging.is_dir() else set()
-    decoded = {film_id for film_id in left if pending_folder(lake, film_id).exists()}
-    left = decoded | (left & set(done))
-    for film_id in left - leased_items(lake, left):  # leased: another process is adding recordings
-        shutil.rmtree(pending_folder(lake, film_id), ignore_errors=True)
-        if film_id in done:
-            release_staged(lake, film_id, keep_audio=keep_audio)
+def kept_audio(lake: Lake, film_id: str, media_id: str) -> list[str]:
+    """Return the paths in the lake of a recording's downloads that were kept."""
+    names = lake.list("audio", film_id)
+    return [name for name in names if name.rsplit("/", 1)[1].startswith(media_id.lstrip("-_"))]
 
 
 def write_note(folder: Path, info: dict[str, Any], path: Path) -> None:

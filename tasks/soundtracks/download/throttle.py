@@ -1,4 +1,4 @@
-"""Throttle the calls to a source: a circuit breaker for each kind of call, a daily budget, a canary after a pause.
+"""Throttle the calls to a source: waits, a circuit breaker per kind of call, a daily budget, a canary after a pause.
 
 Breaker and budget are stored in the lake, so all workers on all machines share them.
 """
@@ -23,8 +23,9 @@ from storage.coordination.budgets import Budget
 from storage.coordination.leases import LeaseKeeper, warn
 from storage.errors import LakeError, SourcePaused
 from storage.lake.lake import Lake
+from tasks.backoff import backoff_seconds
+from tasks.soundtracks.download.error_classification import Failure
 from tasks.soundtracks.download.error_rules import ABOUT_ONE_RECORDING, RULES, Action, CallKind
-from tasks.soundtracks.download.errors import Failure
 
 EMPTY_TO_OPEN = 50
 """Searches for different films that found nothing, one after another: so large a site always lists something."""
@@ -32,6 +33,19 @@ _RESULTS = "_results"
 """Ends the kind of call under which empty results are counted: a search that finds nothing has not failed."""
 REQUESTS_RESERVED = 10
 """Requests are reserved in batches: one write to the lake for about three videos."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Waits between requests, multiplied by `factor`; use a factor below 1 only for your own servers."""
+
+    factor: float = 1.0
+    between_requests_seconds: float = 0.75
+    before_download_seconds: tuple[float, float] = (10.0, 20.0)
+
+    def retry_wait(self, attempt: int) -> float:
+        """Return the seconds to wait before retry `attempt` (from 0)."""
+        return self.factor * backoff_seconds(attempt)
 
 
 def _proves_all(breaker: Breaker, kinds: Collection[CallKind]) -> bool:

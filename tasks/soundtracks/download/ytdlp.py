@@ -23,10 +23,11 @@ from yt_dlp.networking.common import Request
 from yt_dlp.networking.exceptions import HTTPError
 
 from storage.errors import SourcePaused
-from tasks.backoff import backoff_seconds, retry_after_seconds
+from tasks.backoff import retry_after_seconds
+from tasks.soundtracks.download.error_classification import Cancelled, Failure, classify
 from tasks.soundtracks.download.error_rules import CallKind
-from tasks.soundtracks.download.errors import Cancelled, Failure, classify
 from tasks.soundtracks.download.http_statuses import ErrorResponse
+from tasks.soundtracks.download.throttle import Pace
 
 MAX_BYTES = 64 << 20
 """Fifteen minutes at ten times the bit rate of a music stream: no larger file is a recording of a soundtrack."""
@@ -71,19 +72,6 @@ def disable_plugins() -> None:
     """Disable yt-dlp's plugins unless `PLUGINS_SETTING` is 1; call before the first client of the process."""
     if os.environ.get(PLUGINS_SETTING) != "1":
         os.environ["YTDLP_NO_PLUGINS"] = "1"
-
-
-@dataclass(frozen=True)
-class Pace:
-    """Waits between requests, multiplied by `factor`; use a factor below 1 only for your own servers."""
-
-    factor: float = 1.0
-    between_requests_seconds: float = 0.75
-    before_download_seconds: tuple[float, float] = (10.0, 20.0)
-
-    def retry_wait(self, attempt: int) -> float:
-        """Return the seconds to wait before retry `attempt` (from 0)."""
-        return self.factor * backoff_seconds(attempt)
 
 
 @dataclass

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from storage.errors import ItemError
 from storage.records.outcomes import Outcome
@@ -58,3 +58,10 @@ class WorkerError:
     film_id: str
     message: str
     traceback: str
+
+
+class FilmExtractor(Protocol):
+    """Turns films into shards: in a process pool here, or as task runs that may be on other machines."""
+
+    def extract(self, jobs: Sequence[FilmJob], *, drain: bool) -> Iterator[FilmResult]:
+        """Submit films; yield results as they finish, also of earlier batches. `drain` waits for all of them."""

@@ -16,6 +16,7 @@ from storage.tables import tables
 from storage.tables.schemas import ALBUM_LISTINGS, FILMS
 from tasks.films.pages_and_albums import AlbumListing, ListedTrack
 from tasks.films.wiki.titles_and_addresses import page_of_address
+from tasks.soundtracks.candidate_recordings import Candidate, Film
 from tasks.soundtracks.matching.film_titles import (
     MIN_COVERAGE,
     MIN_WORDS_FOR_COVERAGE,
@@ -25,7 +26,6 @@ from tasks.soundtracks.matching.film_titles import (
 )
 from tasks.soundtracks.matching.normalise import words_of
 from tasks.soundtracks.matching.scoring import DESCRIPTION_CHARACTERS
-from tasks.soundtracks.models import Candidate, Film
 
 MAX_TITLE_WORDS = 25
 _EVIDENCE_COLUMNS = ("names", "composers", "song_producers", "record_labels", "languages")

@@ -11,8 +11,8 @@ import re
 from dataclasses import replace
 from functools import lru_cache
 
+from tasks.soundtracks.candidate_recordings import Candidate
 from tasks.soundtracks.matching.normalise import plain, same_name, words_of
-from tasks.soundtracks.models import Candidate
 
 DELIVERED = "provided to youtube by"
 """First words of the description of a recording that a label delivered."""

@@ -14,6 +14,7 @@ from enum import StrEnum
 from functools import lru_cache
 
 from tasks.films.pages_and_albums import AlbumListing, ListedTrack
+from tasks.soundtracks.candidate_recordings import Candidate, Film
 from tasks.soundtracks.matching import soundtrack_words
 from tasks.soundtracks.matching.label_channels_and_descriptions import (
     TOPIC,
@@ -26,7 +27,6 @@ from tasks.soundtracks.matching.label_channels_and_descriptions import (
     same_owner,
 )
 from tasks.soundtracks.matching.normalise import contains, plain, same_name, words_of
-from tasks.soundtracks.models import Candidate, Film
 
 LISTED_LENGTH_SECONDS = 3.0
 """Listed lengths are rounded, and a file may have a second of silence more."""

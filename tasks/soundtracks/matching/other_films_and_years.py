@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
+from tasks.soundtracks.candidate_recordings import Decision, Film
 from tasks.soundtracks.matching import soundtrack_words
 from tasks.soundtracks.matching.film_titles import (
     ARTICLES,
@@ -20,7 +21,6 @@ from tasks.soundtracks.matching.film_titles import (
 from tasks.soundtracks.matching.normalise import contains, plain, same_name, words_of
 from tasks.soundtracks.matching.official_evidence import Agreement, evidence_of, named_share
 from tasks.soundtracks.matching.scoring import MIN_NAMES_FILM, CandidateTexts, Case, Guard, year_difference
-from tasks.soundtracks.models import Decision, Film
 
 SAME_TIME_YEARS = 2
 """Albums of this many years before or after the film are of its time."""

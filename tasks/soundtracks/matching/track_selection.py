@@ -12,10 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from storage.records.reviews import album_answer
+from tasks.soundtracks.candidate_recordings import Candidate, Decision, Film, Judged, Verdict
 from tasks.soundtracks.matching.film_index import FilmIndex
 from tasks.soundtracks.matching.normalise import words_of
 from tasks.soundtracks.matching.verdict import judge
-from tasks.soundtracks.models import Candidate, Decision, Film, Judged, Verdict
 
 
 @dataclass(frozen=True)

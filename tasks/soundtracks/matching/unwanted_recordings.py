@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+from tasks.soundtracks.candidate_recordings import Decision, Film
 from tasks.soundtracks.matching.normalise import plain
 from tasks.soundtracks.matching.official_evidence import Agreement
 from tasks.soundtracks.matching.other_films_and_years import names_as_album
@@ -17,7 +18,6 @@ from tasks.soundtracks.matching.scoring import (
     Guard,
     duration_part,
 )
-from tasks.soundtracks.models import Decision, Film
 
 OTHER_MEDIUM = re.compile(
     r"\b(?:(?:video\s?)?game\s+(?:sound\s?track|score|music|ost)|original\s+game|video\s?game"

@@ -14,6 +14,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
+from tasks.soundtracks.candidate_recordings import Candidate, Decision, Film, Verdict
 from tasks.soundtracks.matching import soundtrack_words
 from tasks.soundtracks.matching.film_titles import (
     Naming,
@@ -40,7 +41,6 @@ from tasks.soundtracks.matching.other_films_and_years import (
 )
 from tasks.soundtracks.matching.scoring import MIN_NAMES_FILM, OFFICIAL_CHANNEL, Case, total_score
 from tasks.soundtracks.matching.unwanted_recordings import other_artist, unavailable, unwanted
-from tasks.soundtracks.models import Candidate, Decision, Film, Verdict
 
 RULE_VERSION = 9
 TAKE_SCORE = 0.70

@@ -26,7 +26,7 @@ from storage.records.reviews import record_new_rows, refused_pairs
 from storage.records.takedown_list import read_takedowns
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import FILMS, REVIEW_SAMPLES, TRACKS
-from tasks.soundtracks.models import Decision
+from tasks.soundtracks.candidate_recordings import Decision
 
 UNKNOWN = "unknown"
 KINDS = ("official_album", "delivery", "own_channel", "search", "url_list", "music_folder")

@@ -1,16 +1,17 @@
 """One collection run, from its settings to what is committed.
 
-settings      check what the user chose
-context       open the sources; what all steps of a run share
-reconcile     which films are done; restore rows after a crash
-plan          which films to collect, and which finished ones to reopen
-schedule      in which order films are worked on
+run_settings  check what the user chose
+run_context   open the sources; what all steps of a run share
+crash_recovery  restore rows after a crash, and delete what it left
+plan          which films to collect
+retry_schedule  when what failed is tried again, and in which order films are worked on
 judge_again   what the present rule takes that an older one did not
 preview       judge what would be fetched, and fetch nothing
-collect       gather a film's recordings, and commit a film
-pipeline      overlap gathering, extraction and commits, batch by batch
-backfill      add recordings to finished films
-fingerprints  make fingerprints again from mels, after an upgrade
+gather_and_commit  gather a film's recordings from the sources, and commit a film
+batch_pipeline  overlap gathering, extraction and commits, batch by batch, as Prefect tasks
+reopen_finished_films  add recordings to films that are done: to which ones, and how
+embed_collected_audio  embed with encoders what was collected without
+fingerprint_upgrade  make fingerprints again from mels, after an upgrade
 availability  check what is still available
 takedown      delete what must not be kept
 """

@@ -23,7 +23,7 @@ from storage.records.takedown_list import read_takedowns
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import OUTCOMES, TRACKS
 from tasks.run_report import RunReport
-from tasks.soundtracks.runs.context import RunContext
+from tasks.soundtracks.runs.run_context import RunContext
 from tasks.soundtracks.sources.source_protocol import NetworkedSource
 
 CLEAR_REASONS = frozenset({"age", "copyright", "drm", "geo", "members", "paid", "private", "removed"})

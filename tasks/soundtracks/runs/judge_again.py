@@ -1,10 +1,12 @@
-"""Judge recordings again that an older matching rule refused or doubted: which are to be taken now.
+"""Judge again what an older matching rule decided about finished films: which recordings are to be taken now.
 
-Of a finished film that may have more recordings, they are judged from their rows, without a request.
+Of a film that may have more recordings, those that it refused or doubted are judged from their rows, without a request.
+Of an album that it refused as a whole there are no rows: it is searched for again.
 """
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import groupby
@@ -12,22 +14,41 @@ from typing import Any
 
 import pyarrow as pa
 
+from storage.errors import ItemError
 from storage.lake.lake import Lake
+from storage.records.outcomes import Stage, not_due
 from storage.tables import duckdb_connection, tables
-from storage.tables.schemas import TRACKS
+from storage.tables.schemas import OUTCOMES, TRACKS
+from tasks.soundtracks.candidate_recordings import Decision, Film, Judged, Verdict, track_row
 from tasks.soundtracks.matching.track_selection import TRACKS_PER_FILM, order_candidates
 from tasks.soundtracks.matching.verdict import RULE_VERSION
-from tasks.soundtracks.models import Decision, Film, Judged, Verdict
-from tasks.soundtracks.runs.context import RunContext
-from tasks.soundtracks.runs.reconcile import without_run
-from tasks.soundtracks.runs.schedule import OF_ONE_RUN, Row, select
-from tasks.soundtracks.sources.yt_dlp_metadata import candidate_of_row
+from tasks.soundtracks.runs.crash_recovery import without_run
+from tasks.soundtracks.runs.retry_schedule import OF_ONE_RUN, Row, select, track_rows
+from tasks.soundtracks.runs.run_context import RunContext
+from tasks.soundtracks.sources.youtube_albums_and_search import MIN_ALBUM_TRACKS, YouTubeSource
+from tasks.soundtracks.sources.youtube_albums_and_search import NAME as YOUTUBE
+from tasks.soundtracks.sources.yt_dlp_metadata import OFFICIAL_ALBUM_PREFIX, candidate_of_row
+
+log = logging.getLogger(__name__)
 
 FILMS_JUDGED_AT_ONCE = 200
 """Finished films whose rows are judged by a new rule and then written: what a killed run loses."""
 
 
-def rows_to_take_now(context: RunContext, done: Collection[str]) -> list[Row]:
+def rows_to_fetch_now(context: RunContext, done: Collection[str]) -> list[Row]:
+    """Return the rows that only the present rule takes and whose recordings may be fetched now, of the chosen films."""
+    settings = context.settings
+    if settings.retry_reasons or settings.find_only:
+        return []
+    rows = _rows_to_take_now(context, done)
+    waiting = not_due(context.lake, Stage.TRACK, among={f"{row['film_id']}/{row['track_id']}" for row in rows})
+    due = [row for row in rows if f"{row['film_id']}/{row['track_id']}" not in waiting]
+    films = [context.matcher.film_index.films[film_id] for film_id in dict.fromkeys(row["film_id"] for row in due)]
+    chosen = {film.film_id for film in settings.chosen(films, context.matcher.film_index)}
+    return [row for row in due if row["film_id"] in chosen]
+
+
+def _rows_to_take_now(context: RunContext, done: Collection[str]) -> list[Row]:
     """Return the rows of recordings that an older rule refused or doubted and the present one takes, of finished films.
 
     No request is made. What the present rule does not take either is written with its version, so that it is judged
@@ -103,3 +124,73 @@ def _rows(lake: Lake, query: str, film_ids: Iterable[str], parameters: Mapping[s
         connection.register("done", pa.table({"film_id": pa.array(sorted(film_ids), pa.string())}))
         found: list[Row] = connection.sql(query, params=dict(parameters)).to_arrow_table().to_pylist()
     return found
+
+
+def films_to_search_again(context: RunContext, done: Collection[str]) -> frozenset[str]:
+    """Return the finished films whose albums are searched for again by the present rule, of the chosen ones."""
+    settings, index = context.settings, context.matcher.film_index
+    if (
+        settings.retry_reasons
+        or settings.find_only
+        or settings.creative_commons_only
+        or YOUTUBE not in context.searched
+    ):
+        return frozenset()
+    films = [index.films[film_id] for film_id in _films_without_album(context, done)]
+    return frozenset(film.film_id for film in settings.chosen(films, index))
+
+
+def _films_without_album(context: RunContext, done: Collection[str]) -> list[str]:
+    """Return the finished films whose music an older rule decided, from YouTube without an official album.
+
+    Of an album that a rule refuses by its name, artist or year no page is opened, so nothing is there to judge again.
+    """
+    index, counts = context.matcher.film_index, Counter[str]()
+    others = set()
+    for track_id, film_id in context.matcher.owners.items():
+        counts[film_id] += 1
+        if not track_id.startswith(f"{YOUTUBE}:"):
+            others.add(film_id)
+    some = [f for f in done if f in index.films and f not in others and 0 < counts[f] < TRACKS_PER_FILM]
+    decided = tables.latest_sql(context.lake, OUTCOMES, f"stage = '{Stage.SOUNDTRACK}' AND item IN (FROM done)")
+    collected = tables.latest_sql(context.lake, TRACKS, "film_id IN (FROM done)")
+    query = f"""
+        SELECT item FROM {decided} WHERE status = 'ok' AND rule_version IS DISTINCT FROM $rule AND item NOT IN (
+            SELECT film_id FROM {collected} WHERE segments > 0 AND starts_with(album_id, '{OFFICIAL_ALBUM_PREFIX}')
+            GROUP BY film_id HAVING count(*) >= {MIN_ALBUM_TRACKS}
+        ) ORDER BY item
+    """
+    return [film_id for (film_id,) in select(context.lake, query, some, {"rule": RULE_VERSION})]
+
+
+def search_again(
+    context: RunContext, film: Film, present: Mapping[str, Row], known: Collection[str]
+) -> list[Judged] | None:
+    """Return what the present rule takes of the film's albums, best first, and write rows of what it does not take.
+
+    None when the albums could not be asked for; then the next run asks.
+    """
+    source = next(source for source in context.sources if isinstance(source, YouTubeSource))
+    try:
+        found = source.find_albums(film)
+    except ItemError as error:
+        log.warning("The albums of %s are not searched for again in this run: %s", film.film_id, error)
+        return None
+    items = {one.item for one in found}
+    stored = {row["track_id"] for row in track_rows(context.lake, items)}
+    waiting = not_due(context.lake, Stage.TRACK, among=items)
+    approved = Verdict(Decision.TAKEN, "approved")
+    collected = [Judged(film.film_id, candidate_of_row(row), approved) for row in present.values()]
+    new = [
+        one
+        for one in order_candidates([*collected, *found])  # a second recording of the same is a duplicate
+        if one.candidate.track_id not in {*present, *known}
+    ]
+    taken = [one for one in new if one.verdict.decision is Decision.TAKEN and one.item not in waiting]
+    rows = [
+        track_row(one, RULE_VERSION)
+        for one in new
+        if one.verdict.decision is not Decision.TAKEN and one.candidate.track_id not in stored
+    ]
+    tables.append(context.lake, TRACKS, rows, context.run_id)
+    return taken

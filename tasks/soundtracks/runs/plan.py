@@ -7,38 +7,31 @@ searched for again. A film for which there is nothing is recorded once, with the
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-import pyarrow as pa
 
 from storage.coordination.held_leases import sweep_leases
 from storage.errors import ItemError, Retry
-from storage.lake.lake import Lake
-from storage.records.outcomes import Outcome, Stage, Status, attempts, from_error, not_due, record_new
-from storage.tables import duckdb_connection, tables
-from storage.tables.schemas import OUTCOMES, TRACKS
-from tasks.soundtracks.download.staging import clean_staging
-from tasks.soundtracks.matching.track_selection import TRACKS_PER_FILM, with_decision
+from storage.mels.layout import done_films
+from storage.records.outcomes import Outcome, Stage, Status, attempts, from_error, record_new
+from storage.tables import tables
+from storage.tables.schemas import TRACKS
+from tasks.soundtracks.candidate_recordings import Decision, Film, Judged, track_row
+from tasks.soundtracks.matching.track_selection import with_decision
 from tasks.soundtracks.matching.verdict import RULE_VERSION
-from tasks.soundtracks.models import Decision, Film, Judged, track_row
-from tasks.soundtracks.runs.context import RunContext
-from tasks.soundtracks.runs.encode import drop_orphans
-from tasks.soundtracks.runs.judge_again import rows_to_take_now
-from tasks.soundtracks.runs.reconcile import done_films
-from tasks.soundtracks.runs.schedule import (
+from tasks.soundtracks.runs.crash_recovery import clean_staging, drop_orphans
+from tasks.soundtracks.runs.reopen_finished_films import choose_reopened
+from tasks.soundtracks.runs.retry_schedule import (
     FilmHistory,
     FilmToReopen,
-    films_without_album,
+    History,
     in_order,
     read_history,
     read_refusals,
-    tracks_to_open_again,
+    track_rows,
 )
+from tasks.soundtracks.runs.run_context import RunContext
 from tasks.soundtracks.runs.takedown import purge
-from tasks.soundtracks.sources.youtube_albums_and_search import NAME as YOUTUBE
 
 
 @dataclass(frozen=True)
@@ -61,21 +54,6 @@ class Plan:
         return frozenset(film_id for film_id, history in self.histories.items() if history.was_asked)
 
 
-@dataclass(frozen=True)
-class _History:
-    """What earlier runs recorded, as far as it matters for what is not done."""
-
-    done: Mapping[str, str]
-    """film_id -> shard."""
-    retried: frozenset[str]
-    """Items of either stage whose failure the user asks to try again."""
-    opened: frozenset[str]
-    """Recordings that were given up under another version of yt-dlp."""
-    films: Mapping[str, FilmHistory]
-    films_not_due: frozenset[str]
-    tracks_not_due: frozenset[str]
-
-
 def plan(context: RunContext) -> Plan:
     """Plan a run with the sources of `context`, and tidy up what crashed runs left behind, also of what was taken down.
 
@@ -88,27 +66,16 @@ def plan(context: RunContext) -> Plan:
     drop_orphans(lake)
     done = done_films(lake)
     clean_staging(lake, done, keep_audio=context.settings.keep_audio)
-    history = _read_history(context, done)
+    history = read_history(context, done)
     films, skipped = _choose_films(context, history)
     _record_unplanned(context, {film.film_id for film in films}, done, skipped)
     opened = history.retried | history.opened
     counted = {key: n for key, n in attempts(lake, [Stage.TRACK], done).items() if key[1] not in opened}
-    reopened, refusals = _choose_reopened(context, history), read_refusals(lake, done)
+    reopened, refusals = choose_reopened(context, history), read_refusals(lake, done)
     return Plan(films, history.tracks_not_due, counted, reopened, history.films, refusals)
 
 
-def _read_history(context: RunContext, done: Mapping[str, str]) -> _History:
-    lake, tool_version = context.lake, context.tool_version
-    retried = _failed_items(lake, context.settings.retry_reasons)
-    untried = retried | _items_of_deleted_shards(lake, done)
-    opened = tracks_to_open_again(lake, tool_version)
-    films = read_history(lake, done, context.searched, context.search_version)
-    waiting = frozenset(film_id for film_id, history in films.items() if history.is_waiting)
-    tracks_not_due = frozenset(not_due(lake, Stage.TRACK, done_films=done)) - untried - opened
-    return _History(done, retried, opened, films, waiting - untried, tracks_not_due)
-
-
-def _choose_films(context: RunContext, history: _History) -> tuple[list[Film], list[Outcome]]:
+def _choose_films(context: RunContext, history: History) -> tuple[list[Film], list[Outcome]]:
     """Return the films to collect, in order of work, and the outcomes of films for which there is nothing to do."""
     matcher, is_searching = context.matcher, context.is_searching
     approved_films = {film_id for (film_id, _track_id), is_match in matcher.reviews.items() if is_match}
@@ -155,101 +122,6 @@ def taken_down(film: Film) -> Outcome:
     """Return the outcome of a film that is on the takedown list."""
     error = ItemError("taken_down", "The film is on the takedown list")
     return from_error(Stage.SOUNDTRACK, film.film_id, error, Status.SKIPPED)
-
-
-def _choose_reopened(context: RunContext, history: _History) -> list[FilmToReopen]:
-    """Return the done films whose shards lack a recording that was approved, or is to be tried again.
-
-    That is what the user names by reason and, while a film may have more, what another version of yt-dlp gave up, or
-    of the rule did not take.
-    """
-    lake, matcher = context.lake, context.matcher
-    approved = {f"{film_id}/{track_id}" for (film_id, track_id), is_match in matcher.reviews.items() if is_match}
-    opened: frozenset[str] = frozenset()
-    items = history.retried
-    if not context.settings.retry_reasons:
-        opened = frozenset(item for item in history.opened if item.split("/")[0] in history.done)
-        items = items | opened | (approved - not_due(lake, Stage.TRACK, among=approved))
-    sources, tracks_of = {source.name for source in context.sources}, Counter(matcher.owners.values())
-    missing: dict[str, dict[str, dict[str, Any]]] = {}
-    for row in track_rows(lake, items) if items else ():
-        film_id = row["film_id"]
-        is_asked_for = f"{film_id}/{row['track_id']}" in (items - opened) | approved
-        if not is_asked_for and (row["source"] not in sources or tracks_of[film_id] >= TRACKS_PER_FILM):
-            continue
-        if not row["segments"] and film_id in history.done and film_id in matcher.film_index.films:
-            missing.setdefault(film_id, {})[row["track_id"]] = row
-    for row in _taken_by_new_rule(context, history):
-        missing.setdefault(row["film_id"], {}).setdefault(row["track_id"], row)
-    searched = _to_search_again(context, history)
-    reopened = [
-        FilmToReopen(
-            matcher.film_index.films[film_id],
-            history.done[film_id],
-            tuple(missing.get(film_id, {}).values()),
-            is_searched_again=film_id in searched,
-        )
-        for film_id in sorted(missing.keys() | searched)
-    ]
-    return sorted(reopened, key=lambda film: film.is_searched_again)
-
-
-def _to_search_again(context: RunContext, history: _History) -> frozenset[str]:
-    """Return the finished films whose albums are searched for again by the present rule, of the chosen ones."""
-    settings, index = context.settings, context.matcher.film_index
-    if (
-        settings.retry_reasons
-        or settings.find_only
-        or settings.creative_commons_only
-        or YOUTUBE not in context.searched
-    ):
-        return frozenset()
-    films = [index.films[film_id] for film_id in films_without_album(context, history.done)]
-    return frozenset(film.film_id for film in settings.chosen(films, index))
-
-
-def _taken_by_new_rule(context: RunContext, history: _History) -> list[dict[str, Any]]:
-    """Return the rows that only the present rule takes and whose recordings may be fetched now, of the chosen films."""
-    settings = context.settings
-    if settings.retry_reasons or settings.find_only:
-        return []
-    rows = rows_to_take_now(context, history.done)
-    waiting = not_due(context.lake, Stage.TRACK, among={f"{row['film_id']}/{row['track_id']}" for row in rows})
-    due = [row for row in rows if f"{row['film_id']}/{row['track_id']}" not in waiting]
-    films = [context.matcher.film_index.films[film_id] for film_id in dict.fromkeys(row["film_id"] for row in due)]
-    chosen = {film.film_id for film in settings.chosen(films, context.matcher.film_index)}
-    return [row for row in due if row["film_id"] in chosen]
-
-
-def track_rows(lake: Lake, items: Iterable[str]) -> list[dict[str, Any]]:
-    """Return the newest `tracks` rows of some FILM_ID/TRACK_ID items, ordered by film and track."""
-    pairs = [item.split("/", 1) for item in sorted(items) if "/" in item]
-    keys = pa.table({name: pa.array([pair[n] for pair in pairs], pa.string()) for n, name in enumerate(TRACKS.key)})
-    with duckdb_connection.connect(lake) as connection:
-        connection.register("requested", keys)
-        newest = tables.latest_sql(lake, TRACKS, "(film_id, track_id) IN (FROM requested)")
-        result = connection.sql(f"FROM {newest} ORDER BY film_id, track_id")
-        rows: list[dict[str, Any]] = result.to_arrow_table().to_pylist()
-    return rows
-
-
-def _failed_items(lake: Lake, reasons: Collection[str]) -> frozenset[str]:
-    """Return the items whose newest outcome has one of these reasons."""
-    if not reasons:
-        return frozenset()
-    with duckdb_connection.connect(lake) as connection:
-        newest = tables.latest_sql(lake, OUTCOMES, "stage IN ('track', 'soundtrack')")
-        query = f"SELECT item FROM {newest} WHERE status <> 'ok' AND list_contains(?, reason)"
-        return frozenset(item for (item,) in connection.execute(query, [sorted(reasons)]).fetchall())
-
-
-def _items_of_deleted_shards(lake: Lake, done: Collection[str]) -> frozenset[str]:
-    """Return films and recordings whose newest outcome is ok, and whose shard does not exist any more."""
-    with duckdb_connection.connect(lake, duckdb_connection.SMALL_MEMORY_LIMIT) as connection:
-        connection.register("done", pa.table({"film_id": pa.array(sorted(done), pa.string())}))
-        keys = "stage IN ('track', 'soundtrack') AND split_part(item, '/', 1) NOT IN (FROM done)"
-        query = f"SELECT item FROM {tables.latest_sql(lake, OUTCOMES, keys)} WHERE status = 'ok'"
-        return frozenset(item for (item,) in connection.execute(query).fetchall())
 
 
 def _record_unplanned(

@@ -12,9 +12,9 @@ from typing import Any
 
 from storage.errors import ItemError, SourcePaused
 from tasks.run_report import RunReport
+from tasks.soundtracks.candidate_recordings import Decision, Film, Judged
 from tasks.soundtracks.matching.track_selection import TRACKS_PER_FILM, order_candidates
-from tasks.soundtracks.models import Decision, Film, Judged
-from tasks.soundtracks.runs.context import RunContext
+from tasks.soundtracks.runs.run_context import RunContext
 
 
 @dataclass(frozen=True)

@@ -20,14 +20,14 @@ from storage.coordination.held_leases import OnWait, describe_holder
 from storage.coordination.leases import leased, warn
 from storage.errors import InputError, ItemError
 from storage.lake.lake import Lake
+from storage.mels.layout import done_films
 from storage.mels.writer import blank_track, read_tracks
 from storage.records import outcomes
 from storage.records.outcomes import Stage, Status, from_error
 from storage.records.takedown_list import read_takedowns, record_takedown
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import FILMS, TRACKS
-from tasks.soundtracks.download.staging import staging_folder
-from tasks.soundtracks.runs.reconcile import done_films
+from tasks.soundtracks.download.staging import kept_audio, staging_folder
 
 REASON = "taken_down"
 
@@ -73,7 +73,7 @@ def purge(lake: Lake, run_id: str) -> Removed:
 
 def _is_stored(lake: Lake, row: dict[str, Any]) -> bool:
     """Return whether mels or audio of a taken-down recording are in the lake or on this machine."""
-    if row["segments"] or _staged(lake, row).exists() or _kept_audio(lake, row):
+    if row["segments"] or _staged(lake, row).exists() or kept_audio(lake, row["film_id"], row["media_id"]):
         return True
     return bool(row["shard"]) and lake.exists(row["shard"]) and row["track_id"] in _carried(lake, row["shard"])
 
@@ -116,7 +116,7 @@ def purge_films(lake: Lake, items: Collection[str], films: Collection[str], run_
         if row["film_id"] not in listed and shard and lake.exists(shard) and row["track_id"] in _carried(lake, shard):
             blank_track(lake, shard, row["track_id"])
         shutil.rmtree(_staged(lake, row), ignore_errors=True)
-        for name in _kept_audio(lake, row):
+        for name in kept_audio(lake, row["film_id"], row["media_id"]):
             lake.remove(name)
     shards = done_films(lake) if listed else {}
     for film_id in sorted(listed):
@@ -141,11 +141,6 @@ def _rows(lake: Lake, items: Collection[str]) -> list[dict[str, Any]]:
 
 def _staged(lake: Lake, row: dict[str, Any]) -> Path:
     return staging_folder(lake, row["film_id"]) / str(row["media_id"])
-
-
-def _kept_audio(lake: Lake, row: dict[str, Any]) -> list[str]:
-    names = lake.list("audio", row["film_id"])
-    return [name for name in names if name.rsplit("/", 1)[1].startswith(row["media_id"].lstrip("-_"))]
 
 
 def _record(lake: Lake, films: Collection[str], rows: list[dict[str, Any]], because: str, run_id: str) -> None:

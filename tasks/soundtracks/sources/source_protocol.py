@@ -1,7 +1,7 @@
 """Define a source of recordings: it finds the candidates of a film and fetches one of them.
 
 A film's tracks come from the first source, in the configured order, that has any. A source only finds and fetches;
-`runs/collect.py` decides for all sources which candidates are fetched, what failures mean and what is kept.
+`runs/gather_and_commit.py` decides for all sources which candidates are fetched, what failures mean and what is kept.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from tasks.soundtracks.candidate_recordings import Film, Judged
 from tasks.soundtracks.download.downloader import Downloader
 from tasks.soundtracks.extraction.jobs import Recording
-from tasks.soundtracks.models import Film, Judged
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,12 @@ from ytmusicapi import YTMusic
 from storage.coordination.breakers import read_breaker
 from storage.errors import SourcePaused
 from tasks.backoff import retry_after_seconds
+from tasks.soundtracks.candidate_recordings import Candidate
 from tasks.soundtracks.download.downloader import attempt
+from tasks.soundtracks.download.error_classification import Failure, classify
 from tasks.soundtracks.download.error_rules import RULES, Action, CallKind
-from tasks.soundtracks.download.errors import Failure, classify
-from tasks.soundtracks.download.throttle import SourceThrottle
-from tasks.soundtracks.download.ytdlp import CallFailed, Pace
-from tasks.soundtracks.models import Candidate
+from tasks.soundtracks.download.throttle import Pace, SourceThrottle
+from tasks.soundtracks.download.ytdlp import CallFailed
 from tasks.soundtracks.sources.yt_dlp_metadata import is_official
 
 ALBUM_PREFIX = "MPREb_"

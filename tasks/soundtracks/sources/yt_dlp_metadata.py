@@ -8,9 +8,9 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import Any
 
+from tasks.soundtracks.candidate_recordings import Candidate
 from tasks.soundtracks.matching.label_channels_and_descriptions import released_year
 from tasks.soundtracks.matching.normalise import plain
-from tasks.soundtracks.models import Candidate
 
 OFFICIAL_ALBUM_PREFIX = "OLAK5uy_"
 """Prefix of the playlists that YouTube makes from a label's delivery."""

@@ -15,11 +15,11 @@ from storage.tables import tables
 from storage.tables.schemas import OUTCOMES, TRACKS
 from tasks.run_report import RunReport
 from tasks.soundtracks.download.downloader import Downloader
-from tasks.soundtracks.download.throttle import SourceThrottle
-from tasks.soundtracks.download.ytdlp import Pace, YtDlpClient
+from tasks.soundtracks.download.throttle import Pace, SourceThrottle
+from tasks.soundtracks.download.ytdlp import YtDlpClient
 from tasks.soundtracks.runs.availability import AvailabilityChecker
-from tasks.soundtracks.runs.context import RunContext, read_matcher
-from tasks.soundtracks.runs.settings import SoundtrackSettings
+from tasks.soundtracks.runs.run_context import RunContext, read_matcher
+from tasks.soundtracks.runs.run_settings import SoundtrackSettings
 from tasks.soundtracks.sources.music_folders_and_url_lists import UrlSource, media_id
 
 pytestmark = pytest.mark.integration

@@ -9,11 +9,11 @@ import pytest
 import time_machine
 
 from storage.lake.lake import Lake
+from storage.mels.layout import done_films
 from storage.records.outcomes import Stage
 from storage.tables import tables
 from storage.tables.schemas import BREAKERS, OUTCOMES
 from tasks.soundtracks.download.throttle import EMPTY_TO_OPEN
-from tasks.soundtracks.runs.reconcile import done_films
 
 pytestmark = pytest.mark.integration
 NAMES = ("Alpha", "Beta", "Gamma", "Delta", "Omega", "Sigma")

@@ -12,13 +12,13 @@ import pytest
 from storage.coordination.breakers import read_breaker
 from storage.coordination.leases import leased
 from storage.lake.lake import Lake
+from storage.mels.layout import done_films
 from storage.records import outcomes
 from storage.records.outcomes import Stage, ok
 from storage.records.reviews import record_review
 from storage.tables import tables
 from storage.tables.schemas import BREAKERS, OUTCOMES, TRACKS
 from tasks.soundtracks.matching.verdict import RULE_VERSION
-from tasks.soundtracks.runs.reconcile import done_films
 from tasks.soundtracks.runs.takedown import take_down
 
 pytestmark = pytest.mark.integration

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from tasks.soundtracks.download.integrity import verify_audio
-from tasks.soundtracks.download.ytdlp import CallFailed, FilteredOut, Pace, YtDlpClient
+from tasks.soundtracks.download.downloader import verify_audio
+from tasks.soundtracks.download.throttle import Pace
+from tasks.soundtracks.download.ytdlp import CallFailed, FilteredOut, YtDlpClient
 
 pytestmark = pytest.mark.integration
 WATCH = "https://www.youtube.com/watch?v="

@@ -14,10 +14,10 @@ import pytest
 
 from storage.coordination.held_leases import list_leases
 from storage.lake.lake import Lake
+from storage.mels.layout import done_films
 from storage.mels.writer import read_mels
 from storage.tables import tables
 from storage.tables.schemas import OUTCOMES, TRACKS, Table
-from tasks.soundtracks.runs.reconcile import done_films
 
 pytestmark = pytest.mark.integration
 FILMS = [("Night Ferry (2015 film)", 2015), ("Slow Water", 2016)]
@@ -26,10 +26,10 @@ VARIES = {"run_id", "recorded_at", "seconds", "tool_version", "rule_version", "s
 DOWNLOADER = "tasks.soundtracks.download.downloader"
 STEPS = {
     "before the second download": (f"{DOWNLOADER}:Downloader.download", 2),
-    "before a download is verified": ("tasks.soundtracks.download.downloader:verify_audio", 2),
-    "before a download's note": (f"{DOWNLOADER}:_write_note", 2),
-    "before the shard": ("tasks.soundtracks.extraction.scheduler:PoolExtractor.extract", 1),
-    "between shard and rows": ("tasks.soundtracks.runs.collect:Collector.commit", 1),
+    "before a download is verified": (f"{DOWNLOADER}:verify_audio", 2),
+    "before a download's note": (f"{DOWNLOADER}:write_note", 2),
+    "before the shard": ("tasks.soundtracks.extraction.process_pool:PoolExtractor.extract", 1),
+    "between shard and rows": ("tasks.soundtracks.runs.gather_and_commit:Collector.commit", 1),
     "between rows and outcomes": ("storage.records.outcomes:record", 1),
     "before the audio is deleted": ("tasks.soundtracks.download.staging:release_staged", 1),
     "before the lease is released": ("storage.coordination.leases:LeaseKeeper.release", 1),
@@ -41,11 +41,11 @@ ALWAYS = ("before the second download", "between shard and rows", "before the au
 DRIVER = """
 import importlib, operator, os, signal, sys
 from storage.tables.tables import open_tables
-from tasks.soundtracks.runs.collect import Collector
-from tasks.soundtracks.runs.context import open_context
+from tasks.soundtracks.runs.gather_and_commit import Collector
+from tasks.soundtracks.runs.run_context import open_context
 from tasks.soundtracks.runs.plan import plan
-from tasks.soundtracks.runs.settings import SoundtrackSettings
-from tasks.soundtracks.tasks import open_pipeline
+from tasks.soundtracks.runs.run_settings import SoundtrackSettings
+from tasks.soundtracks.runs.batch_pipeline import open_pipeline
 
 root, function, last_call = sys.argv[1], sys.argv[2], int(sys.argv[3])
 module, _, name = function.partition(":")

@@ -15,11 +15,10 @@ from storage.lake.lake import Lake
 from storage.records.takedown_list import record_takedown
 from storage.tables import tables
 from storage.tables.schemas import FILMS
-from tasks.soundtracks.download.throttle import SourceThrottle
-from tasks.soundtracks.download.ytdlp import Pace
-from tasks.soundtracks.models import Decision, Judged
-from tasks.soundtracks.runs.context import open_context
-from tasks.soundtracks.runs.settings import SoundtrackSettings
+from tasks.soundtracks.candidate_recordings import Decision, Judged
+from tasks.soundtracks.download.throttle import Pace, SourceThrottle
+from tasks.soundtracks.runs.run_context import open_context
+from tasks.soundtracks.runs.run_settings import SoundtrackSettings
 from tasks.soundtracks.sources.youtube_music import YouTubeMusic
 
 pytestmark = pytest.mark.integration

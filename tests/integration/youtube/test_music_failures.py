@@ -11,9 +11,9 @@ import pytest
 from storage.coordination.breakers import read_breaker, read_breakers
 from storage.errors import ItemError, SourcePaused
 from storage.lake.lake import Lake
-from tasks.soundtracks.models import Judged
-from tasks.soundtracks.runs.context import open_context
-from tasks.soundtracks.runs.settings import SoundtrackSettings
+from tasks.soundtracks.candidate_recordings import Judged
+from tasks.soundtracks.runs.run_context import open_context
+from tasks.soundtracks.runs.run_settings import SoundtrackSettings
 
 pytestmark = pytest.mark.integration
 MUSIC, SITE = "music.youtube.com", "www.youtube.com"

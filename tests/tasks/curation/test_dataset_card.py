@@ -25,7 +25,7 @@ from tasks.curation.curate import curate
 from tasks.curation.settings import CurationSettings
 from tasks.curation.spectrograms import mel_sheet
 from tasks.soundtracks.audio.melspectrogram import band_corners_hz
-from tasks.soundtracks.models import Decision
+from tasks.soundtracks.candidate_recordings import Decision
 from tasks.soundtracks.reviews.draw_sample import draw_sample
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from storage.errors import SourcePaused
 from storage.lake.lake import Lake
 from storage.tables import tables
 from storage.tables.schemas import BREAKERS
+from tasks.soundtracks.download.error_classification import classify
 from tasks.soundtracks.download.error_rules import CallKind
-from tasks.soundtracks.download.errors import classify
 from tasks.soundtracks.download.throttle import EMPTY_TO_OPEN, SourceThrottle
 
 BOT = "Sign in to confirm you’re not a bot"

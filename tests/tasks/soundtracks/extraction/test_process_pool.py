@@ -17,9 +17,9 @@ from storage.errors import LakeError
 from storage.lake.lake import Lake
 from storage.mels.reader import MelReader
 from storage.mels.settings import MelSettings
-from tasks.soundtracks.extraction import process_pool, scheduler
+from tasks.soundtracks.extraction import process_pool
 from tasks.soundtracks.extraction.jobs import FilmJob, Recording
-from tasks.soundtracks.extraction.scheduler import PoolExtractor, extract_films
+from tasks.soundtracks.extraction.process_pool import PoolExtractor, extract_films
 
 JobOf = Callable[..., FilmJob]
 WriteTone = Callable[..., str]
@@ -29,7 +29,7 @@ LONG_SECONDS = 3600.0
 
 def worker_pids() -> list[int]:
     """The worker processes that this process has started and that run."""
-    command = ["pgrep", "-P", str(os.getpid()), "-f", "tasks.soundtracks.extraction.worker"]
+    command = ["pgrep", "-P", str(os.getpid()), "-f", "tasks.soundtracks.extraction.process_pool"]
     return [int(pid) for pid in subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()]
 
 
@@ -118,7 +118,7 @@ def test_a_lake_that_cannot_be_written_is_reported_as_it_is(lake: Lake, write_to
 def test_a_worker_that_ended_while_idle_costs_the_next_film_no_attempt(
     lake: Lake, write_tone: WriteTone, job_of: JobOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scheduler, "FILM_ATTEMPTS", 1)
+    monkeypatch.setattr(process_pool, "FILM_ATTEMPTS", 1)
     recording = Recording("m:1", write_tone("a.wav", 11))
     with PoolExtractor(lake, MelSettings(), "run", workers=1) as extractor:
         assert [one.film_id for one in extractor.extract([job_of(recording)], drain=True)] == ["enwiki-1"]

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from tasks.films.pages_and_albums import AlbumListing, ListedTrack
+from tasks.soundtracks.candidate_recordings import Candidate, Film
 from tasks.soundtracks.matching.film_index import FilmIndex
 from tasks.soundtracks.matching.track_selection import Matcher
-from tasks.soundtracks.models import Candidate, Film
 
 FILM = Film("w-1", "Harbour Lights", 2011, composers=("Marta Ek",))
 BRIDGE = Film("w-2", "The Iron Bridge", 2009, composers=("Marta Ek",))

@@ -11,10 +11,10 @@ from storage.lake.lake import open_lake
 from storage.tables import tables
 from storage.tables.schemas import FILMS
 from storage.tables.tables import create_tables
+from tasks.soundtracks.candidate_recordings import Candidate, Decision, Film
 from tasks.soundtracks.matching.film_index import FilmIndex, read_film_index
 from tasks.soundtracks.matching.track_selection import judge_for_all_films, most_promising
 from tasks.soundtracks.matching.verdict import judge
-from tasks.soundtracks.models import Candidate, Decision, Film
 
 
 def delivered(album: str, year: int) -> Candidate:

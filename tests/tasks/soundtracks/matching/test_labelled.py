@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from tasks.soundtracks.models import Decision
+from tasks.soundtracks.candidate_recordings import Decision
 from tests.labelled_recordings import (
     DELIVERIES,
     FOLDER,

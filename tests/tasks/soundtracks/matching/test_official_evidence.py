@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from tasks.films.pages_and_albums import AlbumListing, ListedTrack
+from tasks.soundtracks.candidate_recordings import Candidate, Film
 from tasks.soundtracks.matching.film_index import FilmIndex
 from tasks.soundtracks.matching.label_channels_and_descriptions import with_delivery_notes
 from tasks.soundtracks.matching.official_evidence import Agreement, evidence_of
 from tasks.soundtracks.matching.track_selection import Matcher
 from tasks.soundtracks.matching.verdict import judge
-from tasks.soundtracks.models import Candidate, Film
 
 LISTING = AlbumListing(
     "Harbour Lights: Original Motion Picture Soundtrack",

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
+from tasks.soundtracks.candidate_recordings import Candidate, Decision, Film
 from tasks.soundtracks.matching.film_index import FilmIndex
 from tasks.soundtracks.matching.scoring import WEIGHTS
 from tasks.soundtracks.matching.track_selection import judge_for_all_films, most_promising, order_candidates
 from tasks.soundtracks.matching.verdict import judge
-from tasks.soundtracks.models import Candidate, Decision, Film
 
 FILMS = [
     ("Inception", 2010),

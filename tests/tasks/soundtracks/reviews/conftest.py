@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from storage.lake.lake import Lake
-from tasks.soundtracks.models import Decision
+from tasks.soundtracks.candidate_recordings import Decision
 from tasks.soundtracks.reviews.draw_sample import Sample, draw_sample
 from tasks.soundtracks.reviews.write_rating_sheet import csv_sheet
 

@@ -15,7 +15,7 @@ from storage.records.reviews import read_reviews, record_review
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import ALBUM_REVIEWS, RATINGS
 from storage.views.lake_views import define_lake_views
-from tasks.soundtracks.models import Decision
+from tasks.soundtracks.candidate_recordings import Decision
 from tasks.soundtracks.reviews.draw_sample import Sample, draw_sample
 from tasks.soundtracks.reviews.read_rated_sheet import Imported, import_ratings
 from tasks.soundtracks.reviews.write_rating_sheet import csv_sheet

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from storage.lake.lake import Lake
+from tasks.soundtracks.candidate_recordings import Film, Judged
 from tasks.soundtracks.matching.track_selection import Matcher
-from tasks.soundtracks.models import Film, Judged
-from tasks.soundtracks.runs.context import open_context
 from tasks.soundtracks.runs.plan import plan
-from tasks.soundtracks.runs.settings import SoundtrackSettings
+from tasks.soundtracks.runs.run_context import open_context
+from tasks.soundtracks.runs.run_settings import SoundtrackSettings
 from tasks.soundtracks.sources.music_folders_and_url_lists import PreassignedSource
 from tasks.soundtracks.sources.source_protocol import Fetched
 

@@ -10,21 +10,21 @@ import pytest
 
 from storage.coordination.leases import LeaseKeeper, leased
 from storage.lake.lake import Lake
+from storage.mels.layout import done_films
 from storage.mels.writer import read_mels
 from storage.records.takedown_list import record_takedown
 from storage.tables import tables
 from storage.tables.schemas import TRACKS
 from tasks.run_report import RunReport
+from tasks.soundtracks.candidate_recordings import Film
 from tasks.soundtracks.download.staging import staging_folder
-from tasks.soundtracks.extraction.film import extract_film
+from tasks.soundtracks.extraction.extract_film import extract_film
 from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult
-from tasks.soundtracks.models import Film
-from tasks.soundtracks.runs.collect import Collector
-from tasks.soundtracks.runs.context import RunContext, open_context
-from tasks.soundtracks.runs.pipeline import BatchPipeline
+from tasks.soundtracks.runs.batch_pipeline import BatchPipeline
+from tasks.soundtracks.runs.gather_and_commit import Collector
 from tasks.soundtracks.runs.plan import plan
-from tasks.soundtracks.runs.reconcile import done_films
-from tasks.soundtracks.runs.settings import SoundtrackSettings
+from tasks.soundtracks.runs.run_context import RunContext, open_context
+from tasks.soundtracks.runs.run_settings import SoundtrackSettings
 from tasks.soundtracks.runs.takedown import take_down
 
 FILM = Film("enwiki-2", "Night Ferry (film)", 2015)

@@ -1,8 +1,8 @@
 """Collect films: gather each film's recordings from the sources, and commit what extraction made of them.
 
 A film's recordings are gathered, turned into mels and committed as one shard, and only then is its audio deleted.
-The shard is the commit: it carries the film's `tracks` rows too, so a crash after it loses nothing (`reconcile`), and
-a crash before it leaves the film to the next run, with what was downloaded still in the staging folder.
+The shard is the commit: it carries the film's `tracks` rows too, so a crash after it loses nothing (`crash_recovery`),
+and a crash before it leaves the film to the next run, with what was downloaded still in the staging folder.
 """
 
 from __future__ import annotations
@@ -21,19 +21,16 @@ from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage, Status, from_error
 from storage.tables import tables
 from storage.tables.schemas import TRACKS
+from tasks.soundtracks.candidate_recordings import Decision, Film, Judged, track_row
 from tasks.soundtracks.download.staging import release_staged
 from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult, Recording
 from tasks.soundtracks.matching.track_selection import TRACKS_PER_FILM, order_candidates, with_decision
 from tasks.soundtracks.matching.verdict import RULE_VERSION
-from tasks.soundtracks.models import Decision, Film, Judged, track_row
-from tasks.soundtracks.runs.context import RunContext
 from tasks.soundtracks.runs.plan import Plan, nothing_taken, taken_down
-from tasks.soundtracks.runs.schedule import with_backoff
+from tasks.soundtracks.runs.retry_schedule import MOST_RUNS, stops_waiting, with_backoff
+from tasks.soundtracks.runs.run_context import RunContext
 from tasks.soundtracks.runs.takedown import purge_films
 from tasks.soundtracks.sources.source_protocol import NetworkedSource, Source
-
-MOST_RUNS = 3
-"""A film stops waiting for a recording that failed in so many runs; the recording itself may still be fetched."""
 
 
 @dataclass
@@ -187,7 +184,7 @@ class Collector:
 
     def _failed_track(self, gathered: GatheredFilm, item: str, error: ItemError) -> Outcome:
         """Return the outcome of a recording's failure; after `MOST_RUNS` runs its film no longer waits for it."""
-        if self.plan.attempts.get((str(Stage.TRACK), item), 0) + 1 >= MOST_RUNS and error.retry is not Retry.NEVER:
+        if stops_waiting(self.plan.attempts.get((str(Stage.TRACK), item), 0)) and error.retry is not Retry.NEVER:
             gathered.overdue.add(item)
             message = f"{error} (its film no longer waits for it after {MOST_RUNS} runs)"
             error = ItemError(error.reason, message, Retry.LATER)

@@ -1,30 +1,30 @@
-"""Reconcile the tables with the shards: which films are done, and rows that a crash kept from being written.
+"""Recover from crashes: rows that were kept from being written, and what is left over in the lake and on the disk.
 
 A film's shard is its commit. Its rows and outcomes are written just after it; when a crash came between, the shard
-still carries them, and the next run writes them to the tables.
+still carries them, and the next run writes them to the tables. Embeddings without a shard and downloads without use
+are deleted.
 """
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
 
+from storage.audio_embeddings.files import drop_embeddings, film_of, list_embeddings
 from storage.coordination.held_leases import leased_items
 from storage.coordination.leases import warn
 from storage.lake.lake import Lake
-from storage.mels.layout import film_id_of, list_shards
+from storage.mels.layout import done_films
 from storage.mels.writer import read_tracks
 from storage.records import outcomes
 from storage.records.outcomes import REASONS, Outcome, Stage, Status, ok
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import OUTCOMES, TRACKS
-
-
-def done_films(lake: Lake) -> dict[str, str]:
-    """Return film_id -> shard of every film whose music is committed."""
-    return {film_id_of(shard): shard for shard in list_shards(lake)}
+from tasks.soundtracks.download.staging import pending_folder, release_staged, staging_folder
 
 
 def recover(lake: Lake, run_id: str) -> int:
@@ -73,3 +73,24 @@ def _outcome_of_row(row: dict[str, Any]) -> Outcome | None:
 def without_run(row: dict[str, Any]) -> dict[str, Any]:
     """Return a row of a shard without the run that made it, to be written by the present run."""
     return {name: value for name, value in row.items() if name != "run_id"}
+
+
+def drop_orphans(lake: Lake) -> None:
+    """Delete embeddings of films that have no shard: a crash came between the two, or the shard was deleted."""
+    encoded = {film_of(path) for path in list_embeddings(lake)}
+    orphans = encoded - done_films(lake).keys() if encoded else set()
+    orphans -= leased_items(lake, orphans)
+    for film_id in orphans - done_films(lake).keys() if orphans else ():  # committed by another worker meanwhile
+        drop_embeddings(lake, film_id)
+
+
+def clean_staging(lake: Lake, done: Collection[str], *, keep_audio: bool) -> None:
+    """Delete what a crash left: the downloads of films that are `done`, and the decoded audio of all others."""
+    staging = staging_folder(lake)
+    left = {folder.name for folder in staging.iterdir()} if staging.is_dir() else set()
+    decoded = {film_id for film_id in left if pending_folder(lake, film_id).exists()}
+    left = decoded | (left & set(done))
+    for film_id in left - leased_items(lake, left):  # leased: another process is adding recordings
+        shutil.rmtree(pending_folder(lake, film_id), ignore_errors=True)
+        if film_id in done:
+            release_staged(lake, film_id, keep_audio=keep_audio)

@@ -1,4 +1,4 @@
-"""Add recordings to films that are done: what a reviewer approved, what is tried again, what a new rule takes or finds.
+"""Reopen films that are done, to add recordings: what a reviewer approved, what is tried again, what a new rule takes.
 
 The new recordings are extracted into a temporary lake and appended to the film's shard, which is replaced as a whole:
 the rows that were there keep their numbers, and a crash leaves the old shard or the new one.
@@ -6,9 +6,9 @@ the rows that were there keep their numbers, and a crash leaves the old shard or
 
 from __future__ import annotations
 
-import logging
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,24 +22,57 @@ from storage.records.outcomes import Outcome, Stage, Status, from_error, not_due
 from storage.tables import tables
 from storage.tables.schemas import TRACKS
 from tasks.run_report import RunReport
+from tasks.soundtracks.candidate_recordings import Candidate, Decision, Film, Judged, Verdict, track_row
 from tasks.soundtracks.download.staging import release_staged
-from tasks.soundtracks.extraction.encoding import add_embeddings, decoded_audio, embedded_tracks, for_encoders
-from tasks.soundtracks.extraction.film import extract_film
+from tasks.soundtracks.extraction.embed_audio import add_embeddings, decoded_audio, embedded_tracks, for_encoders
+from tasks.soundtracks.extraction.extract_film import extract_film
 from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult, Recording
-from tasks.soundtracks.matching.track_selection import TRACKS_PER_FILM, order_candidates
+from tasks.soundtracks.matching.track_selection import TRACKS_PER_FILM
 from tasks.soundtracks.matching.verdict import RULE_VERSION
-from tasks.soundtracks.models import Candidate, Decision, Film, Judged, Verdict, track_row
-from tasks.soundtracks.runs.collect import MOST_RUNS
-from tasks.soundtracks.runs.context import RunContext
-from tasks.soundtracks.runs.plan import track_rows
-from tasks.soundtracks.runs.reconcile import without_run
-from tasks.soundtracks.runs.schedule import FilmToReopen, Row, with_backoff
+from tasks.soundtracks.runs.crash_recovery import without_run
+from tasks.soundtracks.runs.judge_again import films_to_search_again, rows_to_fetch_now, search_again
+from tasks.soundtracks.runs.retry_schedule import FilmToReopen, History, Row, stops_waiting, track_rows, with_backoff
+from tasks.soundtracks.runs.run_context import RunContext
 from tasks.soundtracks.runs.takedown import purge_films
 from tasks.soundtracks.sources.source_protocol import Source
-from tasks.soundtracks.sources.youtube_albums_and_search import YouTubeSource
 from tasks.soundtracks.sources.yt_dlp_metadata import candidate_of_row
 
-log = logging.getLogger(__name__)
+
+def choose_reopened(context: RunContext, history: History) -> list[FilmToReopen]:
+    """Return the done films whose shards lack a recording that was approved, or is to be tried again.
+
+    That is what the user names by reason and, while a film may have more, what another version of yt-dlp gave up, or
+    of the rule did not take.
+    """
+    lake, matcher = context.lake, context.matcher
+    approved = {f"{film_id}/{track_id}" for (film_id, track_id), is_match in matcher.reviews.items() if is_match}
+    opened: frozenset[str] = frozenset()
+    items = history.retried
+    if not context.settings.retry_reasons:
+        opened = frozenset(item for item in history.opened if item.split("/")[0] in history.done)
+        items = items | opened | (approved - not_due(lake, Stage.TRACK, among=approved))
+    sources, tracks_of = {source.name for source in context.sources}, Counter(matcher.owners.values())
+    missing: dict[str, dict[str, Row]] = {}
+    for row in track_rows(lake, items) if items else ():
+        film_id = row["film_id"]
+        is_asked_for = f"{film_id}/{row['track_id']}" in (items - opened) | approved
+        if not is_asked_for and (row["source"] not in sources or tracks_of[film_id] >= TRACKS_PER_FILM):
+            continue
+        if not row["segments"] and film_id in history.done and film_id in matcher.film_index.films:
+            missing.setdefault(film_id, {})[row["track_id"]] = row
+    for row in rows_to_fetch_now(context, history.done):
+        missing.setdefault(row["film_id"], {}).setdefault(row["track_id"], row)
+    searched = films_to_search_again(context, history.done)
+    reopened = [
+        FilmToReopen(
+            matcher.film_index.films[film_id],
+            history.done[film_id],
+            tuple(missing.get(film_id, {}).values()),
+            is_searched_again=film_id in searched,
+        )
+        for film_id in sorted(missing.keys() | searched)
+    ]
+    return sorted(reopened, key=lambda film: film.is_searched_again)
 
 
 @dataclass(frozen=True)
@@ -72,7 +105,7 @@ class Reopener:
         missing = [row for row in request.rows if row["track_id"] not in present]
         wanted = [one for row in missing if (one := self._judged_of_row(film, row)) is not None]
         if request.is_searched_again:
-            found = self._search_again(film, present, {one.candidate.track_id for one in wanted})
+            found = search_again(self.context, film, present, {one.candidate.track_id for one in wanted})
             report.counts["films_searched_again" if found is not None else "films_not_searched"] += 1
             wanted += found or []
             track_outcomes += [] if found is None else [ok(Stage.SOUNDTRACK, film.film_id)]
@@ -90,36 +123,6 @@ class Reopener:
         added = [one for one in track_outcomes if one.status is Status.OK and one.stage is Stage.TRACK]
         report.counts["tracks"] += len(added)
 
-    def _search_again(self, film: Film, present: Mapping[str, Row], known: Collection[str]) -> list[Judged] | None:
-        """Return what the present rule takes of the film's albums, best first, and write rows of what it does not take.
-
-        None when the albums could not be asked for; then the next run asks.
-        """
-        source = next(source for source in self.context.sources if isinstance(source, YouTubeSource))
-        try:
-            found = source.find_albums(film)
-        except ItemError as error:
-            log.warning("The albums of %s are not searched for again in this run: %s", film.film_id, error)
-            return None
-        items = {one.item for one in found}
-        stored = {row["track_id"] for row in track_rows(self.context.lake, items)}
-        waiting = not_due(self.context.lake, Stage.TRACK, among=items)
-        approved = Verdict(Decision.TAKEN, "approved")
-        collected = [Judged(film.film_id, candidate_of_row(row), approved) for row in present.values()]
-        new = [
-            one
-            for one in order_candidates([*collected, *found])  # a second recording of the same is a duplicate
-            if one.candidate.track_id not in {*present, *known}
-        ]
-        taken = [one for one in new if one.verdict.decision is Decision.TAKEN and one.item not in waiting]
-        rows = [
-            track_row(one, RULE_VERSION)
-            for one in new
-            if one.verdict.decision is not Decision.TAKEN and one.candidate.track_id not in stored
-        ]
-        tables.append(self.context.lake, TRACKS, rows, self.context.run_id)
-        return taken
-
     def _restore_rows(self, request: FilmToReopen, present: dict[str, dict[str, Any]]) -> list[Outcome]:
         """Write again the rows that a crash kept from the tables after their shard was replaced."""
         restored = [present[row["track_id"]] for row in request.rows if row["track_id"] in present]
@@ -131,7 +134,7 @@ class Reopener:
         earlier, made = outcomes.earlier_attempts(self.context.lake, failures), []
         for one in failures:
             tries = earlier.get((str(one.stage), one.item), 0)
-            is_late = one.retry is Retry.SOON and tries + 1 >= MOST_RUNS
+            is_late = one.retry is Retry.SOON and stops_waiting(tries)
             made.append(with_backoff(replace(one, retry=Retry.LATER) if is_late else one, tries))
         return made
 

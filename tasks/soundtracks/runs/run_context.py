@@ -20,13 +20,13 @@ from storage.tables.schemas import TRACKS
 from tasks.progress import ReportProgress, no_progress
 from tasks.soundtracks.download.downloader import Downloader
 from tasks.soundtracks.download.preflight import check_readiness
-from tasks.soundtracks.download.throttle import SourceThrottle
-from tasks.soundtracks.download.ytdlp import Pace, YtDlpClient
-from tasks.soundtracks.extraction.encoding import Encoders
+from tasks.soundtracks.download.throttle import Pace, SourceThrottle
+from tasks.soundtracks.download.ytdlp import YtDlpClient
+from tasks.soundtracks.extraction.embed_audio import Encoders
 from tasks.soundtracks.matching.film_index import read_film_index
 from tasks.soundtracks.matching.track_selection import Matcher
 from tasks.soundtracks.matching.verdict import RULE_VERSION
-from tasks.soundtracks.runs.settings import SoundtrackSettings
+from tasks.soundtracks.runs.run_settings import SoundtrackSettings
 from tasks.soundtracks.sources.music_folders_and_url_lists import (
     MusicSource,
     PreassignedSource,

@@ -13,15 +13,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from storage.audio_embeddings.cards import EncoderCard
-from storage.audio_embeddings.files import drop_embeddings, encoded_films, film_of, list_embeddings, read_embeddings
-from storage.coordination.held_leases import leased_items
+from storage.audio_embeddings.files import encoded_films, read_embeddings
 from storage.coordination.leases import LeaseKeeper, warn
 from storage.lake.lake import Lake
+from storage.mels.layout import done_films
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import TRACKS
 from tasks.run_report import RunReport
-from tasks.soundtracks.download.staging import pending_folder, staging_folder
-from tasks.soundtracks.extraction.encoding import (
+from tasks.soundtracks.download.staging import kept_audio, pending_folder, staging_folder
+from tasks.soundtracks.extraction.embed_audio import (
     Commit,
     Embedded,
     EncodingExtractor,
@@ -30,9 +30,8 @@ from tasks.soundtracks.extraction.encoding import (
     while_leased,
 )
 from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult, Recording
-from tasks.soundtracks.extraction.scheduler import PoolExtractor
-from tasks.soundtracks.runs.context import RunContext
-from tasks.soundtracks.runs.reconcile import done_films
+from tasks.soundtracks.extraction.process_pool import PoolExtractor
+from tasks.soundtracks.runs.run_context import RunContext
 
 FILMS_PER_BATCH = 16
 """Films that are leased at once; each is committed by itself."""
@@ -132,7 +131,7 @@ def _films(context: RunContext) -> Iterator[_Film]:
         if not missing:
             continue
         at_hand = {
-            row["track_id"]: path for row in missing if (path := files.get(row["track_id"]) or _kept_audio(lake, row))
+            row["track_id"]: path for row in missing if (path := files.get(row["track_id"]) or _kept_file(lake, row))
         }
         recordings = tuple(Recording(track_id, path) for track_id, path in at_hand.items())
         own = tuple(row for row in missing if row["track_id"] in at_hand)
@@ -161,17 +160,7 @@ def _files_of_sources(context: RunContext) -> dict[str, str]:
     return {one.track_id: one.path for one in (*listed, *unmatched) if one.path}
 
 
-def _kept_audio(lake: Lake, row: Row) -> str | None:
+def _kept_file(lake: Lake, row: Row) -> str | None:
     """Return the path of a download that was kept in the lake."""
-    kept = lake.list("audio", row["film_id"])
-    names = [name for name in kept if name.rsplit("/", 1)[1].startswith(row["media_id"].lstrip("-_"))]
-    return str(lake.local_path(names[0])) if names else None
-
-
-def drop_orphans(lake: Lake) -> None:
-    """Delete embeddings of films that have no shard: a crash came between the two, or the shard was deleted."""
-    encoded = {film_of(path) for path in list_embeddings(lake)}
-    orphans = encoded - done_films(lake).keys() if encoded else set()
-    orphans -= leased_items(lake, orphans)
-    for film_id in orphans - done_films(lake).keys() if orphans else ():  # committed by another worker meanwhile
-        drop_embeddings(lake, film_id)
+    kept = kept_audio(lake, row["film_id"], row["media_id"])
+    return str(lake.local_path(kept[0])) if kept else None

@@ -13,8 +13,8 @@ from yt_dlp.utils import DownloadError, ExtractorError, GeoRestrictedError, User
 
 from storage.errors import Retry
 from storage.records.outcomes import FETCH_REASONS
+from tasks.soundtracks.download.error_classification import classify
 from tasks.soundtracks.download.error_rules import RULES, Action, CallKind
-from tasks.soundtracks.download.errors import classify
 from tasks.soundtracks.download.http_statuses import ErrorResponse
 
 MESSAGES = [

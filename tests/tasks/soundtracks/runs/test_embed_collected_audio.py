@@ -22,11 +22,11 @@ from storage.tables.schemas import TRACKS
 from storage.verify import verify
 from tasks.run_report import RunReport
 from tasks.soundtracks.download.staging import staging_folder
-from tasks.soundtracks.extraction import encoding, film
-from tasks.soundtracks.runs import collect
-from tasks.soundtracks.runs.context import open_context
-from tasks.soundtracks.runs.encode import encode_collected
-from tasks.soundtracks.runs.settings import SoundtrackSettings
+from tasks.soundtracks.extraction import embed_audio, extract_film
+from tasks.soundtracks.runs import gather_and_commit
+from tasks.soundtracks.runs.embed_collected_audio import encode_collected
+from tasks.soundtracks.runs.run_context import open_context
+from tasks.soundtracks.runs.run_settings import SoundtrackSettings
 from tasks.soundtracks.runs.takedown import take_down
 from tests.small_encoders import save_clap, save_speech
 from training.encoders.process import EncoderProcess, open_encoders
@@ -88,12 +88,12 @@ def _die(*_arguments: Any, **_options: Any) -> None:
 @pytest.mark.parametrize(
     ("module", "before", "committed"),
     [
-        (film, "segment_mels", (0, 0)),
-        (encoding, "decoded_audio", (0, 0)),
-        (encoding, "write_embeddings", (0, 0)),
-        (encoding.shutil, "copyfile", (2, 0)),
-        (collect.Collector, "_commit", (2, 1)),
-        (collect, "release_staged", (2, 1)),
+        (extract_film, "segment_mels", (0, 0)),
+        (embed_audio, "decoded_audio", (0, 0)),
+        (embed_audio, "write_embeddings", (0, 0)),
+        (embed_audio.shutil, "copyfile", (2, 0)),
+        (gather_and_commit.Collector, "_commit", (2, 1)),
+        (gather_and_commit, "release_staged", (2, 1)),
     ],
 )
 def test_a_kill_at_any_point_loses_nothing_and_the_next_run_does_only_that_film(

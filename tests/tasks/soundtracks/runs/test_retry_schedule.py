@@ -24,16 +24,16 @@ from storage.records.outcomes import Outcome, Stage, from_error, ok
 from storage.tables import tables
 from storage.tables.schemas import FILMS, TRACKS
 from tasks.soundtracks.audio.melspectrogram import segment_mels
+from tasks.soundtracks.candidate_recordings import Film, Judged
 from tasks.soundtracks.matching.verdict import RULE_VERSION
-from tasks.soundtracks.models import Film, Judged
-from tasks.soundtracks.runs.collect import Collector, GatheredFilm, _without_shard
-from tasks.soundtracks.runs.context import RunContext, open_context, read_matcher
+from tasks.soundtracks.runs.batch_pipeline import NETWORKED_FILMS_PER_TASK_RUN
+from tasks.soundtracks.runs.crash_recovery import without_run
+from tasks.soundtracks.runs.gather_and_commit import Collector, GatheredFilm, _without_shard
 from tasks.soundtracks.runs.plan import plan
-from tasks.soundtracks.runs.reconcile import without_run
-from tasks.soundtracks.runs.schedule import FilmToReopen, WorkQueue
-from tasks.soundtracks.runs.settings import SoundtrackSettings
+from tasks.soundtracks.runs.retry_schedule import FilmToReopen, WorkQueue
+from tasks.soundtracks.runs.run_context import RunContext, open_context, read_matcher
+from tasks.soundtracks.runs.run_settings import SoundtrackSettings
 from tasks.soundtracks.sources.source_protocol import Fetched
-from tasks.soundtracks.tasks import NETWORKED_FILMS_PER_TASK_RUN
 
 START = datetime(2026, 11, 27, 2, tzinfo=UTC)
 REQUESTS = {True: 49, False: 16}

@@ -13,26 +13,24 @@ YouTube is a block; other error statuses of its hosts follow changes of the site
 
 from __future__ import annotations
 
-import errno
 import json
 import re
-import socket
-import ssl
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from yt_dlp.networking import exceptions as network
-from yt_dlp.utils import (
-    ContentTooShortError,
-    DownloadCancelled,
-    GeoRestrictedError,
-    RegexNotFoundError,
-    UnsupportedError,
-    UserNotLive,
-)
+from yt_dlp.utils import DownloadCancelled
 
 from storage.errors import Retry
-from tasks.soundtracks.download.error_rules import ABOUT_ONE_RECORDING, BY_MESSAGE, LISTS, RULES, Action, CallKind
+from tasks.soundtracks.download.error_rules import (
+    ABOUT_ONE_RECORDING,
+    BY_MESSAGE,
+    LISTS,
+    RULES,
+    Action,
+    CallKind,
+    reason_of_exception,
+)
 from tasks.soundtracks.download.http_statuses import (
     OF_THE_MEDIA,
     ErrorResponse,
@@ -43,8 +41,6 @@ from tasks.soundtracks.download.http_statuses import (
     retry_after,
 )
 
-_DISK_ERRNOS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE}
-_UNREACHABLE_ERRNOS = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN}
 _STATUS_REASONS = {"http_403", "http_4xx", "http_auth", "http_gone"}
 _MISSING_FIELDS = (LookupError, TypeError, AttributeError, json.JSONDecodeError)
 """What an extractor raises when the site no longer sends a field, or sends another type."""
@@ -168,38 +164,10 @@ def _by_class(chain: Iterable[BaseException], may_condemn: bool) -> str | None:
             if one.status == 429:
                 return "rate_limit"
             continue  # the message may be more specific than the status
-        reason = _by_system_error(one)
-        reason = reason or next((r for kind, r in _REASONS_BY_CLASS.items() if isinstance(one, kind)), None)
+        reason = reason_of_exception(one)
         if reason and (may_condemn or not _condemns(reason)):
             return reason
     return None
-
-
-def _by_system_error(error: BaseException) -> str | None:
-    if isinstance(error, (ssl.SSLCertVerificationError, network.CertificateVerifyError)):
-        return "tls"
-    if isinstance(error, socket.gaierror):
-        return "dns"
-    if isinstance(error, TimeoutError):
-        return "timeout"
-    if isinstance(error, OSError) and error.errno in _DISK_ERRNOS:
-        return "disk"
-    if isinstance(error, OSError) and error.errno in _UNREACHABLE_ERRNOS:
-        return "dns"
-    return None
-
-
-_REASONS_BY_CLASS: dict[type[BaseException], str] = {
-    GeoRestrictedError: "geo",
-    UnsupportedError: "unsupported",
-    UserNotLive: "live",
-    ContentTooShortError: "truncated",
-    network.IncompleteRead: "truncated",
-    network.ProxyError: "proxy",
-    RegexNotFoundError: "extractor",
-    MemoryError: "memory",
-    ConnectionError: "transport",
-}
 
 
 def _condemns(reason: str) -> bool:

@@ -13,15 +13,15 @@ from storage.coordination.holders import this_process
 from storage.coordination.lease_files import create_lease_file
 from storage.coordination.leases import LeaseKeeper
 from storage.lake.lake import Lake
-from tasks.soundtracks.extraction.film import extract_film
+from storage.mels.layout import done_films
+from tasks.soundtracks.candidate_recordings import Film
+from tasks.soundtracks.extraction.extract_film import extract_film
 from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult
-from tasks.soundtracks.models import Film
-from tasks.soundtracks.runs.collect import Collector
-from tasks.soundtracks.runs.context import RunContext, open_context
-from tasks.soundtracks.runs.pipeline import BatchPipeline
+from tasks.soundtracks.runs.batch_pipeline import BatchPipeline
+from tasks.soundtracks.runs.gather_and_commit import Collector
 from tasks.soundtracks.runs.plan import plan
-from tasks.soundtracks.runs.reconcile import done_films
-from tasks.soundtracks.runs.settings import SoundtrackSettings
+from tasks.soundtracks.runs.run_context import RunContext, open_context
+from tasks.soundtracks.runs.run_settings import SoundtrackSettings
 
 OLDER, NEWER = Film("enwiki-2", "Night Ferry (film)", 2015), Film("enwiki-1", "Slow Water", 2016)
 BOTH = (OLDER.film_id, NEWER.film_id)

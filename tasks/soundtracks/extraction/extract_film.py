@@ -23,7 +23,7 @@ from tasks.soundtracks.audio.decode import AudioFile, Write, length_tolerance_se
 from tasks.soundtracks.audio.descriptors import Listener, describe
 from tasks.soundtracks.audio.fingerprint import fingerprint
 from tasks.soundtracks.audio.melspectrogram import segment_mels
-from tasks.soundtracks.extraction.encoding import audio_copies, while_leased
+from tasks.soundtracks.extraction.embed_audio import audio_copies, while_leased
 from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult, Recording
 
 

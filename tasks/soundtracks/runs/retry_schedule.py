@@ -1,4 +1,6 @@
-"""Decide in which order films are worked on: new ones first, and a share of each day's requests for those tried before.
+"""Decide when what failed is tried again, and in which order films are worked on.
+
+New films come first, but those that were tried before have a share of each day's requests.
 
 A film without music is asked for again after 1, 3, 9, 27 and then every 90 days, or the films that have none would take
 the budget of every day. What decided is recorded with each outcome: another source, a new version of the matching rule
@@ -17,22 +19,20 @@ import pyarrow as pa
 
 from storage.errors import Retry
 from storage.lake.lake import Lake
-from storage.records.outcomes import FETCH_REASONS, REASONS, Outcome, Stage, later, waits_sql
+from storage.records.outcomes import FETCH_REASONS, REASONS, Outcome, Stage, later, not_due, waits_sql
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import OUTCOMES, TRACKS
-from tasks.soundtracks.matching.track_selection import TRACKS_PER_FILM
+from tasks.soundtracks.candidate_recordings import Decision, Film
 from tasks.soundtracks.matching.verdict import RULE_VERSION
-from tasks.soundtracks.models import Decision, Film
-from tasks.soundtracks.runs.context import RunContext
-from tasks.soundtracks.sources.youtube_albums_and_search import MIN_ALBUM_TRACKS
-from tasks.soundtracks.sources.youtube_albums_and_search import NAME as YOUTUBE
-from tasks.soundtracks.sources.yt_dlp_metadata import OFFICIAL_ALBUM_PREFIX
+from tasks.soundtracks.runs.run_context import RunContext
 
 OF_ONE_RUN = REASONS[Stage.TRACK] | {
     *("belongs_to_another_film", "duplicate", "enough_tracks", "failed_before", "film_already_done"),
     *("not_creative_commons", "refused", "taken_by_another_film"),
 }
 """Reasons of rejections that the page of a recording does not state, so another run may decide otherwise."""
+MOST_RUNS = 3
+"""A film stops waiting for a recording that failed in so many runs; the recording itself may still be fetched."""
 Row = dict[str, Any]
 
 
@@ -50,7 +50,34 @@ class FilmHistory:
     """The sources of the newest outcome."""
 
 
-def read_history(
+@dataclass(frozen=True)
+class History:
+    """What earlier runs recorded, as far as it matters for what is not done."""
+
+    done: Mapping[str, str]
+    """film_id -> shard."""
+    retried: frozenset[str]
+    """Items of either stage whose failure the user asks to try again."""
+    opened: frozenset[str]
+    """Recordings that were given up under another version of yt-dlp."""
+    films: Mapping[str, FilmHistory]
+    films_not_due: frozenset[str]
+    tracks_not_due: frozenset[str]
+
+
+def read_history(context: RunContext, done: Mapping[str, str]) -> History:
+    """Return what earlier runs recorded, as far as the sources, tools and rule of this run keep it valid."""
+    lake, tool_version = context.lake, context.tool_version
+    retried = _failed_items(lake, context.settings.retry_reasons)
+    untried = retried | _items_of_deleted_shards(lake, done)
+    opened = _tracks_to_open_again(lake, tool_version)
+    films = _read_film_histories(lake, done, context.searched, context.search_version)
+    waiting = frozenset(film_id for film_id, history in films.items() if history.is_waiting)
+    tracks_not_due = frozenset(not_due(lake, Stage.TRACK, done_films=done)) - untried - opened
+    return History(done, retried, opened, films, waiting - untried, tracks_not_due)
+
+
+def _read_film_histories(
     lake: Lake, done: Collection[str], searched: Sequence[str], tool_version: str | None
 ) -> dict[str, FilmHistory]:
     """Return the history of each film that is not done and has one. `searched` are the sources that are searched now.
@@ -81,7 +108,26 @@ def read_history(
     }
 
 
-def tracks_to_open_again(lake: Lake, tool_version: str | None) -> frozenset[str]:
+def _failed_items(lake: Lake, reasons: Collection[str]) -> frozenset[str]:
+    """Return the items whose newest outcome has one of these reasons."""
+    if not reasons:
+        return frozenset()
+    with duckdb_connection.connect(lake) as connection:
+        newest = tables.latest_sql(lake, OUTCOMES, "stage IN ('track', 'soundtrack')")
+        query = f"SELECT item FROM {newest} WHERE status <> 'ok' AND list_contains(?, reason)"
+        return frozenset(item for (item,) in connection.execute(query, [sorted(reasons)]).fetchall())
+
+
+def _items_of_deleted_shards(lake: Lake, done: Collection[str]) -> frozenset[str]:
+    """Return films and recordings whose newest outcome is ok, and whose shard does not exist any more."""
+    with duckdb_connection.connect(lake, duckdb_connection.SMALL_MEMORY_LIMIT) as connection:
+        connection.register("done", pa.table({"film_id": pa.array(sorted(done), pa.string())}))
+        keys = "stage IN ('track', 'soundtrack') AND split_part(item, '/', 1) NOT IN (FROM done)"
+        query = f"SELECT item FROM {tables.latest_sql(lake, OUTCOMES, keys)} WHERE status = 'ok'"
+        return frozenset(item for (item,) in connection.execute(query).fetchall())
+
+
+def _tracks_to_open_again(lake: Lake, tool_version: str | None) -> frozenset[str]:
     """Return the recordings, also of films that are done, that were given up under another version of yt-dlp."""
     if tool_version is None:
         return frozenset()
@@ -119,27 +165,16 @@ class FilmToReopen:
     """Whether its albums are searched for once more: an older rule refused them as a whole, so they have no rows."""
 
 
-def films_without_album(context: RunContext, done: Collection[str]) -> list[str]:
-    """Return the finished films whose music an older rule decided, from YouTube without an official album.
-
-    Of an album that a rule refuses by its name, artist or year no page is opened, so nothing is there to judge again.
-    """
-    index, counts = context.matcher.film_index, Counter[str]()
-    others = set()
-    for track_id, film_id in context.matcher.owners.items():
-        counts[film_id] += 1
-        if not track_id.startswith(f"{YOUTUBE}:"):
-            others.add(film_id)
-    some = [f for f in done if f in index.films and f not in others and 0 < counts[f] < TRACKS_PER_FILM]
-    decided = tables.latest_sql(context.lake, OUTCOMES, f"stage = '{Stage.SOUNDTRACK}' AND item IN (FROM done)")
-    collected = tables.latest_sql(context.lake, TRACKS, "film_id IN (FROM done)")
-    query = f"""
-        SELECT item FROM {decided} WHERE status = 'ok' AND rule_version IS DISTINCT FROM $rule AND item NOT IN (
-            SELECT film_id FROM {collected} WHERE segments > 0 AND starts_with(album_id, '{OFFICIAL_ALBUM_PREFIX}')
-            GROUP BY film_id HAVING count(*) >= {MIN_ALBUM_TRACKS}
-        ) ORDER BY item
-    """
-    return [film_id for (film_id,) in select(context.lake, query, some, {"rule": RULE_VERSION})]
+def track_rows(lake: Lake, items: Iterable[str]) -> list[dict[str, Any]]:
+    """Return the newest `tracks` rows of some FILM_ID/TRACK_ID items, ordered by film and track."""
+    pairs = [item.split("/", 1) for item in sorted(items) if "/" in item]
+    keys = pa.table({name: pa.array([pair[n] for pair in pairs], pa.string()) for n, name in enumerate(TRACKS.key)})
+    with duckdb_connection.connect(lake) as connection:
+        connection.register("requested", keys)
+        newest = tables.latest_sql(lake, TRACKS, "(film_id, track_id) IN (FROM requested)")
+        result = connection.sql(f"FROM {newest} ORDER BY film_id, track_id")
+        rows: list[dict[str, Any]] = result.to_arrow_table().to_pylist()
+    return rows
 
 
 def select(lake: Lake, query: str, done: Collection[str], parameters: Mapping[str, Any]) -> list[Any]:
@@ -147,6 +182,11 @@ def select(lake: Lake, query: str, done: Collection[str], parameters: Mapping[st
     with duckdb_connection.connect(lake, duckdb_connection.SMALL_MEMORY_LIMIT) as connection:
         connection.register("done", pa.table({"film_id": pa.array(sorted(done), pa.string())}))
         return connection.execute(query, parameters).fetchall()
+
+
+def stops_waiting(tries: int) -> bool:
+    """Return whether a film stops waiting for a recording that failed once more, after so many earlier tries."""
+    return tries + 1 >= MOST_RUNS
 
 
 def with_backoff(outcome: Outcome, tries: int) -> Outcome:

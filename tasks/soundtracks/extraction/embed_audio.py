@@ -25,7 +25,7 @@ from storage.lake.atomic import write_error
 from storage.lake.fences import fenced
 from storage.lake.lake import CACHE_REMEDY, Lake
 from tasks.soundtracks.audio.decode import Samples, Write
-from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult
+from tasks.soundtracks.extraction.jobs import FilmExtractor, FilmJob, FilmResult
 
 SAMPLE = np.dtype("<i2")
 """Decoded audio is mono, without a header: 5.8 MB a minute at 48 kHz; what exceeds full scale is clipped."""
@@ -52,13 +52,6 @@ class Encoders(Protocol):
 
     def is_ready(self) -> bool:
         """Return whether `receive` would not wait."""
-
-
-class FilmExtractor(Protocol):
-    """Turns films into shards in worker processes."""
-
-    def extract(self, jobs: Sequence[FilmJob], *, drain: bool) -> Iterator[FilmResult]:
-        """Submit films; yield results as they finish, also of earlier calls. `drain` waits for all of them."""
 
 
 class EncodingExtractor:

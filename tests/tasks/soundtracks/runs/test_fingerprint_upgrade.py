@@ -20,8 +20,8 @@ from storage.tables.schemas import TRACKS
 from tasks.progress import no_progress
 from tasks.soundtracks.audio.fingerprint import HEADER, MAGIC, VERSION, decode, fingerprint
 from tasks.soundtracks.audio.melspectrogram import segment_mels
-from tasks.soundtracks.runs import fingerprints
-from tasks.soundtracks.runs.fingerprints import bring_up_to_date, make_fingerprints
+from tasks.soundtracks.runs import fingerprint_upgrade
+from tasks.soundtracks.runs.fingerprint_upgrade import bring_up_to_date, make_fingerprints
 
 SETTINGS = MelSettings()
 OLD = np.arange(1, 60, dtype="<u4").tobytes()
@@ -88,7 +88,7 @@ def test_other_columns_of_a_row_stay(old_lake: Lake) -> None:
 
 
 def test_an_interrupted_run_goes_on_where_it_was(old_lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fingerprints, "FILMS_PER_BATCH", 1)
+    monkeypatch.setattr(fingerprint_upgrade, "FILMS_PER_BATCH", 1)
 
     def interrupt(_description: str, completed: int, _total: int) -> None:
         if completed == 1:
