@@ -58,7 +58,7 @@ def _articles() -> Articles:
         paths = sorted(Path(test_data, "wikitext").rglob("*.wikitext"))
         pages = [(path.stem.replace("_", " ").strip(), path.read_text(encoding="utf-8")) for path in paths]
     else:
-        from needledrop.demo.corpus import write_corpus
+        from needledrop.demo.corpus_and_library import write_corpus
 
         with tempfile.TemporaryDirectory() as folder:
             corpus = write_corpus(Path(folder))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from xdist.remote import Producer
     from xdist.scheduler.protocol import Scheduling
 
-    from needledrop.demo.corpus import Corpus
+    from needledrop.demo.corpus_and_library import Corpus
     from storage.lake.lake import Lake
     from tasks.run_report import RunReport
     from tasks.soundtracks.extraction.embed_audio import Encoders
@@ -121,7 +121,7 @@ def demo_corpus(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Cor
 
     Each is written once for all processes: its music takes ten seconds of a core per film of a year.
     """
-    from needledrop.demo.corpus import write_corpus
+    from needledrop.demo.corpus_and_library import write_corpus
 
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:

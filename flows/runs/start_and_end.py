@@ -22,7 +22,7 @@ from prefect.exceptions import PrefectException
 from prefect.runtime import deployment, flow_run
 from prefect.states import Completed
 
-from flows.runs.prefect_patches import keep_running_without_slot, log_each_error_once
+from flows.runs.prefect_logging_and_slots import keep_running_without_slot, log_each_error_once
 from storage.errors import LakeError, TooManyFailed
 from storage.lake.free_space import free_space
 from storage.lake.lake import VERSION_FILE, Lake, lake_at

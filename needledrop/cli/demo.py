@@ -38,7 +38,7 @@ def demo_command(
 
     [bold]Example[/]: needledrop demo
     """
-    from needledrop.demo.corpus import write_corpus
+    from needledrop.demo.corpus_and_library import write_corpus
     from tasks.progress import shown_progress
 
     with shown_progress() as progress:
@@ -56,7 +56,7 @@ def demo_command(
 
 def _index_demo_library(lake: str, folder: Path, *, verbose: bool) -> None:
     """Make a library of invented music without films, index it, and print how it is searched and listened to."""
-    from needledrop.demo.corpus import write_library
+    from needledrop.demo.corpus_and_library import write_library
     from storage.libraries.library import add_folder
     from tasks.progress import shown_progress
 

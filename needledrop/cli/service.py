@@ -84,7 +84,7 @@ def worker_command(
     """
     from needledrop.service.containers import check_contact, check_data, check_folders, check_port, missing_contact
     from needledrop.service.deployments import check_pool
-    from needledrop.service.worker import run_worker
+    from needledrop.service.worker_and_dead_runs import run_worker
 
     check_contact()
     check_data()

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from needledrop.cues.scenes import ACTION_WIDTH, Scene, first_words, script_lines
+from needledrop.cues.scene_pages_and_times import ACTION_WIDTH, Scene, first_words, script_lines
 from needledrop.cues.timecode import DROP_FRAME, DROP_FRAME_RATES, Timebase
 from storage.errors import InputError
 

@@ -1,4 +1,7 @@
-"""Read the file of a script: its bytes become text, and the text scenes, by the form that it has."""
+"""Read the file of a script: its bytes become text, and the text scenes, by the form that it has.
+
+Of plain text each paragraph is a scene.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from pathlib import Path
 
 from needledrop.cues.fountain import fountain_scenes, screenplay_as_fountain, without_notes
 from needledrop.cues.scene_list import listed_scenes
-from needledrop.cues.scenes import Scene, plain_scenes
+from needledrop.cues.scene_pages_and_times import ACTION_WIDTH, Scene, first_words, script_lines
 from needledrop.cues.timecode import Timebase
 from storage.errors import InputError
 
@@ -138,3 +141,17 @@ def _noted(scene: Scene) -> Scene:
     else:
         return scene
     return replace(scene, notes=(*scene.notes, note))
+
+
+def plain_scenes(text: str) -> list[Scene]:
+    """Return one scene per paragraph. Without an empty line, each line is one, if most of them end a sentence."""
+    blocks = [block for block in re.split(r"\n[ \t]*\n", text) if block.strip()]
+    lines = [line for line in text.split("\n") if line.strip()]
+    if len(blocks) == 1 and sum(line.rstrip()[-1] in '.!?…"”)»' for line in lines) > 0.8 * len(lines):
+        blocks = lines
+    return [_plain_scene(block) for block in blocks]
+
+
+def _plain_scene(block: str) -> Scene:
+    text = " ".join(block.split())
+    return Scene(first_words(text), (text,), script_lines(text, ACTION_WIDTH) + 1)

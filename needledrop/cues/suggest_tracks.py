@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
-from needledrop.cues.scenes import PlacedScene
+from needledrop.cues.scene_pages_and_times import PlacedScene
 from needledrop.cues.timecode import Timebase
 from storage.libraries.library import Library
 from training.retrieval.library_search import FoundTrack, LibraryIndex, Ranking, TrackFilter, TrackRow

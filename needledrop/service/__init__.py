@@ -4,5 +4,5 @@ deployments    everything that a server needs, in one call; prefect.yaml: what r
 automations    automations.yaml: dead runs, new versions, notifications, and the address of whoever is notified
 serve          server and workers; their address, port and database folder; runs that are cancelled at the end
 containers     the Prefect server of a container, checks before a service starts, health checks
-worker         a Prefect worker whose flow runs end cleanly when it is stopped, and runs that died unnoticed
+worker_and_dead_runs  a Prefect worker whose flow runs end cleanly when it is stopped, and runs that died unnoticed
 """

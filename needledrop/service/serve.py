@@ -26,10 +26,9 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from needledrop.service import containers
-from needledrop.service.worker import SETTINGS, unfinished_runs
+from needledrop.service.worker_and_dead_runs import SETTINGS, end_dead_runs, unfinished_runs
 from storage.errors import InputError, NeedledropError
-from storage.lake.lake import Lake, lake_at
-from storage.records.flow_runs import is_alive
+from storage.lake.lake import Lake
 from storage.tables.tables import open_tables
 
 if TYPE_CHECKING:
@@ -331,26 +330,3 @@ def _cancel_running(client: SyncPrefectClient) -> int:
         if not run.state.is_cancelling():
             client.set_flow_run_state(run.id, Cancelling())
     return len(runs)
-
-
-def end_dead_runs() -> list[str]:
-    """Tell the server that runs are over which a killed service left behind; return their names.
-
-    Each would keep the next run of its deployment waiting until it is missed, for seven minutes. A run of a worker that
-    someone started by hand lives on: it holds its lease.
-    """
-    from prefect.client.orchestration import get_client
-    from prefect.states import Cancelled
-
-    from tasks.prefect_client import end_as_crashed
-
-    with get_client(sync_client=True) as client:
-        # The server may have other flows too.
-        ours = [run for run in unfinished_runs(client) if "lake" in run.parameters]
-        dead = [run for run in ours if not is_alive(lake_at(str(run.parameters["lake"])), str(run.id))]
-        for run in dead:
-            if run.state.is_cancelling():
-                client.set_flow_run_state(run.id, Cancelled())
-            else:
-                end_as_crashed(client, run, "It died with the service")
-    return [run.name for run in dead]

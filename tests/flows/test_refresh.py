@@ -33,7 +33,7 @@ from training.experiments import load_data
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from needledrop.demo.corpus import Corpus
+    from needledrop.demo.corpus_and_library import Corpus
     from tests.conftest import Refreshed
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from needledrop.demo.corpus import Corpus
+from needledrop.demo.corpus_and_library import Corpus
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import FILMS, FLOW_RUNS, OUTCOMES, TRACKS
 

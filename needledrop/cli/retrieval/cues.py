@@ -44,7 +44,7 @@ from storage.libraries.library import Library, open_library
 from storage.tables.tables import open_existing
 
 if TYPE_CHECKING:
-    from needledrop.cues.scenes import PlacedScene
+    from needledrop.cues.scene_pages_and_times import PlacedScene
     from needledrop.cues.suggest_tracks import Cue, Wishes
     from needledrop.cues.timecode import Timebase
 
@@ -112,7 +112,7 @@ def cues_command(
     wanted = FilterOptions(min_duration, max_duration, tempo, loudness, year, licence, artist).read()
 
     from needledrop.cli.retrieval.search_options import read_image, read_tags
-    from needledrop.cues.scenes import place_scenes
+    from needledrop.cues.scene_pages_and_times import place_scenes
     from needledrop.cues.script import read_script
     from needledrop.cues.timecode import open_timebase
     from training.retrieval.query import FilmQuery

@@ -33,7 +33,7 @@ def images(repository: Path) -> None:
 @pytest.fixture(scope="session")
 def stack(images: None, repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The services with a small corpus as the user's data; everything of them is removed afterwards."""
-    from needledrop.demo.corpus import write_corpus
+    from needledrop.demo.corpus_and_library import write_corpus
 
     corpus = tmp_path_factory.mktemp("data") / "corpus"
     write_corpus(corpus, films_per_year=4)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from needledrop.demo.corpus import Corpus
+from needledrop.demo.corpus_and_library import Corpus
 from storage.tables.tables import open_tables
 from tests.integration.service.conftest import (
     NEEDLEDROP,

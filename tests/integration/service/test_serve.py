@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from needledrop.demo.corpus import Corpus
+from needledrop.demo.corpus_and_library import Corpus
 from tests.integration.service.conftest import (
     PREFECT,
     Server,

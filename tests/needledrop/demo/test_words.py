@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from needledrop.demo.corpus import EDITION
+from needledrop.demo.corpus_and_library import EDITION
 from needledrop.demo.films import invent_films
 from needledrop.demo.moods import MOODS
 from needledrop.demo.music.score import BASS_STYLES, CHORD_STYLES, SCALES

@@ -17,7 +17,7 @@ from flows.missing_trainings import DEPLOYMENT
 from flows.runs.version_and_pause_events import VERSION_EVENT
 from needledrop.service.automations import FILE, definition_of
 from needledrop.service.deployments import filled_in
-from needledrop.service.worker import SETTINGS
+from needledrop.service.worker_and_dead_runs import SETTINGS
 
 AUTOMATIONS: dict[str, dict[str, Any]] = {
     automation["name"]: automation for automation in yaml.safe_load(FILE.read_text())["automations"]

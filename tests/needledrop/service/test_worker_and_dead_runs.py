@@ -19,8 +19,8 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Running
 
 from flows.curate_dataset import curate_dataset
-from needledrop.service import worker
-from needledrop.service.worker import end_forgotten_runs, flow_runs
+from needledrop.service import worker_and_dead_runs
+from needledrop.service.worker_and_dead_runs import end_forgotten_runs, flow_runs
 from storage.lake.lake import Lake
 from storage.records.flow_runs import RUNNING, record_flow_run, shown_alive
 from storage.tables.tables import open_tables
@@ -72,7 +72,7 @@ def test_a_run_of_whose_end_only_its_lake_knows_is_called_crashed(
     with _running(lake="lake") as run_id:
         record_flow_run(lake, run_id, "curate-dataset", recorded, {})
         assert end_forgotten_runs() == []  # it may be about to say so itself
-        monkeypatch.setattr(worker, "FORGOTTEN_AFTER", timedelta())
+        monkeypatch.setattr(worker_and_dead_runs, "FORGOTTEN_AFTER", timedelta())
         assert len(end_forgotten_runs()) == 1
         assert _state(run_id) == "Crashed"
     assert end_forgotten_runs() == []
@@ -81,7 +81,7 @@ def test_a_run_of_whose_end_only_its_lake_knows_is_called_crashed(
 def test_a_run_that_lives_or_is_not_of_this_lake_is_left_alone(
     lake: Lake, prefect_server: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "FORGOTTEN_AFTER", timedelta())
+    monkeypatch.setattr(worker_and_dead_runs, "FORGOTTEN_AFTER", timedelta())
     with _running(lake="lake") as living, _running(lake="lake") as unknown, _running(lake="elsewhere") as elsewhere:
         record_flow_run(lake, living, "curate-dataset", RUNNING, {})
         with shown_alive(lake, living):
@@ -93,7 +93,7 @@ def test_a_run_that_lives_or_is_not_of_this_lake_is_left_alone(
 def test_a_run_that_was_started_again_is_judged_by_its_new_start(
     recorded: str, lake: Lake, prefect_server: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "FORGOTTEN_AFTER", timedelta(seconds=2))
+    monkeypatch.setattr(worker_and_dead_runs, "FORGOTTEN_AFTER", timedelta(seconds=2))
     with _running(lake="lake") as run_id:
         record_flow_run(lake, run_id, "curate-dataset", recorded, {})
         time.sleep(2)
@@ -109,7 +109,7 @@ def test_a_run_that_was_started_again_is_judged_by_its_new_start(
 def test_a_lake_that_cannot_be_read_here_does_not_keep_the_others_from_being_judged(
     lake: Lake, prefect_server: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(worker, "FORGOTTEN_AFTER", timedelta())
+    monkeypatch.setattr(worker_and_dead_runs, "FORGOTTEN_AFTER", timedelta())
     with _running(lake="gs://a-bucket/lake"), _running(lake="nonsense://lake"), _running(lake="lake") as run_id:
         record_flow_run(lake, run_id, "curate-dataset", RUNNING, {})
         assert len(end_forgotten_runs()) == 1

@@ -19,7 +19,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from storage.records.flow_runs import ended_before
+from storage.lake.lake import lake_at
+from storage.records.flow_runs import ended_before, is_alive
 from storage.tables.tables import open_existing
 
 if TYPE_CHECKING:
@@ -151,3 +152,26 @@ def unfinished_runs(client: SyncPrefectClient) -> list[Any]:
     types = FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING, StateType.CANCELLING])
     runs = client.read_flow_runs(flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=types)))
     return [run for run in runs if run.deployment_id and run.state]
+
+
+def end_dead_runs() -> list[str]:
+    """Tell the server that runs are over which a killed service left behind; return their names.
+
+    Each would keep the next run of its deployment waiting until it is missed, for seven minutes. A run of a worker that
+    someone started by hand lives on: it holds its lease.
+    """
+    from prefect.client.orchestration import get_client
+    from prefect.states import Cancelled
+
+    from tasks.prefect_client import end_as_crashed
+
+    with get_client(sync_client=True) as client:
+        # The server may have other flows too.
+        ours = [run for run in unfinished_runs(client) if "lake" in run.parameters]
+        dead = [run for run in ours if not is_alive(lake_at(str(run.parameters["lake"])), str(run.id))]
+        for run in dead:
+            if run.state.is_cancelling():
+                client.set_flow_run_state(run.id, Cancelled())
+            else:
+                end_as_crashed(client, run, "It died with the service")
+    return [run.name for run in dead]

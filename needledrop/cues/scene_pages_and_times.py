@@ -1,11 +1,10 @@
-"""Scenes of a film: how they are read from plain text, where each is in the film, and how long it is.
+"""Scenes of a film: the pages of a script that each takes, where it is in the film, and how long it is.
 
 What a script does not say of place and length is estimated by the lines that a scene takes on a page, and said to be.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -44,20 +43,6 @@ class Scene:
     def is_described(self) -> bool:
         """Return whether there is anything to search by."""
         return bool(self.paragraphs or self.tags)
-
-
-def plain_scenes(text: str) -> list[Scene]:
-    """Return one scene per paragraph. Without an empty line, each line is one, if most of them end a sentence."""
-    blocks = [block for block in re.split(r"\n[ \t]*\n", text) if block.strip()]
-    lines = [line for line in text.split("\n") if line.strip()]
-    if len(blocks) == 1 and sum(line.rstrip()[-1] in '.!?…"”)»' for line in lines) > 0.8 * len(lines):
-        blocks = lines
-    return [_plain_scene(block) for block in blocks]
-
-
-def _plain_scene(block: str) -> Scene:
-    text = " ".join(block.split())
-    return Scene(first_words(text), (text,), script_lines(text, ACTION_WIDTH) + 1)
 
 
 def first_words(text: str) -> str:

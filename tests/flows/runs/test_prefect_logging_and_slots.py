@@ -12,7 +12,7 @@ import pytest
 from prefect import flow_engine
 
 from flows.runs import start_and_end  # noqa: F401 - every flow imports it
-from flows.runs.prefect_patches import EachErrorOnce
+from flows.runs.prefect_logging_and_slots import EachErrorOnce
 from storage.errors import InputError
 
 

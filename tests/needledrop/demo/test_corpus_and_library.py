@@ -15,7 +15,7 @@ import pytest
 from defusedxml import ElementTree
 from PIL import Image
 
-from needledrop.demo.corpus import MANIFEST, Corpus, plan_library, write_corpus, write_library
+from needledrop.demo.corpus_and_library import MANIFEST, Corpus, plan_library, write_corpus, write_library
 from needledrop.demo.films import FIRST_YEAR, LAST_YEAR, Film, invent_films
 from needledrop.demo.moods import MOODS
 from needledrop.demo.music.music_files import DEFECTS, M4A, MP3, OGG, OPUS, make_track, plan_tracks
