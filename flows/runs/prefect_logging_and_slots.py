@@ -23,7 +23,7 @@ def keep_running_without_slot() -> None:
     def maintain(lease_id: Any, seconds: float, **_options: bool) -> AbstractContextManager[None]:
         return maintain_concurrency_lease(lease_id, seconds, raise_on_lease_renewal_failure=False)
 
-    # Prefect has no setting for this; tests/flows/runs/test_prefect_logging_and_slots.py notices when the function moves.
+    # Prefect has no setting for it; tests/flows/runs/test_prefect_logging_and_slots.py notices when the function moves.
     vars(flow_engine)["maintain_concurrency_lease"] = maintain
 
 
