@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -71,12 +70,6 @@ class SearchedRun:
     tags: frozenset[str]
     test_tracks: int
     all_tracks: int
-
-    def unknown_tags(self, tags: Sequence[str]) -> dict[str, list[str]]:
-        """Return those of the tags that no film of the version has, each with the most similar that one has."""
-        by_small_letters = {tag.lower(): tag for tag in sorted(self.tags)}
-        similar = {tag: difflib.get_close_matches(tag.lower(), by_small_letters, cutoff=0.5) for tag in tags}
-        return {tag: [by_small_letters[one] for one in near] for tag, near in similar.items() if tag not in self.tags}
 
 
 def describe_run(lake: Lake, run_id: str) -> SearchedRun:

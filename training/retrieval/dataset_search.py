@@ -107,20 +107,7 @@ def embed_query(lake: Lake, job: Job, built: Built, query: FilmQuery, machine: M
 
     A model for any parts is given those that the query has. Others read an empty text or a grey image for the rest.
     """
-    nothing = np.empty(0, np.int64)
-    film = Split(
-        name="search",
-        film_ids=("query",),
-        years=(0,),
-        tags=(query.tags,),
-        plots=(query.plot,),
-        thumbnails=(query.image,),
-        track_ids=(),
-        owner=nothing,
-        first_segment=np.zeros(1, np.int64),
-        positions=nothing,
-        mels=MelReader(lake, [], MelSettings()),
-    )
+    film = query.as_split(lake)
     inputs = FilmInputs(film, job.system, job.settings, built.tokenizer, built.image_format.pixels)
     return embed_films(built.model, film, inputs, machine, paragraphs="all")
 

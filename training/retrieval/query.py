@@ -5,8 +5,9 @@ Imports no torch: a query that says nothing is refused at once.
 
 from __future__ import annotations
 
+import difflib
 import io
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +15,10 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from storage.errors import InputError
+from storage.lake.lake import Lake
+from storage.mels.reader import MelReader
+from storage.mels.settings import MelSettings
+from training.data.splits import Split
 from training.systems import Parts
 
 
@@ -41,6 +46,23 @@ class FilmQuery:
         kept = {name: getattr(self, name) for name in self.parts - {part}}
         return FilmQuery(**kept)
 
+    def as_split(self, lake: Lake) -> Split:
+        """Return the query as a split of one film, which is embedded as evaluation embeds a film."""
+        nothing = np.empty(0, np.int64)
+        return Split(
+            name="search",
+            film_ids=("query",),
+            years=(0,),
+            tags=(self.tags,),
+            plots=(self.plot,),
+            thumbnails=(self.image,),
+            track_ids=(),
+            owner=nothing,
+            first_segment=np.zeros(1, np.int64),
+            positions=nothing,
+            mels=MelReader(lake, [], MelSettings()),
+        )
+
     def __post_init__(self) -> None:
         """Reject an empty query and an unreadable image."""
         if not (self.plot or self.tags or self.image):
@@ -65,6 +87,13 @@ class Query:
     """Part -> the query without it; only of an engine that can do without."""
     is_film: bool = True
     """Whether it is of a film alone: recordings are nearer to music than films are, so these scores do not compare."""
+
+
+def unknown_tags(tags: Sequence[str], known: Collection[str]) -> dict[str, list[str]]:
+    """Return those of a query's tags that no film has, each with the most similar that one has."""
+    by_small_letters = {tag.lower(): tag for tag in sorted(known)}
+    similar = {tag: difflib.get_close_matches(tag.lower(), by_small_letters, cutoff=0.5) for tag in tags}
+    return {tag: [by_small_letters[one] for one in near] for tag, near in similar.items() if tag not in known}
 
 
 def blend(film: Query | None, like: Sequence[Vector], not_like: Sequence[Vector], like_weight: float) -> Query:

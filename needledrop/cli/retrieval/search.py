@@ -33,6 +33,7 @@ from needledrop.cli.retrieval.search_options import (
     Tags,
     Tempo,
     Years,
+    about_unknown_tags,
     check_named,
     check_references,
     choose_engine,
@@ -43,7 +44,6 @@ from needledrop.cli.retrieval.search_options import (
     read_ranking,
     read_tags,
     reference_vector,
-    unknown_tags,
 )
 from needledrop.cli.terminal_output import as_clock, print_rows
 from storage.errors import InputError
@@ -174,7 +174,7 @@ def _notes(searched: SearchedRun, tags: Sequence[str], *, all_tracks: bool) -> I
         of_all = f"of {searched.all_tracks:,}: --all-tracks searches all of them"
         tracks = f"the {searched.test_tracks:,} tracks of the test films of {searched.version} ({of_all})"
     yield f"Searching {tracks} with {searched.run_id}"
-    yield from unknown_tags(searched, tags)
+    yield from about_unknown_tags(searched, tags)
 
 
 def _show(console: Console, found: Sequence[Suggestion], folders: Sequence[str]) -> None:

@@ -191,12 +191,14 @@ def engine_notes(engine: SearchEngine, tags: Sequence[str], *, has_image: bool) 
         if has_image:
             yield f"{engine.card.name} looks at no picture, so the image was left out"
     else:
-        yield from unknown_tags(describe_run(engine.lake, engine.engine), tags)
+        yield from about_unknown_tags(describe_run(engine.lake, engine.engine), tags)
 
 
-def unknown_tags(searched: SearchedRun, tags: Sequence[str]) -> Iterator[str]:
+def about_unknown_tags(searched: SearchedRun, tags: Sequence[str]) -> Iterator[str]:
     """Yield a sentence for each tag that no film of the run's version has, with the most similar ones."""
-    for tag, near in searched.unknown_tags(tags).items():
+    from training.retrieval.query import unknown_tags
+
+    for tag, near in unknown_tags(tags, searched.tags).items():
         known = f"similar ones: {', '.join(near)}" if near else "none is similar"
         yield f"No film of {searched.version} has the tag {tag!r}, so it may say little; {known}"
 

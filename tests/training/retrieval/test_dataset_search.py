@@ -27,7 +27,7 @@ from training.loop.devices_and_torchrun import Machine
 from training.presets import chosen_settings
 from training.retrieval.choose_run import choose_run, describe_run
 from training.retrieval.dataset_search import Suggestion, search
-from training.retrieval.query import FilmQuery
+from training.retrieval.query import FilmQuery, unknown_tags
 from training.systems import SYSTEMS
 
 
@@ -131,7 +131,7 @@ def test_a_run_that_is_not_there_is_an_error_that_names_those_that_are(trained: 
 def test_a_search_says_how_much_it_searches_and_which_tags_are_unknown(trained: Lake) -> None:
     searched = describe_run(trained, choose_run(trained, frozenset({"plot"})))
     known = min(searched.tags)
-    assert known in searched.unknown_tags([known, known[:-1]])[known[:-1]]
+    assert known in unknown_tags([known, known[:-1]], searched.tags)[known[:-1]]
     first, unknown = command._notes(searched, ["xyzzy"], all_tracks=False)
     assert f"{searched.test_tracks} tracks" in first and "36: --all-tracks" in first
     assert "the tag 'xyzzy'" in unknown
