@@ -38,11 +38,12 @@ from tests.labelled_recordings import (
 JUDGE = """
 import dataclasses, importlib.util, json, sys
 from tasks.soundtracks.matching.film_index import FilmIndex
-from tasks.soundtracks.candidate_recordings import Candidate, Film
 
 def module(*names):
     return next(importlib.import_module(name) for name in names if importlib.util.find_spec(name))
 
+recordings = module("tasks.soundtracks.candidate_recordings", "tasks.soundtracks.models")
+Candidate, Film = recordings.Candidate, recordings.Film
 Matcher = module("tasks.soundtracks.matching.track_selection", "tasks.soundtracks.matching.matcher").Matcher
 listings = module("tasks.films.pages_and_albums", "tasks.films.models")
 
