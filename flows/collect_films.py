@@ -39,7 +39,7 @@ from tasks.films.tasks import (
     parse_stale_pages,
 )
 from tasks.films.wiki.api_client import Wikipedia
-from tasks.films.wiki.changes_since_last_run import FLOW, FetchPlan, plan_fetch
+from tasks.films.wiki.changes_since_last_run import FLOW, plan_fetch, recorded_for_next_run
 from tasks.progress import ReportProgress, shown_progress
 from tasks.run_report import RunReport
 from tasks.source_slots import source_slot
@@ -116,7 +116,7 @@ def _from_wiki(
     _keep_pause(lake, source, report.paused, run_id)
     if parameters.musicbrainz and parameters.daily_evidence and not report.paused:
         report.counts.update(_from_musicbrainz(lake, parameters, parameters.musicbrainz, run_id, progress))
-    return {**report.summary(), **_wiki_time(plan, report)}
+    return {**report.summary(), **recorded_for_next_run(plan, report)}
 
 
 def _budget(lake: Lake, source: str, parameters: CollectFilmsParameters) -> Budget:
@@ -149,11 +149,3 @@ def _keep_pause(lake: Lake, source: str, pause: SourcePaused | None, run_id: str
     elif pause.reason == "asked_to_wait":
         wait = pause.until - datetime.now(UTC)
         open_breaker(lake, source, Pause(pause.reason, str(pause), wait, wait, wait), "", run_id)
-
-
-def _wiki_time(plan: FetchPlan | None, report: RunReport) -> dict[str, Any]:
-    """Return the wiki, and its time if nothing was cut short: otherwise a changed page would never be fetched."""
-    if plan is None:
-        return {}
-    is_complete = plan.is_complete and report.paused is None and not report.counts["unanswered"]
-    return {"wiki": plan.site.wiki} | ({"wiki_time": plan.site.time.isoformat()} if is_complete else {})

@@ -102,14 +102,7 @@ def _preview(context: RunContext) -> dict[str, Any]:
 def _encode(context: RunContext) -> dict[str, Any]:
     """Embed what was collected without an encoder, as far as its audio is at hand."""
     with _encoders(context):
-        report = encode_collected(context)
-    if lacking := report.counts["tracks_without_audio"]:
-        run_logger().warning(
-            "%s recordings cannot be embedded: their audio is neither in the music given nor kept in the lake; what "
-            "came from the network was deleted with its mels, and only collecting it again brings it back",
-            lacking,
-        )
-    return report.summary()
+        return encode_collected(context).summary()
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from tasks.films.wiki.fetch_articles import IDS_PER_QUERY, PageState, fetch_cate
 from tasks.films.wiki.site import Site, describe_site
 from tasks.films.wiki.titles_and_addresses import articles_named
 from tasks.films.wiki.year_categories import films_of_years
+from tasks.run_report import RunReport
 
 MAX_AGE = timedelta(days=25)
 """Wikis keep recent changes for 30 days; the other five allow for clocks and pauses."""
@@ -198,6 +199,14 @@ def plan_fetch(
         unanswered=changes.unanswered,
         is_complete=fetch == due,
     )
+
+
+def recorded_for_next_run(plan: FetchPlan | None, report: RunReport) -> dict[str, str]:
+    """Return the wiki, and its time if nothing was cut short: otherwise a changed page would never be fetched."""
+    if plan is None:
+        return {}
+    is_complete = plan.is_complete and report.paused is None and not report.counts["unanswered"]
+    return {"wiki": plan.site.wiki} | ({"wiki_time": plan.site.time.isoformat()} if is_complete else {})
 
 
 def _failing_articles(lake: Lake, wiki: str) -> dict[str, int]:

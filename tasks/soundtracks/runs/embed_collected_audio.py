@@ -19,6 +19,7 @@ from storage.lake.lake import Lake
 from storage.mels.layout import done_films
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import TRACKS
+from tasks.progress import run_logger
 from tasks.run_report import RunReport
 from tasks.soundtracks.download.staging import kept_audio, pending_folder, staging_folder
 from tasks.soundtracks.extraction.embed_audio import (
@@ -70,6 +71,12 @@ def encode_collected(context: RunContext) -> RunReport:
             context.progress("Embedding audio", start, len(to_do))
             _encode_batch(context, pool, to_do[start : start + FILMS_PER_BATCH], report)
     context.progress("Embedding audio", len(to_do), len(to_do))
+    if lacking := report.counts["tracks_without_audio"]:
+        run_logger().warning(
+            "%s recordings cannot be embedded: their audio is neither in the music given nor kept in the lake; what "
+            "came from the network was deleted with its mels, and only collecting it again brings it back",
+            lacking,
+        )
     return report
 
 
