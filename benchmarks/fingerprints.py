@@ -49,8 +49,8 @@ from scipy.signal import fftconvolve
 from scipy.stats import binomtest
 
 from benchmarks.fingerprint_recordings import COPIES, FASTER, MEL_RATE, PIECE_SECONDS, SEEDS, SETTINGS, Recording, plan
-from storage.mels.writer import TrackMels
-from tasks.curation.same_sound import find_same_sound
+from storage.mels.reader import TrackMels
+from tasks.curation.duplicates import find_same_sound
 from tasks.soundtracks.audio.fingerprint import (
     CONTOUR_BANDS,
     CONTOUR_STEP,

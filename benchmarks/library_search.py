@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.libraries.embeddings import LibraryEmbeddings
+from storage.libraries.library_embeddings import LibraryEmbeddings
 from training.retrieval.library_search import LibraryIndex, TrackFilter
 
 FOUND = 20

@@ -27,10 +27,10 @@ from rich.console import Console
 from rich.table import Table
 
 from storage.lake.lake import Lake
-from storage.mels.layout import shard_path
-from storage.mels.reader import MelReader
+from storage.mels.reader import MelReader, TrackMels
 from storage.mels.settings import MelSettings
-from storage.mels.writer import TrackMels, write_shard
+from storage.mels.shard_format import shard_path
+from storage.mels.writer import write_shard
 from storage.tables.tables import open_tables
 from tasks.soundtracks.audio.decode import AudioFile
 from tasks.soundtracks.audio.melspectrogram import segment_mels

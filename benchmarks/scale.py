@@ -26,11 +26,11 @@ import pyarrow as pa
 from benchmarks.fingerprints import made_up
 from storage.lake.lake import Lake
 from storage.tables import tables
-from storage.tables.parts import compact, stored_parts
 from storage.tables.schemas import FILMS, OUTCOMES, THUMBNAILS, TRACKS, Table
+from storage.tables.tables import compact, stored_parts
 from storage.views import status
 from tasks.curation.curate import curate
-from tasks.curation.settings import CurationSettings
+from tasks.curation.exclusions_and_splits import CurationSettings
 from tasks.soundtracks.runs.crash_recovery import recover
 from tasks.soundtracks.runs.plan import plan
 from tasks.soundtracks.runs.run_context import RunContext, read_matcher

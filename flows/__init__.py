@@ -6,7 +6,7 @@ refresh          all stages in order, and the summary of what they changed
 missing_trainings  the deployment that trains new versions is started where it was not
 missing_workers  work pools whose runs no worker takes
 runs/            what every run does around its work
-parameters       the parameters of each flow, from `tasks.options`
+parameters       the parameters of each flow, from `tasks.options_and_defaults`
 parameter_checks which parameters cannot work
 """
 

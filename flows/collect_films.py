@@ -42,7 +42,7 @@ from tasks.films.wiki.api_client import Wikipedia
 from tasks.films.wiki.changes_since_last_run import FLOW, plan_fetch, recorded_for_next_run
 from tasks.progress import ReportProgress, shown_progress
 from tasks.run_report import RunReport
-from tasks.source_slots import source_slot
+from tasks.source_concurrency_limits import source_slot
 
 
 @flow(name=FLOW, flow_run_name=run_name, timeout_seconds=3 * 24 * 3600)

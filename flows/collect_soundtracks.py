@@ -20,7 +20,7 @@ from flows.parameters import CollectSoundtracksParameters, takes
 from flows.runs.run_leases import names_its_leases
 from flows.runs.start_and_end import check_failures, recorded, run_name, without_lake
 from flows.runs.version_and_pause_events import announce_pause
-from storage.audio_embeddings.cards import register
+from storage.audio_embeddings import register
 from storage.errors import SourcePaused
 from storage.lake.lake import Lake
 from storage.tables.tables import open_existing
@@ -37,7 +37,7 @@ from tasks.soundtracks.runs.preview import preview
 from tasks.soundtracks.runs.reopen_finished_films import Reopener
 from tasks.soundtracks.runs.run_context import RunContext, open_context
 from tasks.soundtracks.runs.run_settings import SoundtrackSettings
-from tasks.source_slots import source_slot
+from tasks.source_concurrency_limits import source_slot
 from training.encoders.model_files import check_encoder, licence_warning, remember_model
 from training.encoders.process import open_encoders
 

@@ -22,11 +22,11 @@ from flows.runs.start_and_end import recorded, run_name
 from storage.coordination.leases import leased
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
-from storage.libraries.embeddings import TrackEmbedding, encoder_engine, register_encoder
 from storage.libraries.library import Library, lease_of, open_library
+from storage.libraries.library_embeddings import TrackEmbedding, encoder_engine, register_encoder
 from storage.mels.settings import MelSettings
+from storage.output_escaping import printable
 from storage.tables.tables import open_existing
-from storage.terminal import printable
 from tasks.libraries.index import Embed, FileRow, Heard, IndexCounts, files_to_index, index_files, open_decoder
 from tasks.libraries.scan import ScanCounts, scan_folder
 from tasks.progress import ReportProgress, log_line, run_logger, shown_progress

@@ -16,13 +16,13 @@ from flows.parameters import (
 )
 from storage.errors import InputError
 from storage.lake.lake import VERSION_FILE, lake_at
-from tasks.options import OptionGroup, TuningOptions
+from tasks.options_and_defaults import OptionGroup, TuningOptions
 
 
 def check(parameters: OptionGroup) -> None:
     """Raise `InputError` for parameters of a flow that cannot work."""
     from storage.datasets.versions import read_manifest
-    from tasks.curation.settings import CurationSettings
+    from tasks.curation.exclusions_and_splits import CurationSettings
     from tasks.soundtracks.runs.run_settings import SoundtrackSettings
     from training.encoders.model_files import check_encoder
     from training.presets import chosen_settings

@@ -1,4 +1,4 @@
-"""The parameters of each flow, made from the groups of `tasks.options`; imports no Prefect.
+"""The parameters of each flow, made from the groups of `tasks.options_and_defaults`; imports no Prefect.
 
 A flow takes one of the classes below and still shows Prefect a flat form:
 
@@ -18,7 +18,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar, get_args, get_typ
 
 from typing_extensions import Doc
 
-from tasks.options import (
+from tasks.options_and_defaults import (
     CardOptions,
     DatasetOptions,
     ExtractionOptions,

@@ -39,10 +39,9 @@ from flows.runs.retries import RETRIES, retried
 from flows.runs.run_leases import names_its_leases
 from flows.runs.start_and_end import noted_on, recorded, run_name
 from flows.runs.version_and_pause_events import announce_version
-from storage.coordination.held_leases import describe_holder
-from storage.coordination.leases import leased
+from storage.coordination.leases import describe_holder, leased
 from storage.datasets import versions as datasets
-from storage.datasets.diff import compare, counted
+from storage.datasets.versions import compare, counted
 from storage.errors import LakeError
 from storage.lake.lake import Lake
 from storage.tables.tables import open_tables

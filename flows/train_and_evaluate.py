@@ -22,11 +22,11 @@ from flows.runs.run_leases import names_its_leases
 from flows.runs.start_and_end import recorded, run_name
 from storage.errors import InputError, NeedledropError
 from storage.lake.lake import Lake
-from storage.libraries.decisions import record_result
+from storage.libraries.decisions_and_shortlists import record_result
 from storage.metrics.database import connect_metrics
 from storage.tables.duckdb_connection import fetch_rows
 from storage.tables.tables import open_existing
-from tasks.options import TuningOptions
+from tasks.options_and_defaults import TuningOptions
 from tasks.progress import ReportProgress, artifact_key, run_logger, shown_progress
 from training.data.splits import newest_version
 from training.evaluation.intervals_and_comparisons import lacks_confidence, record_confidence

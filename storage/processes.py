@@ -2,18 +2,14 @@
 
 Two processes are at one place when they share the kernel (boot id) and its PID and time namespaces: only then does a
 process number name the same process to both. The host's name proves nothing: a container may have that of its host.
-This process's own limit of open files is raised here too.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import resource
 from contextlib import suppress
 from pathlib import Path
-
-from storage.errors import LakeError
 
 Place = tuple[str, str, str]
 """Boot id, PID namespace and time namespace."""
@@ -94,11 +90,18 @@ def place_digest() -> str:
     return hashlib.blake2b(" ".join(this_place()).encode(), digest_size=4).hexdigest()
 
 
-def allow_open_files(files: int) -> None:
-    """Raise this process's limit of open files; raises `LakeError` when the system does not allow so many."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY or soft >= files:
-        return
-    if hard != resource.RLIM_INFINITY and hard < files:
-        raise LakeError(f"So many shards need {files} open files, and {hard} are allowed; run ulimit -Hn {files}")
-    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+FIRST_PID_NAMESPACE = "pid:[4026531836]"
+"""The kernel gives the first PID namespace this number (PROC_PID_INIT_INO)."""
+
+
+def sees_every_process() -> bool:
+    """Return whether this process is in the first PID namespace of its machine."""
+    with suppress(OSError):
+        return str(Path("/proc/self/ns/pid").readlink()) == FIRST_PID_NAMESPACE
+    return False
+
+
+def is_any_process_born_at(born: str | None) -> bool:
+    """Return whether a process of this machine started then: in a container it has another number, and this start."""
+    numbers = (path.name for path in Path("/proc").iterdir() if path.name.isdecimal())
+    return any(process_start(number) == born for number in numbers)

@@ -15,20 +15,18 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.audio_embeddings.files import AGAIN, list_embeddings
-from storage.audio_embeddings.verify import embeddings_damage
+from storage.audio_embeddings import AGAIN, embeddings_damage, list_embeddings
 from storage.datasets import versions as datasets
 from storage.errors import LakeError
 from storage.lake.lake import Lake
-from storage.mels.checksums import EXTRACT_AGAIN
-from storage.mels.layout import film_id_of, list_shards
-from storage.mels.verify import TRACK_ROWS, Row, recorded_tracks, shard_damage, track_rows
+from storage.mels.shard_format import EXTRACT_AGAIN, film_id_of, list_shards
+from storage.mels.verify_shards import TRACK_ROWS, Row, recorded_tracks, shard_damage, track_rows
 from storage.metrics.database import FILE, is_locked, metrics_path
-from storage.metrics.duckdb_tables import wanted_files
+from storage.metrics.duckdb_import import wanted_files
 from storage.metrics.run_files import CONFIDENCE, RUNS, read_rows
 from storage.tables import duckdb_connection, tables
-from storage.tables.parts import stored_parts
 from storage.tables.schemas import TABLES, VERSIONS, Table
+from storage.tables.tables import stored_parts
 
 
 @dataclass(frozen=True)

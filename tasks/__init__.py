@@ -3,9 +3,9 @@
 films        articles and images from a wiki or an export
 soundtracks  recordings from music folders, URLs and YouTube, as mel-spectrograms
 curation     which films, tracks and tags are in a version of the data set
-options      every option of the flows and commands, defined once
+options_and_defaults   every option of the flows and commands: type, default, help
 backoff      Retry-After and exponential backoff
 progress     progress bars
 prefect_client  clients of Prefect's server, and their errors
-interrupts   child processes that Ctrl-C does not reach
+source_concurrency_limits   one run at a time per source, by a limit of the Prefect server
 """

@@ -275,7 +275,7 @@ def _record_measured_run(
     lake: Lake, held_out: HeldOut, system: str, films: Embeddings, tracks: Embeddings, from_one_segment: Embeddings
 ) -> None:
     """A completed run of a system with its embeddings, epochs and ranks."""
-    from storage.metrics.records import Epoch, Run, record_epoch, record_ranks, record_run
+    from storage.metrics.record_measurements import Epoch, Run, record_epoch, record_ranks, record_run
     from training.evaluation.embeddings import save_embeddings
     from training.evaluation.ranking import rank_tracks
 

@@ -13,9 +13,10 @@ import pytest
 from PIL import Image
 
 from storage.lake.lake import Lake
-from storage.mels.layout import shard_path
+from storage.mels.reader import TrackMels
 from storage.mels.settings import MelSettings
-from storage.mels.writer import TrackMels, write_shard
+from storage.mels.shard_format import shard_path
+from storage.mels.writer import write_shard
 from storage.tables import tables
 from storage.tables.schemas import FILMS, THUMBNAILS, TRACKS
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from storage.metrics.database import connect_metrics
-from storage.metrics.records import record_ranks
+from storage.metrics.record_measurements import record_ranks
 from storage.metrics.run_files import RANKS_SCHEMA
 from storage.tables import tables
 from storage.tables.schemas import TRACKS

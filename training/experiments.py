@@ -24,10 +24,9 @@ import training
 from storage.coordination.leases import leased
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
-from storage.metrics import records as metrics
+from storage.metrics import record_measurements as metrics
 from storage.metrics.database import connect_metrics
-from storage.metrics.interrupted import STATE as INTERRUPTED
-from storage.metrics.interrupted import run_lease
+from storage.metrics.run_files import INTERRUPTED, run_lease
 from training.data.film_inputs import FilmInputs
 from training.data.splits import Split, load_split
 from training.evaluation.embed_films_and_tracks import embed_films, embed_tracks, track_owners

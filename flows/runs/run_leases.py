@@ -12,7 +12,7 @@ from prefect.context import FlowRunContext
 from prefect.runtime import flow_run
 from prefect.settings import PREFECT_API_URL
 
-from storage.coordination.holders import during_flow_run
+from storage.coordination.holders_and_heartbeats import during_flow_run
 from tasks.prefect_client import NO_ANSWER, impatient_client, stopping_soon
 
 P = ParamSpec("P")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -24,10 +25,11 @@ from prefect.states import Completed
 
 from flows.runs.prefect_logging_and_slots import keep_running_without_slot, log_each_error_once
 from storage.errors import LakeError, TooManyFailed
-from storage.lake.free_space import free_space
 from storage.lake.lake import VERSION_FILE, Lake, lake_at
 from storage.records.flow_runs import RUNNING, record_crashes, record_flow_run, shown_alive
-from storage.views.run_changes import StageResult, stage_results
+from storage.records.outcomes import Stage
+from storage.tables import duckdb_connection, tables
+from storage.tables.schemas import OUTCOMES
 from tasks.prefect_client import HTTP_ERRORS, NO_ANSWER, end_as_crashed, impatient_client, stopping_soon
 from tasks.progress import as_duration, log_line, run_logger
 from tasks.run_report import as_words
@@ -116,7 +118,7 @@ def _state_after(error: BaseException) -> str:
 def _warn_of_full_disk(lake: Lake) -> None:
     """Log a warning well before the disk of the lake, or of its cache, is full."""
     with suppress(OSError):
-        space = free_space(lake)
+        space = lake.free_space()
         if space.is_low:
             run_logger().warning("%s", space)
 
@@ -141,6 +143,38 @@ def check_failures(lake: Lake, run_id: str, max_failed_share: float) -> None:
         share = stage.failed / stage.tried  # a product is rounded: 0.29 * 100 is less than 29
         if (stage.tried >= FEWEST_ITEMS or not max_failed_share) and share > max_failed_share:
             raise TooManyFailed(_sentence(stage, max_failed_share))
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """How the items of one stage ended in one run; `reasons` are (reason, count, an example's message), most first."""
+
+    stage: str
+    tried: int
+    failed: int
+    reasons: tuple[tuple[str, int, str], ...]
+
+
+def stage_results(lake: Lake, run_id: str) -> list[StageResult]:
+    """Return how many items a run tried and how many failed, by stage.
+
+    Rechecks of what is already collected are left out: a dead link is a finding, not a failure of the run.
+    """
+    query = (
+        "WITH ended AS (SELECT stage, item, arg_max({'status': status, 'reason': reason, 'message': message}, "
+        f"{tables.ROW_ORDER}) AS last FROM {tables.rows_sql(lake, OUTCOMES)} "
+        f"WHERE run_id = ? AND stage <> '{Stage.AVAILABILITY}' GROUP BY ALL) "
+        "SELECT stage, last.status = 'failed' AS failed, last.reason, count(*), min(last.message) FROM ended "
+        "GROUP BY ALL ORDER BY 1, 4 DESC, 3"
+    )
+    with duckdb_connection.connect(lake) as connection:
+        rows = connection.execute(query, [run_id]).fetchall()
+    results = []
+    for stage in dict.fromkeys(row[0] for row in rows):
+        of_stage = [row for row in rows if row[0] == stage]
+        failed = tuple((reason, count, message) for _, is_failed, reason, count, message in of_stage if is_failed)
+        results.append(StageResult(stage, sum(row[3] for row in of_stage), sum(row[1] for row in failed), failed))
+    return results
 
 
 def _sentence(stage: StageResult, max_failed_share: float) -> str:

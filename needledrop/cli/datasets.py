@@ -80,21 +80,20 @@ def compare_command(
 
     [bold]Example[/]: needledrop datasets compare v0a1b2c3d4e5f
     """
-    from storage.datasets import diff
     from storage.datasets import versions as datasets
 
     opened = open_existing(lake)
     newer = new or datasets.current(opened)
     if newer is None:
         raise InputError("The lake has no version yet; make one with `needledrop curate`")
-    changes = diff.compare(opened, old, newer)
+    changes = datasets.compare(opened, old, newer)
     table = Table("kind", "change", "item", "title", "what", title=f"{old} → {newer}", title_justify="left", box=None)
     for change in changes if show_all else changes[:CHANGES_SHOWN]:
         table.add_row(change.kind, change.change, change.item, change.title, change.what)
     console = Console()
     if changes:
         console.print(table)
-    counts = diff.counted(changes)
+    counts = datasets.counted(changes)
     console.print(
         ", ".join(f"{kind}s {change}: {count}" for (kind, change), count in counts.items()) or "The same content."
     )

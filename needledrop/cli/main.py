@@ -20,7 +20,7 @@ from needledrop.cli.inspect import doctor, leases, sql, status, verify
 from needledrop.cli.retrieval import cues, library, search, studio
 from needledrop.cli.run_prefect_flow import send_no_usage_data
 from storage.errors import NeedledropError
-from storage.terminal import printable
+from storage.output_escaping import printable
 
 
 def _joined(text: str) -> str:

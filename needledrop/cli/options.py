@@ -22,7 +22,7 @@ from rich.markup import escape
 
 from flows.parameters import Parameter, parameters_of
 from storage.errors import InputError
-from tasks.options import LakeOptions, OptionGroup
+from tasks.options_and_defaults import LakeOptions, OptionGroup
 
 P = TypeVar("P", bound=OptionGroup)
 

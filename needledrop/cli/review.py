@@ -135,7 +135,7 @@ def import_command(
 
 def _record(lake: Lake, answers: list[tuple[str, bool]], albums: list[tuple[tuple[str, str], bool]], note: str) -> None:
     """Record the user's answers, all or, if one names nothing in the lake, none."""
-    from storage.records.reviews import find_album, record_new_rows, record_review
+    from storage.records.review_answers_and_agreement import find_album, record_new_rows, record_review
     from storage.tables.schemas import ALBUM_REVIEWS
 
     known = _candidates(lake) if answers else set()
@@ -172,7 +172,7 @@ WHERE tracks.decision = {decision} AND (tracks.decision = 'review' OR tracks.seg
 
 def _show(lake: Lake, count: int, seed: int | None, *, is_taken: bool) -> None:
     """Print the matches without an answer: the best scores first, or in random order."""
-    from storage.records.reviews import answered_pairs
+    from storage.records.review_answers_and_agreement import answered_pairs
     from storage.tables import duckdb_connection, tables
     from storage.tables.schemas import FILMS, TRACKS
 
@@ -213,7 +213,7 @@ def _show_disagreements(lake: Lake, count: int) -> None:
 
 def _show_precision(lake: Lake) -> None:
     """Print the precision of the newest rated sample of what was taken."""
-    from storage.views.review_views import read_precision
+    from storage.records.review_answers_and_agreement import read_precision
 
     found = read_precision(lake)
     for row in found["precision"][:1]:

@@ -19,8 +19,8 @@ from rich.console import Console
 
 from flows.parameter_checks import check
 from storage.errors import InputError, NeedledropError
-from tasks.interrupts import children_block_sigint
-from tasks.options import OptionGroup
+from storage.signals import children_block_sigint
+from tasks.options_and_defaults import OptionGroup
 
 EMBEDDED_RETRIES = 2
 """After 2 and 4 seconds. What ends a whole group of processes, as timeout, systemd and batch systems do, ends the

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from storage.terminal import printable
+from storage.output_escaping import printable
 
 ROWS_SHOWN = 1000
 """Rows printed in a terminal at most; a file or a pipe gets every row."""

@@ -17,7 +17,7 @@ from needledrop.cli.leaderboard_table import leaderboard_rows, training_table
 from needledrop.cli.options import options_of
 from needledrop.cli.run_prefect_flow import prefect_for_commands, run_flow
 from storage.tables.tables import open_existing
-from tasks.options import TuningOptions
+from tasks.options_and_defaults import TuningOptions
 
 _WIDEST = 100
 """Characters per line of the list of settings, at most."""

@@ -31,7 +31,7 @@ from needledrop.cues.suggest_tracks import Cue
 from needledrop.cues.timecode import Timebase
 from storage.errors import InputError
 from storage.lake.atomic import commit_file, temporary_file
-from storage.spreadsheets import spreadsheet_cell
+from storage.output_escaping import spreadsheet_cell
 
 if TYPE_CHECKING:
     from needledrop.cues.suggest_tracks import Cue

@@ -18,7 +18,8 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from storage.errors import InputError, LakeError, NeedledropError
-from storage.lake.atomic import sync, temporary_file, write_error
+from storage.lake.atomic import sync, temporary_file
+from storage.lake.disk_space import write_error
 
 PORT = 4200
 """Inside the container; NEEDLEDROP_PORT is the port of the machine that leads to it."""

@@ -27,9 +27,9 @@ from flows import parameters
 from flows.missing_workers import has_worker
 from needledrop.service.automations import apply_automations, check_address, save_notification_block
 from storage.errors import InputError, NeedledropError
-from tasks import options
+from tasks import options_and_defaults as options
 from tasks.prefect_client import server_named_in_errors
-from tasks.source_slots import SOURCES, create_limit
+from tasks.source_concurrency_limits import SOURCES, create_limit
 
 if TYPE_CHECKING:
     from prefect.client.orchestration import SyncPrefectClient

@@ -9,8 +9,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from storage.errors import InputError
-from storage.libraries.decisions import NOTE_CHARACTERS, AskedQuery
-from storage.libraries.shortlists import NAME_CHARACTERS
+from storage.libraries.decisions_and_shortlists import NAME_CHARACTERS, NOTE_CHARACTERS, AskedQuery
 from tasks.films.images.thumbnails import make_thumbnail
 from training.retrieval.library_search import TrackFilter
 from training.retrieval.query import FilmQuery

@@ -34,10 +34,10 @@ from needledrop.studio.searchable import (
 from needledrop.studio.track_lookup import hits_of
 from storage.errors import ItemError
 from storage.lake.lake import Lake
-from storage.libraries.decisions import AskedQuery, Decision, record_decision, record_query
-from storage.libraries.embeddings import encoder_engine
+from storage.libraries.decisions_and_shortlists import AskedQuery, Decision, record_decision, record_query
 from storage.libraries.library import Library, open_library
-from storage.mels.writer import TrackMels
+from storage.libraries.library_embeddings import encoder_engine
+from storage.mels.reader import TrackMels
 from storage.tables.duckdb_connection import connect, fetch_rows
 from storage.tables.schemas import LIBRARY_QUERIES
 from storage.tables.tables import latest_sql

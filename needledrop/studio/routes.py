@@ -29,7 +29,8 @@ from needledrop.studio.audio_streaming import answer, open_sound
 from needledrop.studio.engine import STUDIO, Engine
 from needledrop.studio.error_answers import Refusal
 from needledrop.studio.track_lookup import Tracks
-from storage.libraries import decisions, shortlists
+from storage.libraries import decisions_and_shortlists as decisions
+from storage.libraries import decisions_and_shortlists as shortlists
 
 MEDIA_TYPES = {"css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 TEMPLATES = Environment(

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from needledrop.studio.api_answers import EncoderAbout, MusicAbout, RunAbout, TagCount
-from storage.audio_embeddings.cards import EncoderCard
+from storage.audio_embeddings import EncoderCard
 from storage.datasets import versions as datasets
 from storage.errors import NeedledropError
 from storage.lake.lake import Lake
-from storage.libraries.embeddings import embedding_encoders, embedding_runs
 from storage.libraries.library import Library, library_names, open_library
+from storage.libraries.library_embeddings import embedding_encoders, embedding_runs
 from storage.metrics.database import connect_metrics
 from storage.tables.duckdb_connection import connect, fetch_rows
 from storage.tables.tables import latest_sql

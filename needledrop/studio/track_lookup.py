@@ -14,7 +14,7 @@ from needledrop.studio.error_answers import Refusal
 from needledrop.studio.searchable import Searchable
 from storage.datasets import versions as datasets
 from storage.lake.lake import Lake
-from storage.libraries.decisions import read_decisions
+from storage.libraries.decisions_and_shortlists import read_decisions
 from storage.libraries.library import Library, library_names, open_library
 from storage.records.takedown_list import HiddenTracks
 from training.retrieval.dataset_search import DatasetTracks, known_tracks

@@ -1,10 +1,9 @@
 """State shared by workers on all machines, kept in the lake.
 
-leases       at most one worker per item; a commit under a lost lease is refused
-sigterm      SIGTERM as an exception while leases are held
-holders      who holds leases; heartbeats: whether it lives, as others see it
-lease_files  the files of leases and their numbers, also those of older versions
-held_leases  list leases, wait for their holders, release them by hand, remove those of the dead
+leases       at most one worker per item; a commit under a lost lease is refused; waiting for a holder
+holders_and_heartbeats   who holds leases, and whether it lives, as others see it
+list_and_free_leases     list leases, release them by hand, remove those of the dead
+old_claims   the leases of older versions
 breakers     sources that are paused, and until when
 budgets      requests and downloads that a source may see per day
 """

@@ -14,9 +14,8 @@ import socket
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from storage.coordination.heartbeats import read_json
 from storage.errors import SourcePaused
-from storage.lake.lake import Lake
+from storage.lake.lake import Lake, read_json
 from storage.processes import place_digest
 
 log = logging.getLogger(__name__)

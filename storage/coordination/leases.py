@@ -5,37 +5,168 @@ Taking over from a dead holder means creating the next number, which again only 
 moment between "seen dead" and "taken" in which a third could slip in. What a lease protects must be read again after
 the lease is acquired.
 
-Numbers only grow, so a lease is lost when its number is not the newest of its item, and commits inside `fenced` are
-refused from then on.
+Each file is created complete by one process and never edited. Numbers only grow, also after a release: the newest file
+`leases/released/000000001.json` says up to which number leases were released, and whoever acquires an item that has no
+file begins above it. So no file stays behind for an item that is free. A lease is lost when its number is not the
+newest of its item, and commits inside `fenced` are refused from then on.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+import re
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 
-from storage.coordination.heartbeats import Heartbeat, Observer, Standing, lease_seconds
-from storage.coordination.held_leases import OnWait, Wait
-from storage.coordination.holders import current_flow_run, this_process
-from storage.coordination.lease_files import (
-    create_lease_file,
-    living_claim,
-    read_holder,
-    read_numbers,
-    release_items,
-    remove_lease_file,
+from storage.coordination.holders_and_heartbeats import (
+    Heartbeat,
+    Holder,
+    Observer,
+    Standing,
+    current_flow_run,
+    parse_holder,
+    this_process,
 )
-from storage.coordination.sigterm import SigtermRaises
-from storage.errors import LakeError
-from storage.lake.fences import fenced
-from storage.lake.lake import Lake
+from storage.coordination.old_claims import ignore_file, living_claim, read_claim
+from storage.errors import InputError, LakeError
+from storage.lake.fences import fenced, unfenced
+from storage.lake.lake import Lake, read_json
+from storage.signals import SigtermRaises
+
+SECONDS_VARIABLE = "NEEDLEDROP_LEASE_SECONDS"
+"""For operators and tests: how long a holder may be silent before its leases are taken over."""
+
+LEASE_SECONDS = 300.0
+NOTICE_SECONDS = 30.0
+"""How often a wait says what it waits for."""
+FOLDER, ITEMS, RELEASED = "leases", "items", "released"
+_NAME = re.compile(r"(?P<item>[A-Za-z0-9][A-Za-z0-9._=-]{0,185})\.(?P<number>\d{9,18})\.json")
+_MAX_LETTERS = 201
+"""Of the name of a file in a lake."""
+_KEPT = 2
+"""Files of `RELEASED` that stay: a listing that began before the newest was created still finds the one before it."""
 
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The lease numbers of every item that has any, the newest last, and up to which number leases were released."""
+
+    of_item: dict[str, list[int]]
+    released: int
+
+    @property
+    def newest(self) -> dict[str, int]:
+        """Return the newest number of every item."""
+        return {item: numbers[-1] for item, numbers in self.of_item.items()}
+
+
+def read_numbers(lake: Lake) -> Numbers:
+    """Read the numbers of all leases, from the names of their files; one that is no lease is named and ignored."""
+    of_item: dict[str, list[int]] = {}
+    released = 0
+    for path in lake.list(FOLDER, suffix=".json"):
+        kind, _, name = path.removeprefix(f"{FOLDER}/").partition("/")
+        if kind not in (ITEMS, RELEASED):
+            continue
+        match = _NAME.fullmatch(name if kind == ITEMS else f"all.{name}")
+        if match is None or len(name) > _MAX_LETTERS:
+            ignore_file(path)
+        elif kind == RELEASED:
+            released = max(released, int(match["number"]))
+        else:
+            of_item.setdefault(match["item"], []).append(int(match["number"]))
+    return Numbers({item: sorted(numbers) for item, numbers in of_item.items()}, released)
+
+
+def _file_name(item: str, number: int) -> str:
+    return f"{item}.{number:09d}.json"
+
+
+def read_holder(lake: Lake, item: str, number: int) -> Holder | None:
+    """Read who holds a lease; None when it was released, or for content that no version writes."""
+    return parse_holder(read_json(lake, FOLDER, ITEMS, _file_name(item, number)))
+
+
+def release_items(lake: Lake, items: Collection[str], numbers: Numbers) -> None:
+    """Free items: first say that their numbers are used up, then remove the files that were read."""
+    highest = max((numbers.newest[item] for item in items), default=0)
+    if highest > numbers.released:
+        with unfenced():
+            lake.create_bytes(b"{}", FOLDER, RELEASED, f"{highest:09d}.json")
+        paths = [path for path in lake.list(FOLDER, RELEASED) if _NAME.fullmatch(f"all.{Path(path).name}")]
+        for path in paths[:-_KEPT]:
+            _remove(lake, path)
+    for item in items:
+        for number in numbers.of_item[item]:  # that of a successor, which came since, stays
+            remove_lease_file(lake, item, number)
+
+
+def remove_lease_file(lake: Lake, item: str, number: int) -> None:
+    """Remove one lease file."""
+    _remove(lake, "/".join((FOLDER, ITEMS, _file_name(item, number))))
+
+
+def _remove(lake: Lake, path: str) -> None:
+    with unfenced():
+        lake.remove(path)
+
+
+def create_lease_file(lake: Lake, item: str, number: int, holder: Holder) -> bool:
+    """Create the lease file of an item, or return False when that number exists already."""
+    return lake.create_bytes(json.dumps(asdict(holder), indent=2).encode(), FOLDER, ITEMS, _file_name(item, number))
+
+
+def lease_seconds() -> float:
+    """Return after how many seconds without a renewal leases that are taken from now on may be taken over.
+
+    Raises `InputError` when the environment gives no positive number.
+    """
+    text = os.environ.get(SECONDS_VARIABLE, "")
+    with suppress(ValueError):
+        seconds = float(text or LEASE_SECONDS)
+        if 0 < seconds < float("inf"):
+            return seconds
+    raise InputError(f"{SECONDS_VARIABLE} is {text!r}; set it to a number of seconds, such as 300, or leave it out")
+
+
+OnWait = Callable[[str], None]
+"""Is given a sentence when a lease cannot be had yet, and every `NOTICE_SECONDS` while that is so."""
+
+
+def describe_holder(lake: Lake, item: str) -> str:
+    """Return who holds an item, for a message."""
+    number = read_numbers(lake).newest.get(item)
+    holder = read_holder(lake, item, number) if number else read_claim(lake, item)
+    return str(holder) if holder else "a process that has just ended"
+
+
+class Wait:
+    """Sleeps between two looks at a holder, and says every `NOTICE_SECONDS` whom it waits for."""
+
+    def __init__(self, on_wait: OnWait | None) -> None:
+        self._on_wait = on_wait
+        self._began = time.monotonic()
+        self._said = float("-inf")
+
+    def poll(self, lake: Lake, item: str, seconds: float) -> None:
+        """Say what is waited for if it is time, and sleep."""
+        now = time.monotonic()
+        if self._on_wait and now - self._said >= NOTICE_SECONDS:
+            self._said = now
+            self._on_wait(
+                f"Waiting for {describe_holder(lake, item)}, which holds {item} and was not seen to renew it "
+                f"for {now - self._began:.0f} s; after {seconds:.0f} s it counts as dead"
+            )
+        time.sleep(min(2.0, seconds / 50))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """Immutable versions of the data set, named by their content.
 
-versions   the files of a version, writing and reading it, which version is current
-diff       what was added, removed and changed between two versions
+versions   the files of a version, writing and reading it, which version is current, what differs between two
 export     a version as Parquet per split or as WebDataset tars, mels included
 """

@@ -6,6 +6,8 @@
 could be mistaken for one, and the next curation removes it. A process that writes or deletes a version holds the
 lease on it, so that what another process is writing is never removed. The table `versions` records which
 version is current, because file times are unreliable and earlier content may become current again.
+
+`compare` tells which films, tracks and tags were added, removed or changed from one version to another.
 """
 
 from __future__ import annotations
@@ -22,12 +24,11 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from storage.coordination.held_leases import describe_holder
-from storage.coordination.lease_files import claimed_items, read_numbers
-from storage.coordination.leases import leased
+from storage.coordination.leases import describe_holder, leased, read_numbers
+from storage.coordination.old_claims import claimed_items
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
-from storage.tables import tables
+from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import VERSIONS
 
 FORMAT = 1
@@ -37,6 +38,25 @@ MANIFEST = "manifest.json"
 _LEASE_PREFIX = "dataset-"
 
 _STRINGS = pa.list_(pa.string())
+
+_FILM_COLUMNS = ("title", "year", "split", "plot", "tags", "thumbnail_sha256", "licence")
+_TRACK_COLUMNS = ("split", "title", "artist", "album", "licence", "duration_seconds", "segments")
+_CHANGES = """
+SELECT '{kind}' AS kind, coalesce(new.item, old.item) AS item, coalesce(new.title, old.title) AS title,
+       CASE WHEN old.item IS NULL THEN 'came' WHEN new.item IS NULL THEN 'went' ELSE 'changed' END AS change,
+       CASE WHEN old.item IS NOT NULL AND new.item IS NOT NULL THEN concat_ws(', ', {differing}) ELSE '' END AS what
+FROM (SELECT *, {item} AS item FROM read_parquet('{old}')) AS old
+FULL JOIN (SELECT *, {item} AS item FROM read_parquet('{new}')) AS new USING (item)
+WHERE old.item IS NULL OR new.item IS NULL OR what <> ''
+"""
+
+_TAGS = """
+SELECT 'tag' AS kind, coalesce(old.tag, new.tag) AS item, coalesce(old.tag, new.tag) AS title,
+       CASE WHEN old.tag IS NULL THEN 'came' ELSE 'went' END AS change, '' AS what
+FROM (SELECT DISTINCT unnest(tags) AS tag FROM read_parquet('{old}')) AS old
+FULL JOIN (SELECT DISTINCT unnest(tags) AS tag FROM read_parquet('{new}')) AS new USING (tag)
+WHERE old.tag IS NULL OR new.tag IS NULL
+"""
 
 
 @dataclass(frozen=True)
@@ -263,3 +283,46 @@ def make_current(lake: Lake, version: str, run_id: str) -> str | None:
 def file_uri(lake: Lake, version: str, file: str) -> str:
     """Return the full path of one file of a version, as DuckDB and pyarrow read it."""
     return lake.uri(FOLDER, version, file)
+
+
+@dataclass(frozen=True)
+class Change:
+    """One film, track or tag that was added (`came`), removed (`went`) or changed, with the columns that differ."""
+
+    kind: str
+    item: str
+    title: str
+    change: str
+    what: str
+
+
+def compare(lake: Lake, old: str, new: str) -> list[Change]:
+    """Return every difference in content from one version to another, ordered by kind, change and item.
+
+    Raises `InputError` for a version that does not exist.
+    """
+    read_manifest(lake, old)
+    read_manifest(lake, new)
+    films = [file_uri(lake, version, FILMS_FILE.name) for version in (old, new)]
+    tracks = [file_uri(lake, version, TRACKS_FILE.name) for version in (old, new)]
+    queries = [
+        _query("film", "film_id", _FILM_COLUMNS, films),
+        _query("track", "film_id || '/' || track_id", _TRACK_COLUMNS, tracks),
+        _TAGS.format(old=films[0], new=films[1]),
+    ]
+    with duckdb_connection.connect(lake) as connection:
+        rows = connection.execute(" UNION ALL ".join(f"({q})" for q in queries) + " ORDER BY kind, change, item")
+        return [Change(*row) for row in rows.fetchall()]
+
+
+def _query(kind: str, item: str, columns: tuple[str, ...], files: list[str]) -> str:
+    differing = ", ".join(f"CASE WHEN old.{name} IS DISTINCT FROM new.{name} THEN '{name}' END" for name in columns)
+    return _CHANGES.format(kind=kind, item=item, differing=differing, old=files[0], new=files[1])
+
+
+def counted(changes: list[Change]) -> dict[tuple[str, str], int]:
+    """Count changes by (kind, change)."""
+    counts: dict[tuple[str, str], int] = {}
+    for change in changes:
+        counts[change.kind, change.change] = counts.get((change.kind, change.change), 0) + 1
+    return counts

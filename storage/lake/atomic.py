@@ -7,7 +7,6 @@ write takes.
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import secrets
@@ -16,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from storage.errors import LakeError
 from storage.processes import place_digest
 
 TEMPORARY_PREFIX = ".tmp-"
@@ -77,15 +75,6 @@ def files_below(folder: str) -> Iterator[str]:
     for path, _, names in os.walk(folder):
         for name in names:
             yield f"{path}/{name}"
-
-
-def write_error(
-    error: OSError, target: str, remedy: str = "make the lake writable or choose another --lake"
-) -> LakeError:
-    """Return the `LakeError` for a write that the system refused, which says what to do."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return LakeError(f"No space left to write {target}; free some and run the same command again")
-    return LakeError(f"{target} cannot be written ({error.strerror or error}); {remedy}")
 
 
 def _is_abandoned(path: Path) -> bool:

@@ -2,7 +2,8 @@
 
 A file is written to a temporary name, synced, then renamed, so at any moment it is complete or absent; a
 crash leaves at most a temporary file, which the next writer removes. Files are never edited. The
-root is a folder (`lake/`) or an object store (`s3://bucket/prefix`), where one upload is one commit.
+root is a folder (`lake/`) or an object store (`s3://bucket/prefix`), where one upload is one commit. Paths have safe
+names only, so that nothing is read or written outside the root.
 """
 
 from __future__ import annotations
@@ -31,17 +32,18 @@ from storage.lake.atomic import (
     sweep_temporary_files,
     sync,
     temporary_file,
-    write_error,
 )
+from storage.lake.disk_space import FreeSpace, free_space, write_error
 from storage.lake.fences import check_fences
 from storage.lake.object_store import cached_copy, store_errors
-from storage.lake.paths import path_below
 
 LAKE_VERSION = 2
 """Raised when a layout or a schema changes in a way that older code cannot read. Since 2, runs and leases are files."""
 VERSION_FILE = "lake.json"
 COPIES, INBOX, OUTBOX, METRICS = "objects", "inbox", "outbox", "metrics"
 """Folders of the cache: copies of objects, downloads in progress, uploads in progress, and DuckDB files."""
+
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=-]{0,200}")
 
 CACHE_REMEDY = "make it writable or name another folder in NEEDLEDROP_CACHE"
 
@@ -211,6 +213,10 @@ class Lake:
         """Return a folder of this machine's cache, which a lake on an object store uses."""
         return Path(self.cache_folder, name)
 
+    def free_space(self) -> FreeSpace:
+        """Return the space on the lake's disk, or for an object store on that of its cache. Raises `OSError`."""
+        return free_space(self.uri() if self.is_local else str(self.cached("").absolute()))
+
     def _copies(self, *parts: str) -> Path:
         return self.cached(COPIES).joinpath(re.sub(r"[^A-Za-z0-9]+", "-", self.root), *parts)
 
@@ -235,6 +241,15 @@ class Lake:
 def lake_at(root: str) -> Lake:
     """Return the lake at a root URL or folder, without creating or checking it."""
     return Lake(root if "://" in root else str(Path(root).expanduser().absolute()))
+
+
+def check_lake_exists(root: str) -> None:
+    """Raise `InputError` when there is no lake at a root, which may be mistyped."""
+    if not lake_at(root).exists(VERSION_FILE):
+        raise InputError(
+            f"There is no lake at {root}; give the root of one with --lake, or make one with `needledrop refresh`, "
+            "`needledrop films` or `needledrop demo`"
+        )
 
 
 def open_lake(root: str | Path) -> Lake:
@@ -279,3 +294,24 @@ def stored_version(lake: Lake) -> int | None:
             "upgrade Needledrop"
         )
     return found
+
+
+def path_below(root: str, *parts: str) -> str:
+    """Return the full path of a file or folder below a root; a part may have several names, with slashes between.
+
+    Raises `LakeError` for a part that could leave the root (`..`, `/etc`, an unchecked title).
+    """
+    for part in parts:
+        for name in part.split("/"):
+            if not _SAFE_NAME.fullmatch(name):
+                raise LakeError(f"{name!r} is not a safe name inside the lake; use letters, digits, . _ = -")
+    return "/".join([root.removeprefix("file://").rstrip("/"), *parts])
+
+
+def read_json(lake: Lake, *parts: str) -> Any:
+    """Return what a file holds; None when it is absent or no JSON. Raises `LakeError` if the store is not there."""
+    try:
+        with store_errors(lake.root):
+            return json.loads(lake.filesystem.cat_file(lake.uri(*parts)))
+    except (FileNotFoundError, ValueError, RecursionError):
+        return None

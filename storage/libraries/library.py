@@ -27,9 +27,8 @@ import pyarrow as pa
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
 from storage.tables.duckdb_connection import connect, fetch_rows
-from storage.tables.parts import empty_part_path
 from storage.tables.schemas import PROVENANCE, Table
-from storage.tables.tables import append, latest_sql
+from storage.tables.tables import append, empty_part_path, latest_sql
 
 FOLDER = "libraries"
 ABOUT = "library.json"

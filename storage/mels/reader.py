@@ -1,14 +1,18 @@
-"""Gather segments from many mel shards at memory speed.
+"""Read mel shards: random segments of many at memory speed, or a whole shard with the `tracks` rows that it carries.
 
-A row's mel is a byte range of its file (`storage/mels/layout.py`), so the reader maps the files and copies rows
+A row's mel is a byte range of its file (`storage/mels/shard_format.py`), so the reader maps the files and copies rows
 without decoding. It refuses a shard with a wrong checksum or with other parameters than its own.
 """
 
 from __future__ import annotations
 
+import json
 import mmap
+import resource
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -19,11 +23,13 @@ from numpy.typing import NDArray
 
 from storage.errors import LakeError
 from storage.lake.lake import Lake
-from storage.mels.checksums import verify_checksums
-from storage.mels.layout import row_offsets
-from storage.mels.settings import MelSettings, check_settings
-from storage.processes import allow_open_files
+from storage.lake.object_store import store_errors
+from storage.mels.settings import MelSettings, check_settings, parse_settings
+from storage.mels.shard_format import MEL_COLUMN, row_offsets, verify_checksums
 
+TRACKS_KEY = b"needledrop.tracks"
+FOOTER_BLOCK_BYTES = 1 << 18
+"""Read at once from an object store: a footer with its rows is smaller."""
 SPARE_FILES = 512
 """Open files left for everything else: Python keeps one per mapped shard; the usual limit is 1,024."""
 
@@ -121,3 +127,82 @@ def _open_shard(lake: Lake, shard: str, settings: MelSettings) -> _OpenShard:
 
 def _joined(arrays: Sequence[NDArray[Any]], dtype: type) -> NDArray[Any]:
     return np.concatenate(arrays) if arrays else np.empty(0, dtype)
+
+
+def allow_open_files(files: int) -> None:
+    """Raise this process's limit of open files; raises `LakeError` when the system does not allow so many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY or soft >= files:
+        return
+    if hard != resource.RLIM_INFINITY and hard < files:
+        raise LakeError(f"So many shards need {files} open files, and {hard} are allowed; run ulimit -Hn {files}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+
+
+@dataclass(frozen=True)
+class TrackMels:
+    """One track's segments as they are stored: arrays whose first axis is the segment."""
+
+    stored: NDArray[Any]  # (n, bands, frames) of the settings' type
+    ref_db: NDArray[np.float32]
+    peak: NDArray[np.float32]
+    silent: NDArray[np.bool_]
+    clipped_fraction: NDArray[np.float32]
+    padded_seconds: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+
+def read_tracks(lake: Lake, shard: str) -> list[dict[str, Any]]:
+    """Read the film's `tracks` rows that a shard carries; raises `LakeError` when it carries none."""
+    try:
+        # Not through the cache: of an object only its end is read.
+        with (
+            store_errors(lake.root),
+            lake.filesystem.open(lake.uri(shard), "rb", block_size=FOOTER_BLOCK_BYTES) as file,
+        ):
+            verify_checksums(file, shard)
+            metadata = pq.read_metadata(file).metadata or {}
+        return list(json.loads(metadata[TRACKS_KEY], object_hook=_from_json))
+    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
+        raise LakeError(f"{shard} is damaged ({error}); delete it and collect soundtracks again") from error
+
+
+def _from_json(value: dict[str, Any]) -> Any:
+    if value.keys() == {"hex"}:
+        return bytes.fromhex(value["hex"])
+    if value.keys() == {"time"}:
+        return datetime.fromisoformat(value["time"])
+    return value
+
+
+Tracks = list[tuple[str, TrackMels]]
+
+
+def read_mels(lake: Lake, shard: str) -> tuple[MelSettings, Tracks]:
+    """Read a shard's settings and its recordings in row order; raises `LakeError` when it is damaged."""
+    try:
+        table = pq.ParquetFile(lake.local_path(shard)).read()
+    except (pa.ArrowException, OSError) as error:
+        raise LakeError(f"{shard} is damaged ({error}); delete it and collect soundtracks again") from error
+    settings = parse_settings(shard, table.schema.metadata or {})
+    ids = table["track_id"].to_pylist()
+    tracks: Tracks = []
+    start = 0
+    for track_id, rows in groupby(ids):
+        count = len(list(rows))
+        tracks.append((track_id, _mels(table.slice(start, count), settings)))
+        start += count
+    return settings, tracks
+
+
+def _mels(rows: pa.Table, settings: MelSettings) -> TrackMels:
+    joined = b"".join(rows[MEL_COLUMN].to_pylist())
+    return TrackMels(
+        stored=np.frombuffer(joined, settings.dtype).reshape(len(rows), *settings.shape),
+        **{
+            name: rows[name].to_numpy().astype(rows.schema.field(name).type.to_pandas_dtype())
+            for name in ("ref_db", "peak", "silent", "clipped_fraction", "padded_seconds")
+        },
+    )

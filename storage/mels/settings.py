@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
-from storage.mels.checksums import verify_checksums
-from storage.mels.layout import list_shards
+from storage.mels.shard_format import list_shards, verify_checksums
 
 Encoding = Literal["uint8", "float16"]
 ShortTracks = Literal["pad", "refuse"]

@@ -1,10 +1,10 @@
-"""Write or rewrite a film's mel shard, and read back the `tracks` rows that it carries.
+"""Write or rewrite a film's mel shard.
 
 Segments are written as they are decoded, one row group at a time, so a film with hours of music needs
 no more memory than one row group. The film's `tracks` rows go into the file's metadata: if the
-process dies between this commit and theirs, the next run finds them here and nothing is lost.
+process dies between this commit and theirs, the next run finds them here (`storage.mels.reader`) and nothing is lost.
 
-A shard is rewritten from its rows to blank one recording or to append some. Rows keep their numbers in both cases, so
+A shard is rewritten from its rows to append recordings or to erase one. Rows keep their numbers in both cases, so
 that the segment index of every data-set version remains valid.
 """
 
@@ -13,45 +13,31 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from datetime import datetime
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
-from storage.errors import LakeError, NeedledropError
+from storage.errors import NeedledropError
 from storage.lake.lake import Lake
-from storage.lake.object_store import store_errors
-from storage.mels.checksums import insert_checksums, verify_checksums
-from storage.mels.layout import COLUMNS, MEL_COLUMN, film_id_of, shard_path, shard_schema, year_of
-from storage.mels.settings import SETTINGS_KEY, MelSettings, parse_settings
+from storage.mels.reader import TRACKS_KEY, TrackMels, Tracks, read_mels
+from storage.mels.settings import SETTINGS_KEY, MelSettings
+from storage.mels.shard_format import (
+    COLUMNS,
+    MEL_COLUMN,
+    film_id_of,
+    insert_checksums,
+    shard_path,
+    shard_schema,
+    year_of,
+)
 
-TRACKS_KEY = b"needledrop.tracks"
 ROW_GROUP_ROWS = 256
 """32 MB of uint8 mels: bounds the writer's memory and keeps headers below a ten-thousandth of a shard."""
 ONE_PAGE_BYTES = 1 << 30
-FOOTER_BLOCK_BYTES = 1 << 18
-"""Read at once from an object store: a footer with its rows is smaller."""
-
-
-@dataclass(frozen=True)
-class TrackMels:
-    """One track's segments as they are stored: arrays whose first axis is the segment."""
-
-    stored: NDArray[Any]  # (n, bands, frames) of the settings' type
-    ref_db: NDArray[np.float32]
-    peak: NDArray[np.float32]
-    silent: NDArray[np.bool_]
-    clipped_fraction: NDArray[np.float32]
-    padded_seconds: NDArray[np.float32]
-
-    def __len__(self) -> int:
-        return len(self.stored)
 
 
 class ShardWriter:
@@ -136,79 +122,12 @@ def write_shard(
         insert_checksums(path)
 
 
-def read_tracks(lake: Lake, shard: str) -> list[dict[str, Any]]:
-    """Read the film's `tracks` rows that a shard carries; raises `LakeError` when it carries none."""
-    try:
-        # Not through the cache: of an object only its end is read.
-        with (
-            store_errors(lake.root),
-            lake.filesystem.open(lake.uri(shard), "rb", block_size=FOOTER_BLOCK_BYTES) as file,
-        ):
-            verify_checksums(file, shard)
-            metadata = pq.read_metadata(file).metadata or {}
-        return list(json.loads(metadata[TRACKS_KEY], object_hook=_from_json))
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        raise LakeError(f"{shard} is damaged ({error}); delete it and collect soundtracks again") from error
-
-
 def _to_json(value: Any) -> dict[str, str]:
     if isinstance(value, bytes):
         return {"hex": value.hex()}
     if isinstance(value, datetime):
         return {"time": value.isoformat()}
     raise TypeError(f"A tracks row cannot hold {type(value).__name__}")
-
-
-def _from_json(value: dict[str, Any]) -> Any:
-    if value.keys() == {"hex"}:
-        return bytes.fromhex(value["hex"])
-    if value.keys() == {"time"}:
-        return datetime.fromisoformat(value["time"])
-    return value
-
-
-Tracks = list[tuple[str, TrackMels]]
-
-
-def read_mels(lake: Lake, shard: str) -> tuple[MelSettings, Tracks]:
-    """Read a shard's settings and its recordings in row order; raises `LakeError` when it is damaged."""
-    try:
-        table = pq.ParquetFile(lake.local_path(shard)).read()
-    except (pa.ArrowException, OSError) as error:
-        raise LakeError(f"{shard} is damaged ({error}); delete it and collect soundtracks again") from error
-    settings = parse_settings(shard, table.schema.metadata or {})
-    ids = table["track_id"].to_pylist()
-    tracks: Tracks = []
-    start = 0
-    for track_id, rows in groupby(ids):
-        count = len(list(rows))
-        tracks.append((track_id, _mels(table.slice(start, count), settings)))
-        start += count
-    return settings, tracks
-
-
-def _mels(rows: pa.Table, settings: MelSettings) -> TrackMels:
-    joined = b"".join(rows[MEL_COLUMN].to_pylist())
-    return TrackMels(
-        stored=np.frombuffer(joined, settings.dtype).reshape(len(rows), *settings.shape),
-        **{
-            name: rows[name].to_numpy().astype(rows.schema.field(name).type.to_pandas_dtype())
-            for name in ("ref_db", "peak", "silent", "clipped_fraction", "padded_seconds")
-        },
-    )
-
-
-def blank_track(lake: Lake, shard: str, track_id: str) -> None:
-    """Replace the mels of a recording by silence; the other rows stay as they are."""
-    settings, tracks = read_mels(lake, shard)
-    blanked = [(name, _silence(mels) if name == track_id else mels) for name, mels in tracks]
-    rows = [
-        {**row, "decision": "rejected", "reason": "taken_down", "segments": None, "fingerprint": None}
-        if row["track_id"] == track_id
-        else row
-        for row in read_tracks(lake, shard)
-    ]
-    _write(lake, shard, settings, blanked, rows)
 
 
 def add_tracks(lake: Lake, shard: str, added: Tracks, rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
@@ -223,23 +142,15 @@ def add_tracks(lake: Lake, shard: str, added: Tracks, rows: Sequence[Mapping[str
         first_rows[track_id] = total
         total += len(mels)
     numbered = [{**row, "first_row": first_rows.get(row["track_id"], row.get("first_row"))} for row in rows]
-    _write(lake, shard, settings, [*tracks, *added], numbered)
+    rewrite_shard(lake, shard, settings, [*tracks, *added], numbered)
     return first_rows
 
 
-def _write(lake: Lake, shard: str, settings: MelSettings, tracks: Tracks, rows: Sequence[Mapping[str, Any]]) -> None:
+def rewrite_shard(
+    lake: Lake, shard: str, settings: MelSettings, tracks: Tracks, rows: Sequence[Mapping[str, Any]]
+) -> None:
+    """Write a shard again: rows keep their numbers where its tracks come first and are as long as before."""
     with write_shard(lake, film_id_of(shard), year_of(shard), settings, replace=True) as writer:
         for track_id, mels in tracks:
             writer.append(track_id, mels)
         writer.finish(rows)
-
-
-def _silence(mels: TrackMels) -> TrackMels:
-    return replace(
-        mels,
-        stored=np.zeros_like(mels.stored),
-        ref_db=np.full_like(mels.ref_db, -100.0),
-        peak=np.zeros_like(mels.peak),
-        silent=np.ones_like(mels.silent),
-        clipped_fraction=np.zeros_like(mels.clipped_fraction),
-    )

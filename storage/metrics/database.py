@@ -9,7 +9,7 @@ DuckDB lets one process write or many read. So every write opens the file, write
 milliseconds, and a process that finds it locked waits a moment and retries.
 
 Only measurements are stored: runs, epochs, ranks, and the confidence computed from them. Every metric is a view over
-the ranks (`storage/metrics/leaderboard_views.py`), so each number can be traced.
+the ranks (`storage/metrics/leaderboard_and_chance_views.py`), so each number can be traced.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ from pathlib import Path
 import duckdb
 
 from storage.errors import LakeError
-from storage.lake.atomic import commit_file, create_file, temporary_file, write_error
+from storage.lake.atomic import commit_file, create_file, temporary_file
+from storage.lake.disk_space import write_error
 from storage.lake.lake import INBOX, METRICS, Lake
 from storage.lake.object_store import fetch
 from storage.metrics import old_database
-from storage.metrics.duckdb_tables import (
+from storage.metrics.duckdb_import import (
     FIRST_WITH_FILES,
     SCHEMA,
     SCHEMA_VERSION,
@@ -39,11 +40,10 @@ from storage.metrics.duckdb_tables import (
     is_imported,
     wanted_files,
 )
-from storage.metrics.interrupted import mark_interrupted
-from storage.metrics.leaderboard_views import VIEWS
+from storage.metrics.leaderboard_and_chance_views import VIEWS
+from storage.metrics.run_files import mark_interrupted
 from storage.tables.duckdb_connection import lake_errors
-from storage.views.lake_views import define_lake_views
-from storage.views.segment_views import define_audio_views, define_mel_view
+from storage.views.lake_views import define_audio_views, define_lake_views, define_mel_view
 
 FILE = "needledrop.duckdb"
 LOCK_TIMEOUT_SECONDS = 60.0

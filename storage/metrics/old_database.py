@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 
 from storage.lake.lake import Lake
 from storage.metrics import run_files
-from storage.metrics.duckdb_tables import SCHEMA, replace_runs
-from storage.metrics.leaderboard_views import VIEWS
+from storage.metrics.duckdb_import import SCHEMA, replace_runs
+from storage.metrics.leaderboard_and_chance_views import VIEWS
 from storage.metrics.run_files import (
     CONFIDENCE,
     CONFIDENCE_SCHEMA,

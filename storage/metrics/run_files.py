@@ -8,6 +8,9 @@ rows of its file by `with_values`.
 
 A number can be created once. Of two processes that add to the same run at once, the second reads what the first
 committed and adds to that, so neither loses anything.
+
+A process holds a lease on the run that it trains or ranks. A run that is recorded as running and whose lease nobody
+holds was killed, and is recorded as interrupted.
 """
 
 from __future__ import annotations
@@ -15,7 +18,9 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +28,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from storage.coordination.list_and_free_leases import is_leased
 from storage.errors import LakeError
 from storage.lake.lake import Lake
 
@@ -248,3 +254,31 @@ def _numbers(lake: Lake, folder: str, name: str) -> Sequence[int]:
 
 def _path(folder: str, name: str, number: int) -> str:
     return f"{folder}/{name}.{number:06d}.parquet"
+
+
+INTERRUPTED = "interrupted"
+_MESSAGE = "Its process was ended before it had finished; training the same system again continues it"
+
+
+def run_lease(run_id: str) -> str:
+    """Return the item whose lease a process holds while it trains or ranks a run."""
+    return f"run-{run_id}"
+
+
+def mark_interrupted(lake: Lake, running: Iterable[str]) -> bool:
+    """Record the runs of dead processes as interrupted; returns whether there were any.
+
+    In a lake that cannot be written they stay as they are.
+    """
+    dead = [run_id for run_id in running if not is_leased(lake, run_lease(run_id))]
+    for run_id in dead:
+        with suppress(LakeError):
+            update(lake, RUNS, run_id, partial(_interrupted, run_id))
+    return bool(dead)
+
+
+def _interrupted(run_id: str, rows: pa.Table) -> pa.Table:
+    """Return the rows with the run interrupted, unless it has ended since it was seen running."""
+    if row_of(rows, run_id)["state"].to_pylist() != ["running"]:
+        return rows
+    return with_values(rows, run_id, {"state": INTERRUPTED, "message": _MESSAGE})

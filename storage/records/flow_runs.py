@@ -16,8 +16,8 @@ from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from storage.coordination.held_leases import is_leased
 from storage.coordination.leases import LeaseKeeper
+from storage.coordination.list_and_free_leases import is_leased
 from storage.lake.fences import unfenced
 from storage.lake.lake import Lake
 from storage.tables import tables

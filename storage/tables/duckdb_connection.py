@@ -18,7 +18,7 @@ import duckdb
 
 from storage.errors import LakeError, StoreUnreachable
 from storage.lake.lake import Lake
-from storage.tables.query_signals import query_signals
+from storage.signals import query_signals
 
 MEMORY_LIMIT = "1GB"
 """For a DuckDB connection, which spills to a temporary folder beyond it. Leaves memory for Arrow's writers."""

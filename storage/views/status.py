@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from storage.coordination.budgets import BUDGETS_FOLDER, Budget
-from storage.coordination.held_leases import HeldLease, list_leases
+from storage.coordination.list_and_free_leases import HeldLease, list_leases
 from storage.datasets import versions as datasets
-from storage.lake.free_space import FreeSpace, free_space
+from storage.lake.disk_space import FreeSpace
 from storage.lake.lake import Lake
 from storage.records.flow_runs import CRASHED, RUNNING, is_alive
-from storage.records.reviews import answered_pairs
+from storage.records.review_answers_and_agreement import answered_pairs
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import FLOW_RUNS
 from storage.views.lake_views import define_lake_views
@@ -87,7 +87,7 @@ def read_status(lake: Lake) -> Status:
             leases=list_leases(lake),
             version=datasets.current(lake),
             folder_bytes=_folder_bytes(lake),
-            space=free_space(lake) if lake.is_local else None,
+            space=lake.free_space() if lake.is_local else None,
         )
 
 

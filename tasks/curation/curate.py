@@ -20,31 +20,27 @@ import duckdb
 from storage.datasets import versions as datasets
 from storage.lake.lake import Lake
 from storage.mels.settings import MelSettings
+from storage.records.review_answers_and_agreement import read_precision
 from storage.tables import duckdb_connection
-from storage.views.review_views import read_precision
 from tasks.curation import duplicates
-from tasks.curation.candidates import Snapshot, digest_of, load_candidates, take_snapshot
+from tasks.curation.candidate_snapshot import Snapshot, load_candidates, take_snapshot
 from tasks.curation.dataset_card import with_reviews, write_card
-from tasks.curation.exclusions import (
+from tasks.curation.exclusions_and_splits import (
+    CurationSettings,
+    check_splits,
     count_tags,
     drop_films,
     exclude_candidates,
     exclude_rare_tags,
     exclude_tracks_without_film,
     films_without_tag,
+    split_sql,
 )
-from tasks.curation.manifest import summarise
-from tasks.curation.settings import CurationSettings
-from tasks.curation.splits import check_splits, split_sql
+from tasks.curation.manifest import summarise, version_content
 
 CARD = "README.md"
 FILMS_PER_SORT = 20_000
 """About 300 MB of plots and images: more would not fit in memory together with the joins."""
-
-_FILM_CONTENT = "film_id, title, year, split, plot_sha256, tags, thumbnail_sha256, licence"
-_TRACK_CONTENT = (
-    "film_id, track_id, split, title, artist, album, source, licence, audio_sha256, shard, first_row, segments"
-)
 
 
 @dataclass(frozen=True)
@@ -69,7 +65,7 @@ def curate(lake: Lake, settings: CurationSettings, run_id: str, *, charts: bool 
         snapshot = take_snapshot(lake)
         load_candidates(connection, snapshot)
         select_films_and_tracks(connection, snapshot, settings)
-        content = _content(connection, settings)
+        content = version_content(connection, settings)
         version = datasets.name_of(content)
         is_new = not datasets.exists(lake, version)
         if is_new:
@@ -107,15 +103,6 @@ def select_films_and_tracks(
     check_splits(connection, settings)
     connection.execute(f"CREATE VIEW split_films AS SELECT *, {split_sql(settings)} AS split FROM films")
     connection.execute("CREATE VIEW split_tracks AS SELECT t.*, split FROM tracks t JOIN split_films USING (film_id)")
-
-
-def _content(connection: duckdb.DuckDBPyConnection, settings: CurationSettings) -> dict[str, Any]:
-    """Return what identifies a version: its films, its tracks and the rules, not when or by which run it was made."""
-    return {
-        "parameters": settings.as_parameters(),
-        "films": digest_of(connection, _FILM_CONTENT, "split_films", "film_id"),
-        "tracks": digest_of(connection, _TRACK_CONTENT, "split_tracks", "film_id, track_id"),
-    }
 
 
 def _write(
@@ -204,3 +191,21 @@ def _restate_reviews(lake: Lake, version: str) -> None:
         card = with_reviews(lake.read_bytes(datasets.FOLDER, version, CARD).decode(), manifest)
         manifest["files"][CARD] = _commit(lake, version, CARD, card.encode())
         lake.write_json(manifest, datasets.FOLDER, version, datasets.MANIFEST)
+
+
+def what_is_missing(lake: Lake, settings: CurationSettings) -> list[str]:
+    """Return what no film of the lake has: a year of each split, a recording. Empty where the rules exclude all."""
+    with duckdb_connection.connect_alone(lake) as connection:
+        load_candidates(connection, take_snapshot(lake))
+        films = "candidate_films WHERE state = 'present' AND year IS NOT NULL"
+        rows = connection.sql(f"SELECT DISTINCT {split_sql(settings)} FROM {films}").fetchall()
+        recordings = connection.sql("SELECT 1 FROM candidate_tracks WHERE in_lake LIMIT 1").fetchall()
+    splits = {split for (split,) in rows}
+    first, last = settings.train_until + 1, settings.test_from - 1
+    needed = {
+        "train": f"no film before {first} to train on",
+        "valid": f"no film of {first if first == last else f'{first} to {last}'} to validate on",
+        "test": f"no film from {settings.test_from} on to test on",
+    }
+    missing = [sentence for split, sentence in needed.items() if split not in splits]
+    return missing + ([] if recordings else ["no recording of any film"])

@@ -1,4 +1,4 @@
-"""Summarise a version for its manifest: checksums of the inputs, counts, shares, licences."""
+"""The manifest of a version: what identifies it, checksums of its inputs, counts, shares, licences."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ from typing import Any
 
 import duckdb
 
-from tasks.curation.candidates import digest_of
-from tasks.curation.settings import CurationSettings
-from tasks.curation.splits import split_sql
+from tasks.curation.exclusions_and_splits import CurationSettings, split_sql
 
+_FILM_CONTENT = "film_id, title, year, split, plot_sha256, tags, thumbnail_sha256, licence"
+
+_TRACK_CONTENT = (
+    "film_id, track_id, split, title, artist, album, source, licence, audio_sha256, shard, first_row, segments"
+)
 _INPUTS = {
     "films": ("* EXCLUDE (thumbnail_sha256)", "candidate_films", "film_id"),
     "thumbnails": (
@@ -102,3 +105,25 @@ def _rows(connection: duckdb.DuckDBPyConnection, query: str) -> list[dict[str, A
 def _rounded(row: dict[str, Any]) -> dict[str, Any]:
     """Return counts as integers and hours to a thousandth: the order of summing must not change the bytes."""
     return {name: round(float(value or 0), 3) if name == "hours" else int(value or 0) for name, value in row.items()}
+
+
+def version_content(connection: duckdb.DuckDBPyConnection, settings: CurationSettings) -> dict[str, Any]:
+    """Return what identifies a version: its films, its tracks and the rules, not when or by which run it was made."""
+    return {
+        "parameters": settings.as_parameters(),
+        "films": digest_of(connection, _FILM_CONTENT, "split_films", "film_id"),
+        "tracks": digest_of(connection, _TRACK_CONTENT, "split_tracks", "film_id, track_id"),
+    }
+
+
+def digest_of(connection: duckdb.DuckDBPyConnection, columns: str, source: str, key: str) -> dict[str, Any]:
+    """Return the number of rows and one SHA-256 of these columns, independent of files and order.
+
+    `key` orders the rows and is among the columns.
+    """
+    query = (
+        f"SELECT count(*), sha256(coalesce(string_agg(digest, '' ORDER BY {key}), '')) "
+        f"FROM (SELECT {key}, sha256(to_json(t)::VARCHAR) AS digest FROM (SELECT {columns} FROM {source}) t)"
+    )
+    [(rows, digest)] = connection.execute(query).fetchall()
+    return {"rows": rows, "sha256": digest}

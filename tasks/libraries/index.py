@@ -18,8 +18,8 @@ from typing import Any
 
 from storage.errors import ItemError, Retry
 from storage.lake.lake import Lake, open_lake
-from storage.libraries.embeddings import TrackEmbedding, append_embeddings, embedded_tracks
 from storage.libraries.library import Library
+from storage.libraries.library_embeddings import TrackEmbedding, append_embeddings, embedded_tracks
 from storage.mels.settings import MelSettings
 from storage.records.outcomes import Outcome, Stage, from_error
 from tasks.soundtracks.extraction.embed_audio import decoded_audio

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.errors import ItemError
+from storage.mels.reader import TrackMels
 from storage.mels.settings import MelSettings
-from storage.mels.writer import TrackMels
 from tasks.soundtracks.audio.decode import AudioFile, Samples
 from tasks.soundtracks.audio.melspectrogram import segment_mels
 from tasks.soundtracks.extraction.embed_audio import SAMPLE, as_samples

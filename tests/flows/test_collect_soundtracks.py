@@ -24,8 +24,8 @@ from prefect.settings import PREFECT_API_URL
 from prefect_dask import DaskTaskRunner
 
 from flows.collect_soundtracks import collect_soundtracks
-from storage.coordination.held_leases import list_leases
 from storage.coordination.leases import LeaseKeeper
+from storage.coordination.list_and_free_leases import list_leases
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
 from storage.mels.settings import parse_settings

@@ -27,7 +27,7 @@ from needledrop.cli.main import app
 from storage.coordination.leases import leased
 from storage.datasets import versions as datasets
 from storage.errors import InputError, LakeError
-from storage.metrics.records import Run, record_run
+from storage.metrics.record_measurements import Run, record_run
 from storage.records.flow_runs import record_flow_run
 from storage.tables import tables
 from storage.tables.schemas import FLOW_RUNS

@@ -8,7 +8,7 @@ import pytest
 
 from storage.lake.lake import Lake
 from tasks.curation.curate import curate
-from tasks.curation.settings import CurationSettings
+from tasks.curation.exclusions_and_splits import CurationSettings
 
 if TYPE_CHECKING:
     from tests.lakes import SmallLake

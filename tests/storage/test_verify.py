@@ -9,18 +9,18 @@ import pyarrow as pa
 import pytest
 
 from storage.datasets import versions as datasets
+from storage.erase_recordings import blank_track
 from storage.errors import LakeError
 from storage.lake.lake import Lake
-from storage.mels.layout import shard_path
-from storage.mels.writer import blank_track
+from storage.mels.shard_format import shard_path
 from storage.metrics.database import FILE, connect_metrics
-from storage.metrics.records import record_ranks
+from storage.metrics.record_measurements import record_ranks
 from storage.tables import tables
-from storage.tables.parts import MERGE_AT, replaced_by
 from storage.tables.schemas import REVIEWS, TRACKS
+from storage.tables.tables import MERGE_AT, replaced_by
 from storage.verify import file_count, verify
 from tasks.curation.curate import curate
-from tasks.curation.settings import CurationSettings
+from tasks.curation.exclusions_and_splits import CurationSettings
 from tests.lakes import LakeWithMels
 
 DEFAULT = CurationSettings()

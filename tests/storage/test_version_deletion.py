@@ -8,7 +8,7 @@ from storage import version_deletion
 from storage.datasets import versions as datasets
 from storage.errors import InputError
 from storage.lake.lake import Lake
-from storage.metrics.records import Run, record_run
+from storage.metrics.record_measurements import Run, record_run
 
 
 def test_a_version_that_nothing_needs_is_deleted_completely(two_versions: tuple[Lake, str, str]) -> None:

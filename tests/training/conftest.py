@@ -12,9 +12,10 @@ from PIL import Image
 
 from storage.datasets import versions as datasets
 from storage.lake.lake import Lake
-from storage.mels.layout import shard_path
+from storage.mels.reader import TrackMels
 from storage.mels.settings import MelSettings, decibels
-from storage.mels.writer import TrackMels, write_shard
+from storage.mels.shard_format import shard_path
+from storage.mels.writer import write_shard
 from storage.tables.tables import open_tables
 from training.experiments import Data, load_data
 from training.loop.devices_and_torchrun import Machine, open_machine

@@ -12,7 +12,7 @@ from storage.coordination.leases import leased
 from storage.errors import InputError, LakeError, NeedledropError
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics
-from storage.metrics.interrupted import run_lease
+from storage.metrics.run_files import run_lease
 from storage.tables import tables
 from storage.tables.schemas import FLOW_RUNS
 from training.experiments import plan_jobs

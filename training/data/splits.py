@@ -19,8 +19,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from storage.audio_embeddings.cards import read_card, stored_encoder
-from storage.audio_embeddings.files import Vectors, encoded_films, read_embeddings
+from storage.audio_embeddings import Vectors, encoded_films, read_card, read_embeddings, stored_encoder
 from storage.datasets import versions as datasets
 from storage.errors import InputError
 from storage.lake.lake import Lake

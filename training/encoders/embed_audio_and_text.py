@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import AutoFeatureExtractor, AutoTokenizer
 
-from storage.audio_embeddings.cards import EncoderCard
-from storage.audio_embeddings.files import Vectors
+from storage.audio_embeddings import EncoderCard, Vectors
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
 from storage.mels.settings import MelSettings

@@ -17,7 +17,7 @@ import yaml
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HTTPError, LocalEntryNotFoundError
 
-from storage.audio_embeddings.cards import EncoderCard
+from storage.audio_embeddings import EncoderCard
 from storage.errors import InputError
 from storage.lake.lake import Lake
 

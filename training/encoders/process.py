@@ -18,8 +18,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection, Pipe
 from typing import TYPE_CHECKING, Any
 
-from storage.audio_embeddings.cards import EncoderCard
-from storage.audio_embeddings.files import Vectors
+from storage.audio_embeddings import EncoderCard, Vectors
 from storage.errors import NeedledropError
 
 if TYPE_CHECKING:

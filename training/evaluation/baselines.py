@@ -31,8 +31,7 @@ import pyarrow.parquet as pq
 import scipy.sparse
 from numpy.typing import NDArray
 
-from storage.audio_embeddings.cards import EncoderCard
-from storage.audio_embeddings.files import encoded_films, read_embeddings
+from storage.audio_embeddings import EncoderCard, encoded_films, read_embeddings
 from storage.datasets import versions as datasets
 from storage.errors import InputError
 from storage.lake.lake import Lake

@@ -22,7 +22,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 
 from storage.lake.lake import Lake
-from storage.metrics import records as metrics
+from storage.metrics import record_measurements as metrics
 from training.data.film_inputs import FilmInputs
 from training.data.splits import Split
 from training.evaluation.embed_films_and_tracks import (

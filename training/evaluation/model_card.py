@@ -16,7 +16,7 @@ from typing import Any
 
 import duckdb
 
-from storage.audio_embeddings.cards import EncoderCard, list_encoders, read_card, stored_encoder
+from storage.audio_embeddings import EncoderCard, list_encoders, read_card, stored_encoder
 from storage.datasets import versions as datasets
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake

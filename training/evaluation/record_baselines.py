@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 
 import pyarrow as pa
 
-from storage.audio_embeddings.cards import EncoderCard, list_encoders, read_card
+from storage.audio_embeddings import EncoderCard, list_encoders, read_card
 from storage.lake.lake import Lake
-from storage.metrics import records as metrics
+from storage.metrics import record_measurements as metrics
 from storage.metrics.database import connect_metrics, refresh_views
-from storage.metrics.records import Run
+from storage.metrics.record_measurements import Run
 from training.evaluation.baselines import (
     NEAREST,
     PRESET,

@@ -12,8 +12,8 @@ from storage.datasets import versions as datasets
 from storage.datasets.versions import current
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
-from storage.libraries.embeddings import command_to_index, embedding_runs
 from storage.libraries.library import Library
+from storage.libraries.library_embeddings import command_to_index, embedding_runs
 from storage.mels.settings import MelSettings, lake_settings, read_settings
 from storage.metrics.database import connect_metrics
 from storage.records.takedown_list import taken_down_tracks

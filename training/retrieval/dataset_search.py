@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from storage.datasets import versions as datasets
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
-from storage.libraries.embeddings import LibraryEmbeddings, TrackEmbedding
+from storage.libraries.library_embeddings import LibraryEmbeddings, TrackEmbedding
 from storage.mels.reader import MelReader
 from storage.mels.settings import MelSettings
 from storage.metrics.database import connect_metrics

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 
 from storage.lake.lake import Lake
-from storage.libraries.decisions import TrackKey, read_decisions, read_queries
-from storage.libraries.embeddings import embedding_runs
+from storage.libraries.decisions_and_shortlists import TrackKey, read_decisions, read_queries
 from storage.libraries.library import library_names, open_library
+from storage.libraries.library_embeddings import embedding_runs
 from training.data.splits import load_split
 from training.evaluation.bootstrap import DRAWS, Interval, ratio_interval
 from training.evaluation.embeddings import TRACKS_FILE, load_embeddings

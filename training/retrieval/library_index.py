@@ -11,13 +11,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from storage.audio_embeddings.cards import EncoderCard
+from storage.audio_embeddings import EncoderCard
 from storage.errors import InputError
 from storage.lake.lake import Lake
-from storage.libraries.embeddings import TrackEmbedding
-from storage.mels.reader import MelReader
+from storage.libraries.library_embeddings import TrackEmbedding
+from storage.mels.reader import MelReader, TrackMels
 from storage.mels.settings import MelSettings, read_settings
-from storage.mels.writer import TrackMels
 from training.data.batches import Tracks
 from training.encoders.embed_audio_and_text import NO_TEXT, Encoder
 from training.evaluation.embed_films_and_tracks import SEGMENTS_AT_ONCE

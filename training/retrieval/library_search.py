@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.libraries.embeddings import LibraryEmbeddings
+from storage.libraries.library_embeddings import LibraryEmbeddings
 from storage.mels.settings import MelSettings
 from training.retrieval.query import Query, Vector
 

@@ -25,7 +25,8 @@ from numpy.typing import NDArray
 
 from storage.errors import InputError, NeedledropError
 from storage.lake.lake import Lake
-from storage.libraries.embeddings import (
+from storage.libraries.library import Library
+from storage.libraries.library_embeddings import (
     LibraryEmbeddings,
     command_to_index,
     embedding_encoders,
@@ -33,9 +34,8 @@ from storage.libraries.embeddings import (
     indexed_encoder,
     load_library_embeddings,
 )
-from storage.libraries.library import Library
+from storage.mels.reader import TrackMels
 from storage.mels.settings import MelSettings
-from storage.mels.writer import TrackMels
 from storage.metrics.database import connect_metrics
 from storage.records.takedown_list import HiddenTracks
 from storage.tables.duckdb_connection import fetch_rows

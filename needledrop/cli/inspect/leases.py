@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from needledrop.cli.options import LakeRoot
-from storage.coordination.held_leases import HeldLease, list_leases, release_by_hand
+from storage.coordination.list_and_free_leases import HeldLease, list_leases, release_by_hand
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.tables.tables import open_existing

@@ -84,8 +84,7 @@ def ask(lake: Lake, query: str) -> list[Result]:
     Raises `InputError` with DuckDB's own message for a wrong one, and where there is none.
     """
     from storage.metrics.database import connect_metrics
-    from storage.views.lake_views import define_lake_views
-    from storage.views.segment_views import define_audio_views, define_mel_view
+    from storage.views.lake_views import define_audio_views, define_lake_views, define_mel_view
 
     with connect_metrics(lake) as connection:
         define_lake_views(connection, lake, temporary=True)

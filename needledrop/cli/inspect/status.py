@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from needledrop.cli.options import LakeRoot
-from storage.coordination.held_leases import HeldLease
+from storage.coordination.list_and_free_leases import HeldLease
 from storage.records.flow_runs import RUNNING
 from storage.tables.tables import open_existing
 from storage.views.status import Status, read_status, seconds_left

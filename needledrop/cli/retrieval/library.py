@@ -24,13 +24,6 @@ from needledrop.cli.terminal_output import as_clock
 from storage.coordination.leases import leased
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
-from storage.libraries.embeddings import (
-    command_to_index,
-    embedded_tracks,
-    embedding_encoders,
-    embedding_runs,
-    load_library_embeddings,
-)
 from storage.libraries.library import (
     Library,
     add_folder,
@@ -40,8 +33,15 @@ from storage.libraries.library import (
     open_library,
     remove_library,
 )
+from storage.libraries.library_embeddings import (
+    command_to_index,
+    embedded_tracks,
+    embedding_encoders,
+    embedding_runs,
+    load_library_embeddings,
+)
+from storage.output_escaping import printable
 from storage.tables.tables import open_existing, open_tables
-from storage.terminal import printable
 from tasks.run_report import as_words
 
 COMMAND = "command"

@@ -49,11 +49,10 @@ from needledrop.cli.terminal_output import as_clock, print_rows
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.libraries.library import Library, open_library
-from storage.spreadsheets import spreadsheet_cell
+from storage.output_escaping import printable, spreadsheet_cell
 from storage.tables.duckdb_connection import connect
 from storage.tables.schemas import FLOW_RUNS
 from storage.tables.tables import latest_sql, open_existing
-from storage.terminal import printable
 
 if TYPE_CHECKING:
     from training.retrieval.choose_run import SearchedRun

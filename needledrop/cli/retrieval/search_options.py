@@ -12,8 +12,8 @@ import typer
 
 from storage.errors import InputError, ItemError
 from storage.lake.lake import Lake
-from storage.libraries.embeddings import indexed_encoder
 from storage.libraries.library import Library
+from storage.libraries.library_embeddings import indexed_encoder
 
 if TYPE_CHECKING:
     from training.loop.devices_and_torchrun import Machine

@@ -16,8 +16,8 @@ import scipy.sparse
 from numpy.typing import NDArray
 
 from storage.errors import ItemError
+from storage.mels.reader import TrackMels
 from storage.mels.settings import MelSettings
-from storage.mels.writer import TrackMels
 from tasks.soundtracks.audio.stft import LANES, mel_power
 
 Samples = NDArray[np.float32]

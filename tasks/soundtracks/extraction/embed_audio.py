@@ -18,10 +18,9 @@ from typing import BinaryIO, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.audio_embeddings.cards import EncoderCard
-from storage.audio_embeddings.files import Vectors, embeddings_path, read_embeddings, write_embeddings
+from storage.audio_embeddings import EncoderCard, Vectors, embeddings_path, read_embeddings, write_embeddings
 from storage.coordination.leases import check_lease
-from storage.lake.atomic import write_error
+from storage.lake.disk_space import write_error
 from storage.lake.fences import fenced
 from storage.lake.lake import CACHE_REMEDY, Lake
 from tasks.soundtracks.audio.decode import Samples, Write

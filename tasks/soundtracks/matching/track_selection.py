@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from storage.records.reviews import album_answer
+from storage.records.review_answers_and_agreement import album_answer
 from tasks.soundtracks.candidate_recordings import Candidate, Decision, Film, Judged, Verdict
 from tasks.soundtracks.matching.film_index import FilmIndex
 from tasks.soundtracks.matching.normalise import words_of

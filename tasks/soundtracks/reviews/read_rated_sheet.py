@@ -17,7 +17,7 @@ from typing import Any
 
 from storage.errors import InputError
 from storage.lake.lake import Lake
-from storage.records.reviews import NO, UNSURE, YES, album_of_track, record_new_rows, sampled_pairs
+from storage.records.review_answers_and_agreement import NO, UNSURE, YES, album_of_track, record_new_rows, sampled_pairs
 from storage.tables import tables
 from storage.tables.schemas import ALBUM_REVIEWS, RATINGS
 from tasks.soundtracks.reviews.write_rating_sheet import ANSWER_COLUMNS, SHOWN_COLUMNS

@@ -21,7 +21,7 @@ from typing import Any
 
 from storage.errors import InputError
 from storage.lake.atomic import commit_file, temporary_file
-from storage.spreadsheets import spreadsheet_cell
+from storage.output_escaping import spreadsheet_cell
 from tasks.soundtracks.reviews.draw_sample import PLOT_CHARACTERS, Sample
 
 SHOWN_COLUMNS = ("pair", "film", "year", "plot", "article", "track", "artist", "album", "uploader", "length", "listen")

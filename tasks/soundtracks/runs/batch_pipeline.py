@@ -15,8 +15,7 @@ from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.utilities.annotations import quote
 
-from storage.coordination.held_leases import OnWait
-from storage.coordination.leases import LeaseKeeper, warn
+from storage.coordination.leases import LeaseKeeper, OnWait, warn
 from storage.lake.lake import Lake
 from storage.mels.settings import MelSettings
 from tasks.progress import place

@@ -14,12 +14,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from storage.audio_embeddings.files import drop_embeddings, film_of, list_embeddings
-from storage.coordination.held_leases import leased_items
+from storage.audio_embeddings import film_of, list_embeddings
 from storage.coordination.leases import warn
+from storage.coordination.list_and_free_leases import leased_items
+from storage.erase_recordings import drop_embeddings
 from storage.lake.lake import Lake
-from storage.mels.layout import done_films
-from storage.mels.writer import read_tracks
+from storage.mels.reader import read_tracks
+from storage.mels.shard_format import done_films
 from storage.records import outcomes
 from storage.records.outcomes import REASONS, Outcome, Stage, Status, ok
 from storage.tables import duckdb_connection, tables

@@ -12,11 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from storage.audio_embeddings.cards import EncoderCard
-from storage.audio_embeddings.files import encoded_films, read_embeddings
+from storage.audio_embeddings import EncoderCard, encoded_films, read_embeddings
 from storage.coordination.leases import LeaseKeeper, warn
 from storage.lake.lake import Lake
-from storage.mels.layout import done_films
+from storage.mels.shard_format import done_films
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import TRACKS
 from tasks.progress import run_logger

@@ -16,7 +16,7 @@ import pyarrow as pa
 from storage.coordination.leases import LeaseKeeper, warn
 from storage.errors import LakeError
 from storage.lake.lake import Lake
-from storage.mels.writer import read_mels
+from storage.mels.reader import read_mels
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import TRACKS
 from tasks.progress import ReportProgress

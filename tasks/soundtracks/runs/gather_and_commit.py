@@ -12,11 +12,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from storage.coordination.held_leases import OnWait
-from storage.coordination.leases import LeaseKeeper
+from storage.coordination.leases import LeaseKeeper, OnWait
 from storage.errors import ItemError, Retry, SourcePaused
 from storage.lake.lake import Lake
-from storage.mels.layout import shard_path
+from storage.mels.shard_format import shard_path
 from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage, Status, from_error
 from storage.tables import tables

@@ -16,7 +16,8 @@ from typing import Any
 from storage.coordination.leases import leased
 from storage.errors import ItemError, Retry, SourcePaused
 from storage.lake.lake import Lake
-from storage.mels.writer import add_tracks, read_mels, read_tracks
+from storage.mels.reader import read_mels, read_tracks
+from storage.mels.writer import add_tracks
 from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage, Status, from_error, not_due, ok
 from storage.tables import tables

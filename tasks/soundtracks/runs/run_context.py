@@ -13,7 +13,7 @@ from sys import intern
 from storage.errors import SourcePaused
 from storage.lake.lake import Lake
 from storage.records.outcomes import Outcome, Stage, from_error, record_new
-from storage.records.reviews import read_reviews
+from storage.records.review_answers_and_agreement import read_reviews
 from storage.records.takedown_list import Takedowns, read_takedowns
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import TRACKS

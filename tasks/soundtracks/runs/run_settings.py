@@ -11,7 +11,7 @@ from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.mels.settings import MelSettings, lake_settings
 from storage.records.outcomes import REASONS, Stage
-from tasks.options import SoundtrackOptions
+from tasks.options_and_defaults import SoundtrackOptions
 from tasks.soundtracks.candidate_recordings import Film
 from tasks.soundtracks.matching.film_index import FilmIndex
 from tasks.soundtracks.sources.music_folders_and_url_lists import check_music, read_url_lists

@@ -14,14 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from storage.audio_embeddings.files import drop_embeddings
-from storage.blank_embeddings import blank_embeddings
-from storage.coordination.held_leases import OnWait, describe_holder
-from storage.coordination.leases import leased, warn
+from storage.coordination.leases import OnWait, describe_holder, leased, warn
+from storage.erase_recordings import blank_embeddings, blank_track, drop_embeddings
 from storage.errors import InputError, ItemError
 from storage.lake.lake import Lake
-from storage.mels.layout import done_films
-from storage.mels.writer import blank_track, read_tracks
+from storage.mels.reader import read_tracks
+from storage.mels.shard_format import done_films
 from storage.records import outcomes
 from storage.records.outcomes import Stage, Status, from_error
 from storage.records.takedown_list import read_takedowns, record_takedown

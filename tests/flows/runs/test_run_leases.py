@@ -20,8 +20,8 @@ from flows.curate_dataset import curate_dataset
 from flows.refresh import refresh
 from flows.runs.run_leases import names_its_leases, run_is_over
 from flows.train_and_evaluate import train_and_evaluate
-from storage.coordination.held_leases import list_leases
-from storage.coordination.holders import current_flow_run
+from storage.coordination.holders_and_heartbeats import current_flow_run
+from storage.coordination.list_and_free_leases import list_leases
 from storage.lake.lake import lake_at
 from storage.tables import tables
 from storage.tables.schemas import FILMS

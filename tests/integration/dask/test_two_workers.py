@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flows.collect_soundtracks import collect_soundtracks
-from storage.coordination.held_leases import list_leases
+from storage.coordination.list_and_free_leases import list_leases
 from storage.errors import InputError, LakeError
 from storage.lake.lake import LAKE_VERSION, Lake
 from storage.tables import tables

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.coordination.heartbeats import SECONDS_VARIABLE
-from storage.coordination.leases import LeaseKeeper, leased
+from storage.coordination.leases import SECONDS_VARIABLE, LeaseKeeper, leased
 from storage.lake.lake import Lake
 from storage.tables import tables
 

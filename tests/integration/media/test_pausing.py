@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from flows.collect_soundtracks import collect_soundtracks
-from storage.coordination.held_leases import list_leases
+from storage.coordination.list_and_free_leases import list_leases
 from storage.lake.lake import Lake
 from storage.tables import tables
 from storage.tables.schemas import FILMS

@@ -10,18 +10,19 @@ import numpy as np
 import pytest
 
 from storage.datasets import versions as datasets
+from storage.erase_recordings import blank_track
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake, open_lake
-from storage.mels.reader import MelReader
+from storage.mels.reader import MelReader, TrackMels, read_tracks
 from storage.mels.settings import MelSettings
-from storage.mels.writer import TrackMels, blank_track, read_tracks, write_shard
+from storage.mels.writer import write_shard
 from storage.records import outcomes
 from storage.records.outcomes import Stage
-from storage.tables import parts, tables
+from storage.tables import tables
 from storage.tables.schemas import FILMS, THUMBNAILS, TRACKS
 from storage.verify import verify
 from tasks.curation.curate import curate
-from tasks.curation.settings import CurationSettings
+from tasks.curation.exclusions_and_splits import CurationSettings
 
 pytestmark = pytest.mark.integration
 
@@ -66,7 +67,7 @@ def test_another_machine_sees_what_was_committed_since(lake: Lake, tmp_path: Pat
 
 
 def test_tables_append_read_and_merge(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "MERGE_AT", 4)
+    monkeypatch.setattr(tables, "MERGE_AT", 4)
     for number in range(6):
         tables.append(lake, FILMS, [{"film_id": str(number % 2), "title": f"title {number}"}], "run")
     assert tables.latest(lake, FILMS)["title"].to_pylist() == ["title 4", "title 5"]

@@ -13,9 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.coordination.heartbeats import SECONDS_VARIABLE
-from storage.coordination.held_leases import release_by_hand
-from storage.coordination.leases import LeaseKeeper, leased
+from storage.coordination.leases import SECONDS_VARIABLE, LeaseKeeper, leased
+from storage.coordination.list_and_free_leases import release_by_hand
 from storage.errors import LakeError
 from storage.lake.lake import Lake
 

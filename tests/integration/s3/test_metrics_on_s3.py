@@ -18,7 +18,7 @@ import pytest
 from storage import version_deletion
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics, metrics_path
-from storage.metrics.records import Run, record_ranks, record_run
+from storage.metrics.record_measurements import Run, record_ranks, record_run
 from storage.metrics.run_files import RANKS_SCHEMA
 from storage.verify import verify
 
@@ -29,7 +29,7 @@ MEASURE = """
 import sys
 import pyarrow as pa
 from storage.lake.lake import Lake
-from storage.metrics.records import Epoch, Run, record_epoch, record_ranks, record_run
+from storage.metrics.record_measurements import Epoch, Run, record_epoch, record_ranks, record_run
 from storage.metrics.run_files import RANKS_SCHEMA
 from training.evaluation.baselines import record_baselines
 from training.evaluation.intervals_and_comparisons import record_confidence

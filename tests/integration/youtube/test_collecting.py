@@ -12,10 +12,10 @@ import pytest
 from storage.coordination.breakers import read_breaker
 from storage.coordination.leases import leased
 from storage.lake.lake import Lake
-from storage.mels.layout import done_films
+from storage.mels.shard_format import done_films
 from storage.records import outcomes
 from storage.records.outcomes import Stage, ok
-from storage.records.reviews import record_review
+from storage.records.review_answers_and_agreement import record_review
 from storage.tables import tables
 from storage.tables.schemas import BREAKERS, OUTCOMES, TRACKS
 from tasks.soundtracks.matching.verdict import RULE_VERSION
@@ -260,7 +260,7 @@ def test_what_was_taken_down_is_never_requested(lake: Lake, world: Any, add_film
 def test_a_takedown_blanks_the_mels_and_leaves_the_others_in_place(
     lake: Lake, world: Any, add_films: Any, collect: Any
 ) -> None:
-    from storage.mels.writer import read_mels
+    from storage.mels.reader import read_mels
 
     ids = world.add_film("Night Ferry", 2015, 3)
     world.save()

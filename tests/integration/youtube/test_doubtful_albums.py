@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from storage.lake.lake import Lake
-from storage.records.reviews import find_album, record_new_rows, record_review
+from storage.records.review_answers_and_agreement import find_album, record_new_rows, record_review
 from storage.tables import tables
 from storage.tables.schemas import ALBUM_REVIEWS, TRACKS
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from storage.coordination.held_leases import list_leases
+from storage.coordination.list_and_free_leases import list_leases
 from storage.lake.lake import Lake
-from storage.mels.layout import done_films
-from storage.mels.writer import read_mels
+from storage.mels.reader import read_mels
+from storage.mels.shard_format import done_films
 from storage.tables import tables
 from storage.tables.schemas import OUTCOMES, TRACKS, Table
 

@@ -9,9 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from needledrop.cli.main import app
-from storage.coordination.held_leases import list_leases
-from storage.coordination.holders import during_flow_run
+from storage.coordination.holders_and_heartbeats import during_flow_run
 from storage.coordination.leases import LeaseKeeper, leased
+from storage.coordination.list_and_free_leases import list_leases
 from storage.errors import LakeError
 from storage.lake.lake import Lake
 from storage.tables import tables

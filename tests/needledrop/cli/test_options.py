@@ -23,7 +23,7 @@ from flows.parameters import (
 from needledrop.cli.main import app
 from needledrop.cli.options import read_films, read_years
 from storage.errors import InputError
-from tasks.options import OptionGroup
+from tasks.options_and_defaults import OptionGroup
 
 COMMANDS: dict[type[OptionGroup], tuple[str, ...]] = {
     CollectFilmsParameters: ("films",),

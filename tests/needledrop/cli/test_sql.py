@@ -14,7 +14,7 @@ from needledrop.cli.main import app
 from needledrop.cli.terminal_output import show
 from storage.errors import InputError
 from storage.lake.lake import Lake
-from storage.metrics.records import Run, record_run
+from storage.metrics.record_measurements import Run, record_run
 from storage.tables.schemas import FILMS
 from storage.tables.tables import append, open_tables
 

@@ -15,7 +15,7 @@ from needledrop.cli.main import app
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics
-from storage.metrics.records import Run, record_ranks, record_run
+from storage.metrics.record_measurements import Run, record_ranks, record_run
 from storage.metrics.run_files import RANKS_SCHEMA
 from storage.tables.tables import open_tables
 from training.evaluation.record_baselines import record_baselines

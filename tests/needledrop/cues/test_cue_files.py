@@ -16,7 +16,7 @@ from needledrop.cues.cue_files import COLUMNS, cue_rows, edl_texts, layers, otio
 from needledrop.cues.scene_pages_and_times import PlacedScene, Scene
 from needledrop.cues.suggest_tracks import Cue
 from needledrop.cues.timecode import DROP_FRAME_RATES, RATES, Timebase, open_timebase
-from storage.spreadsheets import FORMULA_STARTS
+from storage.output_escaping import FORMULA_STARTS
 
 TRACK = {
     "title": "Night", "artist": "Ann", "composer": "Bo", "publisher": "Cy", "isrc": "QM1", "licence": "CC0",

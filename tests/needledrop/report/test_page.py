@@ -23,9 +23,9 @@ from needledrop.report.svg_charts import COLOURS, GREY, Line, histograms_section
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics
-from storage.metrics.records import Run, record_ranks, record_run
+from storage.metrics.record_measurements import Run, record_ranks, record_run
 from storage.metrics.run_files import RANKS_SCHEMA
-from storage.records.reviews import record_new_rows
+from storage.records.review_answers_and_agreement import record_new_rows
 from storage.records.takedown_list import record_takedown
 from storage.tables.schemas import RATINGS, REVIEW_SAMPLES
 from storage.tables.tables import open_tables

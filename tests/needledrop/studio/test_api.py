@@ -26,8 +26,8 @@ from needledrop.studio.app import create_app
 from needledrop.studio.engine import Engine
 from needledrop.studio.security import Access
 from needledrop.studio.shortlist_exports import as_timestamp
-from storage.libraries.embeddings import TrackEmbedding, embedding_runs, register_encoder
 from storage.libraries.library import add_folder, remove_library
+from storage.libraries.library_embeddings import TrackEmbedding, embedding_runs, register_encoder
 from storage.mels.settings import MelSettings
 from storage.metrics.database import connect_metrics
 from storage.records.takedown_list import record_takedown

@@ -17,8 +17,8 @@ import pytest
 
 from needledrop.studio.engine import Engine
 from storage.lake.lake import Lake
-from storage.libraries.embeddings import TrackEmbedding, append_embeddings, register_encoder
 from storage.libraries.library import open_library
+from storage.libraries.library_embeddings import TrackEmbedding, append_embeddings, register_encoder
 from tests.needledrop.studio.conftest import HOSTILE, poster
 from tests.needledrop.studio.test_api import served
 from tests.small_encoders import save_clap

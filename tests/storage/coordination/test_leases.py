@@ -23,11 +23,9 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from storage.coordination import leases as leases_module
-from storage.coordination.heartbeats import SECONDS_VARIABLE, Heartbeat, Standing
-from storage.coordination.held_leases import leased_items, list_leases, release_by_hand, sweep_leases
-from storage.coordination.holders import Holder, during_flow_run, this_process
-from storage.coordination.lease_files import create_lease_file, read_numbers
-from storage.coordination.leases import LeaseKeeper, leased
+from storage.coordination.holders_and_heartbeats import Heartbeat, Holder, Standing, during_flow_run, this_process
+from storage.coordination.leases import SECONDS_VARIABLE, LeaseKeeper, create_lease_file, leased, read_numbers
+from storage.coordination.list_and_free_leases import leased_items, list_leases, release_by_hand, sweep_leases
 from storage.errors import LakeError
 from storage.lake.atomic import TEMPORARY_PREFIX
 from storage.lake.lake import VERSION_FILE, Lake

@@ -13,7 +13,7 @@ from storage.datasets.export import export
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from tasks.curation.curate import curate
-from tasks.curation.settings import CurationSettings
+from tasks.curation.exclusions_and_splits import CurationSettings
 from tests.lakes import LakeWithMels
 
 

@@ -1,4 +1,7 @@
-"""The next curation removes what a killed one left, and never what another process is writing."""
+"""The next curation removes what a killed one left, and never what another process is writing.
+
+Two versions are compared by their content.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from storage.coordination.held_leases import list_leases
 from storage.coordination.leases import leased
+from storage.coordination.list_and_free_leases import list_leases
 from storage.datasets import versions as datasets
-from storage.errors import LakeError
+from storage.datasets.versions import Change
+from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
 from tasks.curation.curate import curate
-from tasks.curation.settings import CurationSettings
+from tasks.curation.exclusions_and_splits import CurationSettings
 from tests.lakes import SmallLake
 
 DEFAULT = CurationSettings()
@@ -23,7 +27,7 @@ import os, sys
 from storage.datasets import versions as datasets
 from storage.lake.lake import Lake
 from tasks.curation.curate import curate
-from tasks.curation.settings import CurationSettings
+from tasks.curation.exclusions_and_splits import CurationSettings
 write = Lake.write_json
 def write_or_die(lake, value, *parts):
     os._exit(9) if parts[-1] == "manifest.json" else write(lake, value, *parts)
@@ -80,3 +84,32 @@ def test_a_partly_deleted_version_is_removed_by_the_next_curation(small_lake: Sm
     version = curate(lake, DEFAULT, "run", charts=False).version
     assert lake.list("datasets", old) == []
     assert datasets.names(lake) == [version]
+
+
+def test_additions_removals_and_changes_are_named(two_versions: tuple[Lake, str, str]) -> None:
+    lake, old, new = two_versions
+    changes = datasets.compare(lake, old, new)
+    assert Change("film", "wiki-03", "Renamed", "changed", "title") in changes
+    assert Change("film", "wiki-99", "Film 99", "came", "") in changes
+    assert Change("film", "wiki-06", "Film 6", "went", "") in changes
+    assert Change("track", "wiki-05/folder:5-1", "folder:5-1", "went", "") in changes
+    assert datasets.counted(changes)["track", "came"] == 2
+
+
+def test_a_version_equals_itself(two_versions: tuple[Lake, str, str]) -> None:
+    lake, old, _ = two_versions
+    assert datasets.compare(lake, old, old) == []
+
+
+def test_the_opposite_comparison_has_the_opposite_changes(two_versions: tuple[Lake, str, str]) -> None:
+    lake, old, new = two_versions
+    forward = datasets.counted(datasets.compare(lake, old, new))
+    backward = datasets.counted(datasets.compare(lake, new, old))
+    assert backward["film", "came"] == forward["film", "went"]
+    assert backward["film", "changed"] == forward["film", "changed"]
+
+
+def test_an_unknown_version_is_refused_with_the_known_ones(two_versions: tuple[Lake, str, str]) -> None:
+    lake, old, _ = two_versions
+    with pytest.raises(InputError, match=f"there are: {old}"):
+        datasets.compare(lake, old, "v000000000000")

@@ -13,7 +13,7 @@ import pytest
 
 from storage.errors import LakeError, StoreUnreachable
 from storage.lake.lake import Lake
-from storage.mels.writer import read_tracks
+from storage.mels.reader import read_tracks
 from storage.tables.tables import connect, open_tables
 
 s3fs = pytest.importorskip("s3fs")

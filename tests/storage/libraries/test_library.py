@@ -12,18 +12,17 @@ import pytest
 
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
-from storage.libraries.embeddings import (
+from storage.libraries.library import add_folder, files_table, library_names, open_library, remove_library
+from storage.libraries.library_embeddings import (
     TrackEmbedding,
     append_embeddings,
     embedded_tracks,
     embedding_runs,
     load_library_embeddings,
 )
-from storage.libraries.library import add_folder, files_table, library_names, open_library, remove_library
 from storage.tables.duckdb_connection import connect
-from storage.tables.parts import empty_part_path
 from storage.tables.schemas import Table
-from storage.tables.tables import append, latest, open_tables
+from storage.tables.tables import append, empty_part_path, latest, open_tables
 from storage.views.lake_views import define_lake_views
 
 

@@ -14,11 +14,11 @@ import pytest
 
 from storage.errors import InputError, LakeError, NeedledropError
 from storage.lake.lake import Lake
-from storage.mels.layout import film_id_of, list_shards, shard_path, year_of
-from storage.mels.reader import MelReader
+from storage.mels.reader import MelReader, TrackMels, read_tracks
 from storage.mels.settings import MelSettings, decibels, lake_settings
-from storage.mels.verify import recorded_tracks, shard_damage
-from storage.mels.writer import TrackMels, read_tracks, write_shard
+from storage.mels.shard_format import film_id_of, list_shards, shard_path, year_of
+from storage.mels.verify_shards import recorded_tracks, shard_damage
+from storage.mels.writer import write_shard
 from storage.tables import tables
 from storage.tables.schemas import TRACKS
 

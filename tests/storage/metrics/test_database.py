@@ -17,7 +17,7 @@ from storage.errors import LakeError
 from storage.lake.lake import Lake
 from storage.metrics import database as metrics_file
 from storage.metrics.database import connect_metrics, metrics_path, refresh_views
-from storage.metrics.records import Run, record_run
+from storage.metrics.record_measurements import Run, record_run
 from storage.tables.schemas import FILMS
 from storage.tables.tables import append, open_tables
 

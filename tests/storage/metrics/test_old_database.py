@@ -9,7 +9,7 @@ import pytest
 
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics, metrics_path
-from storage.metrics.records import Run, record_run
+from storage.metrics.record_measurements import Run, record_run
 from storage.tables.tables import open_tables
 
 VERSION_1 = """

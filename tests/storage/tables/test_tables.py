@@ -14,9 +14,9 @@ import pytest
 
 from storage.errors import LakeError
 from storage.lake.lake import Lake
-from storage.tables import duckdb_connection, parts, tables
-from storage.tables.parts import live_parts, stored_parts
+from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import FILMS, OUTCOMES
+from storage.tables.tables import live_parts, stored_parts
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_a_part_of_an_older_schema_reads_with_nulls(lake: Lake) -> None:
 
 
 def test_many_small_parts_are_merged_without_changing_any_row(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parts, "MERGE_AT", 8)
+    monkeypatch.setattr(tables, "MERGE_AT", 8)
     for number in range(30):
         tables.append(lake, FILMS, [{"film_id": str(number % 5), "title": f"title {number}"}], "run")
     assert len(tables.parts(lake, FILMS)) < 12
@@ -83,7 +83,7 @@ def test_a_merge_that_was_killed_before_its_commit_changes_nothing(lake: Lake) -
 def test_a_part_that_comes_late_with_a_number_already_merged_is_not_lost(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parts, "MERGE_AT", 4)
+    monkeypatch.setattr(tables, "MERGE_AT", 4)
     for number in range(4):
         tables.append(lake, FILMS, [{"film_id": str(number), "title": f"title {number}"}], "run")
     late = pa.table({"film_id": ["late"], "title": ["from a slow writer"]})
@@ -94,11 +94,11 @@ def test_a_part_that_comes_late_with_a_number_already_merged_is_not_lost(
 def test_replaced_parts_are_removed_only_when_no_query_can_still_read_them(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parts, "MERGE_AT", 4)
+    monkeypatch.setattr(tables, "MERGE_AT", 4)
     for number in range(4):
         tables.append(lake, FILMS, [{"film_id": str(number), "title": f"title {number}"}], "run")
     assert len(stored_parts(lake, FILMS)) == 6
-    monkeypatch.setattr(parts, "REMOVE_AFTER_SECONDS", -1)
+    monkeypatch.setattr(tables, "REMOVE_AFTER_SECONDS", -1)
     for number in range(4, 8):
         tables.append(lake, FILMS, [{"film_id": str(number), "title": f"title {number}"}], "run")
     assert every_title(lake) == [f"title {n}" for n in range(8)]
@@ -117,14 +117,14 @@ def test_a_damaged_part_is_named(lake: Lake) -> None:
 def test_two_processes_that_merge_different_parts_at_once_lose_and_double_nothing(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parts, "MERGE_AT", 4)
+    monkeypatch.setattr(tables, "MERGE_AT", 4)
     for number in range(1, 4):
         tables.append(lake, FILMS, [{"film_id": str(number), "title": f"title {number}"}], "run")
     contenders = {}
     for suffix in ("aaaa", "bbbb"):
         path = f"films/part-000000004-{suffix}.parquet"
         lake.write_table(pa.table({"film_id": ["3"], "title": [f"title {suffix}"]}), path)
-        merged = parts.compact(lake, FILMS)
+        merged = tables.compact(lake, FILMS)
         assert merged is not None
         contenders |= {name: lake.read_bytes(name) for name in (path, merged)}
         for name in (path, merged):
@@ -141,7 +141,7 @@ def test_a_part_that_was_merged_by_an_older_version_is_read(lake: Lake) -> None:
         tables.append(lake, FILMS, [{"film_id": str(number), "title": f"title {number}"}], "run")
     replaced = tables.parts(lake, FILMS)[1:]
     rows = pa.table({"film_id": ["1", "2"], "title": ["title 1", "title 2"]})
-    metadata = {parts.REPLACES_KEY: json.dumps(replaced).encode()}
+    metadata = {tables.REPLACES_KEY: json.dumps(replaced).encode()}
     lake.write_table(rows.replace_schema_metadata(metadata), "films/part-000000002-from-000000001.parquet")
     assert every_title(lake) == ["title 1", "title 2"]
     assert titles(lake) == {"1": "title 1", "2": "title 2"}

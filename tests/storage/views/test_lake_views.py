@@ -14,9 +14,10 @@ from needledrop.cli.inspect.sql import ask
 from storage.datasets import versions as datasets
 from storage.lake.lake import Lake
 from storage.libraries.library import add_folder
-from storage.mels.layout import shard_path
+from storage.mels.reader import TrackMels
 from storage.mels.settings import MelSettings
-from storage.mels.writer import TrackMels, write_shard
+from storage.mels.shard_format import shard_path
+from storage.mels.writer import write_shard
 from storage.metrics.database import connect_metrics, refresh_views
 from storage.tables import tables
 from storage.tables.schemas import FILMS, THUMBNAILS

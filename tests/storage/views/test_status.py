@@ -16,7 +16,7 @@ from storage.lake.lake import Lake
 from storage.records import outcomes
 from storage.records.flow_runs import record_flow_run, shown_alive
 from storage.records.outcomes import Stage, Status
-from storage.records.reviews import record_review
+from storage.records.review_answers_and_agreement import record_review
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import FILMS, FLOW_RUNS, THUMBNAILS, TRACKS
 from storage.views.lake_views import define_lake_views

@@ -15,7 +15,7 @@ from storage.errors import InputError
 from storage.tables import tables
 from storage.tables.schemas import FILMS, VERSIONS
 from tasks.curation.curate import curate
-from tasks.curation.settings import CurationSettings
+from tasks.curation.exclusions_and_splits import CurationSettings
 
 if TYPE_CHECKING:
     from storage.lake.lake import Lake

@@ -16,14 +16,13 @@ from PIL import Image
 
 from storage.datasets import versions as datasets
 from storage.mels.settings import MelSettings
-from storage.records.reviews import record_new_rows
+from storage.records.review_answers_and_agreement import record_new_rows
 from storage.tables import tables
 from storage.tables.schemas import RATINGS, VERSIONS
 from storage.verify import verify
-from tasks.curation.card_charts import draw_tags
+from tasks.curation.card_charts import draw_tags, mel_sheet
 from tasks.curation.curate import curate
-from tasks.curation.settings import CurationSettings
-from tasks.curation.spectrograms import mel_sheet
+from tasks.curation.exclusions_and_splits import CurationSettings
 from tasks.soundtracks.audio.melspectrogram import band_corners_hz
 from tasks.soundtracks.candidate_recordings import Decision
 from tasks.soundtracks.reviews.draw_sample import draw_sample

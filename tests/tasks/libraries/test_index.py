@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from storage.lake.lake import Lake
-from storage.libraries.embeddings import TrackEmbedding, load_library_embeddings
 from storage.libraries.library import Library, add_folder
+from storage.libraries.library_embeddings import TrackEmbedding, load_library_embeddings
 from storage.mels.reader import MelReader
 from storage.mels.settings import MelSettings, read_settings
 from storage.tables.schemas import Table

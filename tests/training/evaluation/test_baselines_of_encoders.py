@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from needledrop.cli.leaderboard_table import leaderboard_rows
-from storage.audio_embeddings.cards import EncoderCard, register, stored_encoder
-from storage.audio_embeddings.files import drop_embeddings, write_embeddings
+from storage.audio_embeddings import EncoderCard, register, stored_encoder, write_embeddings
 from storage.datasets import versions as datasets
+from storage.erase_recordings import drop_embeddings
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics

@@ -7,7 +7,7 @@ import pytest
 
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics
-from storage.metrics.records import Epoch, Run, record_epoch, record_ranks, record_run
+from storage.metrics.record_measurements import Epoch, Run, record_epoch, record_ranks, record_run
 from storage.metrics.run_files import RANKS_SCHEMA
 from storage.tables.tables import open_tables
 from training.evaluation.intervals_and_comparisons import record_confidence

@@ -17,7 +17,7 @@ from needledrop.cli.retrieval import search as command
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics, refresh_views
-from storage.metrics.records import record_ranks
+from storage.metrics.record_measurements import record_ranks
 from storage.records.takedown_list import record_takedown
 from storage.tables import tables
 from storage.tables.schemas import TRACKS

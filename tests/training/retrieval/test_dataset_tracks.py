@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from storage.blank_embeddings import blank_embeddings
 from storage.datasets import versions as datasets
+from storage.erase_recordings import blank_embeddings
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
 from storage.mels.settings import MelSettings

@@ -9,7 +9,13 @@ import pytest
 
 from storage.errors import InputError
 from storage.lake.lake import Lake
-from storage.libraries.decisions import AskedQuery, Decision, record_decision, record_query, record_result
+from storage.libraries.decisions_and_shortlists import (
+    AskedQuery,
+    Decision,
+    record_decision,
+    record_query,
+    record_result,
+)
 from storage.metrics.database import connect_metrics
 from storage.tables.duckdb_connection import fetch_rows
 from storage.views.lake_views import define_lake_views

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from storage.libraries.embeddings import LibraryEmbeddings
+from storage.libraries.library_embeddings import LibraryEmbeddings
 from training.data.splits import Split
 from training.retrieval.library_search import ANY, LibraryIndex, TrackFilter, mean_vectors
 

@@ -10,14 +10,14 @@ import pytest
 
 from storage.errors import InputError
 from storage.lake.lake import Lake
-from storage.libraries.embeddings import (
+from storage.libraries.library import Library, add_folder
+from storage.libraries.library_embeddings import (
     TrackEmbedding,
     append_embeddings,
     embedding_encoders,
     embedding_runs,
     register_encoder,
 )
-from storage.libraries.library import Library, add_folder
 from storage.tables.tables import open_tables
 from tests.lakes import JPEG
 from tests.small_encoders import save_ast, save_clap

@@ -22,8 +22,8 @@ from needledrop.cues.suggest_tracks import Wishes, suggest_cues
 from needledrop.cues.timecode import open_timebase
 from storage.errors import InputError
 from storage.lake.lake import Lake
-from storage.libraries.embeddings import TrackEmbedding, append_embeddings
 from storage.libraries.library import Library, add_folder
+from storage.libraries.library_embeddings import TrackEmbedding, append_embeddings
 from training.loop.devices_and_torchrun import open_machine
 from training.retrieval.choose_run import choose_run
 from training.retrieval.query import FilmQuery, normalised

@@ -13,8 +13,8 @@ from needledrop.cli.terminal_output import as_clock
 from storage.coordination.leases import leased
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
-from storage.libraries.embeddings import embedding_runs, load_library_embeddings
 from storage.libraries.library import lease_of, open_library
+from storage.libraries.library_embeddings import embedding_runs, load_library_embeddings
 from tests.commands import run
 from tests.small_encoders import save_ast, save_clap
 

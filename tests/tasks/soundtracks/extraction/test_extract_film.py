@@ -9,8 +9,8 @@ import pytest
 
 from storage.errors import LakeError
 from storage.lake.lake import Lake
+from storage.mels.reader import read_tracks
 from storage.mels.settings import MelSettings
-from storage.mels.writer import read_tracks
 from tasks.soundtracks.extraction.extract_film import extract_film
 from tasks.soundtracks.extraction.jobs import FilmJob, Recording
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from storage.errors import InputError
 from storage.lake.lake import Lake
-from storage.records.reviews import record_review, sampled_pairs
+from storage.records.review_answers_and_agreement import record_review, sampled_pairs
 from storage.records.takedown_list import record_takedown
 from tasks.soundtracks.candidate_recordings import Decision
 from tasks.soundtracks.reviews.draw_sample import Sample, divide_places, draw_sample, weights_of

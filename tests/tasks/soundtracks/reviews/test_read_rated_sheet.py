@@ -11,7 +11,7 @@ import pytest
 
 from storage.errors import InputError
 from storage.lake.lake import Lake
-from storage.records.reviews import read_reviews, record_review
+from storage.records.review_answers_and_agreement import read_reviews, record_review
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import ALBUM_REVIEWS, RATINGS
 from storage.views.lake_views import define_lake_views

@@ -8,12 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from storage.coordination.held_leases import leased_items, list_leases
-from storage.coordination.holders import this_process
-from storage.coordination.lease_files import create_lease_file
-from storage.coordination.leases import LeaseKeeper
+from storage.coordination.holders_and_heartbeats import this_process
+from storage.coordination.leases import LeaseKeeper, create_lease_file
+from storage.coordination.list_and_free_leases import leased_items, list_leases
 from storage.lake.lake import Lake
-from storage.mels.layout import done_films
+from storage.mels.shard_format import done_films
 from tasks.soundtracks.candidate_recordings import Film
 from tasks.soundtracks.extraction.extract_film import extract_film
 from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult

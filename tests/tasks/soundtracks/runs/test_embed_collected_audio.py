@@ -12,11 +12,10 @@ from typing import Any
 
 import pytest
 
-from storage.audio_embeddings.cards import register
-from storage.audio_embeddings.files import encoded_films, list_embeddings, read_embeddings
+from storage.audio_embeddings import encoded_films, list_embeddings, read_embeddings, register
 from storage.errors import LakeError
 from storage.lake.lake import Lake
-from storage.mels.layout import list_shards
+from storage.mels.shard_format import list_shards
 from storage.tables import tables
 from storage.tables.schemas import TRACKS
 from storage.verify import verify

@@ -10,8 +10,8 @@ import pytest
 
 from storage.coordination.leases import LeaseKeeper, leased
 from storage.lake.lake import Lake
-from storage.mels.layout import done_films
-from storage.mels.writer import read_mels
+from storage.mels.reader import read_mels
+from storage.mels.shard_format import done_films
 from storage.records.takedown_list import record_takedown
 from storage.tables import tables
 from storage.tables.schemas import TRACKS
