@@ -33,7 +33,7 @@ from storage.lake.lake import Lake
 from training.data.batches import Batch, Tracks
 from training.data.film_inputs import FilmInputs, Films
 from training.data.splits import load_split, newest_version
-from training.data.text import pad_tokens, query_text, tag_words
+from training.data.text_and_tokens import pad_tokens, query_text, tag_words
 from training.loop.checkpoint import Job
 from training.loop.devices_and_torchrun import Machine, open_machine
 from training.loop.prefetch import prefetched

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from training.data.images import Images
 from training.data.splits import Split
-from training.data.text import TextTokens, pad_tokens, query_text, tag_words
+from training.data.text_and_tokens import TextTokens, pad_tokens, query_text, tag_words
 from training.settings import IMAGE_PIXELS, Settings, answers_any_parts
 from training.systems import ALL_PARTS, Parts, System, part_subsets
 

@@ -37,7 +37,7 @@ from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics
 from training.data.splits import even_numbers
-from training.data.text import tag_words
+from training.data.text_and_tokens import tag_words
 from training.evaluation.embeddings import (
     PARAGRAPHS,
     PARITY_POLICY,

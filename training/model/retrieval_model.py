@@ -21,7 +21,7 @@ from training.data.batches import Batch, Tracks
 from training.data.film_inputs import Films, film_texts
 from training.data.images import ImageFormat
 from training.data.splits import Split
-from training.data.text import build_tokenizer, highest_id
+from training.data.text_and_tokens import build_tokenizer, highest_id
 from training.model.attention_and_pooling import Scores, pool
 from training.model.audio_tower import audio_tower
 from training.model.film_encoder import FilmEncoder

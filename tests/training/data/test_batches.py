@@ -16,7 +16,7 @@ from storage.lake.lake import Lake
 from training.data.batches import FILMS, ORDER, SEGMENTS, Batch, TrainingBatches, draw_negatives, validation_batches
 from training.data.film_inputs import FilmInputs
 from training.data.splits import load_split, newest_version
-from training.data.text import build_tokenizer
+from training.data.text_and_tokens import build_tokenizer
 from training.experiments import Data, load_data
 from training.presets import with_options
 from training.settings import Settings

@@ -14,7 +14,7 @@ from storage.lake.lake import Lake
 from training.data.batches import TrainingBatches, validation_batches
 from training.data.film_inputs import Draw, FilmInputs, draw_film
 from training.data.splits import load_split
-from training.data.text import build_tokenizer
+from training.data.text_and_tokens import build_tokenizer
 from training.experiments import Data
 from training.settings import Settings
 from training.systems import ALL_PARTS, SYSTEMS, part_subsets

@@ -36,7 +36,7 @@ from tests.training.pretrained_models import (
 )
 from training.data.batches import TrainingBatches
 from training.data.film_inputs import Draw, FilmInputs
-from training.data.text import encode_texts, highest_id, pad_tokens
+from training.data.text_and_tokens import encode_texts, highest_id, pad_tokens
 from training.evaluation.embed_films_and_tracks import embed_films
 from training.experiments import Data
 from training.loop.checkpoint import BEST, Job, load_model, save_best, save_config

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.data.text import build_tokenizer, encode_texts, pad_tokens, query_text, tag_words
+from training.data.text_and_tokens import build_tokenizer, encode_texts, pad_tokens, query_text, tag_words
 from training.systems import SYSTEMS
 
 TEXTS = ["The cellar was dark and the house was silent.", "A wedding in the house, then a chase!"] * 3
@@ -27,7 +27,7 @@ def test_an_unknown_word_is_split_and_an_unknown_character_is_the_unknown_token(
 
 def test_the_vocabulary_is_the_same_in_every_process_and_within_its_limit() -> None:
     program = (
-        "from training.data.text import build_tokenizer\n"
+        "from training.data.text_and_tokens import build_tokenizer\n"
         f"print(build_tokenizer({TEXTS!r}, 80).to_str())"
     )  # fmt: skip
     root = Path(__file__).parents[3]
