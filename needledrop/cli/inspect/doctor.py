@@ -133,7 +133,7 @@ def check_clock(wiki: str, contact: str | None) -> Check:
 
 def check_yt_dlp() -> Check:
     """Check yt-dlp's age and its JavaScript runtime, which only YouTube and listed URLs need."""
-    from tasks.soundtracks.download.preflight import check_readiness
+    from tasks.soundtracks.download.ytdlp_preflight import check_readiness
 
     try:
         ready = check_readiness()

@@ -22,7 +22,7 @@ from tasks.soundtracks.audio.decode import AudioFile, length_tolerance_seconds
 from tasks.soundtracks.download.error_classification import Failure
 from tasks.soundtracks.download.error_rules import ABOUT_ONE_RECORDING, RULES, Action, CallKind
 from tasks.soundtracks.download.staging import read_note, staging_folder, write_note
-from tasks.soundtracks.download.throttle import Pace, SourceThrottle
+from tasks.soundtracks.download.throttle_and_breaker import Pace, SourceThrottle
 from tasks.soundtracks.download.ytdlp import CallFailed, FilteredOut, MatchFilter, YtDlpClient, kind_of
 
 ATTEMPTS_PER_RUN = 3

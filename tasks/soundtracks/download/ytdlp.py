@@ -27,7 +27,7 @@ from tasks.backoff import retry_after_seconds
 from tasks.soundtracks.download.error_classification import Cancelled, Failure, classify
 from tasks.soundtracks.download.error_rules import CallKind
 from tasks.soundtracks.download.http_statuses import ErrorResponse
-from tasks.soundtracks.download.throttle import Pace
+from tasks.soundtracks.download.throttle_and_breaker import Pace
 
 MAX_BYTES = 64 << 20
 """Fifteen minutes at ten times the bit rate of a music stream: no larger file is a recording of a soundtrack."""

@@ -5,7 +5,7 @@ run_context   open the sources; what all steps of a run share
 crash_recovery  restore rows after a crash, and delete what it left
 plan          which films to collect
 retry_schedule  when what failed is tried again, and in which order films are worked on
-judge_again   what the present rule takes that an older one did not
+judge_again_by_newer_rule  what the present rule takes that an older one did not
 preview       judge what would be fetched, and fetch nothing
 gather_and_commit  gather a film's recordings from the sources, and commit a film
 batch_pipeline  overlap gathering, extraction and commits, batch by batch, as Prefect tasks

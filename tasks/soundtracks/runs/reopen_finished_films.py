@@ -31,7 +31,7 @@ from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult, Recording
 from tasks.soundtracks.matching.track_selection import TRACKS_PER_FILM
 from tasks.soundtracks.matching.verdict import RULE_VERSION
 from tasks.soundtracks.runs.crash_recovery import without_run
-from tasks.soundtracks.runs.judge_again import films_to_search_again, rows_to_fetch_now, search_again
+from tasks.soundtracks.runs.judge_again_by_newer_rule import films_to_search_again, rows_to_fetch_now, search_again
 from tasks.soundtracks.runs.retry_schedule import FilmToReopen, History, Row, stops_waiting, track_rows, with_backoff
 from tasks.soundtracks.runs.run_context import RunContext
 from tasks.soundtracks.runs.takedown import purge_films

@@ -19,9 +19,9 @@ from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import TRACKS
 from tasks.progress import ReportProgress, no_progress
 from tasks.soundtracks.download.downloader import Downloader
-from tasks.soundtracks.download.preflight import check_readiness
-from tasks.soundtracks.download.throttle import Pace, SourceThrottle
+from tasks.soundtracks.download.throttle_and_breaker import Pace, SourceThrottle
 from tasks.soundtracks.download.ytdlp import YtDlpClient
+from tasks.soundtracks.download.ytdlp_preflight import check_readiness
 from tasks.soundtracks.extraction.embed_audio import Encoders
 from tasks.soundtracks.matching.film_index import read_film_index
 from tasks.soundtracks.matching.track_selection import Matcher

@@ -30,7 +30,7 @@ from tasks.soundtracks.candidate_recordings import Candidate
 from tasks.soundtracks.download.downloader import attempt
 from tasks.soundtracks.download.error_classification import Failure, classify
 from tasks.soundtracks.download.error_rules import RULES, Action, CallKind
-from tasks.soundtracks.download.throttle import Pace, SourceThrottle
+from tasks.soundtracks.download.throttle_and_breaker import Pace, SourceThrottle
 from tasks.soundtracks.download.ytdlp import CallFailed
 from tasks.soundtracks.sources.yt_dlp_metadata import is_official
 

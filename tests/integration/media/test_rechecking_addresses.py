@@ -15,7 +15,7 @@ from storage.tables import tables
 from storage.tables.schemas import OUTCOMES, TRACKS
 from tasks.run_report import RunReport
 from tasks.soundtracks.download.downloader import Downloader
-from tasks.soundtracks.download.throttle import Pace, SourceThrottle
+from tasks.soundtracks.download.throttle_and_breaker import Pace, SourceThrottle
 from tasks.soundtracks.download.ytdlp import YtDlpClient
 from tasks.soundtracks.runs.availability import AvailabilityChecker
 from tasks.soundtracks.runs.run_context import RunContext, read_matcher

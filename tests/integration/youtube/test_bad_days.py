@@ -13,7 +13,7 @@ from storage.mels.shard_format import done_films
 from storage.records.outcomes import Stage
 from storage.tables import tables
 from storage.tables.schemas import BREAKERS, OUTCOMES
-from tasks.soundtracks.download.throttle import EMPTY_TO_OPEN
+from tasks.soundtracks.download.throttle_and_breaker import EMPTY_TO_OPEN
 
 pytestmark = pytest.mark.integration
 NAMES = ("Alpha", "Beta", "Gamma", "Delta", "Omega", "Sigma")

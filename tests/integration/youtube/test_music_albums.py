@@ -16,7 +16,7 @@ from storage.records.takedown_list import record_takedown
 from storage.tables import tables
 from storage.tables.schemas import FILMS
 from tasks.soundtracks.candidate_recordings import Decision, Judged
-from tasks.soundtracks.download.throttle import Pace, SourceThrottle
+from tasks.soundtracks.download.throttle_and_breaker import Pace, SourceThrottle
 from tasks.soundtracks.runs.run_context import open_context
 from tasks.soundtracks.runs.run_settings import SoundtrackSettings
 from tasks.soundtracks.sources.youtube_music import YouTubeMusic

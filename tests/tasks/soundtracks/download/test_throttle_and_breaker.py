@@ -15,7 +15,7 @@ from storage.tables import tables
 from storage.tables.schemas import BREAKERS
 from tasks.soundtracks.download.error_classification import classify
 from tasks.soundtracks.download.error_rules import CallKind
-from tasks.soundtracks.download.throttle import EMPTY_TO_OPEN, SourceThrottle
+from tasks.soundtracks.download.throttle_and_breaker import EMPTY_TO_OPEN, SourceThrottle
 
 BOT = "Sign in to confirm you’re not a bot"
 LIMITS = {"requests": 1000, "downloads": 100}
