@@ -41,7 +41,7 @@ from storage.mels.reader import TrackMels
 from storage.tables.duckdb_connection import connect, fetch_rows
 from storage.tables.schemas import LIBRARY_QUERIES
 from storage.tables.tables import latest_sql
-from tasks.libraries.reference import reference_mels, reference_samples
+from tasks.libraries.reference_recording import reference_mels, reference_samples
 from training.loop.devices_and_torchrun import Machine
 from training.retrieval.choose_run import describe_run
 from training.retrieval.dataset_search import DatasetTracks

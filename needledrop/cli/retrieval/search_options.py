@@ -224,7 +224,7 @@ def reference_vector(engine: SearchEngine, music: Sequence[Music], name: str) ->
 
 
 def _heard(engine: SearchEngine, path: Path) -> Vector:
-    from tasks.libraries.reference import reference_mels, reference_samples
+    from tasks.libraries.reference_recording import reference_mels, reference_samples
     from training.retrieval.search_engines import Retriever, ZeroShotRetriever
 
     if isinstance(engine, ZeroShotRetriever):
