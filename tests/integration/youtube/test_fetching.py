@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -226,5 +227,6 @@ def test_memory_stays_constant_over_many_videos(client: YtDlpClient, world: Any,
             assert error.failure.reason == "private"
         memory_bytes.append(resident_bytes())
     assert downloaded == VIDEOS - VIDEOS // 5
-    growth = memory_bytes[-1] - memory_bytes[VIDEOS // 4]
-    assert growth < 100 * 1024 * VIDEOS * 3 // 4
+    # What a video leaves behind shows in every quarter; a page of the allocator or a late import in one of them.
+    quarters = [memory_bytes[(quarter + 1) * VIDEOS // 4 - 1] for quarter in range(4)]
+    assert min(after - before for before, after in pairwise(quarters)) < 100 * 1024 * VIDEOS // 4
