@@ -28,7 +28,7 @@ from training.data.splits import Split, load_split, newest_version
 from training.loop.checkpoint import BEST, Job, LoopState, save_config
 from training.loop.devices_and_torchrun import Machine, gather, repeatable
 from training.loop.flops_and_compilation import compile_towers, peak_flops
-from training.loop.micro_batches import backward_in_micro_batches
+from training.loop.micro_batches_and_out_of_memory import backward_in_micro_batches
 from training.loop.train import EpochReport, Loop, LoopInputs, train
 from training.model.retrieval_model import Model, batch_loss, build_model
 from training.presets import PRESETS, chosen_settings

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.libraries.library_embeddings import LibraryEmbeddings
-from training.retrieval.library_search import LibraryIndex, TrackFilter
+from training.retrieval.query_and_filters import TrackFilter
+from training.retrieval.search_results import LibraryIndex
 
 FOUND = 20
 NARROW = TrackFilter(seconds=(60.0, 240.0), tempo_bpm=(100.0, 101.0), licence="cc0")

@@ -34,16 +34,17 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as `training` sets it, an
 from benchmarks.latent_films import TILE_PIXELS, VERSION, YEARS, Films, World, draw_films, draw_world, write_lake
 from benchmarks.quality_results import CONTROLS, Results, figures, own_ranks, plot_recall, print_table
 from benchmarks.reading_towers import MAX_TOKENS, save_towers
+from storage.code_version import git_version
 from storage.datasets import versions as datasets
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics
 from training.evaluation.embeddings import PARAGRAPHS
-from training.experiments import Data, code_version, load_data, plan_jobs, run_experiment
 from training.loop.checkpoint import read_state
 from training.loop.devices_and_torchrun import Machine, open_machine
 from training.presets import PRESETS
 from training.settings import Settings
 from training.systems import SYSTEMS
+from training.training_runs import Data, load_data, plan_jobs, run_experiment
 
 SEGMENTS_SHOWN = 14_000
 """Segments shown in training: about four passes over the training tracks."""
@@ -247,7 +248,7 @@ def run_recipe(bench: Bench, data: Data, settings: Settings, seed: int, machine:
         ).fetchall()
     row = {"settings": settings.digest, "seed": seed, "segments_asked": bench.segments, "tracks_shown": int(items)}
     cost = {"cpu_seconds": None if begun else round(cpu, 1), "wall_seconds": None if begun else round(wall, 1)}
-    row |= {"epochs": epochs, **cost, "code": code_version()}
+    row |= {"epochs": epochs, **cost, "code": git_version()}
     row |= {"machine": f"{os.cpu_count()} x {platform.machine()}", "finished": datetime.now(UTC).isoformat()}
     return {**row, "policy": _policy(settings), "ranks": dict(by_policy)}
 

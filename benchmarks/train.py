@@ -31,9 +31,9 @@ from tokenizers import Tokenizer
 from benchmarks.made_up import made_up_lake
 from storage.lake.lake import Lake
 from training.data.batches import Batch, Tracks
-from training.data.film_inputs import FilmInputs, Films
+from training.data.film_inputs import FilmInputs, Films, query_text, tag_words
 from training.data.splits import load_split, newest_version
-from training.data.text_and_tokens import pad_tokens, query_text, tag_words
+from training.data.tokenizer import pad_tokens
 from training.loop.checkpoint import Job
 from training.loop.devices_and_torchrun import Machine, open_machine
 from training.loop.prefetch import prefetched

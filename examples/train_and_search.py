@@ -21,12 +21,12 @@ import argparse
 from storage.errors import InputError
 from storage.tables.tables import open_existing
 from training.data.splits import newest_version
-from training.experiments import is_done, load_data, plan_jobs, run_experiment
 from training.loop.devices_and_torchrun import open_machine
 from training.presets import chosen_settings
 from training.retrieval.dataset_search import search
-from training.retrieval.query import FilmQuery
+from training.retrieval.query_and_filters import FilmQuery
 from training.systems import SYSTEMS, chosen_systems
+from training.training_runs import is_done, load_data, plan_jobs, run_experiment
 
 
 def main() -> None:

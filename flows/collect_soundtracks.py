@@ -38,8 +38,8 @@ from tasks.soundtracks.runs.reopen_finished_films import Reopener
 from tasks.soundtracks.runs.run_context import RunContext, open_context
 from tasks.soundtracks.runs.run_settings import SoundtrackSettings
 from tasks.source_concurrency_limits import source_slot
-from training.encoders.model_files import check_encoder, licence_warning, remember_model
-from training.encoders.process import open_encoders
+from training.audio_encoders.model_files import check_encoder, licence_warning, remember_model
+from training.audio_encoders.process import open_encoders
 
 NAME = "collect-soundtracks"
 

@@ -31,11 +31,11 @@ from tasks.libraries.index import Embed, FileRow, Heard, IndexCounts, files_to_i
 from tasks.libraries.scan import ScanCounts, scan_folder
 from tasks.progress import ReportProgress, log_line, run_logger, shown_progress
 from tasks.run_report import as_words
-from training.encoders.embed_audio_and_text import Encoder
-from training.encoders.model_files import licence_warning, remember_model
+from training.audio_encoders.embed_audio_and_text import Encoder
+from training.audio_encoders.model_files import licence_warning, remember_model
 from training.loop.devices_and_torchrun import Machine, open_machine
 from training.retrieval.choose_run import choose_run, describe_run
-from training.retrieval.library_index import embed_recording, load_encoder, load_library_encoder
+from training.retrieval.library_track_encoder import embed_recording, load_encoder, load_library_encoder
 from training.systems import ALL_PARTS
 
 NAME = "index-library"

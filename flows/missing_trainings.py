@@ -26,11 +26,12 @@ from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound
 
 from flows.missing_workers import has_worker, how_to_start_workers
+from storage.code_version import installed_version
 from storage.datasets import versions as datasets
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics
-from storage.records.flow_runs import CRASHED, code_version
+from storage.records.flow_runs import CRASHED
 from storage.tables import tables
 from storage.tables.schemas import FLOW_RUNS
 
@@ -91,7 +92,11 @@ def _failures(lake: Lake, settings: dict[str, Any]) -> dict[str, list[str]]:
     for row in sorted(rows, key=lambda row: row["recorded_at"]):
         parameters = json.loads(row["parameters"])
         is_same = all(parameters.get(name) == value for name, value in settings.items() if name not in _OF_A_RUN)
-        if row["flow"] != DEPLOYMENT.split("/", maxsplit=1)[0] or not is_same or row["code_version"] != code_version():
+        if (
+            row["flow"] != DEPLOYMENT.split("/", maxsplit=1)[0]
+            or not is_same
+            or row["code_version"] != installed_version()
+        ):
             continue
         of_version = errors.setdefault(parameters["dataset"], [])
         if row["state"] in ("failed", CRASHED):

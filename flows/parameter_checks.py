@@ -24,7 +24,7 @@ def check(parameters: OptionGroup) -> None:
     from storage.datasets.versions import read_manifest
     from tasks.curation.exclusions_and_splits import CurationSettings
     from tasks.soundtracks.runs.run_settings import SoundtrackSettings
-    from training.encoders.model_files import check_encoder
+    from training.audio_encoders.model_files import check_encoder
     from training.presets import chosen_settings
     from training.systems import chosen_systems
 
@@ -73,7 +73,7 @@ def _check_index(parameters: IndexLibraryParameters) -> None:
     """Raise `InputError` for a library that is not there, and unless there is one run or encoder to embed it with."""
     from storage.libraries.library import open_library
     from storage.tables.tables import open_existing
-    from training.encoders.model_files import check_encoder
+    from training.audio_encoders.model_files import check_encoder
     from training.retrieval.choose_run import choose_run, describe_run
     from training.systems import ALL_PARTS
 

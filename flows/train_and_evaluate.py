@@ -32,7 +32,12 @@ from training.data.splits import newest_version
 from training.evaluation.intervals_and_comparisons import lacks_confidence, record_confidence
 from training.evaluation.model_card import write_model_cards
 from training.evaluation.record_baselines import record_baselines
-from training.experiments import (
+from training.loop.checkpoint import Job, drop_tensors
+from training.loop.devices_and_torchrun import Machine, open_machine
+from training.presets import chosen_settings
+from training.retrieval.decision_results import decided_tracks, measure_decisions
+from training.systems import chosen_systems
+from training.training_runs import (
     TrainedElsewhere,
     free_memory_of,
     is_done,
@@ -41,11 +46,6 @@ from training.experiments import (
     plan_jobs,
     run_experiment,
 )
-from training.loop.checkpoint import Job, drop_tensors
-from training.loop.devices_and_torchrun import Machine, open_machine
-from training.presets import chosen_settings
-from training.retrieval.decision_results import decided_tracks, measure_decisions
-from training.systems import chosen_systems
 
 NAME = "train-and-evaluate"
 LEADERBOARD_COLUMNS = "system, preset, source, policy, seeds, tracks, r_at_1, r_at_10, r_at_10_low, r_at_10_high, medr"

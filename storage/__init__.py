@@ -10,5 +10,6 @@ audio_embeddings   what pretrained audio models made of the segments; cards of t
 errors         the error tree; verify: find damage; version_deletion: delete versions that nothing needs
 erase_recordings   erase what was computed from a recording that is taken down
 processes      whether a process lives, and where it can be seen; signals: SIGTERM and Ctrl-C
+code_version       the version of the package, the git commit of the code
 output_escaping    text of strangers in a terminal or a CSV file
 """

@@ -4,7 +4,8 @@
 released. `children_block_sigint`: Ctrl-C in a terminal reaches every process there, and some must outlive it.
 `query_signals`: DuckDB ends the query that a signal interrupts, but drops the exception that its handler raised, so
 that Ctrl-C would be a `RuntimeError` about an interrupted query, or one about Arrow's rows where DuckDB had just called
-Python for them, and a run that gets SIGTERM would count as failed.
+Python for them, and a run that gets SIGTERM would count as failed. `defer_signals` puts Ctrl-C and SIGTERM off until a
+block has ended, such as a step of training with its checkpoint.
 """
 
 from __future__ import annotations
@@ -95,3 +96,34 @@ def children_block_sigint() -> Iterator[None]:
             signal.signal(signal.SIGINT, handler)
         if received:
             signal.raise_signal(signal.SIGINT)
+
+
+@contextmanager
+def defer_signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM in the list, and deliver the first on exit; a second one takes effect at once.
+
+    Python delivers signals to the main thread only: in another thread the list stays empty.
+    """
+    received: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield received
+        return
+    handlers: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    # A job that a script started in the background ignores SIGINT, and continues to ignore it.
+    previous = {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
+
+    def collect(number: int, _frame: Any) -> None:
+        if received:
+            signal.signal(number, previous[number])
+            signal.raise_signal(number)
+        received.append(number)
+
+    for number in previous:
+        signal.signal(number, collect)
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    if received:
+        signal.raise_signal(received[0])

@@ -24,8 +24,8 @@ from benchmarks.latent_films import (
 from benchmarks.quality import RECIPES
 from benchmarks.quality_results import film_results, plot_recall, print_table
 from benchmarks.reading_towers import save_towers, word_vectors
-from training.evaluation.bootstrap import intervals
-from training.experiments import load_data
+from training.evaluation.intervals_and_comparisons import intervals
+from training.training_runs import load_data
 
 
 @pytest.fixture(scope="module")

@@ -18,9 +18,9 @@ from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 from needledrop.cues.scene_pages_and_times import PlacedScene
 from needledrop.cues.timecode import Timebase
 from storage.libraries.library import Library
-from training.retrieval.library_search import FoundTrack, LibraryIndex, Ranking, TrackFilter, TrackRow
-from training.retrieval.query import FilmQuery, Query, Vector, blend
+from training.retrieval.query_and_filters import FilmQuery, Query, TrackFilter, TrackRow, Vector, blend
 from training.retrieval.search_engines import SearchEngine
+from training.retrieval.search_results import FoundTrack, LibraryIndex, Ranking
 
 OnScene = Callable[[int, int], None]
 """Progress callback (scenes searched for, scenes in all)."""

@@ -7,7 +7,7 @@ from html import escape
 
 from needledrop.report.report_queries import Intervals, Report, Row, System
 from storage.metrics.leaderboard_and_chance_views import RECALL_AT
-from training.evaluation.bootstrap import CONFIDENCE, DRAWS
+from training.evaluation.intervals_and_comparisons import CONFIDENCE, DRAWS
 
 RECALLS = tuple(f"r_at_{k}" for k in RECALL_AT)
 TABLE_1 = (*RECALLS, "medr")

@@ -11,8 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from storage.errors import InputError
 from storage.libraries.decisions_and_shortlists import NAME_CHARACTERS, NOTE_CHARACTERS, AskedQuery
 from tasks.films.images.thumbnails import make_thumbnail
-from training.retrieval.library_search import TrackFilter
-from training.retrieval.query import FilmQuery
+from training.retrieval.query_and_filters import FilmQuery, TrackFilter
 
 REFERENCE_BYTES = 200_000_000
 """Twenty minutes of 24-bit stereo."""

@@ -45,9 +45,9 @@ from tasks.libraries.reference_recording import reference_mels, reference_sample
 from training.loop.devices_and_torchrun import Machine
 from training.retrieval.choose_run import describe_run
 from training.retrieval.dataset_search import DatasetTracks
-from training.retrieval.library_search import LibraryIndex
-from training.retrieval.query import FilmQuery, Query, Vector, blend
+from training.retrieval.query_and_filters import FilmQuery, Query, Vector, blend
 from training.retrieval.search_engines import Music, Retriever, SearchEngine, ZeroShotRetriever, open_zero_shot
+from training.retrieval.search_results import LibraryIndex
 
 STUDIO = "studio"
 """The `run_id` of rows that the studio writes."""

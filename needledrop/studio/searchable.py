@@ -18,7 +18,7 @@ from storage.metrics.database import connect_metrics
 from storage.tables.duckdb_connection import connect, fetch_rows
 from storage.tables.tables import latest_sql
 from storage.views.lake_views import define_lake_views
-from training.encoders.model_files import licence_warning
+from training.audio_encoders.model_files import licence_warning
 from training.retrieval.choose_run import choose_run
 from training.retrieval.dataset_search import DatasetTracks
 from training.retrieval.search_engines import Music

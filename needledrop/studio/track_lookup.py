@@ -18,7 +18,8 @@ from storage.libraries.decisions_and_shortlists import read_decisions
 from storage.libraries.library import Library, library_names, open_library
 from storage.records.takedown_list import HiddenTracks
 from training.retrieval.dataset_search import DatasetTracks, known_tracks
-from training.retrieval.library_search import FoundTrack, TrackRow
+from training.retrieval.query_and_filters import TrackRow
+from training.retrieval.search_results import FoundTrack
 
 ENERGY_STEPS = 120
 """Of an energy strip: more than a phone can show."""

@@ -13,9 +13,9 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from storage.code_version import installed_version
 from storage.coordination.leases import LeaseKeeper
 from storage.coordination.list_and_free_leases import is_leased
 from storage.lake.fences import unfenced
@@ -44,7 +44,7 @@ def record_flow_run(
         "state": state,
         "parameters": json.dumps(parameters, sort_keys=True, default=str),
         "summary": json.dumps(summary or {}, sort_keys=True, default=str),
-        "code_version": code_version(),
+        "code_version": installed_version(),
     }
     with unfenced():  # a run that lost its lease still says how it ended
         tables.append(lake, FLOW_RUNS, [row], flow_run_id)
@@ -88,11 +88,3 @@ def record_crashes(lake: Lake) -> list[str]:
 
 def _lease_of(flow_run_id: str) -> str:
     return f"run-{flow_run_id}"
-
-
-def code_version() -> str:
-    """Return the version of Needledrop, as in the record of a run."""
-    try:
-        return version("needledrop")
-    except PackageNotFoundError:
-        return "unknown"

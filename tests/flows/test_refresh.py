@@ -28,7 +28,7 @@ from storage.verify import verify
 from storage.views.lake_views import define_lake_views
 from tasks.progress import artifact_key
 from training.data.splits import newest_version
-from training.experiments import load_data
+from training.training_runs import load_data
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,10 +17,10 @@ from storage.mels.settings import MelSettings, decibels
 from storage.mels.shard_format import shard_path
 from storage.mels.writer import write_shard
 from storage.tables.tables import open_tables
-from training.experiments import Data, load_data
 from training.loop.devices_and_torchrun import Machine, open_machine
 from training.presets import chosen_settings
 from training.settings import AudioSettings, ImageSettings, Settings, TextSettings
+from training.training_runs import Data, load_data
 
 MOODS = {
     "dread": ("fear shadow cellar scream knife", "horror thriller", (40, 10, 60), 20.0, 5),

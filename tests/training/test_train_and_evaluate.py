@@ -15,10 +15,10 @@ from storage.metrics.database import connect_metrics
 from storage.metrics.run_files import run_lease
 from storage.tables import tables
 from storage.tables.schemas import FLOW_RUNS
-from training.experiments import plan_jobs
 from training.model.retrieval_model import Retriever
 from training.presets import chosen_settings
 from training.systems import SYSTEMS
+from training.training_runs import plan_jobs
 
 
 def test_every_system_and_seed_is_trained_once_and_repeated_only_on_request(

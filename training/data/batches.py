@@ -1,8 +1,8 @@
 """Batches: tracks in a seeded order with each of their films once, assembled while the device computes.
 
 Training draws segments for each track, and a paragraph, a crop and more for each film, as the settings say
-(`training.data.film_inputs.Draw`); the triplet loss has negatives drawn from films with other tags. Validation takes
-evenly spaced segments and what evaluation reads of a film. All draws depend on (seed, epoch, step) alone, so any batch
+(`training.data.film_inputs.Draw`), and negatives (`training.data.negatives`). Validation takes evenly spaced segments
+and what evaluation reads of a film. All draws depend on (seed, epoch, step) alone, so any batch
 of any epoch can be made again: after a crash, in another process, on another rank.
 """
 
@@ -19,15 +19,12 @@ from torch import Tensor
 
 from storage.errors import InputError
 from training.data.film_inputs import Draw, FilmInputs, Films, draw_film
+from training.data.negatives import copies_in_batch, draw_negatives, draw_wrong_films
 from training.data.splits import Split
 from training.settings import Settings
 
 BATCHES_READ_AHEAD = 4
 """How early a batch's segments are asked from disk: a step takes tens of milliseconds, as does a read from a disk."""
-LARGEST_TAG_OVERLAP = 0.7
-"""Two films that share more than this fraction of either's tags are too similar to be negatives (release)."""
-WRONG_FILMS_TRIED = 100
-"""Films of which a dissimilar one is looked for; a film that is like so many others gets any of them."""
 VALIDATION_ORDER_SEED = 0
 ORDER, SEGMENTS, FILMS = range(1, 4)
 """Purposes of random streams: the order of an epoch's tracks, a batch's segments and negatives, a film's draw."""
@@ -103,12 +100,12 @@ class TrainingBatches:
         """Return one batch, or this rank's share of it."""
         tracks, positions, rng = self._drawn(epoch, step)
         films = self.split.owner[tracks]
-        negatives, copies = draw_negatives(self.inputs, films, rng), _copies(self.split, self.settings, tracks)
+        negatives, copies = draw_negatives(self.inputs, films, rng), copies_in_batch(self.split, self.settings, tracks)
         own = self._own
         own_films, own_positions = films[own], positions[own]
         masks = negatives[own], None if copies is None else copies[own]
         if self.inputs.system.loss == "triplet" and self.settings.data.triplet_negatives == "set":
-            wrong = _wrong_films(self.inputs, films, rng)
+            wrong = draw_wrong_films(self.inputs, films, rng)
             wrong_tracks = np.array([rng.choice(np.flatnonzero(self.split.owner == film)) for film in wrong])
             wrong_positions = _drawn_segments(self.split, wrong_tracks, self.settings.data.segments, rng)
             own_films = np.concatenate([own_films, wrong[own]])
@@ -162,65 +159,6 @@ def _drawn_segments(split: Split, tracks: NDArray[np.int64], count: int, rng: np
     return positions
 
 
-def draw_negatives(inputs: FilmInputs, films: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """Return for each item of a batch the items of dissimilar films, or of any other film if none is: bool [n, n].
-
-    [n, 0] for a system without the triplet loss. The release draws one negative per item.
-    """
-    if inputs.system.loss != "triplet":
-        return np.zeros((len(films), 0), bool)
-    unique, film_of = np.unique(films, return_inverse=True)
-    dissimilar = _dissimilar(inputs, unique)[film_of][:, film_of]
-    negatives = np.where(dissimilar.any(1, keepdims=True), dissimilar, film_of[:, None] != film_of)
-    if inputs.settings.data.triplet_negatives != "all":
-        for row in negatives:
-            candidates = np.flatnonzero(row)
-            row[:] = False
-            if len(candidates):
-                row[rng.choice(candidates)] = True
-    return negatives
-
-
-def _wrong_films(inputs: FilmInputs, films: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Draw for each film a dissimilar one of the whole split, or any other if none is found: int [n].
-
-    As in the release, which tries until it finds one; the number of tries is limited here.
-    """
-    every = len(inputs.split.film_ids)
-    drawn = np.empty(len(films), np.int64)
-    for row, film in enumerate(films):
-        tries = (film + rng.integers(1, max(every, 2), size=WRONG_FILMS_TRIED)) % every
-        tags = inputs.tag_sets[film]
-        few = (len(tags & (o := inputs.tag_sets[t])) <= LARGEST_TAG_OVERLAP * max(min(len(tags), len(o)), 1)
-               for t in tries)  # fmt: skip
-        drawn[row] = next((t for t, is_far in zip(tries, few, strict=True) if is_far), tries[0])
-    return drawn
-
-
-def _dissimilar(inputs: FilmInputs, films: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Return which pairs of these distinct films share few of their tags: bool [n, n]."""
-    tags = [inputs.tag_sets[film] for film in films]
-    column = {tag: index for index, tag in enumerate(sorted(frozenset().union(*tags)))}
-    has = np.zeros((len(films), len(column)))
-    for row, own in zip(has, tags, strict=True):
-        row[[column[tag] for tag in own]] = 1
-    count = has.sum(axis=1)
-    fewer = np.maximum(np.minimum(count[:, None], count), 1)
-    few_shared: NDArray[np.bool_] = has @ has.T <= LARGEST_TAG_OVERLAP * fewer
-    return few_shared & ~np.eye(len(films), dtype=bool)
-
-
-def _copies(split: Split, settings: Settings, tracks: NDArray[np.int64]) -> NDArray[np.bool_] | None:
-    """Return which tracks of a batch (columns) the film of each item (rows) has a copy of; None without this mask."""
-    if not settings.data.mask_copies:
-        return None
-    films = split.owner[tracks]
-    copies = np.zeros((len(tracks), len(tracks)), bool)
-    for track, film in split.copies[np.isin(split.copies[:, 0], tracks)]:
-        copies[np.ix_(films == film, tracks == track)] = True
-    return copies
-
-
 def validation_batches(split: Split, inputs: FilmInputs, batch: int) -> Iterator[Batch]:
     """Yield a split in one fixed order with nothing drawn at random; a last batch of one track is left out."""
     rng = np.random.default_rng(VALIDATION_ORDER_SEED)
@@ -230,7 +168,7 @@ def validation_batches(split: Split, inputs: FilmInputs, batch: int) -> Iterator
         if len(tracks) > 1:
             films = split.owner[tracks]
             positions = np.stack([np.resize(split.even_segments(track, segments), segments) for track in tracks])
-            masks = draw_negatives(inputs, films, rng), _copies(split, inputs.settings, tracks)
+            masks = draw_negatives(inputs, films, rng), copies_in_batch(split, inputs.settings, tracks)
             yield _assemble(split, inputs, films, positions, masks, inputs.fixed_draw)
 
 

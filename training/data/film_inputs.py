@@ -1,4 +1,4 @@
-"""The films of a split as a model reads them: which paragraphs, tags and crop are drawn, and the tensors of a query.
+"""The films of a split as a model reads them: its text, the parts that are drawn, the tensors of a query.
 
 A query has up to three parts: image, tags, plot. Most systems need all of their parts, and a film that lacks one is
 read with an empty text or a grey image. A model that was trained with dropped parts (`data.modality_dropout`) also
@@ -7,6 +7,7 @@ reads which parts are given: a missing part has no text and no pixels, and the m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,11 +18,14 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from training.data.images import Images
+from training.data.image_crops import Images
 from training.data.splits import Split
-from training.data.text_and_tokens import TextTokens, pad_tokens, query_text, tag_words
+from training.data.tokenizer import PLOT_MARKER, TAG_MARKER, TextTokens, pad_tokens
 from training.settings import IMAGE_PIXELS, Settings, answers_any_parts
 from training.systems import ALL_PARTS, Parts, System, part_subsets
+
+_YEAR = re.compile(r"^(1[89]|20)\d\d$")
+_YEAR_OR_DECADE = re.compile(r"^(1[89]|20)\d\ds?$")
 
 
 @dataclass(frozen=True)
@@ -207,6 +211,26 @@ class TextTable:
     def rows(self, texts: Sequence[str]) -> Tensor | None:
         """Return the outputs of these texts, float32 [T, width]; None without a text."""
         return torch.from_numpy(self._outputs[[self._row_of[text] for text in texts]]) if texts else None
+
+
+def tag_words(tags: Sequence[str], keep_years: bool, keep_decades: bool = False) -> str:
+    """Return the distinct words of a film's category names, without "films", which all of them contain.
+
+    Years are dropped unless kept for parity with the release: a test film's year never occurs in training. With them
+    go decades (2010s), unless these are kept: the decade of the test films does occur in training.
+    """
+    dropped = None if keep_years else _YEAR if keep_decades else _YEAR_OR_DECADE
+    words = (word for tag in tags for word in tag.split())
+    informative = [word for word in words if word.lower() != "films" and not (dropped and dropped.match(word))]
+    return " ".join(dict.fromkeys(informative))
+
+
+def query_text(markers: bool, tags: str | None, paragraph: str | None) -> str:
+    """Return the text that a tower reads: tags and plot, or the one of them that is given, each after its marker."""
+    if not markers:
+        return " ".join(part for part in (tags, paragraph) if part is not None)
+    given = ((TAG_MARKER, tags), (PLOT_MARKER, paragraph))
+    return " ".join(f"{marker} {part}" for marker, part in given if part is not None)
 
 
 def film_texts(split: Split, system: System, settings: Settings) -> list[str]:

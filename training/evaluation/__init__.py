@@ -6,7 +6,6 @@ ranking                    ranks of every film's own tracks, by exact scores, on
 evaluate_run               a run measured under every policy and for every choice of parts
 baselines                  random, mean query, language oracle, nearest tags; what audio encoders find untrained
 record_baselines           the baselines of a version recorded, each once
-bootstrap                  intervals by bootstrap over films, and paired differences
-intervals_and_comparisons  both recorded with a version, Holm's adjustment, any two systems that a user names
+intervals_and_comparisons  intervals by bootstrap over films, paired differences, Holm's adjustment, two named systems
 model_card                 the card of each run, models/RUN/card.md
 """

@@ -37,7 +37,6 @@ from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics
 from training.data.splits import even_numbers
-from training.data.text_and_tokens import tag_words
 from training.evaluation.embeddings import (
     PARAGRAPHS,
     PARITY_POLICY,
@@ -51,7 +50,7 @@ from training.evaluation.embeddings import (
 from training.evaluation.ranking import Floats, Ranks, rank_tracks
 
 if TYPE_CHECKING:
-    from training.encoders.embed_audio_and_text import Encoder
+    from training.audio_encoders.embed_audio_and_text import Encoder
 
 SEEDS = range(10)
 """Random orders vary: the mean of ten is within a third of one order's spread of the expectation."""
@@ -133,6 +132,8 @@ def languages_of_nearest(
     Similarity is the cosine of the two bags of tag words without years, weighted by inverse document frequency in
     `known`. Ties go to the first id.
     """
+    from training.data.film_inputs import tag_words  # noqa: PLC0415 - it needs torch
+
     ids, films = sorted(known), list(tags)
     asked, bags = (
         [Counter(set(tag_words(of[film], keep_years=False).split())) for film in names]
@@ -253,7 +254,7 @@ def _load(lake: Lake, card: EncoderCard) -> Encoder | None:
     """Return the model of an encoder if it is on this machine with the weights of its embeddings; else warn."""
     import torch  # noqa: PLC0415 - the report needs none, and it takes seconds to load
 
-    from training.encoders.embed_audio_and_text import open_known_encoder  # noqa: PLC0415
+    from training.audio_encoders.embed_audio_and_text import open_known_encoder  # noqa: PLC0415
 
     try:
         return open_known_encoder(lake, card, torch.device("cuda" if torch.cuda.is_available() else "cpu"))

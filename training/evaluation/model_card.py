@@ -22,8 +22,8 @@ from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics
 from storage.tables.duckdb_connection import fetch_rows
-from training.encoders.model_files import UNKNOWN_LICENCE, is_non_commercial
-from training.evaluation.bootstrap import CONFIDENCE, DRAWS
+from training.audio_encoders.model_files import UNKNOWN_LICENCE, is_non_commercial
+from training.evaluation.intervals_and_comparisons import CONFIDENCE, DRAWS
 from training.evaluation.record_baselines import digest_of
 from training.settings import Settings, answers_any_parts, settings_from_json
 from training.settings_parsing import shown

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
-from training.loop.optimisation import EarlyStopping, WeightAverage
+from training.loop.optimiser_and_early_stopping import EarlyStopping, WeightAverage
 from training.model.retrieval_model import Built, rebuild_model
 from training.settings import Settings, settings_from_json
 from training.systems import SYSTEMS, System

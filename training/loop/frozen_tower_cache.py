@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from storage.lake.atomic import commit_file, temporary_file
 from storage.lake.lake import Lake
 from training.data.film_inputs import FilmInputs, TextTable
-from training.data.text_and_tokens import pad_tokens
+from training.data.tokenizer import pad_tokens
 from training.loop.devices_and_torchrun import Machine
 from training.model.film_encoder import FilmEncoder
 from training.settings import Settings

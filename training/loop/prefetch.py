@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from training.loop.devices_and_torchrun import Machine
-from training.loop.micro_batches import halve_until_it_fits
+from training.loop.micro_batches_and_out_of_memory import halve_until_it_fits
 
 READY_BATCHES = 4
 """Batches on the device that wait to be used: of 256 tracks each, 280 MB."""

@@ -11,19 +11,18 @@ from __future__ import annotations
 
 import contextlib
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from storage.errors import InputError
 from storage.lake.lake import Lake
+from storage.signals import defer_signals
 from training.data.batches import Batch, TrainingBatches, validation_batches
 from training.data.film_inputs import FilmInputs
 from training.data.splits import Split
@@ -39,8 +38,18 @@ from training.loop.checkpoint import (
 )
 from training.loop.devices_and_torchrun import Machine, average_gradients, broadcast, gather, repeatable
 from training.loop.flops_and_compilation import FlopCount, peak_flops
-from training.loop.micro_batches import backward_in_micro_batches, encode_in_micro_batches, explain_out_of_memory
-from training.loop.optimisation import WeightAverage, build_optimiser, learning_rate_at, limit_scale, set_learning_rates
+from training.loop.micro_batches_and_out_of_memory import (
+    backward_in_micro_batches,
+    encode_in_micro_batches,
+    explain_out_of_memory,
+)
+from training.loop.optimiser_and_early_stopping import (
+    WeightAverage,
+    build_optimiser,
+    learning_rate_at,
+    limit_scale,
+    set_learning_rates,
+)
 from training.loop.prefetch import prefetched
 from training.model.retrieval_model import Model, batch_loss
 
@@ -258,34 +267,3 @@ def _with_synchronised_batch_norm(model: Model, machine: Machine) -> Model:
     if machine.ranks > 1 and machine.device.type == "cuda":
         return cast("Model", nn.SyncBatchNorm.convert_sync_batchnorm(model))  # type: ignore[no-untyped-call]
     return model
-
-
-@contextlib.contextmanager
-def defer_signals() -> Iterator[list[int]]:
-    """Collect SIGINT and SIGTERM in the list, and deliver the first on exit; a second one takes effect at once.
-
-    Python delivers signals to the main thread only: in another thread the list stays empty.
-    """
-    received: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield received
-        return
-    handlers: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    # A job that a script started in the background ignores SIGINT, and continues to ignore it.
-    previous = {number: handler for number, handler in handlers.items() if handler is not signal.SIG_IGN}
-
-    def collect(number: int, _frame: Any) -> None:
-        if received:
-            signal.signal(number, previous[number])
-            signal.raise_signal(number)
-        received.append(number)
-
-    for number in previous:
-        signal.signal(number, collect)
-    try:
-        yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
-    if received:
-        signal.raise_signal(received[0])

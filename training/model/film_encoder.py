@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from training.data.film_inputs import Films
-from training.data.images import ImageFormat
+from training.data.image_crops import ImageFormat
 from training.model.attention_and_pooling import AttentionLayer, CrossAttention, Scores, pool
 from training.model.image_tower import image_summary
 from training.model.text_tower import text_summary

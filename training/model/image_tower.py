@@ -18,8 +18,8 @@ from transformers import PreTrainedConfig, PreTrainedModel, ViTConfig
 from transformers.utils import cached_file
 
 from storage.errors import InputError
-from training.data.images import ImageFormat
-from training.model.pretrained_towers import IF_PRESENT, IMAGE, pretrained_tower, read_model, tower_from
+from training.data.image_crops import ImageFormat
+from training.model.pretrained_weights import IF_PRESENT, IMAGE, pretrained_tower, read_model, tower_from
 from training.settings import IMAGE_PIXELS, ImageSettings
 
 _DOCUMENTED = {

@@ -8,34 +8,16 @@ temperature; as printed there the temperature cancels. The triplet loss is the r
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-from training.data.batches import Batch
-from training.settings import Settings
 
 INITIAL_LOG_SCALE = math.log(1 / 0.2)
 """Logarithm of the inverse temperature of InfoNCE before training."""
 LARGEST_SCALE = 100.0
 """As in CLIP: beyond it the softmax is a step function and gradients vanish."""
 TRIPLET_MARGIN = 1.0
-Gather = Callable[[Tensor], Tensor]
-"""Concatenates the rows of all ranks, with gradients (`training.loop.devices_and_torchrun.gather`)."""
-
-
-def false_negatives(settings: Settings, batch: Batch, gather: Gather) -> Tensor | None:
-    """Return bool [B, B]: tracks (columns) that are no negatives of a film (rows) although another item's.
-
-    Other tracks of the same film, and recordings that the film has a copy of, each where the settings say so.
-    """
-    excluded = same_film(gather(batch.film_numbers)) if settings.data.mask_same_film else None
-    if batch.copies is None:
-        return excluded
-    copies = gather(batch.copies)
-    return copies if excluded is None else excluded | copies
 
 
 def info_nce(query: Tensor, audio: Tensor, log_scale: Tensor, excluded: Tensor | None = None) -> Tensor:
@@ -51,12 +33,6 @@ def info_nce(query: Tensor, audio: Tensor, log_scale: Tensor, excluded: Tensor |
         logits = logits.masked_fill(excluded, float("-inf"))
     pairs = torch.arange(len(logits), device=logits.device)
     return (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.T, pairs)) / 2
-
-
-def same_film(films: Tensor) -> Tensor:
-    """Return bool [B, B]: the pairs off the diagonal whose tracks belong to one film; `films`: [B]."""
-    equal = films[:, None] == films[None, :]
-    return equal & ~torch.eye(len(films), dtype=torch.bool, device=films.device)
 
 
 def avca_triplets(text: Tensor, image: Tensor, audio: Tensor, negatives: Tensor) -> Tensor:

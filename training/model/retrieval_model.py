@@ -19,15 +19,16 @@ from torch import Tensor, nn
 
 from training.data.batches import Batch, Tracks
 from training.data.film_inputs import Films, film_texts
-from training.data.images import ImageFormat
+from training.data.image_crops import ImageFormat
+from training.data.negatives import Gather, false_negatives
 from training.data.splits import Split
-from training.data.text_and_tokens import build_tokenizer, highest_id
+from training.data.tokenizer import build_tokenizer, highest_id
 from training.model.attention_and_pooling import Scores, pool
 from training.model.audio_tower import audio_tower
 from training.model.film_encoder import FilmEncoder
 from training.model.image_tower import image_format_of, image_tower
-from training.model.losses import INITIAL_LOG_SCALE, Gather, avca_triplets, false_negatives, info_nce
-from training.model.pretrained_towers import tower_from
+from training.model.losses import INITIAL_LOG_SCALE, avca_triplets, info_nce
+from training.model.pretrained_weights import tower_from
 from training.model.text_tower import pretrained_tokenizer, text_tower
 from training.settings import HeadSettings, Settings
 from training.systems import System
@@ -194,7 +195,9 @@ def batch_loss(model: Model, settings: Settings, encoded: Encoded, batch: Batch,
     query, audio = gather(encoded.query.float()), gather(encoded.audio.float())
     if not isinstance(model, Retriever):
         return avca_triplets(query[:, 0], query[:, 1], audio, gather(batch.negatives))
-    return info_nce(query[:, 0], audio, model.log_scale, false_negatives(settings, batch, gather))
+    return info_nce(
+        query[:, 0], audio, model.log_scale, false_negatives(settings, batch.film_numbers, batch.copies, gather)
+    )
 
 
 @dataclass(frozen=True)

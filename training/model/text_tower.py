@@ -16,8 +16,8 @@ from transformers.masking_utils import create_bidirectional_mask, create_bidirec
 from transformers.utils import cached_file
 
 from storage.errors import InputError
-from training.data.text_and_tokens import with_markers
-from training.model.pretrained_towers import IF_PRESENT, TEXT, checked_type, pretrained_tower, read_model, tower_from
+from training.data.tokenizer import with_markers
+from training.model.pretrained_weights import IF_PRESENT, TEXT, checked_type, pretrained_tower, read_model, tower_from
 from training.settings import TextSettings
 
 MARKERS = 2

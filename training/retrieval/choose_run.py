@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
@@ -20,9 +19,6 @@ from storage.records.takedown_list import taken_down_tracks
 from storage.views.lake_views import define_lake_views
 from training.evaluation.embeddings import PARAGRAPHS
 from training.systems import Parts, System, parts_of_row
-
-if TYPE_CHECKING:
-    from training.loop.checkpoint import Job
 
 
 def choose_run(lake: Lake, given: Parts, among: Collection[str] | None = None) -> str:
@@ -115,15 +111,6 @@ def choose_indexed_run(lake: Lake, libraries: Sequence[Library], given: Parts, r
         names = " and ".join(library.name for library in libraries)
         raise InputError(f"No run has indexed {names}; run `needledrop library index` for each with the same --run")
     return choose_run(lake, given, common)
-
-
-def check_hears_mels(job: Job) -> None:
-    """Raise `InputError` for a run that was trained on audio embeddings: a library has none."""
-    if job.settings.audio.encoder:
-        raise InputError(
-            f"{job.run_id} hears music through the audio encoder {job.settings.audio.encoder}, and a library has mels "
-            "alone; name a run that reads mels with --run"
-        )
 
 
 def run_mel_settings(lake: Lake, version: str) -> MelSettings:

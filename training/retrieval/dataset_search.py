@@ -1,4 +1,4 @@
-"""Search the tracks of a data-set version: for one query, or in memory next to libraries.
+"""Search a data-set version: its tracks for one query, or in memory next to libraries, and its training films.
 
 `search` ranks the tracks of the run's test films, or of all splits, by their mean. A query is embedded by the function
 that evaluation uses for whole plots: every paragraph is read, so that no text is lost to the model's token limit, and
@@ -14,7 +14,7 @@ hit links to its source.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar
@@ -26,7 +26,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from storage.datasets import versions as datasets
-from storage.errors import InputError, LakeError
+from storage.errors import InputError, LakeError, NeedledropError
 from storage.lake.lake import Lake
 from storage.libraries.library_embeddings import LibraryEmbeddings, TrackEmbedding
 from storage.mels.reader import MelReader
@@ -45,12 +45,14 @@ from training.evaluation.ranking import top_tracks
 from training.loop.checkpoint import FOLDER, Job, load_model
 from training.loop.devices_and_torchrun import Machine
 from training.model.retrieval_model import Built
-from training.retrieval.library_index import TrackEncoder
-from training.retrieval.library_search import TrackRow
-from training.retrieval.query import FilmQuery
+from training.retrieval.library_track_encoder import TrackEncoder
+from training.retrieval.query_and_filters import FilmQuery, Query, TrackRow, normalised
 
 ALL_TRACKS_FILE = "all-tracks.parquet"
 """In the model folder: the tracks of all three splits, embedded by the first search in all tracks."""
+TRAIN_FILMS_FILE = "train-films.parquet"
+"""In the model folder: the queries of the training films, embedded by the first search in a library."""
+NEAREST_FILMS = 3
 TRACKS_PER_PART = 1_000
 """Committed at once, so that a start that is interrupted loses no more."""
 OnProgress = Callable[[int, int], None]
@@ -158,6 +160,50 @@ def _described(lake: Lake, version: str, best: Sequence[tuple[str, float]]) -> t
         Suggestion(rank, score, track_id, *known.get(track_id, unknown))
         for rank, (track_id, score) in enumerate(best, 1)
     )
+
+
+@dataclass(frozen=True)
+class NearFilm:
+    """A training film that is near to a query."""
+
+    title: str
+    year: int
+    cosine: float
+
+
+FilmName = tuple[str, int]
+"""Title and year."""
+
+
+def training_queries(lake: Lake, job: Job, built: Built, machine: Machine) -> Embeddings | None:
+    """Return the queries of a run's training films, of length 1; None where their version was deleted."""
+    if lake.exists(FOLDER, job.run_id, TRAIN_FILMS_FILE):
+        return load_embeddings(lake, FOLDER, job.run_id, TRAIN_FILMS_FILE)
+    try:
+        split = load_split(lake, job.dataset, "train")
+    except NeedledropError:
+        return None
+    inputs = FilmInputs(split, job.system, job.settings, built.tokenizer, built.image_format.pixels)
+    found = embed_films(built.model, split, inputs, machine, paragraphs="all")
+    embedded = Embeddings(found.ids, normalised(found.vectors))
+    save_embeddings(lake, embedded, FOLDER, job.run_id, TRAIN_FILMS_FILE)
+    return embedded
+
+
+def nearest_films(films: Embeddings, names: Mapping[str, FilmName], query: Query, count: int) -> list[NearFilm]:
+    """Return the training films nearest to a query, as far as their names are known."""
+    cosines = films.vectors @ query.vector
+    near = [(films.ids[number], float(cosines[number])) for number in np.argsort(-cosines, kind="stable")[:count]]
+    return [NearFilm(*names[name], cosine) for name, cosine in near if name in names]
+
+
+def training_film_names(lake: Lake, version: str) -> dict[str, FilmName]:
+    """Return title and year of each training film of a version, by its id."""
+    with connect_metrics(lake) as connection:
+        define_lake_views(connection, lake, temporary=True)
+        named = "SELECT film_id, title, year FROM dataset_films WHERE dataset_version = ? AND split = 'train'"
+        rows = fetch_rows(connection, named, version)
+    return {row["film_id"]: (row["title"], row["year"]) for row in rows}
 
 
 @dataclass(frozen=True)

@@ -19,12 +19,12 @@ from storage.libraries.decisions_and_shortlists import TrackKey, read_decisions,
 from storage.libraries.library import library_names, open_library
 from storage.libraries.library_embeddings import embedding_runs
 from training.data.splits import load_split
-from training.evaluation.bootstrap import DRAWS, Interval, ratio_interval
 from training.evaluation.embeddings import TRACKS_FILE, load_embeddings
+from training.evaluation.intervals_and_comparisons import DRAWS, Interval, ratio_interval
 from training.loop.checkpoint import FOLDER
 from training.loop.devices_and_torchrun import Machine
 from training.retrieval.dataset_search import DatasetTracks
-from training.retrieval.query import FilmQuery, Query, Vector, blend
+from training.retrieval.query_and_filters import FilmQuery, Query, Vector, blend
 from training.retrieval.search_engines import Retriever
 
 Row = Mapping[str, Any]

@@ -16,14 +16,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from storage.errors import InputError, NeedledropError
+from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.libraries.library import Library
 from storage.libraries.library_embeddings import (
@@ -36,23 +35,29 @@ from storage.libraries.library_embeddings import (
 )
 from storage.mels.reader import TrackMels
 from storage.mels.settings import MelSettings
-from storage.metrics.database import connect_metrics
 from storage.records.takedown_list import HiddenTracks
-from storage.tables.duckdb_connection import fetch_rows
-from storage.views.lake_views import define_lake_views
-from training.data.film_inputs import FilmInputs
-from training.data.splits import load_split
-from training.encoders.embed_audio_and_text import Encoder, open_known_encoder, segment_samples
-from training.encoders.model_files import remember_model
-from training.evaluation.embed_films_and_tracks import embed_films
-from training.evaluation.embeddings import Embeddings, load_embeddings, save_embeddings
-from training.loop.checkpoint import FOLDER, load_model
+from training.audio_encoders.embed_audio_and_text import Encoder, check_reads_text, open_known_encoder, segment_samples
+from training.audio_encoders.model_files import remember_model
+from training.evaluation.embeddings import Embeddings
+from training.loop.checkpoint import load_model
 from training.loop.devices_and_torchrun import Machine
-from training.retrieval.choose_run import check_hears_mels, run_mel_settings
-from training.retrieval.dataset_search import DatasetTracks, OnTrack, embed_query, load_dataset_tracks, mean_sounds
-from training.retrieval.library_index import TrackEncoder, check_reads_text
-from training.retrieval.library_search import FoundTrack, LibraryIndex, Ranking, TrackFilter, TrackRow, found_track
-from training.retrieval.query import FilmQuery, Query, Vector, normalised
+from training.retrieval.choose_run import run_mel_settings
+from training.retrieval.dataset_search import (
+    NEAREST_FILMS,
+    DatasetTracks,
+    FilmName,
+    NearFilm,
+    OnTrack,
+    embed_query,
+    load_dataset_tracks,
+    mean_sounds,
+    nearest_films,
+    training_film_names,
+    training_queries,
+)
+from training.retrieval.library_track_encoder import TrackEncoder, check_hears_mels
+from training.retrieval.query_and_filters import FilmQuery, Query, TrackFilter, TrackRow, Vector, normalised
+from training.retrieval.search_results import FoundTrack, LibraryIndex, Ranking, found_track
 from training.settings import EvaluationSettings
 
 INDEXES_KEPT = 3
@@ -62,9 +67,6 @@ DESCRIBED = (
     "tempo_bpm", "brightness_hz", "silent_share",
 )  # fmt: skip
 """What is held in memory of a track's description: its energy and its fingerprint would be most of it."""
-TRAIN_FILMS_FILE = "train-films.parquet"
-"""In the model folder: the queries of the training films, embedded by the first search in a library."""
-NEAREST_FILMS = 3
 Music = Library | DatasetTracks
 """What can be searched: a library, or the tracks of a data-set version."""
 Loaded = tuple[LibraryEmbeddings, list[TrackRow]]
@@ -156,15 +158,6 @@ class SearchEngine(ABC):
         return found_track(index, rank, index.hit(track, score, query.vector), query, by, self.film_queries)
 
 
-@dataclass(frozen=True)
-class NearFilm:
-    """A training film that is near to a query."""
-
-    title: str
-    year: int
-    cosine: float
-
-
 class Retriever(SearchEngine):
     """One run's model, its training films, and the libraries that were searched."""
 
@@ -233,36 +226,16 @@ class Retriever(SearchEngine):
     @cached_property
     def training_films(self) -> Embeddings | None:
         """Return the queries of the training films, of length 1; None where their version was deleted."""
-        if self.lake.exists(FOLDER, self.run_id, TRAIN_FILMS_FILE):
-            return load_embeddings(self.lake, FOLDER, self.run_id, TRAIN_FILMS_FILE)
-        try:
-            split = load_split(self.lake, self._job.dataset, "train")
-        except NeedledropError:
-            return None
-        pixels = self._built.image_format.pixels
-        inputs = FilmInputs(split, self._job.system, self._job.settings, self._built.tokenizer, pixels)
-        found = embed_films(self._built.model, split, inputs, self._machine, paragraphs="all")
-        embedded = Embeddings(found.ids, normalised(found.vectors))
-        save_embeddings(self.lake, embedded, FOLDER, self.run_id, TRAIN_FILMS_FILE)
-        return embedded
+        return training_queries(self.lake, self._job, self._built, self._machine)
 
     def nearest_films(self, query: Query, count: int = NEAREST_FILMS) -> list[NearFilm]:
         """Return the training films nearest to a query: what the model takes it for."""
         films = self.training_films
-        if films is None:
-            return []
-        cosines = films.vectors @ query.vector
-        near = [(films.ids[number], float(cosines[number])) for number in np.argsort(-cosines, kind="stable")[:count]]
-        return [NearFilm(*self._film_names[name], cosine) for name, cosine in near if name in self._film_names]
+        return [] if films is None else nearest_films(films, self._film_names, query, count)
 
     @cached_property
-    def _film_names(self) -> dict[str, tuple[str, int]]:
-        """Title and year of each training film, by its id."""
-        with connect_metrics(self.lake) as connection:
-            define_lake_views(connection, self.lake, temporary=True)
-            named = "SELECT film_id, title, year FROM dataset_films WHERE dataset_version = ? AND split = 'train'"
-            rows = fetch_rows(connection, named, self._job.dataset)
-        return {row["film_id"]: (row["title"], row["year"]) for row in rows}
+    def _film_names(self) -> dict[str, FilmName]:
+        return training_film_names(self.lake, self._job.dataset)
 
 
 class ZeroShotRetriever(SearchEngine):

@@ -115,7 +115,7 @@ def cues_command(
     from needledrop.cues.scene_pages_and_times import place_scenes
     from needledrop.cues.script import read_script
     from needledrop.cues.timecode import open_timebase
-    from training.retrieval.query import FilmQuery
+    from training.retrieval.query_and_filters import FilmQuery
 
     read = read_script(script, open_timebase(fps, drop_frame=drop_frame))
     timebase = read.timebase

@@ -108,7 +108,7 @@ def index_command(parameters: IndexLibraryParameters, verbose: bool) -> None:
     """
     check(parameters)
     if parameters.encoder:
-        from training.encoders.model_files import find_encoder
+        from training.audio_encoders.model_files import find_encoder
 
         files = find_encoder(parameters.encoder)
         shown = f"Audio encoder {files.name}, whose weights are under the licence: {files.licence}"

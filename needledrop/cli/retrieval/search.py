@@ -56,10 +56,10 @@ from storage.tables.tables import latest_sql, open_existing
 
 if TYPE_CHECKING:
     from training.retrieval.choose_run import SearchedRun
-    from training.retrieval.dataset_search import Suggestion
-    from training.retrieval.library_search import FoundTrack, TrackFilter
-    from training.retrieval.query import FilmQuery
-    from training.retrieval.search_engines import Music, NearFilm
+    from training.retrieval.dataset_search import NearFilm, Suggestion
+    from training.retrieval.query_and_filters import FilmQuery, TrackFilter
+    from training.retrieval.search_engines import Music
+    from training.retrieval.search_results import FoundTrack
 
 OWN = "Your own libraries"
 
@@ -135,7 +135,7 @@ def search_command(
 
 def _film_query(plot: str | None, tags: str | None, image: Path | None, *, needed: bool) -> FilmQuery | None:
     """Return what is said of a film; None for nothing where none is needed."""
-    from training.retrieval.query import FilmQuery
+    from training.retrieval.query_and_filters import FilmQuery
 
     given = (read_paragraphs(plot), read_tags(tags), read_image(image))
     return FilmQuery(*given) if needed or any(given) else None
@@ -248,7 +248,7 @@ def search_libraries(lake: Lake, options: SearchOptions, checked: CheckedSearch,
     """Search libraries and print what was found: two lines per track in a terminal, CSV into a pipe or a file."""
     from training.loop.devices_and_torchrun import open_machine
     from training.retrieval.dataset_search import DatasetTracks
-    from training.retrieval.query import blend
+    from training.retrieval.query_and_filters import blend
     from training.retrieval.search_engines import Retriever
 
     errors = Console(stderr=True, highlight=False, soft_wrap=True)

@@ -18,8 +18,7 @@ from storage.libraries.library_embeddings import indexed_encoder
 if TYPE_CHECKING:
     from training.loop.devices_and_torchrun import Machine
     from training.retrieval.choose_run import SearchedRun
-    from training.retrieval.library_search import Range, TrackFilter
-    from training.retrieval.query import Vector
+    from training.retrieval.query_and_filters import Range, TrackFilter, Vector
     from training.retrieval.search_engines import Music, SearchEngine
     from training.systems import Parts
 
@@ -76,7 +75,7 @@ class FilterOptions:
 
     def read(self) -> TrackFilter:
         """Return the filter. Raises `InputError` for a range or a length that cannot be read."""
-        from training.retrieval.library_search import TrackFilter
+        from training.retrieval.query_and_filters import TrackFilter
 
         shortest = read_seconds("--min-duration", self.min_duration)
         longest = read_seconds("--max-duration", self.max_duration)
@@ -196,7 +195,7 @@ def engine_notes(engine: SearchEngine, tags: Sequence[str], *, has_image: bool) 
 
 def about_unknown_tags(searched: SearchedRun, tags: Sequence[str]) -> Iterator[str]:
     """Yield a sentence for each tag that no film of the run's version has, with the most similar ones."""
-    from training.retrieval.query import unknown_tags
+    from training.retrieval.query_and_filters import unknown_tags
 
     for tag, near in unknown_tags(tags, searched.tags).items():
         known = f"similar ones: {', '.join(near)}" if near else "none is similar"

@@ -25,11 +25,11 @@ from storage.tables.tables import open_tables
 from tasks.libraries.index import files_to_index, index_files, open_decoder
 from tasks.libraries.scan import scan_folder
 from tests.training.conftest import _write_version
-from training.experiments import load_data, plan_jobs, run_experiment
 from training.loop.devices_and_torchrun import Machine, open_machine
 from training.presets import chosen_settings
-from training.retrieval.library_index import load_encoder
+from training.retrieval.library_track_encoder import load_encoder
 from training.systems import SYSTEMS
+from training.training_runs import load_data, plan_jobs, run_experiment
 
 PORT = 7300
 HOME = f"http://localhost:{PORT}"

@@ -36,10 +36,10 @@ from storage.views.lake_views import define_lake_views
 from tasks.libraries.index import Heard, files_to_index, index_files, open_decoder
 from tests.needledrop.studio.conftest import FORMATS, HOSTILE, SECONDS, Own, client_of, poster
 from tests.small_encoders import save_clap
-from training.encoders.embed_audio_and_text import Encoder
-from training.encoders.model_files import remember_model
+from training.audio_encoders.embed_audio_and_text import Encoder
+from training.audio_encoders.model_files import remember_model
 from training.loop.devices_and_torchrun import Machine
-from training.retrieval.library_index import embed_recording
+from training.retrieval.library_track_encoder import embed_recording
 
 Search = Callable[..., dict[str, Any]]
 Ids = Mapping[str, str]

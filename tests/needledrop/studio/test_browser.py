@@ -22,8 +22,8 @@ from storage.libraries.library_embeddings import TrackEmbedding, append_embeddin
 from tests.needledrop.studio.conftest import HOSTILE, poster
 from tests.needledrop.studio.test_api import served
 from tests.small_encoders import save_clap
-from training.encoders.embed_audio_and_text import Encoder
-from training.encoders.model_files import remember_model
+from training.audio_encoders.embed_audio_and_text import Encoder
+from training.audio_encoders.model_files import remember_model
 from training.loop.devices_and_torchrun import Machine
 
 CHROMIUM = next((path for path in ("/usr/bin/chromium", "/usr/bin/chromium-browser") if Path(path).exists()), None)

@@ -13,14 +13,15 @@ from PIL import Image
 
 from storage.errors import InputError
 from storage.lake.lake import Lake
-from training.data.batches import FILMS, ORDER, SEGMENTS, Batch, TrainingBatches, draw_negatives, validation_batches
+from training.data.batches import FILMS, ORDER, SEGMENTS, Batch, TrainingBatches, validation_batches
 from training.data.film_inputs import FilmInputs
+from training.data.negatives import draw_negatives
 from training.data.splits import load_split, newest_version
-from training.data.text_and_tokens import build_tokenizer
-from training.experiments import Data, load_data
+from training.data.tokenizer import build_tokenizer
 from training.presets import with_options
 from training.settings import Settings
 from training.systems import SYSTEMS, System
+from training.training_runs import Data, load_data
 
 ALL = SYSTEMS["All"]
 TOKENIZER = build_tokenizer(["fear shadow wedding chase rain"] * 3, 200)

@@ -12,12 +12,12 @@ import torch
 from storage.datasets import versions as datasets
 from storage.lake.lake import Lake
 from training.data.batches import TrainingBatches, validation_batches
-from training.data.film_inputs import Draw, FilmInputs, draw_film
+from training.data.film_inputs import Draw, FilmInputs, draw_film, query_text, tag_words
 from training.data.splits import load_split
-from training.data.text_and_tokens import build_tokenizer
-from training.experiments import Data
+from training.data.tokenizer import build_tokenizer
 from training.settings import Settings
 from training.systems import ALL_PARTS, SYSTEMS, part_subsets
+from training.training_runs import Data
 
 TOKENIZER = build_tokenizer(["fear shadow wedding chase rain"] * 3, 200)
 Inputs = Callable[..., FilmInputs]
@@ -146,3 +146,28 @@ def test_a_copy_that_curation_left_out_is_music_of_its_film_too(
     assert rows == (batch.film_numbers == 1).nonzero()[:, 0].tolist() and len(set(columns)) == 1
     (column,) = set(columns)
     assert batch.film_numbers[column] == 0
+
+
+@pytest.mark.parametrize(
+    ("system", "text"),
+    [
+        ("All", "<TAG> drama <PLOT> He leaves."),
+        ("TaPlo", "<TAG> drama <PLOT> He leaves."),
+        ("AVCA", "<TAG> drama <PLOT> He leaves."),
+        ("Ta", "drama"),
+        ("ImTa", "drama"),
+        ("Plo", "He leaves."),
+        ("ImPlo", "He leaves."),
+    ],
+)
+def test_each_system_reads_the_parts_of_a_film_that_it_uses(system: str, text: str) -> None:
+    row = SYSTEMS[system]
+    tags, plot = "drama" if row.tags else None, "He leaves." if row.plot else None
+    assert query_text(row.markers, tags, plot) == text
+
+
+def test_tag_words_leave_out_films_and_drop_years_unless_kept() -> None:
+    tags = ["2023 films", "2020s drama films", "English-language films", "Indian drama films"]
+    assert tag_words(tags, keep_years=False) == "drama English-language Indian"
+    assert tag_words(tags, keep_years=True) == "2023 2020s drama English-language Indian"
+    assert tag_words(tags, keep_years=False, keep_decades=True) == "2020s drama English-language Indian"

@@ -20,20 +20,20 @@ from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics
 from tests.small_encoders import save_clap, save_speech
+from training.audio_encoders.embed_audio_and_text import Encoder
+from training.audio_encoders.model_files import remember_model
 from training.data.splits import load_split
-from training.encoders.embed_audio_and_text import Encoder
-from training.encoders.model_files import remember_model
 from training.evaluation.baselines import NEAREST, ZERO_SHOT, text_similarity
 from training.evaluation.model_card import CARD, write_model_cards
 from training.evaluation.record_baselines import record_baselines
-from training.experiments import load_data, plan_jobs, run_experiment
 from training.loop.devices_and_torchrun import Machine
 from training.model.audio_tower import EmbeddingTower
 from training.retrieval.dataset_search import search
-from training.retrieval.library_index import load_encoder
-from training.retrieval.query import FilmQuery
+from training.retrieval.library_track_encoder import load_encoder
+from training.retrieval.query_and_filters import FilmQuery
 from training.settings import Settings
 from training.systems import SYSTEMS
+from training.training_runs import load_data, plan_jobs, run_experiment
 
 CPU = torch.device("cpu")
 MOODS = 4

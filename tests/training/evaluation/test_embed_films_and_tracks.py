@@ -16,12 +16,12 @@ from storage.tables.tables import open_tables
 from training.data.film_inputs import FilmInputs
 from training.evaluation.embed_films_and_tracks import embed_films, embed_tracks, track_owners
 from training.evaluation.embeddings import load_embeddings
-from training.experiments import Data, is_done, load_data, next_repetition, plan_jobs, run_experiment
 from training.loop.checkpoint import load_model
 from training.loop.devices_and_torchrun import Machine
 from training.model.retrieval_model import Model, build_model
 from training.settings import Settings
 from training.systems import SYSTEMS
+from training.training_runs import Data, is_done, load_data, next_repetition, plan_jobs, run_experiment
 
 
 @pytest.fixture

@@ -13,16 +13,16 @@ from training.data.film_inputs import FilmInputs
 from training.evaluation.embed_films_and_tracks import embed_films, track_owners
 from training.evaluation.embeddings import TRACKS_FILE, load_embeddings
 from training.evaluation.ranking import rank_tracks
-from training.experiments import Data, load_data, plan_jobs, run_experiment
 from training.loop.checkpoint import FOLDER, Job, load_model
 from training.loop.devices_and_torchrun import Machine
 from training.model.retrieval_model import build_model
 from training.retrieval.choose_run import choose_run, describe_run
 from training.retrieval.dataset_search import embed_query
-from training.retrieval.library_index import load_encoder
-from training.retrieval.query import FilmQuery
+from training.retrieval.library_track_encoder import load_encoder
+from training.retrieval.query_and_filters import FilmQuery
 from training.settings import Settings
 from training.systems import SYSTEMS, part_subsets
+from training.training_runs import Data, load_data, plan_jobs, run_experiment
 
 ONE_MODEL = {"All", "Im by All", "Plo by All", "Ta by All", "ImPlo by All", "ImTa by All", "TaPlo by All"}
 Trained = tuple[Lake, Data, Job]

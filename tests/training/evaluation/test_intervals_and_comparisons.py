@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.evaluation.bootstrap import FilmResults, differences, intervals, weighted_medians
-from training.evaluation.intervals_and_comparisons import holm
+from training.evaluation.intervals_and_comparisons import FilmResults, differences, holm, intervals, weighted_medians
 
 
 def results(ranks_by_film: Mapping[str, Sequence[float]]) -> FilmResults:

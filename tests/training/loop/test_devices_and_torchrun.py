@@ -14,12 +14,12 @@ from safetensors.torch import load_file
 from storage.lake.lake import Lake
 from training.data.batches import TrainingBatches
 from training.data.film_inputs import FilmInputs
-from training.experiments import Data
 from training.loop.checkpoint import FOLDER, LAST, Job, read_state, save_config
 from training.loop.devices_and_torchrun import Machine, buckets, gather, repeatable
 from training.model.retrieval_model import Built, batch_loss, build_model
 from training.settings import Settings
 from training.systems import SYSTEMS
+from training.training_runs import Data
 
 PROGRAM = """
 import sys
@@ -34,7 +34,7 @@ from training.data.splits import load_split
 from functools import partial
 from training.loop import devices_and_torchrun
 from training.loop.devices_and_torchrun import average_gradients, gather, open_machine
-from training.loop.micro_batches import backward_in_micro_batches
+from training.loop.micro_batches_and_out_of_memory import backward_in_micro_batches
 from training.loop.train import LoopInputs
 from training.model.retrieval_model import batch_loss
 from training.loop.train import train

@@ -12,12 +12,12 @@ from storage.lake.lake import Lake
 from tests.training.pretrained_models import PREPROCESSORS, TOKENIZERS, image_config, text_config
 from training.data.batches import Batch, TrainingBatches
 from training.data.film_inputs import FilmInputs
-from training.experiments import Data
 from training.loop.devices_and_torchrun import Machine
 from training.loop.flops_and_compilation import FlopCount, _on_meta, _repeated_layers, compile_towers, peak_of
 from training.model.retrieval_model import Model, batch_loss, build_model
 from training.settings import Settings
 from training.systems import SYSTEMS
+from training.training_runs import Data
 
 
 def model_and_batch(data: Data, settings: Settings, system: str = "All") -> tuple[Model, Batch]:

@@ -12,11 +12,11 @@ from storage.errors import InputError
 from storage.lake.lake import Lake
 from training.data.batches import BATCHES_READ_AHEAD, TrainingBatches
 from training.data.film_inputs import FilmInputs
-from training.experiments import Data
 from training.loop.devices_and_torchrun import Machine
 from training.loop.prefetch import READY_BATCHES, encode_prefetched, prefetched
 from training.settings import Settings
 from training.systems import SYSTEMS
+from training.training_runs import Data
 
 
 def prefetching_threads() -> list[threading.Thread]:

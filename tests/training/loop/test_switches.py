@@ -14,16 +14,16 @@ from safetensors.torch import load_file
 
 from storage.lake.lake import Lake
 from training.data.film_inputs import FilmInputs
-from training.experiments import Data
 from training.loop import frozen_tower_cache
 from training.loop.checkpoint import FOLDER, LAST, Job
 from training.loop.devices_and_torchrun import Machine, gather
 from training.loop.frozen_tower_cache import CACHE, cache_frozen_towers
-from training.loop.micro_batches import backward_in_micro_batches
+from training.loop.micro_batches_and_out_of_memory import backward_in_micro_batches
 from training.loop.train import Loop, LoopInputs, train, validation_loss
 from training.model.retrieval_model import batch_loss, build_model
 from training.settings import Settings
 from training.systems import SYSTEMS
+from training.training_runs import Data
 
 Prepare = Callable[..., LoopInputs]
 

@@ -21,7 +21,6 @@ from torch import nn
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
 from training.data.film_inputs import FilmInputs
-from training.experiments import Data, valid_medr
 from training.loop.checkpoint import (
     BEST,
     CONFIG,
@@ -39,13 +38,14 @@ from training.loop.checkpoint import (
     save_config,
 )
 from training.loop.devices_and_torchrun import Machine
-from training.loop.micro_batches import explain_out_of_memory
-from training.loop.optimisation import build_optimiser
+from training.loop.micro_batches_and_out_of_memory import explain_out_of_memory
+from training.loop.optimiser_and_early_stopping import build_optimiser
 from training.loop.train import EpochReport, LoopInputs, OnStep, train
 from training.model.retrieval_model import build_model
 from training.presets import chosen_settings, with_options
 from training.settings import Settings
 from training.systems import SYSTEMS
+from training.training_runs import Data, valid_medr
 
 
 class Trained(NamedTuple):
@@ -164,7 +164,7 @@ from training.settings import settings_from_json
 from training.systems import SYSTEMS
 from training.loop.checkpoint import Job
 from training.loop.devices_and_torchrun import open_machine
-from training.experiments import load_data, run_experiment
+from training.training_runs import load_data, run_experiment
 root, version, settings = sys.argv[1:]
 job = Job("killed", SYSTEMS["All"], settings_from_json(json.loads(settings)), 0, version)
 with open_machine() as machine:

@@ -6,9 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from training.data.batches import Batch, Tracks
-from training.data.film_inputs import Films
-from training.model.losses import INITIAL_LOG_SCALE, LARGEST_SCALE, avca_triplets, false_negatives, info_nce, same_film
+from training.data.negatives import false_negatives, same_film
+from training.model.losses import INITIAL_LOG_SCALE, LARGEST_SCALE, avca_triplets, info_nce
 from training.settings import Settings
 
 SCALE = torch.tensor(INITIAL_LOG_SCALE)
@@ -46,9 +45,7 @@ def test_tracks_of_the_same_film_are_excluded_from_the_negatives_when_masked() -
 def test_a_recording_that_a_film_has_a_copy_of_is_no_negative_of_that_film_alone(quick: Settings) -> None:
     copies = torch.zeros(3, 3, dtype=torch.bool)
     copies[0, 2] = True  # film 4 has a copy of film 9's track, and film 9 none of film 4's
-    nothing, numbers = torch.zeros(3, 0), torch.tensor([4, 4, 9])
-    batch = Batch(Films(), Tracks(nothing, nothing), torch.tensor([0, 0, 1]), numbers, nothing, copies)
-    excluded = false_negatives(quick, batch, lambda values: values)
+    excluded = false_negatives(quick, torch.tensor([4, 4, 9]), copies, lambda values: values)
     assert excluded is not None
     assert excluded.tolist() == [[False, True, True], [True, False, False], [False, False, False]]
     query, audio = torch.randn(2, 3, 4, generator=torch.manual_seed(0))

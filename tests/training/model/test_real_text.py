@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks.real_text import model_folder
-from training.data.text_and_tokens import encode_texts, highest_id, pad_tokens
+from training.data.tokenizer import encode_texts, highest_id, pad_tokens
 from training.model.text_tower import pretrained_tokenizer, text_summary, text_tower
 from training.settings import TextSettings
 

@@ -11,13 +11,13 @@ from torch import Tensor
 from storage.lake.lake import Lake
 from training.data.batches import Batch, TrainingBatches
 from training.data.film_inputs import FilmInputs
-from training.experiments import Data
 from training.loop.devices_and_torchrun import Machine, gather
 from training.model.losses import INITIAL_LOG_SCALE
 from training.model.retrieval_model import Built, Encoded, batch_loss, build_model
 from training.presets import PRESETS
 from training.settings import Settings
 from training.systems import SYSTEMS, System
+from training.training_runs import Data
 
 
 def _first_batch(data: Data, settings: Settings, system: System, built: Built, seed: int = 0) -> Batch:

@@ -8,12 +8,12 @@ import pytest
 
 from storage.lake.lake import Lake
 from storage.tables.tables import open_tables
-from training.experiments import load_data, plan_jobs, run_experiment
 from training.loop.devices_and_torchrun import Machine
 from training.presets import chosen_settings
 from training.retrieval.choose_run import choose_run
 from training.retrieval.search_engines import Retriever
 from training.systems import ALL_PARTS, SYSTEMS
+from training.training_runs import load_data, plan_jobs, run_experiment
 
 
 @pytest.fixture(scope="module")

@@ -22,13 +22,13 @@ from storage.records.takedown_list import record_takedown
 from storage.tables import tables
 from storage.tables.schemas import TRACKS
 from storage.tables.tables import open_existing, open_tables
-from training.experiments import load_data, plan_jobs, run_experiment
 from training.loop.devices_and_torchrun import Machine
 from training.presets import chosen_settings
 from training.retrieval.choose_run import choose_run, describe_run
 from training.retrieval.dataset_search import Suggestion, search
-from training.retrieval.query import FilmQuery, unknown_tags
+from training.retrieval.query_and_filters import FilmQuery, unknown_tags
 from training.systems import SYSTEMS
+from training.training_runs import load_data, plan_jobs, run_experiment
 
 
 @pytest.fixture(scope="module")

@@ -18,18 +18,17 @@ from storage.mels.settings import MelSettings
 from storage.records.takedown_list import record_takedown
 from storage.tables.tables import open_tables
 from training.evaluation.embeddings import TRACKS_FILE, load_embeddings
-from training.experiments import load_data, plan_jobs, run_experiment
 from training.loop.checkpoint import FOLDER
 from training.loop.devices_and_torchrun import Machine
 from training.presets import chosen_settings
 from training.retrieval import dataset_search
 from training.retrieval.choose_run import choose_indexed_run
 from training.retrieval.dataset_search import DatasetTracks, known_tracks, load_dataset_tracks
-from training.retrieval.library_index import TrackEncoder
-from training.retrieval.library_search import TrackFilter
-from training.retrieval.query import FilmQuery
+from training.retrieval.library_track_encoder import TrackEncoder
+from training.retrieval.query_and_filters import FilmQuery, TrackFilter
 from training.retrieval.search_engines import Retriever
 from training.systems import ALL_PARTS, SYSTEMS
+from training.training_runs import load_data, plan_jobs, run_experiment
 
 PLOT = FilmQuery(plot=("A chase through the night.",))
 FILMS, TRACKS, SEGMENTS = 6, 2, 10

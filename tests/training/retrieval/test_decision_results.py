@@ -21,13 +21,13 @@ from storage.tables.duckdb_connection import fetch_rows
 from storage.views.lake_views import define_lake_views
 from tests.training.retrieval.test_search_engines import PLOT, library
 from training.data.splits import load_split
-from training.evaluation.bootstrap import ratio_interval
-from training.experiments import load_data, plan_jobs, run_experiment
+from training.evaluation.intervals_and_comparisons import ratio_interval
 from training.loop.devices_and_torchrun import Machine
 from training.presets import chosen_settings
 from training.retrieval.decision_results import decided_tracks, measure_decisions
 from training.retrieval.search_engines import Retriever
 from training.systems import SYSTEMS
+from training.training_runs import load_data, plan_jobs, run_experiment
 
 ASKED = AskedQuery(plot=PLOT.plot)
 

@@ -21,11 +21,11 @@ from storage.libraries.library_embeddings import (
 from storage.tables.tables import open_tables
 from tests.lakes import JPEG
 from tests.small_encoders import save_ast, save_clap
-from training.encoders.embed_audio_and_text import Encoder
-from training.encoders.model_files import remember_model
+from training.audio_encoders.embed_audio_and_text import Encoder
+from training.audio_encoders.model_files import remember_model
 from training.loop.devices_and_torchrun import Machine
-from training.retrieval.library_index import load_library_encoder
-from training.retrieval.query import FilmQuery, Query, blend
+from training.retrieval.library_track_encoder import load_library_encoder
+from training.retrieval.query_and_filters import FilmQuery, Query, blend
 from training.retrieval.search_engines import Retriever, ZeroShotRetriever, open_zero_shot
 
 PLOT = FilmQuery(plot=("A chase through the night.",))

@@ -26,7 +26,7 @@ from storage.libraries.library import Library, add_folder
 from storage.libraries.library_embeddings import TrackEmbedding, append_embeddings
 from training.loop.devices_and_torchrun import open_machine
 from training.retrieval.choose_run import choose_run
-from training.retrieval.query import FilmQuery, normalised
+from training.retrieval.query_and_filters import FilmQuery, normalised
 from training.retrieval.search_engines import Retriever
 from training.systems import ALL_PARTS
 

@@ -28,7 +28,7 @@ from tasks.soundtracks.runs.run_context import open_context
 from tasks.soundtracks.runs.run_settings import SoundtrackSettings
 from tasks.soundtracks.runs.takedown import take_down
 from tests.small_encoders import save_clap, save_speech
-from training.encoders.process import EncoderProcess, open_encoders
+from training.audio_encoders.process import EncoderProcess, open_encoders
 
 ALBUM = "Slow Water (Original Motion Picture Soundtrack)"
 WriteClip = Callable[..., Path]

@@ -23,9 +23,17 @@ from storage.audio_embeddings import EncoderCard, Vectors
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
 from storage.mels.settings import MelSettings
-from training.encoders.model_files import JOINT, POOLED, TYPES, EncoderFiles, find_encoder, known_model
-from training.loop.micro_batches import halve_until_it_fits
-from training.model.pretrained_towers import Modality, pretrained_tower
+from training.audio_encoders.model_files import (
+    JOINT,
+    POOLED,
+    TYPES,
+    EncoderFiles,
+    check_weights,
+    find_encoder,
+    known_model,
+)
+from training.loop.micro_batches_and_out_of_memory import halve_until_it_fits
+from training.model.pretrained_weights import Modality, pretrained_tower
 
 AUDIO = Modality("audio", "--audio-encoder", dict.fromkeys(TYPES, ""))
 SEGMENT_SECONDS = MelSettings().segment_seconds
@@ -143,8 +151,7 @@ class Encoder:
 
         Raises `InputError` for a model without a text side, or without its tokenizer.
         """
-        if not self.card.has_text:
-            raise InputError(NO_TEXT.format(name=self.card.name))
+        check_reads_text(self.card)
         tokenizer = _tokenizer(self._folder)
         limit = min(CHUNK_TOKENS, self._model.config.text_config.max_position_embeddings - 2)
         embedded = []
@@ -171,9 +178,14 @@ def open_known_encoder(lake: Lake, card: EncoderCard, device: torch.device, give
             f"The model of {card.folder} is not on this machine; copy it here, and name it where it embeds"
         )
     encoder = Encoder(name, device)
-    if encoder.card.weights_sha256 != card.weights_sha256:
-        raise InputError(f"The weights of {card.name} are not those that made its embeddings; give those weights")
+    check_weights(encoder.card, card)
     return encoder
+
+
+def check_reads_text(card: EncoderCard) -> None:
+    """Raise `InputError` for an encoder without a text side."""
+    if not card.has_text:
+        raise InputError(NO_TEXT.format(name=card.name))
 
 
 def segment_samples(sample_rate_hz: int) -> int:

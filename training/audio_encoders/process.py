@@ -22,7 +22,7 @@ from storage.audio_embeddings import EncoderCard, Vectors
 from storage.errors import NeedledropError
 
 if TYPE_CHECKING:
-    from training.encoders.embed_audio_and_text import Encoder
+    from training.audio_encoders.embed_audio_and_text import Encoder
 
 DecodedAudio = tuple[Mapping[int, str], int]
 """A recording: its file of decoded audio at each sample rate, and the number of its segments."""
@@ -105,7 +105,7 @@ def _start() -> EncoderProcess:
     ours, theirs = Pipe()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     # -P: a folder `training` in the current directory is not this package.
-    command = [sys.executable, "-P", "-m", "training.encoders.process", str(theirs.fileno())]
+    command = [sys.executable, "-P", "-m", "training.audio_encoders.process", str(theirs.fileno())]
     process = subprocess.Popen(  # noqa: S603
         command, env=environment, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
     )
@@ -130,7 +130,7 @@ def _loaded(connection: Connection[Any, Any], names: Sequence[str]) -> list[Enco
     """Load the models and send their cards; or send why one cannot be loaded, and return none."""
     import torch  # noqa: PLC0415 - the flow needs neither, and both take seconds to load
 
-    from training.encoders.embed_audio_and_text import Encoder  # noqa: PLC0415
+    from training.audio_encoders.embed_audio_and_text import Encoder  # noqa: PLC0415
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -11,22 +11,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from storage.audio_embeddings import EncoderCard
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.libraries.library_embeddings import TrackEmbedding
 from storage.mels.reader import MelReader, TrackMels
 from storage.mels.settings import MelSettings, read_settings
+from training.audio_encoders.embed_audio_and_text import Encoder, check_reads_text
 from training.data.batches import Tracks
-from training.encoders.embed_audio_and_text import NO_TEXT, Encoder
 from training.evaluation.embed_films_and_tracks import SEGMENTS_AT_ONCE
-from training.loop.checkpoint import load_model
+from training.loop.checkpoint import Job, load_model
 from training.loop.devices_and_torchrun import Machine
-from training.loop.micro_batches import halve_until_it_fits
+from training.loop.micro_batches_and_out_of_memory import halve_until_it_fits
 from training.model.attention_and_pooling import weights_within
 from training.model.retrieval_model import Model, score_and_embed
-from training.retrieval.choose_run import check_hears_mels, run_mel_settings
-from training.retrieval.query import normalised
+from training.retrieval.choose_run import run_mel_settings
+from training.retrieval.query_and_filters import normalised
 
 
 class TrackEncoder:
@@ -87,6 +86,15 @@ def load_encoder(lake: Lake, run_id: str, machine: Machine) -> tuple[TrackEncode
     return TrackEncoder(built.model, machine), run_mel_settings(lake, job.dataset)
 
 
+def check_hears_mels(job: Job) -> None:
+    """Raise `InputError` for a run that was trained on audio embeddings: a library has none."""
+    if job.settings.audio.encoder:
+        raise InputError(
+            f"{job.run_id} hears music through the audio encoder {job.settings.audio.encoder}, and a library has mels "
+            "alone; name a run that reads mels with --run"
+        )
+
+
 def load_library_encoder(name: str, machine: Machine) -> Encoder:
     """Return the encoder of a hub name or folder, to index a library with.
 
@@ -95,12 +103,6 @@ def load_library_encoder(name: str, machine: Machine) -> Encoder:
     encoder = Encoder(name, machine.device)
     check_reads_text(encoder.card)
     return encoder
-
-
-def check_reads_text(card: EncoderCard) -> None:
-    """Raise `InputError` for an encoder without a text side."""
-    if not card.has_text:
-        raise InputError(NO_TEXT.format(name=card.name))
 
 
 def embed_recording(encoder: Encoder, path: str, segments: int) -> TrackEmbedding:

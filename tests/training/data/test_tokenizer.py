@@ -1,14 +1,12 @@
-"""Query texts, and a tokenizer that is the same in every process."""
+"""A tokenizer that is the same in every process."""
 
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-from training.data.text_and_tokens import build_tokenizer, encode_texts, pad_tokens, query_text, tag_words
-from training.systems import SYSTEMS
+from training.data.tokenizer import build_tokenizer, encode_texts, pad_tokens
 
 TEXTS = ["The cellar was dark and the house was silent.", "A wedding in the house, then a chase!"] * 3
 
@@ -27,7 +25,7 @@ def test_an_unknown_word_is_split_and_an_unknown_character_is_the_unknown_token(
 
 def test_the_vocabulary_is_the_same_in_every_process_and_within_its_limit() -> None:
     program = (
-        "from training.data.text_and_tokens import build_tokenizer\n"
+        "from training.data.tokenizer import build_tokenizer\n"
         f"print(build_tokenizer({TEXTS!r}, 80).to_str())"
     )  # fmt: skip
     root = Path(__file__).parents[3]
@@ -39,31 +37,6 @@ def test_the_vocabulary_is_the_same_in_every_process_and_within_its_limit() -> N
     }
     assert len(tokenizers) == 1
     assert build_tokenizer(TEXTS, 80).get_vocab_size() <= 80
-
-
-@pytest.mark.parametrize(
-    ("system", "text"),
-    [
-        ("All", "<TAG> drama <PLOT> He leaves."),
-        ("TaPlo", "<TAG> drama <PLOT> He leaves."),
-        ("AVCA", "<TAG> drama <PLOT> He leaves."),
-        ("Ta", "drama"),
-        ("ImTa", "drama"),
-        ("Plo", "He leaves."),
-        ("ImPlo", "He leaves."),
-    ],
-)
-def test_each_system_reads_the_parts_of_a_film_that_it_uses(system: str, text: str) -> None:
-    row = SYSTEMS[system]
-    tags, plot = "drama" if row.tags else None, "He leaves." if row.plot else None
-    assert query_text(row.markers, tags, plot) == text
-
-
-def test_tag_words_leave_out_films_and_drop_years_unless_kept() -> None:
-    tags = ["2023 films", "2020s drama films", "English-language films", "Indian drama films"]
-    assert tag_words(tags, keep_years=False) == "drama English-language Indian"
-    assert tag_words(tags, keep_years=True) == "2023 2020s drama English-language Indian"
-    assert tag_words(tags, keep_years=False, keep_decades=True) == "2020s drama English-language Indian"
 
 
 def test_a_film_without_tag_or_plot_still_has_tokens() -> None:

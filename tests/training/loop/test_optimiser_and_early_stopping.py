@@ -12,11 +12,10 @@ from torch import nn
 from storage.lake.lake import Lake
 from training.data.batches import Batch, TrainingBatches, split_batch, validation_batches
 from training.data.film_inputs import FilmInputs
-from training.experiments import Data
 from training.loop.checkpoint import Job
 from training.loop.devices_and_torchrun import Machine, gather
-from training.loop.micro_batches import backward_in_micro_batches, encode_in_micro_batches
-from training.loop.optimisation import (
+from training.loop.micro_batches_and_out_of_memory import backward_in_micro_batches, encode_in_micro_batches
+from training.loop.optimiser_and_early_stopping import (
     EarlyStopping,
     WeightAverage,
     build_optimiser,
@@ -30,6 +29,7 @@ from training.model.retrieval_model import Encoded, Model, batch_loss, build_mod
 from training.presets import PRESETS, with_options
 from training.settings import Settings
 from training.systems import SYSTEMS
+from training.training_runs import Data
 
 SMALL = PRESETS["small"].changed({"optimiser.rate": 1.0, "optimiser.warm_up_share": 0.1})
 Prepared = Callable[..., tuple[LoopInputs, Batch]]

@@ -36,18 +36,18 @@ from tests.training.pretrained_models import (
 )
 from training.data.batches import TrainingBatches
 from training.data.film_inputs import Draw, FilmInputs
-from training.data.text_and_tokens import encode_texts, highest_id, pad_tokens
+from training.data.tokenizer import encode_texts, highest_id, pad_tokens
 from training.evaluation.embed_films_and_tracks import embed_films
-from training.experiments import Data
 from training.loop.checkpoint import BEST, Job, load_model, save_best, save_config
 from training.loop.devices_and_torchrun import Machine, gather
-from training.loop.optimisation import build_optimiser
+from training.loop.optimiser_and_early_stopping import build_optimiser
 from training.model.image_tower import image_summary, image_tower
-from training.model.pretrained_towers import IMAGE, TEXT, pretrained_tower
+from training.model.pretrained_weights import IMAGE, TEXT, pretrained_tower
 from training.model.retrieval_model import batch_loss, build_model
 from training.model.text_tower import complete_mask, pretrained_tokenizer, text_summary, text_tower
 from training.settings import ImageSettings, Settings, TextSettings
 from training.systems import SYSTEMS
+from training.training_runs import Data
 
 TEXTS = ["<TAG> fear <PLOT> night", "a letter in the rain, then a race. " * 2]
 

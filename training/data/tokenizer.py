@@ -1,4 +1,4 @@
-"""Text as tokens: the words of a film's query, the WordPiece tokenizer, and the tokens of texts that are kept.
+"""Text as tokens: the WordPiece tokenizer, the tokens of texts that are kept, and padding.
 
 A pretrained text tower comes with its tokenizer; a tower built from configuration gets a WordPiece vocabulary built
 from the training texts. The vocabulary is counted here and not by the library's trainer, which breaks ties
@@ -7,7 +7,6 @@ differently in every process: the same texts must give the same tokens.
 
 from __future__ import annotations
 
-import re
 import threading
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -20,8 +19,6 @@ TAG_MARKER, PLOT_MARKER = "<TAG>", "<PLOT>"
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 LENGTH_BUCKETS = (16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048, 4096, 8192)
 """Texts are padded to one of these lengths, so that a compiled model sees few shapes."""
-_YEAR = re.compile(r"^(1[89]|20)\d\d$")
-_YEAR_OR_DECADE = re.compile(r"^(1[89]|20)\d\ds?$")
 _LONGEST_PIECE = 4
 _SMALLEST_COUNT = 2
 """A word that occurs only once in training is no better known than its pieces."""
@@ -29,26 +26,6 @@ _TEXTS_KEPT = 200_000
 """Texts whose tokens are kept: with random subsets of tags there is a new one every time."""
 _TOKENIZING = threading.Lock()
 """A tokenizer refuses a second thread while it is set to a length."""
-
-
-def tag_words(tags: Sequence[str], keep_years: bool, keep_decades: bool = False) -> str:
-    """Return the distinct words of a film's category names, without "films", which all of them contain.
-
-    Years are dropped unless kept for parity with the release: a test film's year never occurs in training. With them
-    go decades (2010s), unless these are kept: the decade of the test films does occur in training.
-    """
-    dropped = None if keep_years else _YEAR if keep_decades else _YEAR_OR_DECADE
-    words = (word for tag in tags for word in tag.split())
-    informative = [word for word in words if word.lower() != "films" and not (dropped and dropped.match(word))]
-    return " ".join(dict.fromkeys(informative))
-
-
-def query_text(markers: bool, tags: str | None, paragraph: str | None) -> str:
-    """Return the text that a tower reads: tags and plot, or the one of them that is given, each after its marker."""
-    if not markers:
-        return " ".join(part for part in (tags, paragraph) if part is not None)
-    given = ((TAG_MARKER, tags), (PLOT_MARKER, paragraph))
-    return " ".join(f"{marker} {part}" for marker, part in given if part is not None)
 
 
 def build_tokenizer(texts: Iterable[str], vocabulary: int) -> Tokenizer:

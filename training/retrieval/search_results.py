@@ -1,4 +1,4 @@
-"""Rank the tracks of libraries for a query: by their mean or by their best moment, filtered, and not ten of one album.
+"""Rank the tracks of libraries for a query: by their mean or by their best moment, and not ten of one album.
 
 Exact: every segment of every track is compared with the query. The mean of a track is what evaluation measures; its
 best moment is the segment with the highest cosine, which is where a player should start. What is found has a percentile
@@ -7,9 +7,8 @@ among the training films, and the support of each part of the query. Imports no 
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,52 +17,10 @@ from numpy.typing import NDArray
 
 from storage.libraries.library_embeddings import LibraryEmbeddings
 from storage.mels.settings import MelSettings
-from training.retrieval.query import Query, Vector
+from training.retrieval.query_and_filters import Query, TrackRow, Vector
 
 SEGMENT_SECONDS = MelSettings().segment_seconds
 Ranking = Literal["mean", "best"]
-Range = tuple[float | None, float | None]
-TrackRow = Mapping[str, Any]
-"""What is known of a track: its file's tags and its description."""
-ANY: Range = (None, None)
-
-
-@dataclass(frozen=True)
-class TrackFilter:
-    """Which tracks may be found; a track of which the asked property is not known is not."""
-
-    seconds: Range = ANY
-    tempo_bpm: Range = ANY
-    loudness_lufs: Range = ANY
-    year: Range = ANY
-    licence: str | None = None
-    """A part of the licence, in any letters: "cc by"."""
-    artist: str | None = None
-
-    def allows(self, row: TrackRow) -> bool:
-        """Return whether a track may be found."""
-        ranges = {
-            "duration_seconds": self.seconds,
-            "tempo_bpm": self.tempo_bpm,
-            "loudness_lufs": self.loudness_lufs,
-            "year": self.year,
-        }
-        texts = {"licence": self.licence, "artist": self.artist}
-        return all(_within(row[name], limits) for name, limits in ranges.items()) and all(
-            text is None or _alike(text) in _alike(row[name] or "") for name, text in texts.items()
-        )
-
-
-def _alike(text: str) -> str:
-    """Return a text for comparison: without capitals, and an accent as one character however it was typed."""
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
-
-
-def _within(value: float | None, limits: Range) -> bool:
-    low, high = limits
-    if low is None and high is None:
-        return True
-    return value is not None and (low is None or value >= low) and (high is None or value <= high)
 
 
 @dataclass(frozen=True)

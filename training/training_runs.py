@@ -1,4 +1,4 @@
-"""Run one experiment from data to ranks: train a system, embed the held-out films, rank, record.
+"""Training runs, planned and run from data to ranks: train a system, embed the held-out films, rank, record.
 
 Called once per system and seed, by a flow, under torchrun or in a test. An unfinished run is resumed from its
 checkpoint.
@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-import subprocess
 import traceback
 from collections.abc import Callable, Collection, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
-from pathlib import Path
 
 import torch
 
-import training
+from storage.code_version import git_version
 from storage.coordination.leases import leased
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
@@ -156,7 +153,7 @@ def _run_leased(
         seed=job.seed,
         dataset_version=data.version,
         config=job.identity()["settings"],
-        code_version=code_version(),
+        code_version=git_version(),
         model_folder=f"{FOLDER}/{job.run_id}",
         settings=label(job.settings),
         settings_digest=job.settings.digest,
@@ -231,25 +228,6 @@ def _measure(
             on_progress(f"embed {job.system.name} (seed {job.seed})", done, total)
 
     measure(lake, data.test, job, run, machine, on_done)
-
-
-def code_version() -> str | None:
-    """Return the commit of this code, with "-changed" if files differ from it.
-
-    Installed code has the version of its package: a repository around the environment is not its own.
-    None where git does not answer.
-    """
-    checkout = Path(training.__file__).parents[1]
-    if not (checkout / ".git").exists():
-        return version("needledrop")
-    try:
-        shown = subprocess.run(
-            ["git", "describe", "--always", "--dirty=-changed", "--exclude=*"],  # noqa: S607
-            cwd=checkout, capture_output=True, text=True, timeout=10, check=True,
-        )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return shown.stdout.strip()
 
 
 def free_memory_of(error: BaseException) -> None:

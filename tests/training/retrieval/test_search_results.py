@@ -9,7 +9,8 @@ import pytest
 
 from storage.libraries.library_embeddings import LibraryEmbeddings
 from training.data.splits import Split
-from training.retrieval.library_search import ANY, LibraryIndex, TrackFilter, mean_vectors
+from training.retrieval.query_and_filters import ANY, TrackFilter
+from training.retrieval.search_results import LibraryIndex, mean_vectors
 
 RNG = np.random.default_rng(0)
 

@@ -1,4 +1,4 @@
-"""Load pretrained text and image models as towers, complete or not at all.
+"""Load the weights of pretrained text, image and audio models, complete or not at all.
 
 A model is a folder with config.json and model.safetensors, or a name on the Hugging Face hub. Only safetensors are
 read, as pickled weights can run code when they are opened, and no code that a model brings is executed. What the

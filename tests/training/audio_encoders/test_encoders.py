@@ -17,9 +17,9 @@ import torch
 from storage.errors import InputError, LakeError, NeedledropError
 from storage.mels.settings import MelSettings
 from tests.small_encoders import SAVERS, change, save_ast, save_clap, save_speech
-from training.encoders.embed_audio_and_text import SAMPLE, Encoder
-from training.encoders.model_files import find_encoder, is_non_commercial, licence_of
-from training.encoders.process import open_encoders
+from training.audio_encoders.embed_audio_and_text import SAMPLE, Encoder
+from training.audio_encoders.model_files import find_encoder, is_non_commercial, licence_of
+from training.audio_encoders.process import open_encoders
 
 CPU = torch.device("cpu")
 Decoded = Callable[..., str]
@@ -206,7 +206,7 @@ def test_the_process_reports_a_model_that_it_cannot_load(tmp_path: Path) -> None
 def test_the_process_ends_with_the_one_that_started_it(tmp_path: Path) -> None:
     folder = save_speech(tmp_path / "speech")
     script = (
-        "import time; from training.encoders.process import open_encoders\n"
+        "import time; from training.audio_encoders.process import open_encoders\n"
         f"with open_encoders([{str(folder)!r}]) as encoders:\n print(encoders.process.pid, flush=True)\n time.sleep(99)"
     )
     parent = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)

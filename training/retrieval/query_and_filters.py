@@ -1,14 +1,17 @@
-"""The query of a search: a film as its user describes it, and tracks that the music should, or not, sound like.
+"""The query of a search: a film as its user describes it, tracks that the music should, or not, sound like, filters.
 
-Imports no torch: a query that says nothing is refused at once.
+A filter says which tracks may be found, by their tempo, loudness, year, licence, artist or length. Imports no torch: a
+query that says nothing is refused at once.
 """
 
 from __future__ import annotations
 
 import difflib
 import io
-from collections.abc import Collection, Sequence
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +23,12 @@ from storage.mels.reader import MelReader
 from storage.mels.settings import MelSettings
 from training.data.splits import Split
 from training.systems import Parts
+
+Vector = NDArray[np.float32]
+Range = tuple[float | None, float | None]
+TrackRow = Mapping[str, Any]
+"""What is known of a track: its file's tags and its description."""
+ANY: Range = (None, None)
 
 
 @dataclass(frozen=True)
@@ -74,9 +83,6 @@ class FilmQuery:
                 raise InputError("The file given as image cannot be read as an image; give a JPEG or PNG") from error
 
 
-Vector = NDArray[np.float32]
-
-
 @dataclass(frozen=True)
 class Query:
     """A query in the shared space: what is searched for, and the same without each of its parts."""
@@ -121,3 +127,41 @@ def normalised(vectors: Vector) -> Vector:
     """Return vectors of length 1; a zero vector stays."""
     lengths = np.maximum(np.linalg.norm(vectors, axis=-1, keepdims=True), np.finfo(np.float32).tiny)
     return np.asarray(vectors / lengths, np.float32)
+
+
+@dataclass(frozen=True)
+class TrackFilter:
+    """Which tracks may be found; a track of which the asked property is not known is not."""
+
+    seconds: Range = ANY
+    tempo_bpm: Range = ANY
+    loudness_lufs: Range = ANY
+    year: Range = ANY
+    licence: str | None = None
+    """A part of the licence, in any letters: "cc by"."""
+    artist: str | None = None
+
+    def allows(self, row: TrackRow) -> bool:
+        """Return whether a track may be found."""
+        ranges = {
+            "duration_seconds": self.seconds,
+            "tempo_bpm": self.tempo_bpm,
+            "loudness_lufs": self.loudness_lufs,
+            "year": self.year,
+        }
+        texts = {"licence": self.licence, "artist": self.artist}
+        return all(_within(row[name], limits) for name, limits in ranges.items()) and all(
+            text is None or _alike(text) in _alike(row[name] or "") for name, text in texts.items()
+        )
+
+
+def _alike(text: str) -> str:
+    """Return a text for comparison: without capitals, and an accent as one character however it was typed."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text).casefold())
+
+
+def _within(value: float | None, limits: Range) -> bool:
+    low, high = limits
+    if low is None and high is None:
+        return True
+    return value is not None and (low is None or value >= low) and (high is None or value <= high)

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from storage.errors import InputError
-from training.data.images import LONGEST_SIDES, NEUTRAL_GREY, Images, resize_shorter_side
+from training.data.image_crops import LONGEST_SIDES, NEUTRAL_GREY, Images, resize_shorter_side
 
 
 def _bytes(image: Image.Image, kind: str = "JPEG") -> bytes:

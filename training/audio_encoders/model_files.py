@@ -177,6 +177,12 @@ def _digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def check_weights(loaded: EncoderCard, card: EncoderCard) -> None:
+    """Raise `InputError` for other weights than those that made the embeddings of a card."""
+    if loaded.weights_sha256 != card.weights_sha256:
+        raise InputError(f"The weights of {card.name} are not those that made its embeddings; give those weights")
+
+
 UNKNOWN_LICENCE = "unknown"
 _NON_COMMERCIAL = re.compile(r"(^|[^a-z])(nc|non-?commercial)([^a-z]|$)")
 
