@@ -298,8 +298,8 @@ class TrainingOptions(OptionGroup):
         Literal["small", "paper", "released", "strong"],
         Doc("Settings: small (for a CPU), paper (the paper's text), released (its code) or strong (to beat both)."),
     ] = "small"
-    seeds: Annotated[int, Ge(1), Doc("Training runs per system, with the seeds 0, 1, 2, ….")] = 1
-    epochs: Annotated[Annotated[int, Ge(1)] | None, Doc("Epochs at most; default: the preset's.")] = None
+    seeds: Annotated[int, Ge(1), Le(1000), Doc("Training runs per system, with the seeds 0, 1, 2, ….")] = 1
+    epochs: Annotated[Annotated[int, Ge(1), Le(1_000_000)] | None, Doc("Epochs at most; default: the preset's.")] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -308,17 +308,20 @@ class TuningOptions(OptionGroup):
 
     panel: ClassVar[str | None] = "Training"
 
-    batch: Annotated[Annotated[int, Ge(2)] | None, Doc("Tracks per batch, over all GPUs together.")] = None
+    batch: Annotated[Annotated[int, Ge(2), Le(1_000_000)] | None, Doc("Tracks per batch, over all GPUs together.")] = (
+        None
+    )
     micro_batch: Annotated[
-        Annotated[int, Ge(1)] | None,
+        Annotated[int, Ge(1), Le(1_000_000)] | None,
         Doc("Films or tracks encoded at once, where a batch is too large for a GPU's memory; a third slower."),
     ] = None
-    learning_rate: Annotated[Annotated[float, Gt(0)] | None, Doc("Peak learning rate.")] = None
+    learning_rate: Annotated[Annotated[float, Gt(0), Le(1000)] | None, Doc("Peak learning rate.")] = None
     patience: Annotated[
-        Annotated[int, Ge(1)] | None, Doc("Epochs without a lower validation loss before training stops.")
+        Annotated[int, Ge(1), Le(1_000_000)] | None,
+        Doc("Epochs without a lower validation loss before training stops."),
     ] = None
     eval_segments: Annotated[
-        Annotated[int, Ge(1)] | None,
+        Annotated[int, Ge(1), Le(1_000_000)] | None,
         Doc("Segments whose mean embeds a track; the middle segment alone is measured as well."),
     ] = None
     set: Annotated[

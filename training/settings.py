@@ -33,9 +33,10 @@ class Needs:
     of_system: str
 
 
-Size = Annotated[int, Ge(1)]
+Size = Annotated[int, Ge(1), Le(1_000_000)]
 Share = Annotated[float, Ge(0), Lt(1)]
-Rate = Annotated[float, Gt(0)]
+Rate = Annotated[float, Gt(0), Le(1000)]
+"""A learning rate: a step of some 1e38, which is far beyond use, has no place in a float32."""
 
 
 @dataclass(frozen=True)
@@ -48,9 +49,12 @@ class TextSettings:
     heads: Annotated[Size, Doc("Attention heads of a tower built from these sizes; they divide its width.")] = 12
     mlp: Annotated[Size, Doc("Width of the feed-forward layers of a tower built from these sizes.")] = 3072
     vocabulary: Annotated[
-        int, Ge(16), Doc("Tokens of the tokenizer built from the training texts where nothing pretrained is used.")
+        int,
+        Ge(16),
+        Le(1_000_000),
+        Doc("Tokens of the tokenizer built from the training texts where nothing pretrained is used."),
     ] = 30522
-    max_tokens: Annotated[int, Ge(8), Doc("Tokens of a text that are read; the rest is cut off.")] = 512
+    max_tokens: Annotated[int, Ge(8), Le(1_000_000), Doc("Tokens of a text that are read; the rest is cut off.")] = 512
     pooling: Annotated[
         Literal["summary", "mean"],
         Doc("The [CLS] token, or the mean over tokens: with random weights [CLS] stays uninformative for long."),
@@ -173,7 +177,8 @@ class OptimiserSettings:
     ] = "constant"
     warm_up_share: Annotated[float, Ge(0), Le(1), Doc("Share of all steps in which the rate rises to its peak.")] = 0.0
     clip_norm: Annotated[
-        Rate | None, Doc("Largest norm of all gradients together, to which larger ones are scaled; none: no limit.")
+        Annotated[float, Gt(0)] | None,
+        Doc("Largest norm of all gradients together, to which larger ones are scaled; none: no limit."),
     ] = 1.0
     ema: Annotated[
         Share,
@@ -264,7 +269,7 @@ class DataSettings:
 class TrainingSettings:
     """How much is trained, and when training stops."""
 
-    batch: Annotated[int, Ge(2), Doc("Tracks per batch, over all GPUs together.")] = 16
+    batch: Annotated[int, Ge(2), Le(1_000_000), Doc("Tracks per batch, over all GPUs together.")] = 16
     micro_batch: Annotated[
         Size | None,
         Doc("Films or tracks encoded at once, where a batch is too large for a GPU's memory; none: the batch."),

@@ -42,6 +42,8 @@ SHORT_NAMES = {
     "image_model": "image.pretrained",
 }
 """Settings that have an option of their own, by the name of that option."""
+LARGEST_FILE = 1_000_000
+"""Bytes of a file of settings that are read: all settings with their values are less than a hundredth of it."""
 
 
 @dataclass(frozen=True)
@@ -105,16 +107,24 @@ def read_changes(given: Iterable[str | Mapping[str, Any]] | Mapping[str, Any]) -
 def read_settings_file(path: str) -> dict[str, Any]:
     """Return the values by name in a TOML file whose tables are groups; the text "none" is the value none.
 
-    Raises `InputError` for a file that cannot be read, is no TOML, or has a name that no setting has.
+    Raises `InputError` for a file that cannot be read, is too large for one, is no TOML, or has a name that no setting
+    has.
     """
+    remedy = "write a table per group and NAME = VALUE"
     try:
-        content = tomllib.loads(Path(path).expanduser().read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise InputError(f"The settings in {path} cannot be read ({error.strerror}); give a TOML file") from error
-    except ValueError as error:  # of the encoding or of the syntax
-        raise InputError(f"{path} is no TOML file ({error}); write a table per group and NAME = VALUE") from error
+        with Path(path).expanduser().open("rb") as file:
+            content = file.read(LARGEST_FILE + 1)
+    except (OSError, ValueError) as error:  # a path with a zero byte is a ValueError
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"The settings in {path} cannot be read ({reason}); give a TOML file") from error
+    if len(content) > LARGEST_FILE:
+        raise InputError(f"{path} has more than {LARGEST_FILE:,} bytes, so it is no file of settings; {remedy}")
     try:
-        changes = _flat(content)
+        tables = tomllib.loads(content.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:  # of the encoding or of the syntax; of ten thousand brackets
+        raise InputError(f"{path} is no TOML file ({error}); {remedy}") from error
+    try:
+        changes = _flat(tables)
         return {name: none_or(known_setting(name).annotation, value) for name, value in changes.items()}
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
@@ -140,6 +150,7 @@ def known_setting(name: str) -> Setting:
 
 def _nearest(name: str, names: list[str]) -> str | None:
     """Return the most similar name: first of those with the same last part, then of all, then by the last part."""
+    name = name.lower()
     last = name.rpartition(".")[2]
     same = [known for known in names if known.rpartition(".")[2] == last]
     by_last = {known.rpartition(".")[2]: known for known in reversed(names)}
@@ -224,7 +235,7 @@ def _bound(part: Any) -> str:
         case Gt():
             return f"above {part.gt}"
         case Le():
-            return f"of at most {part.le}"
+            return f"of at most {part.le:,}"
         case Lt():
             return f"below {part.lt}"
     return ""

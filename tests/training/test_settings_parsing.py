@@ -60,6 +60,11 @@ def test_text_is_read_by_the_type_of_its_setting(entry: str, value: Any) -> None
         ("optimiser.rate=nan", "optimiser.rate is nan; give a number above 0"),
         ("optimiser.rate=inf", "optimiser.rate is inf"),
         ("optimiser.rate=-1e-4", "optimiser.rate is -0.0001"),
+        ("optimiser.rate=1e300", r"optimiser.rate is 1e\+300; give a number above 0 and of at most 1,000"),
+        ("optimiser.head_rate=1e38", "optimiser.head_rate is 1e\\+38; .* of at most 1,000, or none"),
+        (f"data.segments={10**20}", "give a whole number of at least 1 and of at most 1,000,000"),
+        (f"head.embedding={10**20}", "of at most 1,000,000"),
+        (f"text.max_tokens={10**20}", "of at most 1,000,000"),
         ("optimiser.clip_norm=0", "optimiser.clip_norm is 0.0; give a number above 0, or none"),
         ("data.keep_years=2", "data.keep_years is '2'; give true or false"),
         ("text.pooling=max", "text.pooling is 'max'; give one of summary, mean"),
@@ -81,6 +86,7 @@ def test_a_value_of_another_type_or_out_of_bounds_is_a_sentence(entry: str, sent
     ("name", "sentence"),
     [
         ("optimizer.rate", r"did you mean optimiser\.rate\?"),
+        ("Optimiser.Rate", r"There is no setting Optimiser\.Rate; did you mean optimiser\.rate\?"),
         ("training.weight_decay", r"did you mean optimiser\.weight_decay\?"),
         ("batch", "called training.batch"),
         ("learning_rate", "called optimiser.rate"),
@@ -172,6 +178,8 @@ def test_an_option_and_a_name_that_disagree_are_a_sentence() -> None:
         ("[data]\nkeep_years = 1", "data.keep_years is 1; give true or false"),
         ("[optimiser\n", "is no TOML file"),
         (b"\xff\xfe\x00", "is no TOML file"),
+        ("a = " + "[" * 5000 + "]" * 5000, "is no TOML file"),
+        ("#" * 1_000_001, "has more than 1,000,000 bytes, so it is no file of settings"),
     ],
 )
 def test_a_settings_file_with_a_wrong_name_or_type_is_a_sentence(
@@ -181,7 +189,7 @@ def test_a_settings_file_with_a_wrong_name_or_type_is_a_sentence(
         chosen_settings("small", settings=write_file(content))
 
 
-@pytest.mark.parametrize("path", ["missing.toml", "."])
+@pytest.mark.parametrize("path", ["missing.toml", ".", "a\0b"])
 def test_a_settings_file_that_cannot_be_read_is_a_sentence(path: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot be read .*; give a TOML file"):
         chosen_settings("small", settings=str(tmp_path / path))

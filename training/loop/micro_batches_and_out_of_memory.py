@@ -25,7 +25,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from storage.errors import InputError
 from training.data.batches import Batch, Tracks, split_batch
 from training.loop.devices_and_torchrun import Machine
-from training.model.retrieval_model import Encoded, Model
+from training.model.retrieval_model import Encoded, Model, is_out_of_memory
 from training.settings import Settings
 
 Encode = Callable[[Any], Tensor]
@@ -103,15 +103,18 @@ def _frozen_running_statistics(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def explain_out_of_memory(settings: Settings, ranks: int = 1) -> Iterator[None]:
-    """Turn a GPU's out-of-memory error into an `InputError` that names the settings to change."""
+    """Turn an out-of-memory error of GPU or CPU into an `InputError` that names the settings to change."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
         batch = settings.training.batch
+        device = "GPU" if isinstance(error, torch.OutOfMemoryError) else "machine"
         at_once = min(settings.training.micro_batch or batch, max(batch // ranks, 1))
         smaller = f"give --micro-batch {at_once // 2}, which encodes the batch in parts and keeps its negatives, or "
         raise InputError(
-            f"The GPU ran out of memory at batch {batch}, {at_once} at once; {smaller if at_once > 1 else ''}"
+            f"The {device} ran out of memory at batch {batch}, {at_once} at once; {smaller if at_once > 1 else ''}"
             f"give a smaller batch, such as --batch {max(batch // 2, 2)}, or spread the run over more GPUs "
             "with torchrun"
         ) from error

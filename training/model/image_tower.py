@@ -7,6 +7,7 @@ patch kernel and positions are resampled, blocks cut.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -84,21 +85,28 @@ def _format(name: str, config: PreTrainedConfig, given: Mapping[str, Any]) -> Im
     documented = _DOCUMENTED[config.model_type]
     pixels = _picture_size(name, config, given)
     fixed = config.model_type != "dinov2"  # resamples its positions to any size
-    if (fixed and pixels != config.image_size) or pixels % config.patch_size:
+    # Where its patches leave a rest, as 384 pixels in patches of 14, a model is trained without these last pixels.
+    if pixels != config.image_size and (fixed or pixels < 1 or pixels % config.patch_size):
         raise InputError(
             f"The preprocessor_config.json of {name!r} makes pictures of {pixels} pixels, and the model reads "
             f"{config.image_size} in patches of {config.patch_size}; give a model whose files agree with "
             f"{IMAGE.option}"
         )
+    if config.num_channels != 3:
+        raise InputError(
+            f"The pretrained model {name!r} reads pictures of {config.num_channels} channels, and a film's picture has "
+            f"red, green and blue; give a model of colours with {IMAGE.option}"
+        )
     if not given.get("do_normalize", True):
         return ImageFormat(pixels, (0.0,) * 3, (1.0,) * 3)
-    mean, deviation = given.get("image_mean") or documented.mean, given.get("image_std") or documented.deviation
-    if min(_three(deviation)) <= 0:
+    mean = _three("image_mean", given.get("image_mean") or documented.mean)
+    deviation = _three("image_std", given.get("image_std") or documented.deviation)
+    if min(deviation) <= 0:
         raise InputError(
             f"The preprocessor_config.json of {name!r} divides colours by {deviation}; correct image_std, which is "
             "above 0"
         )
-    return ImageFormat(pixels, _three(mean), _three(deviation))
+    return ImageFormat(pixels, mean, deviation)
 
 
 def _picture_size(name: str, config: PreTrainedConfig, given: Mapping[str, Any]) -> int:
@@ -118,10 +126,13 @@ def _picture_size(name: str, config: PreTrainedConfig, given: Mapping[str, Any])
     return sides.pop()
 
 
-def _three(value: float | list[float] | tuple[float, ...]) -> tuple[float, float, float]:
-    """Return one number per colour, from three or from one for all."""
-    red, green, blue = (value,) * 3 if isinstance(value, int | float) else value
-    return float(red), float(green), float(blue)
+def _three(field: str, value: float | list[float] | tuple[float, ...]) -> tuple[float, float, float]:
+    """Return one number per colour, from three or from one for all. Raises `ValueError` for what is none."""
+    colours = (value,) * 3 if isinstance(value, int | float) else tuple(value)
+    if len(colours) != 3 or not all(isinstance(one, int | float) and math.isfinite(one) for one in colours):
+        raise ValueError(f"the {field} of its preprocessor_config.json is {value!r}, not a number per colour")
+    red, green, blue = map(float, colours)
+    return red, green, blue
 
 
 def _preprocessor(name: str, where: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,9 +17,10 @@ from typing import Any
 import torch
 from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
 from huggingface_hub.errors import HfHubHTTPError, HTTPError, StrictDataclassError
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch.nn import ModuleList
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers.utils import cached_file
 from transformers.utils.logging import disable_progress_bar
 
 from storage.errors import InputError
@@ -37,9 +38,12 @@ IF_PRESENT: dict[str, Any] = {
 """With these the library returns None for a file that a model does not have."""
 _UNUSABLE = (
     OSError, ValueError, ImportError, SafetensorError,
-    TypeError, KeyError, IndexError, AttributeError, ArithmeticError, StrictDataclassError,
+    TypeError, KeyError, IndexError, AttributeError, ArithmeticError, AssertionError, RuntimeError,
+    StrictDataclassError,
 )  # fmt: skip
-"""What the library raises for files that it cannot read; the second line where they are no more than well-formed."""
+"""What the library raises for files that it cannot read; the other lines where they are no more than well-formed."""
+_WHOLE_NUMBERS = ("I", "U", "BOOL")
+"""How safetensors begins the names of their types."""
 _WITH_POOLER = ("bert", "roberta", "xlm-roberta", "mpnet", "vit")
 """Types whose pooler, a layer on the summary token trained for another task, is left out."""
 
@@ -77,15 +81,16 @@ def tower_from(stored: Mapping[str, Any]) -> PreTrainedModel:
 def pretrained_tower(name: str, modality: Modality) -> PreTrainedModel:
     """Return a pretrained tower with all its weights, in float32.
 
-    Raises `InputError` for a name or folder that holds no model, weights that are pickled or damaged, code that the
-    model brings, an unsupported type, missing weights, which the library would draw at random, and weights of more
-    layers than the configuration has, which it would leave out.
+    Raises `InputError` for a name or folder that holds no model, weights that are pickled, damaged or whole numbers,
+    code that the model brings, an unsupported type, missing weights, which the library would draw at random, and
+    weights of more layers than the configuration has, which it would leave out.
     """
     options: dict[str, Any] = {"output_loading_info": True, "ignore_mismatched_sizes": True, "use_safetensors": True}
     options |= {"dtype": torch.float32, "trust_remote_code": False}
 
     def load(**where: Any) -> tuple[str, PreTrainedModel, dict[str, Any]]:
         declared = checked_type(name, modality, where)
+        _check_numbers(name, modality, where)
         return declared, *AutoModel.from_pretrained(name, **options, **where, **_without_pooler(declared))
 
     declared, model, report = read_model(name, modality, load)
@@ -112,6 +117,20 @@ def pretrained_tower(name: str, modality: Modality) -> PreTrainedModel:
             f"give a complete model with {modality.option}"
         )
     return tower
+
+
+def _check_numbers(name: str, modality: Modality, where: Mapping[str, Any]) -> None:
+    """Raise `InputError` for weights that are whole numbers, whose fractions the library would take for zeros."""
+    config = cached_file(name, "config.json", **IF_PRESENT, **where)
+    for path in sorted(Path(config).parent.glob("*.safetensors")) if config else ():
+        with safe_open(path, "pt") as file:
+            for key in file.keys():  # noqa: SIM118
+                dtype = file.get_slice(key).get_dtype()
+                if key.endswith((".weight", ".bias")) and dtype.startswith(_WHOLE_NUMBERS):
+                    raise InputError(
+                        f"The weights in {name!r} are whole numbers ({key} is {dtype}), as of a quantised model; give "
+                        f"one whose weights are float32, float16 or bfloat16 with {modality.option}"
+                    )
 
 
 def _weights_beyond(model: PreTrainedModel, part: str, unexpected: Iterable[str]) -> list[str]:

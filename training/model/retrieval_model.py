@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from storage.errors import InputError
 from training.data.batches import Batch, Tracks
 from training.data.film_inputs import Films, film_texts
 from training.data.image_crops import ImageFormat
@@ -218,8 +219,25 @@ class Built:
 def build_model(system: System, settings: Settings, train: Split, seed: int) -> Built:
     """Return a new model: pretrained towers where the settings name them, all other weights drawn from the seed.
 
-    Raises `InputError` when pretrained weights cannot be loaded.
+    Raises `InputError` when pretrained weights cannot be loaded, or the model does not fit in memory.
     """
+    try:
+        return _built(system, settings, train, seed)
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise InputError(
+            "The model of these settings does not fit in this machine's memory; give smaller sizes, such as "
+            "text.width, image.width or audio.width: needledrop train --show-settings lists them"
+        ) from error
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Return whether torch says that memory is full: of a GPU by its type, of the CPU by its words alone."""
+    return isinstance(error, torch.OutOfMemoryError) or "DefaultCPUAllocator" in str(error)
+
+
+def _built(system: System, settings: Settings, train: Split, seed: int) -> Built:
     tokenizer = text = image = None
     towers: dict[str, dict[str, Any]] = {}
     if system.text:

@@ -81,6 +81,11 @@ def check_tokens(tower: PreTrainedModel, name: str, max_tokens: int, tokenizer_s
             f"give --set text.max_tokens={limit}"
         )
     known = tower.config.vocab_size
+    if not 0 <= padding_id(tower) < known:
+        raise InputError(
+            f"The config.json of {name!r} has the pad_token_id {padding_id(tower)}, which is none of its {known} "
+            "tokens; restore the model's own config.json"
+        )
     if tokenizer_size - added > known:
         raise InputError(
             f"The tokenizer of {name!r} has {tokenizer_size - added} tokens and the model {known} embeddings: they do "

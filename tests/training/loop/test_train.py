@@ -303,6 +303,13 @@ def test_a_gpu_out_of_memory_names_the_settings_to_change(
         raise torch.OutOfMemoryError("CUDA out of memory")
 
 
+def test_a_machine_out_of_memory_is_a_sentence_and_another_error_stays(quick: Settings) -> None:
+    with pytest.raises(InputError, match="The machine ran out of memory at batch 8"), explain_out_of_memory(quick):
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory")
+    with pytest.raises(RuntimeError, match="shapes"), explain_out_of_memory(quick):
+        raise RuntimeError("shapes")
+
+
 def test_a_gpu_that_runs_out_of_memory_in_training_ends_the_run_with_that_error(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from transformers import (
+    AutoModel,
     AutoTokenizer,
     BertForMaskedLM,
     CLIPConfig,
@@ -334,6 +335,50 @@ def test_a_model_of_the_other_modality_is_refused_with_the_types_that_can_be_use
         image_tower(ImageSettings(pretrained=str(tmp_path)))
 
 
+@pytest.mark.parametrize("kind", PREPROCESSORS)
+def test_pictures_that_patches_do_not_divide_are_read_as_the_model_reads_them(kind: str, tmp_path: Path) -> None:
+    config = image_config(kind)
+    config.image_size = 50  # as 384 pixels in patches of 14, which is the best known SigLIP
+    source = AutoModel.from_config(config).eval()
+    source.save_pretrained(tmp_path)
+    tower, form = image_tower(ImageSettings(pretrained=str(tmp_path)))
+    pixels = torch.rand(2, 3, 50, 50)
+    theirs = source(pixel_values=pixels)
+    expected = theirs.last_hidden_state[:, 0] if kind == "vit" else theirs.pooler_output
+    assert form.pixels == 50 and torch.allclose(image_summary(tower.eval(), pixels), expected, atol=1e-6)
+
+
+def test_an_image_tower_without_colours_is_refused(tmp_path: Path) -> None:
+    ViTModel(ViTConfig(image_size=48, num_channels=1, **SIZES)).save_pretrained(tmp_path)
+    with pytest.raises(InputError, match=r"pictures of 1 channels, .* give a model of colours with --image-model"):
+        image_tower(ImageSettings(pretrained=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"pad_token_id": 999}, "holds no model that can be loaded"),
+        ({"pad_token_id": -1}, "pad_token_id -1, which is none of its .* tokens; restore the model's own config.json"),
+        ({"vocab_size": -1}, "holds no model that can be loaded"),
+    ],
+)
+def test_a_configuration_of_which_no_model_can_be_built_is_a_sentence(
+    values: dict[str, Any], sentence: str, tmp_path: Path
+) -> None:
+    save_text_model("bert", tmp_path)
+    _edit("config.json", **values)(tmp_path)
+    with pytest.raises(InputError, match=sentence):
+        text_tower(_text_settings(tmp_path), 73)
+
+
+def test_weights_that_are_whole_numbers_are_refused(tmp_path: Path) -> None:
+    save_text_model("bert", tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    save_file({name: value.to(torch.int8) for name, value in weights.items()}, tmp_path / "model.safetensors")
+    with pytest.raises(InputError, match=r"are whole numbers \(.* is I8\), as of a quantised model; .* --text-model"):
+        pretrained_tower(str(tmp_path), TEXT)
+
+
 def test_pictures_of_another_size_than_the_model_reads_are_a_sentence(tmp_path: Path) -> None:
     save_image_model("vit", tmp_path)
     _edit("preprocessor_config.json", size={"height": 64, "width": 64})(tmp_path)
@@ -347,7 +392,9 @@ def test_pictures_of_another_size_than_the_model_reads_are_a_sentence(tmp_path: 
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        ({"image_mean": [0.5, 0.5]}, "holds no model that can be loaded"),
+        ({"image_mean": [0.5, 0.5]}, r"the image_mean .* is \[0.5, 0.5\], not a number per colour"),
+        ({"image_mean": [float("nan"), 0.5, 0.5]}, "not a number per colour"),
+        ({"image_std": [float("nan"), 0.5, 0.5]}, "not a number per colour"),
         ({"image_std": [0, 0, 0]}, "divides colours by .* correct image_std"),
         ({"size": 48.5}, "holds no model that can be loaded"),
     ],

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from storage.errors import InputError
 from storage.lake.lake import Lake
 from training.data.batches import Batch, TrainingBatches
 from training.data.film_inputs import FilmInputs
@@ -18,6 +19,17 @@ from training.presets import PRESETS
 from training.settings import Settings
 from training.systems import SYSTEMS, System
 from training.training_runs import Data
+
+
+def test_a_model_that_memory_has_no_place_for_is_a_sentence(
+    shared: tuple[Lake, Data], quick: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory")
+
+    monkeypatch.setattr("training.model.retrieval_model.text_tower", full)
+    with pytest.raises(InputError, match=r"does not fit in this machine's memory; give smaller sizes"):
+        build_model(SYSTEMS["All"], quick, shared[1].train, 0)
 
 
 def _first_batch(data: Data, settings: Settings, system: System, built: Built, seed: int = 0) -> Batch:
