@@ -19,7 +19,7 @@ RUN python -m compileall -q .
 # The server copies its pages to this folder when it starts, and it may not write among its packages.
 ENV PREFECT_UI_STATIC_DIRECTORY=/home/needledrop/ui
 USER needledrop
-CMD ["python", "-m", "needledrop.service.containers", "server"]
+CMD ["python", "-m", "needledrop.service.startup_and_health_checks", "server"]
 
 # The names of all dependencies, in a file that is the same until one of them changes.
 FROM base AS requirements

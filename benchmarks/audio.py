@@ -35,7 +35,7 @@ from rich.console import Console
 from rich.table import Table
 
 from storage.lake.lake import Lake
-from storage.mels.settings import MelSettings
+from storage.mels.settings_and_shard_format import MelSettings
 from storage.tables.tables import open_tables
 from tasks.soundtracks.extraction.extract_film import extract_film
 from tasks.soundtracks.extraction.jobs import FilmJob, Recording

@@ -23,7 +23,7 @@ import soxr
 from needledrop.demo.films import Film, invent_films
 from needledrop.demo.music.score import Score, compose
 from needledrop.demo.music.synthesis import perform
-from storage.mels.settings import MelSettings
+from storage.mels.settings_and_shard_format import MelSettings
 from tasks.soundtracks.audio.decode import AudioFile
 
 SETTINGS = MelSettings()

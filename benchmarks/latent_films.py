@@ -37,8 +37,7 @@ from PIL import Image
 from storage.datasets import versions as datasets
 from storage.lake.lake import Lake
 from storage.mels.reader import TrackMels
-from storage.mels.settings import MelSettings
-from storage.mels.shard_format import shard_path
+from storage.mels.settings_and_shard_format import MelSettings, shard_path
 from storage.mels.writer import write_shard
 from storage.tables.tables import open_tables
 from training.settings import IMAGE_PIXELS

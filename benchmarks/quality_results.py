@@ -13,7 +13,7 @@ from scipy import stats
 
 from benchmarks.best_ranking import likelihood_scores, mid_ranks
 from benchmarks.latent_films import VERSION, Films, Floats, World, film_id
-from storage.metrics.leaderboard_and_chance_views import RECALL_AT
+from storage.metrics.leaderboard_chance_and_paper_views import RECALL_AT
 from training.evaluation.baselines import HeldOut, language_oracle
 from training.evaluation.intervals_and_comparisons import MEDIAN, FilmResults, differences, intervals
 from training.evaluation.ranking import Ranks

@@ -18,12 +18,9 @@ from prefect.client.schemas.objects import State
 from prefect.runtime import flow_run
 from prefect.states import Completed
 
-from flows.parameter_checks import check
-from flows.parameters import CollectFilmsParameters, takes
-from flows.runs.run_leases import names_its_leases
-from flows.runs.start_and_end import check_failures, recorded, run_name
-from storage.coordination.breakers import Pause, note_success, open_breaker, read_breaker
-from storage.coordination.budgets import BUDGET_SPENT, Budget
+from flows.parameters import CollectFilmsParameters, check, takes
+from flows.runs.start_and_end import names_its_leases, recorded, run_name
+from storage.coordination.breakers_and_budgets import BUDGET_SPENT, Budget, keep_pause, note_success, read_breaker
 from storage.errors import SourcePaused
 from storage.lake.lake import Lake
 from storage.tables.tables import open_tables
@@ -41,7 +38,7 @@ from tasks.films.tasks import (
 from tasks.films.wiki.api_client import Wikipedia
 from tasks.films.wiki.changes_since_last_run import FLOW, plan_fetch, recorded_for_next_run
 from tasks.progress import ReportProgress, shown_progress
-from tasks.run_report import RunReport
+from tasks.run_report import RunReport, check_failures
 from tasks.source_concurrency_limits import source_slot
 
 
@@ -113,7 +110,7 @@ def _from_wiki(
         except RefusedError as error:  # no film is to blame, and what else a refresh does needs no wiki
             report.paused = SourcePaused("wikipedia", "refused", datetime.now(UTC), str(error))
     report.counts["api_calls"] = client.calls
-    _keep_pause(lake, source, report.paused, run_id)
+    _note_end(lake, source, report.paused, run_id)
     if parameters.musicbrainz and parameters.daily_evidence and not report.paused:
         report.counts.update(_from_musicbrainz(lake, parameters, parameters.musicbrainz, run_id, progress))
     return {**report.summary(), **recorded_for_next_run(plan, report)}
@@ -138,14 +135,12 @@ def _from_musicbrainz(
         note_success(lake, source, run_id)
         return counts
     get_run_logger().warning("%s", pause)
-    wait = pause.until - datetime.now(UTC)
-    open_breaker(lake, source, Pause(pause.reason, str(pause), wait, wait, wait), "", run_id)
+    keep_pause(lake, source, pause, run_id)
     return counts + Counter(musicbrainz_paused=1)
 
 
-def _keep_pause(lake: Lake, source: str, pause: SourcePaused | None, run_id: str) -> None:
+def _note_end(lake: Lake, source: str, pause: SourcePaused | None, run_id: str) -> None:
     if pause is None:
         note_success(lake, source, run_id)
     elif pause.reason == "asked_to_wait":
-        wait = pause.until - datetime.now(UTC)
-        open_breaker(lake, source, Pause(pause.reason, str(pause), wait, wait, wait), "", run_id)
+        keep_pause(lake, source, pause, run_id)

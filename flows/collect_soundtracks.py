@@ -17,15 +17,14 @@ from prefect.states import Completed
 from prefect.utilities.annotations import quote
 
 from flows.parameters import CollectSoundtracksParameters, takes
-from flows.runs.run_leases import names_its_leases
-from flows.runs.start_and_end import check_failures, recorded, run_name, without_lake
+from flows.runs.start_and_end import names_its_leases, recorded, run_name, without_lake
 from flows.runs.version_and_pause_events import announce_pause
 from storage.audio_embeddings import register
 from storage.errors import SourcePaused
 from storage.lake.lake import Lake
 from storage.tables.tables import open_existing
 from tasks.progress import ReportProgress, run_logger, shown_progress
-from tasks.run_report import RunReport
+from tasks.run_report import RunReport, check_failures
 from tasks.soundtracks.runs.availability import AvailabilityChecker
 from tasks.soundtracks.runs.batch_pipeline import collect_in_batches, recheck_tracks, reopen_films
 from tasks.soundtracks.runs.crash_recovery import recover

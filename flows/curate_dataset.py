@@ -13,15 +13,14 @@ from prefect.runtime import flow_run
 from prefect.states import Completed
 
 from flows.parameters import CurateDatasetParameters, takes
-from flows.runs.run_leases import names_its_leases
-from flows.runs.start_and_end import recorded, run_name, without_lake
+from flows.runs.start_and_end import names_its_leases, recorded, run_name, without_lake
 from flows.runs.version_and_pause_events import announce_version
 from storage.datasets import versions as datasets
 from storage.datasets.versions import Change, compare, counted
 from storage.lake.lake import Lake
 from storage.tables.tables import open_existing
-from tasks.curation.curate import Curation, curate, what_is_missing
-from tasks.curation.exclusions_and_splits import CurationSettings, NoVersionError
+from tasks.curation.curate import Curation, curate
+from tasks.curation.exclusions_and_splits import CurationSettings, NoVersionError, what_is_missing
 from tasks.progress import artifact_key
 
 NAME = "curate-dataset"

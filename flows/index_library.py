@@ -15,16 +15,14 @@ from typing import Any
 from prefect import flow
 from prefect.runtime import flow_run
 
-from flows.parameter_checks import check
-from flows.parameters import IndexLibraryParameters, takes
-from flows.runs.run_leases import names_its_leases
-from flows.runs.start_and_end import recorded, run_name
+from flows.parameters import IndexLibraryParameters, check, takes
+from flows.runs.start_and_end import names_its_leases, recorded, run_name
 from storage.coordination.leases import leased
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
 from storage.libraries.library import Library, lease_of, open_library
 from storage.libraries.library_embeddings import TrackEmbedding, encoder_engine, register_encoder
-from storage.mels.settings import MelSettings
+from storage.mels.settings_and_shard_format import MelSettings
 from storage.output_escaping import printable
 from storage.tables.tables import open_existing
 from tasks.libraries.index import Embed, FileRow, Heard, IndexCounts, files_to_index, index_files, open_decoder

@@ -10,7 +10,7 @@ summary in Markdown and a table of differences.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -25,32 +25,31 @@ from prefect.states import Completed
 from flows.collect_films import collect_films
 from flows.collect_soundtracks import collect_soundtracks
 from flows.curate_dataset import curate_dataset
-from flows.missing_trainings import check_training_deployment, start_missing_trainings
-from flows.parameter_checks import check
 from flows.parameters import (
     CollectFilmsParameters,
     CollectSoundtracksParameters,
     CurateDatasetParameters,
     RefreshParameters,
     TrainAndEvaluateParameters,
+    check,
     takes,
 )
+from flows.runs.missing_trainings_and_workers import check_training_deployment, start_missing_trainings
 from flows.runs.retries import RETRIES, retried
-from flows.runs.run_leases import names_its_leases
-from flows.runs.start_and_end import noted_on, recorded, run_name
+from flows.runs.start_and_end import names_its_leases, noted_on, recorded, run_name
 from flows.runs.version_and_pause_events import announce_version
 from storage.coordination.leases import describe_holder, leased
 from storage.datasets import versions as datasets
 from storage.datasets.versions import compare, counted
 from storage.errors import LakeError
 from storage.lake.lake import Lake
+from storage.records.outcomes import not_done_since
 from storage.tables.tables import open_tables
-from storage.views.run_changes import changes_since, not_done_since, run_counts
+from storage.views.run_changes import changes_since, run_counts
 from tasks.progress import artifact_key
+from tasks.run_report import as_markdown
 
 NAME = "refresh"
-RunCount = Mapping[str, Any]
-"""One row of the view `run_counts`: name, this_run, run_before, more."""
 
 
 @flow(name=NAME, flow_run_name=run_name, timeout_seconds=7 * 24 * 3600)
@@ -186,77 +185,3 @@ def _publish(lake: Lake, run_id: str, summary: Mapping[str, Any]) -> None:
     create_markdown_artifact(key=artifact_key(lake, "refresh-summary"), markdown=text, description=title)
     key, description = artifact_key(lake, "refresh-difference"), f"{title}, next to the run before"
     create_table_artifact(key=key, table=counts, description=description)
-
-
-def as_markdown(root: str, summary: Mapping[str, Any], counts: Sequence[RunCount]) -> str:
-    """Return one line per subject, then what was not done, then all other numbers, each next to the run before."""
-    rest = [row for row in counts if not row["name"].startswith("not_done.") and (row["this_run"] or row["more"])]
-    not_done = [row for row in counts if row["name"].startswith("not_done.")]
-    lines = [f"# Refresh of {root}", "", *(f"- {line}" for line in _headlines(summary))]
-    if not_done:
-        by_reason = [{**row, "name": row["name"].removeprefix("not_done.")} for row in not_done]
-        note = "Of the items that this run tried; one that is not due yet is not tried and not counted."
-        lines += ["", "## Not done, by stage and reason", "", note, "", *_table(by_reason)]
-    lines += ["", "## All other numbers that are or were not 0", "", *_table(rest)]
-    return "\n".join(lines) + "\n"
-
-
-def _headlines(summary: Mapping[str, Any]) -> Iterator[str]:
-    changes, dataset, training = (summary.get(name) or {} for name in ("changes", "dataset", "training"))
-    yield f"**Films**: {_counts(changes, 'films', 'new', 'changed', 'gone')}"
-    yield f"**Tracks**: {_counts(changes, 'tracks', 'new', 'removed', 'dead', 'back')}"
-    if dataset:
-        yield f"**Version**: {_version(dataset, summary.get('version_changes') or {})}"
-    if summary.get("nothing_yet"):
-        yield f"**Nothing yet**: {summary['nothing_yet']}"
-    yield f"**Training**: {_started(summary['started']) if 'started' in summary else _training(training)}"
-    if summary.get("paused"):
-        yield f"**Paused**: {summary['paused']}"
-    if summary.get("error"):
-        yield f"**Failed**: {summary['error']}"
-
-
-def _counts(changes: Mapping[str, int], kind: str, *names: str) -> str:
-    shown = {"gone": "deleted"}
-    counts = [
-        f"{changes[f'{kind}_{name}']:,} {shown.get(name, name)}" for name in names if changes.get(f"{kind}_{name}")
-    ]
-    return ", ".join(counts) or "nothing changed"
-
-
-def _version(dataset: Mapping[str, Any], changes: Mapping[str, int]) -> str:
-    size = f"{dataset['films']:,} films, {dataset['tracks']:,} tracks"
-    if not dataset["new"]:
-        return f"{dataset['version']}, unchanged ({size})"
-    differences = ", ".join(f"{count:,} {name.replace('_', 's ')}" for name, count in changes.items())
-    since = f" since {dataset['before']}: {differences or 'settings or order'}" if dataset.get("before") else ""
-    return f"{dataset['version']} is new ({size}){since}"
-
-
-def _started(started: Mapping[str, Any]) -> str:
-    """Return what is trained in runs of their own; a new version is not among them, as its event starts that."""
-    trainings = ", ".join(started["trainings"])
-    return ". ".join([f"started for {trainings}" if trainings else "nothing to start", *started["warnings"]])
-
-
-def _training(training: Mapping[str, Any]) -> str:
-    if not training:
-        return "not requested"
-    elsewhere = training.get("skipped") or training.get("message")  # another run is at all, or at some, of it
-    if not training["trained"] and not training["failed"]:
-        if elsewhere:
-            return str(elsewhere)
-        return f"nothing to do; runs of this version: {training['already_done']} done"
-    failed = f", {training['failed']} failed" if training["failed"] else ""
-    done = f"{training['trained']} trained{failed} on {training['version']}: {', '.join(training['runs'])}"
-    return f"{done}. {elsewhere}" if elsewhere else done
-
-
-def _table(rows: Sequence[RunCount]) -> list[str]:
-    """Return numbers as a Markdown table; one that did not change shows no difference."""
-    lines = ["| what | this run | run before | difference |", "| --- | ---: | ---: | ---: |"]
-    for row in rows:
-        difference = f"{row['more']:+,.6g}" if row["more"] else ""
-        before = "" if row["run_before"] is None else f"{row['run_before']:,.6g}"
-        lines.append(f"| {row['name'].replace('_', ' ')} | {row['this_run']:,.6g} | {before} | {difference} |")
-    return lines

@@ -18,8 +18,7 @@ from prefect.runtime import deployment, flow_run
 from prefect.states import Completed
 
 from flows.parameters import TrainAndEvaluateParameters, takes
-from flows.runs.run_leases import names_its_leases
-from flows.runs.start_and_end import recorded, run_name
+from flows.runs.start_and_end import names_its_leases, recorded, run_name
 from storage.errors import InputError, NeedledropError
 from storage.lake.lake import Lake
 from storage.libraries.decisions_and_shortlists import record_result

@@ -2,7 +2,7 @@
 
 `audio_embeddings/ENCODER/year=Y/page=ID.parquet` has one row per segment of the film's recordings, float16, aligned
 with the mel segments by track and number. It is committed before the film's shard and sealed by the same checksums
-(`storage.mels.shard_format`).
+(`storage.mels.settings_and_shard_format`).
 
 The card of an encoder, `audio_embeddings/ENCODER/encoder.json`, has its name, form, origin and licence. It is committed
 before the first embeddings and states which weights made the files next to it: files of other weights never join them.
@@ -27,8 +27,7 @@ from numpy.typing import NDArray
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
 from storage.mels.reader import read_tracks
-from storage.mels.settings import MelSettings
-from storage.mels.shard_format import insert_checksums, verify_checksums
+from storage.mels.settings_and_shard_format import MelSettings, insert_checksums, verify_checksums
 
 FOLDER = "audio_embeddings"
 CARD = "encoder.json"

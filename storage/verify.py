@@ -19,10 +19,10 @@ from storage.audio_embeddings import AGAIN, embeddings_damage, list_embeddings
 from storage.datasets import versions as datasets
 from storage.errors import LakeError
 from storage.lake.lake import Lake
-from storage.mels.shard_format import EXTRACT_AGAIN, film_id_of, list_shards
+from storage.mels.settings_and_shard_format import EXTRACT_AGAIN, film_id_of, list_shards
 from storage.mels.verify_shards import TRACK_ROWS, Row, recorded_tracks, shard_damage, track_rows
 from storage.metrics.database import FILE, is_locked, metrics_path
-from storage.metrics.duckdb_import import wanted_files
+from storage.metrics.database_import import wanted_files
 from storage.metrics.run_files import CONFIDENCE, RUNS, read_rows
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import TABLES, VERSIONS, Table

@@ -15,7 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal, TypeVar
 from annotated_types import Ge, Gt, Le
 from typing_extensions import Doc
 
-from storage.mels.settings import Encoding, MelScale, MelSettings, ShortTracks
+from storage.mels.settings_and_shard_format import Encoding, MelScale, MelSettings, ShortTracks
 
 T = TypeVar("T")
 
@@ -362,6 +362,21 @@ class TrainingRunOptions(OptionGroup):
             "such runs have names of their own."
         ),
     ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class WhenToTrainOptions(OptionGroup):
+    """When a refresh trains."""
+
+    panel: ClassVar[str | None] = "Training"
+
+    train: Annotated[
+        Literal["when_new", "always", "never", "deployment"],
+        Doc(
+            "When to train: when_new (a version that has no run yet), always or never, in this run; or deployment: "
+            "have the server's train-and-evaluate/on-new-version train every version that has no run yet."
+        ),
+    ] = "when_new"
 
 
 @dataclass(frozen=True, kw_only=True)

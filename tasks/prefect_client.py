@@ -5,21 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from typing import Any
 
-from prefect import State
 from prefect.client.orchestration import SyncPrefectClient, get_client
-from prefect.client.schemas.filters import (
-    FlowRunFilter,
-    FlowRunFilterId,
-    TaskRunFilter,
-    TaskRunFilterState,
-    TaskRunFilterStateType,
-)
-from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.exceptions import ObjectNotFound, PrefectException, TerminationSignal
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, get_current_settings, temporary_settings
-from prefect.states import Crashed
 
 from storage.errors import InputError
 
@@ -101,17 +90,3 @@ def stopping_soon() -> Iterator[None]:
         of_client = get_current_settings().client
         of_client.max_retries = min(of_client.max_retries, RETRIES_OF_THE_STOPPED)
         raise
-
-
-def end_as_crashed(client: SyncPrefectClient, run: FlowRun, message: str) -> None:
-    """Show a dead run, unless it is known to have ended, and its task runs, which nobody watches, as crashed."""
-    crashed: State[Any] = Crashed(message=message)
-    if run.state is not None and not run.state.is_final():
-        client.set_flow_run_state(run.id, crashed, force=True)
-    unfinished = TaskRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING])
-    parts = client.read_task_runs(
-        flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])),
-        task_run_filter=TaskRunFilter(state=TaskRunFilterState(type=unfinished)),
-    )
-    for part in parts:
-        client.set_task_run_state(part.id, crashed, force=True)

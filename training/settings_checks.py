@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from storage.errors import InputError
-from storage.mels.settings import MelSettings
+from storage.mels.settings_and_shard_format import MelSettings
 from training.settings import IMAGE_PIXELS, Settings
 from training.settings_parsing import Setting, all_settings, group_needs, known_setting, shown
 from training.systems import SYSTEMS, System

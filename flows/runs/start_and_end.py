@@ -3,41 +3,37 @@
 A run is recorded as running when it starts, and when it ends as completed, paused, failed, cancelled, nothing_yet (no
 version can be made so far) or skipped (another run is at it). One that is killed cannot record that, so the next run on
 the lake records it as crashed. A run fails when a larger share of its items failed than `max_failed_share` allows.
+
+The leases that a run takes name it, so that others may ask Prefect whether it is over.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any
-from uuid import UUID
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
 
 import duckdb
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, StateType
-from prefect.context import FlowRunContext
 from prefect.exceptions import PrefectException
 from prefect.runtime import deployment, flow_run
 from prefect.states import Completed
 
-from flows.runs.prefect_logging_and_slots import keep_running_without_slot, log_each_error_once
-from storage.errors import LakeError, TooManyFailed
+from flows.runs.dead_runs import end_on_the_server, run_is_over
+from flows.runs.error_logging_and_workarounds import keep_running_without_slot, log_each_error_once
+from storage.coordination.holders_and_heartbeats import during_flow_run
+from storage.errors import LakeError
 from storage.lake.lake import VERSION_FILE, Lake, lake_at
 from storage.records.flow_runs import RUNNING, record_crashes, record_flow_run, shown_alive
-from storage.records.outcomes import Stage
-from storage.tables import duckdb_connection, tables
-from storage.tables.schemas import OUTCOMES
-from tasks.prefect_client import HTTP_ERRORS, NO_ANSWER, end_as_crashed, impatient_client, stopping_soon
+from tasks.prefect_client import HTTP_ERRORS, stopping_soon
 from tasks.progress import as_duration, log_line, run_logger
 from tasks.run_report import as_words
 
 _RECORDING_ERRORS: tuple[type[Exception], ...] = (LakeError, duckdb.Error, PrefectException, *HTTP_ERRORS)
-FEWEST_ITEMS = 5
-"""A share of fewer items says little: one recording that cannot be decoded must not fail a nightly run."""
-REASONS_SHOWN = 3
 
 
 def run_name() -> str:
@@ -58,7 +54,7 @@ def recorded(lake: Lake, flow: str, run_id: str, parameters: Mapping[str, Any]) 
     started = time.monotonic()
     for crashed in record_crashes(lake):
         run_logger().warning("The run %s ended without a record; it is recorded as crashed now", crashed)
-        _end_on_the_server(crashed)
+        end_on_the_server(crashed)
     with shown_alive(lake, run_id):  # before it is recorded: another run takes one without a lease for crashed
         record_flow_run(lake, run_id, flow, RUNNING, parameters)
         log_line("%s of %s started", flow, lake.root)
@@ -75,15 +71,6 @@ def recorded(lake: Lake, flow: str, run_id: str, parameters: Mapping[str, Any]) 
         record_flow_run(lake, run_id, flow, state, parameters, summary)
     took, ended = as_duration(time.monotonic() - started), state.replace("_", " ")
     log_line("%s of %s: %s in %s: %s", flow, lake.root, ended, took, as_words(summary) or "nothing to do")
-
-
-def _end_on_the_server(flow_run_id: str) -> None:
-    """Have Prefect show a dead run and its task runs as crashed, unless it knows."""
-    if FlowRunContext.get() is None:
-        return
-    with suppress(*NO_ANSWER), impatient_client() as client:
-        run = client.read_flow_run(UUID(flow_run_id))
-        end_as_crashed(client, run, "Its process ended before it could say how")
 
 
 def _state_of(summary: Mapping[str, Any]) -> str:
@@ -137,56 +124,25 @@ def without_lake(root: str) -> State[dict[str, Any]] | None:
     return Completed(name="NothingYet", message=message, data={"nothing_yet": message})
 
 
-def check_failures(lake: Lake, run_id: str, max_failed_share: float) -> None:
-    """Raise `TooManyFailed`, with the commonest reasons, if more than this share of a stage's items failed in a run."""
-    for stage in stage_results(lake, run_id):
-        share = stage.failed / stage.tried  # a product is rounded: 0.29 * 100 is less than 29
-        if (stage.tried >= FEWEST_ITEMS or not max_failed_share) and share > max_failed_share:
-            raise TooManyFailed(_sentence(stage, max_failed_share))
-
-
-@dataclass(frozen=True)
-class StageResult:
-    """How the items of one stage ended in one run; `reasons` are (reason, count, an example's message), most first."""
-
-    stage: str
-    tried: int
-    failed: int
-    reasons: tuple[tuple[str, int, str], ...]
-
-
-def stage_results(lake: Lake, run_id: str) -> list[StageResult]:
-    """Return how many items a run tried and how many failed, by stage.
-
-    Rechecks of what is already collected are left out: a dead link is a finding, not a failure of the run.
-    """
-    query = (
-        "WITH ended AS (SELECT stage, item, arg_max({'status': status, 'reason': reason, 'message': message}, "
-        f"{tables.ROW_ORDER}) AS last FROM {tables.rows_sql(lake, OUTCOMES)} "
-        f"WHERE run_id = ? AND stage <> '{Stage.AVAILABILITY}' GROUP BY ALL) "
-        "SELECT stage, last.status = 'failed' AS failed, last.reason, count(*), min(last.message) FROM ended "
-        "GROUP BY ALL ORDER BY 1, 4 DESC, 3"
-    )
-    with duckdb_connection.connect(lake) as connection:
-        rows = connection.execute(query, [run_id]).fetchall()
-    results = []
-    for stage in dict.fromkeys(row[0] for row in rows):
-        of_stage = [row for row in rows if row[0] == stage]
-        failed = tuple((reason, count, message) for _, is_failed, reason, count, message in of_stage if is_failed)
-        results.append(StageResult(stage, sum(row[3] for row in of_stage), sum(row[1] for row in failed), failed))
-    return results
-
-
-def _sentence(stage: StageResult, max_failed_share: float) -> str:
-    reasons = "; ".join(
-        f"{count:,} {reason} (for example: {example})" for reason, count, example in stage.reasons[:REASONS_SHOWN]
-    )
-    return (
-        f"{stage.failed:,} of {stage.tried:,} items of stage {stage.stage} failed, more than the allowed share of "
-        f"{max_failed_share:g}: {reasons}. What succeeded is kept; correct the cause and run again, or allow more "
-        "with max_failed_share"
-    )
-
-
 keep_running_without_slot()  # every flow imports this file
 log_each_error_once()
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def names_its_leases(function: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a flow's function: leases taken in it name the flow run, and of nested ones the outermost."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        with asking_prefect(), stopping_soon():
+            return function(*args, **kwargs)
+
+    return call
+
+
+def asking_prefect() -> AbstractContextManager[None]:
+    """Ask Prefect about the flow runs that leases name, for as long as the block runs."""
+    return during_flow_run(str(flow_run.id or ""), run_is_over)

@@ -15,7 +15,7 @@ from flows.parameters import (
 )
 from needledrop.cli.options import LakeRoot, options_of
 from needledrop.cli.run_prefect_flow import run_flow
-from needledrop.cli.terminal_output import print_pause
+from needledrop.cli.terminal_tables import print_pause
 from storage.errors import InputError, LakeError, SourcePaused
 from storage.tables.tables import open_existing
 
@@ -116,7 +116,7 @@ def fingerprint_command(lake: LakeRoot = "lake") -> None:
 
     [bold]Example[/]: needledrop fingerprint
     """
-    from flows.runs.run_leases import asking_prefect
+    from flows.runs.start_and_end import asking_prefect
     from tasks.progress import shown_progress
     from tasks.soundtracks.runs.fingerprint_upgrade import make_fingerprints
 

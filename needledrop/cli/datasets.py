@@ -54,11 +54,11 @@ def list_command(lake: LakeRoot = "lake") -> None:
 
     [bold]Example[/]: needledrop datasets list
     """
-    from storage import version_deletion
     from storage.datasets import versions as datasets
+    from storage.metrics.database import count_runs
 
     opened = open_existing(lake)
-    needed = version_deletion.referenced(opened)
+    needed = datasets.why_needed(opened, count_runs(opened))
     table = Table("version", "films", "tracks", "segments", "hours", "tags", "years", "needed by", box=None)
     for version in datasets.names(opened):
         manifest = datasets.read_manifest(opened, version)
@@ -109,11 +109,12 @@ def delete_command(
 
     [bold]Example[/]: needledrop datasets delete
     """
-    from storage import version_deletion
     from storage.datasets import versions as datasets
+    from storage.metrics.database import count_runs
 
     opened = open_existing(lake)
-    needed = version_deletion.referenced(opened)
+    runs = count_runs(opened)
+    needed = datasets.why_needed(opened, runs)
     chosen = versions or [name for name in datasets.names(opened) if name not in needed]
     for version in chosen:
         datasets.read_manifest(opened, version)
@@ -126,7 +127,7 @@ def delete_command(
     if not yes:
         typer.confirm(f"Delete {', '.join(chosen)} for good?", abort=True)
     for version in chosen:
-        version_deletion.delete(opened, version)
+        datasets.delete(opened, version, runs)
     Console().print(f"Deleted {', '.join(chosen)}.")
 
 

@@ -164,32 +164,11 @@ def _candidates(lake: Lake) -> set[str]:
     return {f"{row['film_id']}/{row['track_id']}" for row in rows}
 
 
-_LISTED = """
-FROM tracks JOIN films USING (film_id) ANTI JOIN answered USING (film_id, track_id)
-WHERE tracks.decision = {decision} AND (tracks.decision = 'review' OR tracks.segments > 0)
-"""
-
-
 def _show(lake: Lake, count: int, seed: int | None, *, is_taken: bool) -> None:
     """Print the matches without an answer: the best scores first, or in random order."""
-    from storage.records.review_answers_and_agreement import answered_pairs
-    from storage.tables import duckdb_connection, tables
-    from storage.tables.schemas import FILMS, TRACKS
+    from storage.records.review_answers_and_agreement import matches_without_answer
 
-    source = _LISTED.format(decision="'taken'" if is_taken else "'review'")
-    order = "tracks.score DESC, 1" if seed is None else f"md5('{seed}/' || film_id || '/' || track_id)"
-    with duckdb_connection.connect(lake) as connection:
-        for table in (TRACKS, FILMS):
-            connection.execute(f"CREATE TEMP VIEW {table.name} AS FROM {tables.latest_sql(lake, table)}")
-        connection.register("answered", answered_pairs(lake))
-        total = connection.execute(f"SELECT count(*) {source}").fetchall()[0][0]
-        rows = connection.execute(
-            "SELECT film_id || '/' || track_id, concat_ws('  ', format('{:.2f}', tracks.score), "
-            "replace(tracks.reason, '_', ' ')), films.title || coalesce(' (' || films.year || ')', ''), "
-            "concat_ws(' · ', tracks.title, coalesce(tracks.artist, tracks.uploader)), "
-            f"concat_ws('  ', tracks.album, '[' || tracks.album_id || ']'), tracks.url {source} "
-            f"ORDER BY {order} LIMIT {count}"
-        ).fetchall()
+    total, rows = matches_without_answer(lake, count, seed, is_taken=is_taken)
     title = f"{total:,} collected matches without an answer" if is_taken else f"{total:,} doubtful matches"
     _print_blocks(title, ("score", "film", "recording", "album", "listen"), rows)
 

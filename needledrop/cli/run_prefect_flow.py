@@ -17,9 +17,9 @@ from typing import Any
 
 from rich.console import Console
 
-from flows.parameter_checks import check
+from flows.parameters import check
 from storage.errors import InputError, NeedledropError
-from storage.signals import children_block_sigint
+from storage.processes_and_signals import children_block_sigint
 from tasks.options_and_defaults import OptionGroup
 
 EMBEDDED_RETRIES = 2

@@ -82,9 +82,15 @@ def worker_command(
 
     [bold]Example[/]: PREFECT_API_URL=http://127.0.0.1:4200/api needledrop worker
     """
-    from needledrop.service.containers import check_contact, check_data, check_folders, check_port, missing_contact
     from needledrop.service.deployments import check_pool
-    from needledrop.service.worker_and_dead_runs import run_worker
+    from needledrop.service.startup_and_health_checks import (
+        check_contact,
+        check_data,
+        check_folders,
+        check_port,
+        missing_contact,
+    )
+    from needledrop.service.worker import run_worker
 
     check_contact()
     check_data()

@@ -24,9 +24,9 @@ def takedown_command(
 
     [bold]Example[/]: needledrop takedown youtube:dQw4w9WgXcQ --because "requested by the label"
     """
-    from flows.runs.run_leases import asking_prefect
+    from flows.runs.start_and_end import asking_prefect
     from storage.errors import InputError, LakeError
-    from storage.records.takedown_list import record_takedown
+    from storage.takedown_list_and_erasure import record_takedown
     from tasks.soundtracks.runs.takedown import take_down
 
     opened = open_existing(lake)

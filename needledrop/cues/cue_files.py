@@ -30,7 +30,7 @@ from opentimelineio.schema import Clip, ExternalReference, Gap, Timeline, Track,
 from needledrop.cues.suggest_tracks import Cue
 from needledrop.cues.timecode import Timebase
 from storage.errors import InputError
-from storage.lake.atomic import commit_file, temporary_file
+from storage.lake.atomic_writes_and_fences import commit_file, temporary_file
 from storage.output_escaping import spreadsheet_cell
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from needledrop.cues.scene_pages_and_times import ACTION_WIDTH, DIALOGUE_WIDTH, Scene, script_lines
+from needledrop.cues.scene_list import ACTION_WIDTH, DIALOGUE_WIDTH, Scene, script_lines
 
 TITLE_KEYS = frozenset(
     (

@@ -11,8 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from needledrop.cues.fountain import fountain_scenes, screenplay_as_fountain, without_notes
-from needledrop.cues.scene_list import listed_scenes
-from needledrop.cues.scene_pages_and_times import ACTION_WIDTH, Scene, first_words, script_lines
+from needledrop.cues.scene_list import ACTION_WIDTH, Scene, first_words, listed_scenes, script_lines
 from needledrop.cues.timecode import Timebase
 from storage.errors import InputError
 

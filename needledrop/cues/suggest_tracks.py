@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
-from needledrop.cues.scene_pages_and_times import PlacedScene
+from needledrop.cues.scene_list import PlacedScene
 from needledrop.cues.timecode import Timebase
 from storage.libraries.library import Library
 from training.retrieval.query_and_filters import FilmQuery, Query, TrackFilter, TrackRow, Vector, blend

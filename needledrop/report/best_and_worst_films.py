@@ -11,8 +11,8 @@ import duckdb
 from needledrop.report.report_queries import Row
 from needledrop.report.result_tables import rank_number
 from storage.lake.lake import Lake
-from storage.records.takedown_list import taken_down_tracks
 from storage.tables.duckdb_connection import fetch_rows
+from storage.takedown_list_and_erasure import taken_down_tracks
 from training.evaluation.embeddings import TRACKS_FILE, films_file, load_embeddings
 from training.evaluation.ranking import top_tracks
 

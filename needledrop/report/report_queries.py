@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from storage.errors import InputError
-from storage.metrics.leaderboard_and_chance_views import RECALL_AT
+from storage.metrics.leaderboard_chance_and_paper_views import RECALL_AT
 from storage.records.review_answers_and_agreement import NEWEST_RATED
 from storage.tables.duckdb_connection import fetch_rows
 from training.evaluation.embeddings import PARITY_POLICY

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from needledrop.report.report_queries import Intervals, Report, Row, System
-from storage.metrics.leaderboard_and_chance_views import RECALL_AT
+from storage.metrics.leaderboard_chance_and_paper_views import RECALL_AT
 from training.evaluation.intervals_and_comparisons import CONFIDENCE, DRAWS
 
 RECALLS = tuple(f"r_at_{k}" for k in RECALL_AT)

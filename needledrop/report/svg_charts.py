@@ -14,7 +14,7 @@ from html import escape
 import numpy as np
 
 from needledrop.report.report_queries import Report, System
-from storage.metrics.leaderboard_and_chance_views import RECALL_AT
+from storage.metrics.leaderboard_chance_and_paper_views import RECALL_AT
 
 BINS = 20
 

@@ -3,6 +3,6 @@
 deployments    everything that a server needs, in one call; prefect.yaml: what runs when, in which work pool
 automations    automations.yaml: dead runs, new versions, notifications, and the address of whoever is notified
 serve          server and workers; their address, port and database folder; runs that are cancelled at the end
-containers     the Prefect server of a container, checks before a service starts, health checks
-worker_and_dead_runs  a Prefect worker whose flow runs end cleanly when it is stopped, and runs that died unnoticed
+worker         a Prefect worker whose flow runs end cleanly when it is stopped
+startup_and_health_checks   checks before a service starts, and of the running services of the containers
 """

@@ -24,7 +24,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL
 
 from flows import parameters
-from flows.missing_workers import has_worker
+from flows.runs.missing_trainings_and_workers import has_worker
 from needledrop.service.automations import apply_automations, check_address, save_notification_block
 from storage.errors import InputError, NeedledropError
 from tasks import options_and_defaults as options

@@ -25,8 +25,8 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from needledrop.service import containers
-from needledrop.service.worker_and_dead_runs import SETTINGS, end_dead_runs, unfinished_runs
+from needledrop.service import startup_and_health_checks as checks
+from needledrop.service.worker import SETTINGS
 from storage.errors import InputError, NeedledropError
 from storage.lake.lake import Lake
 from storage.tables.tables import open_tables
@@ -109,7 +109,7 @@ def serve(service: Service, say: Callable[[str], None]) -> None:
     check_port(service.port)
     open_tables(service.lake.root)  # makes it where there is none, and no earlier: what is refused leaves nothing
     if service.lake.is_local:
-        containers.check_writable(_folder(service.lake), "make the lake writable or choose another --lake")
+        checks.check_writable(_folder(service.lake), "make the lake writable or choose another --lake")
     with only_service_in(service.home), _sigterm_like_ctrl_c(), ExitStack() as children:
         os.environ.update(service.environment())  # before Prefect reads its settings
         try:
@@ -136,7 +136,7 @@ def answers(address: str) -> bool:
 def check_port(port: int) -> None:
     """Raise `InputError` for a port that another program has, or that this user may not open."""
     try:
-        containers.check_port(port, "--port", HOST)
+        checks.check_port(port, "--port", HOST)
     except InputError as error:
         if answers(address_of(port)):
             raise InputError(
@@ -182,6 +182,7 @@ def _run(service: Service, say: Callable[[str], None], children: ExitStack) -> N
     say(f"Starting the server, which takes a minute the first time; its log is {service.server_log}")
     server = children.enter_context(_server(service))
     _wait_for(server, address, service.server_log)
+    from flows.runs.dead_runs import end_dead_runs
     from needledrop.service.deployments import set_up_server
 
     say(str(set_up_server(lake=service.lake.root, serves_all=True)))
@@ -190,7 +191,7 @@ def _run(service: Service, say: Callable[[str], None], children: ExitStack) -> N
         say(f"{name} died with the last service; its next run goes on from what is committed")
     for pool in resume_pools():
         processes[f"worker of {pool}"] = children.enter_context(_worker(pool, service.limit))
-    if lacks := containers.missing_contact():
+    if lacks := checks.missing_contact():
         say(lacks)
     say(f"{service.lake.root} is served at {address}; Ctrl-C ends it")
     while True:
@@ -324,6 +325,8 @@ def end_runs(say: Callable[[str], None]) -> None:
 def _cancel_running(client: SyncPrefectClient) -> int:
     """Ask the runs of deployments to end, each once; return how many have not ended."""
     from prefect.states import Cancelling
+
+    from flows.runs.dead_runs import unfinished_runs
 
     runs = unfinished_runs(client)
     for run in runs:

@@ -1,11 +1,10 @@
 """The studio: a local page, and a JSON API, with which a film maker searches music, listens, keeps and exports.
 
 app                the application, put together
-routes             the page, static files and the routes of the API
-security           hosts, origins, the token, log-in, sizes and headers: what is checked before any route
+routes             the page, static files, log-in and the routes of the API
+security           hosts, origins, the token, sizes and headers: what is checked before any route
 api_requests       what the API takes
-api_answers        what the API returns
-error_answers      how errors are answered
+api_responses      what the API returns, and how errors are answered
 engine             models, libraries, references and the last searches in memory, one search at a time
 searchable         what can be searched, what the models were trained on, and what to type when there is nothing
 track_lookup       tracks by id: what is known of them; none that was taken down

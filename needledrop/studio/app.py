@@ -11,10 +11,18 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from needledrop import __version__
+from needledrop.studio.api_responses import PROBLEMS, add_errors
 from needledrop.studio.engine import Engine
-from needledrop.studio.error_answers import PROBLEMS, add_errors
-from needledrop.studio.routes import add_decisions, add_exports, add_pages, add_search, add_shortlists, add_tracks
-from needledrop.studio.security import HEADERS, Access, Guard, add_login
+from needledrop.studio.routes import (
+    add_decisions,
+    add_exports,
+    add_login,
+    add_pages,
+    add_search,
+    add_shortlists,
+    add_tracks,
+)
+from needledrop.studio.security import HEADERS, Access, Guard
 from needledrop.studio.track_lookup import Tracks
 from storage.errors import NeedledropError
 

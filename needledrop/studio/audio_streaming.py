@@ -21,11 +21,11 @@ from typing import Any, BinaryIO
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response, StreamingResponse
 
-from needledrop.studio.error_answers import Refusal
+from needledrop.studio.api_responses import Refusal
 from needledrop.studio.transcoding import Wave, as_wave, playable_type
 from storage.errors import InputError, ItemError
 from storage.libraries.library import Library
-from storage.mels.settings import MelSettings
+from storage.mels.settings_and_shard_format import MelSettings
 from tasks.soundtracks.audio.decode import AudioFile
 from tasks.soundtracks.audio.descriptors import Listener
 

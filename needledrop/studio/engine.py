@@ -20,9 +20,8 @@ from typing import Any, TypeVar
 
 from anyio import CapacityLimiter, to_thread
 
-from needledrop.studio.api_answers import About, NearbyFilm, Reference, SearchResult, TagCount
 from needledrop.studio.api_requests import DecisionRequest, SearchRequest, read_query, track_filter
-from needledrop.studio.error_answers import Refusal
+from needledrop.studio.api_responses import About, NearbyFilm, Reference, Refusal, SearchResult, TagCount
 from needledrop.studio.searchable import (
     MODELS,
     Searchable,

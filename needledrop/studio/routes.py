@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
+import secrets
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Annotated, Any
@@ -13,21 +15,22 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Resp
 from jinja2 import Environment, PackageLoader, select_autoescape
 
 from needledrop.studio import shortlist_exports
-from needledrop.studio.api_answers import (
+from needledrop.studio.api_requests import DecisionRequest, ListedRequest, LoginRequest, SearchRequest, ShortlistRequest
+from needledrop.studio.api_responses import (
     About,
     DecisionMade,
     Energy,
     Reference,
+    Refusal,
     SearchResult,
     Shortlist,
     ShortlistAbout,
     TagCount,
     Track,
 )
-from needledrop.studio.api_requests import DecisionRequest, ListedRequest, SearchRequest, ShortlistRequest
 from needledrop.studio.audio_streaming import answer, open_sound
 from needledrop.studio.engine import STUDIO, Engine
-from needledrop.studio.error_answers import Refusal
+from needledrop.studio.security import COOKIE, LOGIN_SECONDS, Access
 from needledrop.studio.track_lookup import Tracks
 from storage.libraries import decisions_and_shortlists as decisions
 from storage.libraries import decisions_and_shortlists as shortlists
@@ -264,3 +267,26 @@ def add_exports(app: FastAPI, tracks: Tracks) -> None:
 def _shortlist(tracks: Tracks, shortlist_id: str) -> Shortlist:
     """Return a shortlist with its tracks."""
     return shortlist_exports.read_shortlist(tracks.lake, shortlist_id, tracks.hidden, tracks.facts)
+
+
+def add_login(app: FastAPI, access: Access) -> None:
+    """Add logging in, which gives a browser the cookie for the token, and out."""
+
+    @app.post("/login", include_in_schema=False)
+    async def _(given: LoginRequest, request: Request) -> JSONResponse:
+        token = access.token or ""
+        if not secrets.compare_digest(given.token.strip().encode(), token.encode()):
+            await asyncio.sleep(LOGIN_SECONDS)
+            raise Refusal(
+                403, "This is not the token of the studio; it is in the terminal where the studio was started"
+            )
+        response = JSONResponse({})
+        is_https = request.headers.get("origin", "").lower().startswith("https://")
+        response.set_cookie(COOKIE, access.cookie, httponly=True, samesite="strict", secure=is_https, path="/")
+        return response
+
+    @app.post("/logout", include_in_schema=False)
+    async def _() -> JSONResponse:
+        response = JSONResponse({})
+        response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
+        return response

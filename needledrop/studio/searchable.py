@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from needledrop.studio.api_answers import EncoderAbout, MusicAbout, RunAbout, TagCount
+from needledrop.studio.api_responses import EncoderAbout, MusicAbout, RunAbout, TagCount
 from storage.audio_embeddings import EncoderCard
 from storage.datasets import versions as datasets
 from storage.errors import NeedledropError

@@ -8,7 +8,6 @@ It is typed into a form and never part of an address, since addresses are logged
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import json
@@ -18,13 +17,11 @@ from dataclasses import dataclass, field
 from http.cookies import CookieError, SimpleCookie
 from ipaddress import ip_address
 
-from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from needledrop.studio.api_requests import POSTER_CHARACTERS, REFERENCE_BYTES, LoginRequest
-from needledrop.studio.error_answers import Refusal
+from needledrop.studio.api_requests import POSTER_CHARACTERS, REFERENCE_BYTES
+from needledrop.studio.api_responses import Refusal
 from storage.errors import InputError
 
 COOKIE = "needledrop_studio"
@@ -241,26 +238,3 @@ async def _refuse(scope: Scope, refusal: Refusal, send: Send) -> None:
     body = json.dumps({"error": str(refusal)}).encode()
     await send({"type": "http.response.start", "status": refusal.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
-
-
-def add_login(app: FastAPI, access: Access) -> None:
-    """Add logging in, which gives a browser the cookie for the token, and out."""
-
-    @app.post("/login", include_in_schema=False)
-    async def _(given: LoginRequest, request: Request) -> JSONResponse:
-        token = access.token or ""
-        if not secrets.compare_digest(given.token.strip().encode(), token.encode()):
-            await asyncio.sleep(LOGIN_SECONDS)
-            raise Refusal(
-                403, "This is not the token of the studio; it is in the terminal where the studio was started"
-            )
-        response = JSONResponse({})
-        is_https = request.headers.get("origin", "").lower().startswith("https://")
-        response.set_cookie(COOKIE, access.cookie, httponly=True, samesite="strict", secure=is_https, path="/")
-        return response
-
-    @app.post("/logout", include_in_schema=False)
-    async def _() -> JSONResponse:
-        response = JSONResponse({})
-        response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict")
-        return response

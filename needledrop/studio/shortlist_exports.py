@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from needledrop.cues.cue_files import BYTE_ORDER, USAGE, sheet_csv
-from needledrop.studio.api_answers import Listed, Shortlist
+from needledrop.studio.api_responses import Listed, Shortlist
 from storage.lake.lake import Lake
 from storage.libraries.decisions_and_shortlists import LISTED_FACTS, find_shortlist, shortlist_tracks
 from storage.libraries.library import library_names

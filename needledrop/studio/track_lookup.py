@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from needledrop.studio.api_answers import Hit
-from needledrop.studio.error_answers import Refusal
+from needledrop.studio.api_responses import Hit, Refusal
 from needledrop.studio.searchable import Searchable
 from storage.datasets import versions as datasets
 from storage.lake.lake import Lake
 from storage.libraries.decisions_and_shortlists import read_decisions
 from storage.libraries.library import Library, library_names, open_library
-from storage.records.takedown_list import HiddenTracks
+from storage.takedown_list_and_erasure import HiddenTracks
 from training.retrieval.dataset_search import DatasetTracks, known_tracks
 from training.retrieval.query_and_filters import TrackRow
 from training.retrieval.search_results import FoundTrack

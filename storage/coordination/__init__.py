@@ -4,6 +4,5 @@ leases       at most one worker per item; a commit under a lost lease is refused
 holders_and_heartbeats   who holds leases, and whether it lives, as others see it
 list_and_free_leases     list leases, release them by hand, remove those of the dead
 old_claims   the leases of older versions
-breakers     sources that are paused, and until when
-budgets      requests and downloads that a source may see per day
+breakers_and_budgets     sources that are paused, and until when; what a source may see per day
 """

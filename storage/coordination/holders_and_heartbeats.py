@@ -27,10 +27,9 @@ from pathlib import Path
 from typing import Any
 
 from storage.errors import LakeError
-from storage.lake.atomic import temporary_file
-from storage.lake.fences import unfenced
+from storage.lake.atomic_writes_and_fences import temporary_file, unfenced
 from storage.lake.lake import Lake, read_json
-from storage.processes import Place, is_alive, process_start, this_place
+from storage.processes_and_signals import Place, is_alive, process_start, this_place
 
 RunIsOver = Callable[[str], bool | None]
 """Whether the flow run with this id is over; None when nobody can say."""

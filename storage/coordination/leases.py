@@ -36,9 +36,9 @@ from storage.coordination.holders_and_heartbeats import (
 )
 from storage.coordination.old_claims import ignore_file, living_claim, read_claim
 from storage.errors import InputError, LakeError
-from storage.lake.fences import fenced, unfenced
+from storage.lake.atomic_writes_and_fences import fenced, unfenced
 from storage.lake.lake import Lake, read_json
-from storage.signals import SigtermRaises
+from storage.processes_and_signals import SigtermRaises
 
 SECONDS_VARIABLE = "NEEDLEDROP_LEASE_SECONDS"
 """For operators and tests: how long a holder may be silent before its leases are taken over."""

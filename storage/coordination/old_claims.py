@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from storage.lake.fences import unfenced
+from storage.lake.atomic_writes_and_fences import unfenced
 from storage.lake.lake import Lake, read_json
-from storage.processes import is_any_process_born_at, sees_every_process
+from storage.processes_and_signals import is_any_process_born_at, sees_every_process
 
 OLD_FOLDER = "claims"
 

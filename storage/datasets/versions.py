@@ -280,6 +280,28 @@ def make_current(lake: Lake, version: str, run_id: str) -> str | None:
     return None if was_current else previous
 
 
+def why_needed(lake: Lake, runs: Mapping[str, int]) -> dict[str, str]:
+    """Return the versions that something needs, and why: the current one, and those with training runs."""
+    latest = current(lake)
+    reasons = {version: f"{count} training runs" for version, count in runs.items()}
+    return reasons | ({latest: "it is the current version"} if latest else {})
+
+
+def delete(lake: Lake, version: str, runs: Mapping[str, int]) -> None:
+    """Delete a version; `runs` are the training runs of each version (`storage.metrics.database.count_runs`).
+
+    Raises `InputError` when something needs it or it does not exist. The manifest is removed first, so that a
+    half-deleted version counts as none.
+    """
+    read_manifest(lake, version)
+    reasons = why_needed(lake, runs)
+    if version in reasons:
+        raise InputError(f"{version} stays, because something needs it: {reasons[version]}")
+    with exclusive_access(lake, version):
+        lake.remove(FOLDER, version, MANIFEST)
+        lake.remove(FOLDER, version)
+
+
 def file_uri(lake: Lake, version: str, file: str) -> str:
     """Return the full path of one file of a version, as DuckDB and pyarrow read it."""
     return lake.uri(FOLDER, version, file)

@@ -1,10 +1,14 @@
-"""The space on the disk of a lake: how much is left, when that is low, and the error when there is none to write."""
+"""The space of a lake: what its disk has left, when that is low, the error without any, and what each folder takes."""
 
 from __future__ import annotations
 
 import errno
+import os
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
+
+from fsspec import AbstractFileSystem
 
 from storage.errors import LakeError
 
@@ -44,3 +48,21 @@ def write_error(
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return LakeError(f"No space left to write {target}; free some and run the same command again")
     return LakeError(f"{target} cannot be written ({error.strerror or error}); {remedy}")
+
+
+def folder_bytes(filesystem: AbstractFileSystem, root: str, local_root: str | None) -> dict[str, int]:
+    """Return the bytes of each folder and file in a lake, the largest first; `local_root` is its path or None."""
+    sizes: dict[str, int] = {}
+    if local_root is not None:
+        for path, _, names in os.walk(local_root):
+            folder = path.removeprefix(local_root).lstrip("/").partition("/")[0]
+            for name in names:
+                with suppress(FileNotFoundError):  # another process has just renamed or merged it
+                    top = folder or name
+                    sizes[top] = sizes.get(top, 0) + os.lstat(f"{path}/{name}").st_size
+    else:
+        prefix = filesystem._strip_protocol(root).rstrip("/") + "/"
+        for name, info in filesystem.find(root, detail=True).items():
+            top = name.removeprefix(prefix).split("/")[0]
+            sizes[top] = sizes.get(top, 0) + int(info["size"])
+    return dict(sorted(sizes.items(), key=lambda pair: -pair[1]))

@@ -24,8 +24,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from storage.errors import InputError, LakeError
-from storage.lake.atomic import (
+from storage.lake.atomic_writes_and_fences import (
     TEMPORARY_PREFIX,
+    check_fences,
     commit_file,
     create_file,
     files_below,
@@ -34,7 +35,6 @@ from storage.lake.atomic import (
     temporary_file,
 )
 from storage.lake.disk_space import FreeSpace, free_space, write_error
-from storage.lake.fences import check_fences
 from storage.lake.object_store import cached_copy, store_errors
 
 LAKE_VERSION = 2

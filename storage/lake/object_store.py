@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.errors import StoreUnreachable
-from storage.lake.atomic import temporary_file
+from storage.lake.atomic_writes_and_fences import temporary_file
 
 _CONTENT_TAGS = ("ETag", "etag", "md5Hash", "content_md5")
 _CHANGE_TAGS = ("LastModified", "last_modified", "updated", "mtime", "created", "size")

@@ -1,8 +1,7 @@
 """Mel shards: one Parquet file per film, one row per 9.92 s segment.
 
-shard_format    paths, columns, the byte offset of each row, the SHA-256 of footer and pages
-settings        the parameters in a shard's metadata, the encoding of a lake, stored values to decibels
+settings_and_shard_format   settings of mels; paths, columns, row groups, offsets and checksums of a shard
 writer          write a shard, or write it again with more recordings
-reader          gather segments from many memory-mapped shards; read a whole shard and the `tracks` rows that it carries
+reader          segments from many memory-mapped shards; decibels; a whole shard and its `tracks` rows
 verify_shards   find damage in a shard and disagreement with the `tracks` table
 """

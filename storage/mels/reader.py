@@ -1,7 +1,7 @@
 """Read mel shards: random segments of many at memory speed, or a whole shard with the `tracks` rows that it carries.
 
-A row's mel is a byte range of its file (`storage/mels/shard_format.py`), so the reader maps the files and copies rows
-without decoding. It refuses a shard with a wrong checksum or with other parameters than its own.
+A row's mel is a byte range of its file (`storage/mels/settings_and_shard_format.py`), so the reader maps the files and
+copies rows without decoding. It refuses a shard with a wrong checksum or with other parameters than its own.
 """
 
 from __future__ import annotations
@@ -24,8 +24,14 @@ from numpy.typing import NDArray
 from storage.errors import LakeError
 from storage.lake.lake import Lake
 from storage.lake.object_store import store_errors
-from storage.mels.settings import MelSettings, check_settings, parse_settings
-from storage.mels.shard_format import MEL_COLUMN, row_offsets, verify_checksums
+from storage.mels.settings_and_shard_format import (
+    MEL_COLUMN,
+    MelSettings,
+    check_settings,
+    parse_settings,
+    row_offsets,
+    verify_checksums,
+)
 
 TRACKS_KEY = b"needledrop.tracks"
 FOOTER_BLOCK_BYTES = 1 << 18
@@ -206,3 +212,16 @@ def _mels(rows: pa.Table, settings: MelSettings) -> TrackMels:
             for name in ("ref_db", "peak", "silent", "clipped_fraction", "padded_seconds")
         },
     )
+
+
+def decibels(stored: NDArray[Any], ref_db: NDArray[np.float32], settings: MelSettings) -> NDArray[np.float32]:
+    """Convert stored values to float32 decibels relative to a full-scale power of 1, shape (n, bands, frames).
+
+    `ref_db` is each segment's maximum, shape (n,). Training does the same on its device.
+    """
+    values = stored.astype(np.float32)
+    if settings.encoding == "float16":
+        return values
+    values *= np.float32(settings.span_db / 255)
+    values += (ref_db.astype(np.float32) - np.float32(settings.span_db))[:, None, None]
+    return values

@@ -17,8 +17,16 @@ import pyarrow.parquet as pq
 from storage.errors import LakeError
 from storage.lake.lake import Lake
 from storage.mels.reader import read_tracks
-from storage.mels.settings import check_settings, parse_settings
-from storage.mels.shard_format import COLUMNS, EXTRACT_AGAIN, film_id_of, row_offsets, shard_schema, verify_checksums
+from storage.mels.settings_and_shard_format import (
+    COLUMNS,
+    EXTRACT_AGAIN,
+    check_settings,
+    film_id_of,
+    parse_settings,
+    row_offsets,
+    shard_schema,
+    verify_checksums,
+)
 from storage.tables import tables
 from storage.tables.schemas import TRACKS
 

@@ -24,20 +24,19 @@ import pyarrow.parquet as pq
 from storage.errors import NeedledropError
 from storage.lake.lake import Lake
 from storage.mels.reader import TRACKS_KEY, TrackMels, Tracks, read_mels
-from storage.mels.settings import SETTINGS_KEY, MelSettings
-from storage.mels.shard_format import (
+from storage.mels.settings_and_shard_format import (
     COLUMNS,
     MEL_COLUMN,
+    ONE_PAGE_BYTES,
+    ROW_GROUP_ROWS,
+    SETTINGS_KEY,
+    MelSettings,
     film_id_of,
     insert_checksums,
     shard_path,
     shard_schema,
     year_of,
 )
-
-ROW_GROUP_ROWS = 256
-"""32 MB of uint8 mels: bounds the writer's memory and keeps headers below a ten-thousandth of a shard."""
-ONE_PAGE_BYTES = 1 << 30
 
 
 class ShardWriter:

@@ -2,8 +2,8 @@
 
 record_measurements  write runs, epochs, ranks, confidence intervals and comparisons
 run_files           commit, list and read the files: one per run; their columns; runs whose process was killed
-duckdb_import       the tables of the DuckDB file, filled from the files that are new
+database_schema     the tables of the DuckDB file
+database_import     fill them from the files that are new; commit as files what older versions kept only in them
 database            open and lock the DuckDB file, bring it up to date, make it again; refresh its views
-old_database        commit as files what older versions kept only in the DuckDB file
-leaderboard_and_chance_views   SQL views over ranks: metrics, leaderboard, chance, ceiling, the paper's table, slices
+leaderboard_chance_and_paper_views   views over ranks: metrics, leaderboard, chance, ceiling, slices, the paper's table
 """

@@ -9,7 +9,7 @@ DuckDB lets one process write or many read. So every write opens the file, write
 milliseconds, and a process that finds it locked waits a moment and retries.
 
 Only measurements are stored: runs, epochs, ranks, and the confidence computed from them. Every metric is a view over
-the ranks (`storage/metrics/leaderboard_and_chance_views.py`), so each number can be traced.
+the ranks (`storage/metrics/leaderboard_chance_and_paper_views.py`), so each number can be traced.
 """
 
 from __future__ import annotations
@@ -26,21 +26,13 @@ from pathlib import Path
 import duckdb
 
 from storage.errors import LakeError
-from storage.lake.atomic import commit_file, create_file, temporary_file
+from storage.lake.atomic_writes_and_fences import commit_file, create_file, temporary_file
 from storage.lake.disk_space import write_error
 from storage.lake.lake import INBOX, METRICS, Lake
 from storage.lake.object_store import fetch
-from storage.metrics import old_database
-from storage.metrics.duckdb_import import (
-    FIRST_WITH_FILES,
-    SCHEMA,
-    SCHEMA_VERSION,
-    VIEWS_HASH,
-    import_files,
-    is_imported,
-    wanted_files,
-)
-from storage.metrics.leaderboard_and_chance_views import VIEWS
+from storage.metrics.database_import import VIEWS_HASH, export_old_database, import_files, is_imported, wanted_files
+from storage.metrics.database_schema import FIRST_WITH_FILES, SCHEMA, SCHEMA_VERSION
+from storage.metrics.leaderboard_chance_and_paper_views import VIEWS
 from storage.metrics.run_files import mark_interrupted
 from storage.tables.duckdb_connection import lake_errors
 from storage.views.lake_views import define_audio_views, define_lake_views, define_mel_view
@@ -86,6 +78,13 @@ def connect_metrics(lake: Lake, *, read_only: bool = True) -> Iterator[duckdb.Du
             ) from error
         finally:
             connection.close()
+
+
+def count_runs(lake: Lake) -> dict[str, int]:
+    """Return data-set version -> the number of its training runs, of those that have any."""
+    with connect_metrics(lake) as connection:
+        rows = connection.execute("SELECT dataset_version, count(*) FROM runs GROUP BY ALL").fetchall()
+    return dict(rows)
 
 
 def refresh_views(lake: Lake) -> None:
@@ -153,7 +152,7 @@ def _open_existing(lake: Lake, path: Path, *, read_only: bool, timeout: float) -
         if _stored_version(old, path) != SCHEMA_VERSION:  # another process was quicker
             if 0 < version < FIRST_WITH_FILES:
                 _export_uploaded(lake)
-                old_database.export(old, lake)
+                export_old_database(old, lake)
             _make(lake, path, replace=True)
     return _open(lake, path, read_only=read_only, timeout=timeout)
 
@@ -167,7 +166,7 @@ def _export_uploaded(lake: Lake) -> None:
         try:
             with _open(lake, copy, read_only=False, timeout=LOCK_TIMEOUT_SECONDS) as old:
                 if _stored_version(old, copy):
-                    old_database.export(old, lake)
+                    export_old_database(old, lake)
         except duckdb.Error as error:
             raise LakeError(
                 f"{lake.uri(FILE)}, which an older version uploaded, cannot be read ({_first_line(error)}); restore "

@@ -18,10 +18,12 @@ from typing import Any
 from storage.code_version import installed_version
 from storage.coordination.leases import LeaseKeeper
 from storage.coordination.list_and_free_leases import is_leased
-from storage.lake.fences import unfenced
+from storage.lake.atomic_writes_and_fences import unfenced
 from storage.lake.lake import Lake
 from storage.tables import tables
+from storage.tables.duckdb_connection import connect
 from storage.tables.schemas import FLOW_RUNS
+from storage.tables.tables import latest_sql
 
 RUNNING, CRASHED = "running", "crashed"
 
@@ -88,3 +90,13 @@ def record_crashes(lake: Lake) -> list[str]:
 
 def _lease_of(flow_run_id: str) -> str:
     return f"run-{flow_run_id}"
+
+
+def newest_music_folders(lake: Lake) -> list[str]:
+    """Return the folders and lists of music of the newest run that collected from some."""
+    with connect(lake) as connection:
+        rows = connection.sql(
+            f"SELECT parameters FROM {latest_sql(lake, FLOW_RUNS)} WHERE flow = 'collect-soundtracks' "
+            "AND json_array_length(parameters, '$.music') > 0 ORDER BY recorded_at DESC LIMIT 1"
+        ).fetchall()
+    return [str(path) for (parameters,) in rows for path in json.loads(parameters)["music"]]

@@ -232,3 +232,45 @@ def _select_newest(lake: Lake, select: str, keys: str, names: Collection[str], c
         connection.register("names", pa.table({"name": pa.array(sorted(names), pa.string())}))
         newest = tables.latest_sql(lake, OUTCOMES, keys)
         return connection.execute(f"{select} FROM {newest} WHERE {condition}").fetchall()
+
+
+def not_done_since(lake: Lake, since: datetime) -> dict[str, int]:
+    """Count the items that ended without success since a moment, by STAGE_REASON, the most frequent first."""
+    query = (
+        f"SELECT stage || '_' || reason, count(*) FROM {tables.latest_sql(lake, OUTCOMES)} "
+        "WHERE status <> 'ok' AND recorded_at >= ? GROUP BY ALL ORDER BY 2 DESC, 1"
+    )
+    with duckdb_connection.connect(lake) as connection:
+        return dict(connection.execute(query, [since]).fetchall())
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """How the items of one stage ended in one run; `reasons` are (reason, count, an example's message), most first."""
+
+    stage: str
+    tried: int
+    failed: int
+    reasons: tuple[tuple[str, int, str], ...]
+
+
+def stage_results(lake: Lake, run_id: str) -> list[StageResult]:
+    """Return how many items a run tried and how many failed, by stage.
+
+    Rechecks of what is already collected are left out: a dead link is a finding, not a failure of the run.
+    """
+    query = (
+        "WITH ended AS (SELECT stage, item, arg_max({'status': status, 'reason': reason, 'message': message}, "
+        f"{tables.ROW_ORDER}) AS last FROM {tables.rows_sql(lake, OUTCOMES)} "
+        f"WHERE run_id = ? AND stage <> '{Stage.AVAILABILITY}' GROUP BY ALL) "
+        "SELECT stage, last.status = 'failed' AS failed, last.reason, count(*), min(last.message) FROM ended "
+        "GROUP BY ALL ORDER BY 1, 4 DESC, 3"
+    )
+    with duckdb_connection.connect(lake) as connection:
+        rows = connection.execute(query, [run_id]).fetchall()
+    results = []
+    for stage in dict.fromkeys(row[0] for row in rows):
+        of_stage = [row for row in rows if row[0] == stage]
+        failed = tuple((reason, count, message) for _, is_failed, reason, count, message in of_stage if is_failed)
+        results.append(StageResult(stage, sum(row[3] for row in of_stage), sum(row[1] for row in failed), failed))
+    return results

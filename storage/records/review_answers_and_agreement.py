@@ -31,7 +31,7 @@ import pyarrow as pa
 
 from storage.lake.lake import Lake
 from storage.tables import duckdb_connection, tables
-from storage.tables.schemas import ALBUM_REVIEWS, RATINGS, REVIEW_SAMPLES, REVIEWS, TRACKS, Table
+from storage.tables.schemas import ALBUM_REVIEWS, FILMS, RATINGS, REVIEW_SAMPLES, REVIEWS, TRACKS, Table
 
 YES, NO, UNSURE = "yes", "no", "unsure"
 
@@ -245,6 +245,33 @@ def answered_pairs(lake: Lake) -> pa.Table:
     """Return the pairs with an answer, also through their album, as a table (film_id, track_id)."""
     answers = read_reviews(lake)
     return pa.table({name: pa.array([pair[n] for pair in answers], pa.string()) for n, name in enumerate(REVIEWS.key)})
+
+
+_LISTED = """
+FROM tracks JOIN films USING (film_id) ANTI JOIN answered USING (film_id, track_id)
+WHERE tracks.decision = {decision} AND (tracks.decision = 'review' OR tracks.segments > 0)
+"""
+
+
+def matches_without_answer(
+    lake: Lake, count: int, seed: int | None, *, is_taken: bool
+) -> tuple[int, list[tuple[Any, ...]]]:
+    """Return how many doubtful or collected matches have no answer, and some as text: the best first, or at random."""
+    source = _LISTED.format(decision="'taken'" if is_taken else "'review'")
+    order = "tracks.score DESC, 1" if seed is None else f"md5('{seed}/' || film_id || '/' || track_id)"
+    with duckdb_connection.connect(lake) as connection:
+        for table in (TRACKS, FILMS):
+            connection.execute(f"CREATE TEMP VIEW {table.name} AS FROM {tables.latest_sql(lake, table)}")
+        connection.register("answered", answered_pairs(lake))
+        total = connection.execute(f"SELECT count(*) {source}").fetchall()[0][0]
+        rows = connection.execute(
+            "SELECT film_id || '/' || track_id, concat_ws('  ', format('{:.2f}', tracks.score), "
+            "replace(tracks.reason, '_', ' ')), films.title || coalesce(' (' || films.year || ')', ''), "
+            "concat_ws(' · ', tracks.title, coalesce(tracks.artist, tracks.uploader)), "
+            f"concat_ws('  ', tracks.album, '[' || tracks.album_id || ']'), tracks.url {source} "
+            f"ORDER BY {order} LIMIT {count}"
+        ).fetchall()
+    return total, rows
 
 
 def refused_pairs(lake: Lake) -> frozenset[str]:

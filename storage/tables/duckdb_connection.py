@@ -7,18 +7,20 @@ import os
 import re
 import secrets
 import shutil
+import signal
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import duckdb
 
 from storage.errors import LakeError, StoreUnreachable
 from storage.lake.lake import Lake
-from storage.signals import query_signals
 
 MEMORY_LIMIT = "1GB"
 """For a DuckDB connection, which spills to a temporary folder beyond it. Leaves memory for Arrow's writers."""
@@ -149,3 +151,46 @@ def queried_store() -> Iterator[None]:
             f"The store of the lake cannot be read now ({said[-1][1]}): it is overloaded, does not answer or refuses "
             "us; run the same command again, and if that goes on check its address, the network and the credentials"
         ) from error
+
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def query_signals() -> Iterator[None]:
+    """Deliver a signal that interrupts a query of the block once more, after the block, to the handler that it has.
+
+    DuckDB ends the query that a signal interrupts, but drops the exception that its handler raised, so that Ctrl-C
+    would be a `RuntimeError` about an interrupted query, or one about Arrow's rows where DuckDB had just called Python
+    for them, and a run that gets SIGTERM would count as failed.
+    """
+    if threading.current_thread() is not threading.main_thread():  # where Python handles no signals
+        yield
+        return
+    received: list[int] = []
+    handlers = {number: handler for number in _SIGNALS if callable(handler := signal.getsignal(number))}
+    noting = {number: partial(_note, received, handler) for number, handler in handlers.items()}
+    interrupted: Exception | None = None
+    try:
+        for number, handler in noting.items():
+            signal.signal(number, handler)
+        yield
+    except Exception as error:
+        if not received:
+            raise
+        interrupted = error
+    finally:
+        for number, handler in noting.items():
+            if signal.getsignal(number) is handler:
+                signal.signal(number, handlers[number])
+    if interrupted is not None:
+        signal.raise_signal(received[-1])
+        raise interrupted
+
+
+def _note(received: list[int], handler: Callable[[int, FrameType | None], Any], number: int, frame: Any) -> None:
+    try:
+        handler(number, frame)
+    except BaseException:
+        received.append(number)
+        raise

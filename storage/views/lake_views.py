@@ -24,7 +24,7 @@ from storage.audio_embeddings import embeddings_damage, list_embeddings, list_en
 from storage.datasets import versions as datasets
 from storage.lake.lake import Lake
 from storage.libraries.library import create_library_tables, files_table, library_names, tracks_table
-from storage.mels.shard_format import COLUMNS, list_shards
+from storage.mels.settings_and_shard_format import COLUMNS, list_shards
 from storage.mels.verify_shards import shard_damage
 from storage.records.review_answers_and_agreement import REVIEW_VIEWS
 from storage.tables import tables

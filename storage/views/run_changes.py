@@ -70,16 +70,6 @@ def changes_since(lake: Lake, since: datetime) -> dict[str, int]:
     return changes
 
 
-def not_done_since(lake: Lake, since: datetime) -> dict[str, int]:
-    """Count the items that ended without success since a moment, by STAGE_REASON, the most frequent first."""
-    query = (
-        f"SELECT stage || '_' || reason, count(*) FROM {tables.latest_sql(lake, OUTCOMES)} "
-        "WHERE status <> 'ok' AND recorded_at >= ? GROUP BY ALL ORDER BY 2 DESC, 1"
-    )
-    with duckdb_connection.connect(lake) as connection:
-        return dict(connection.execute(query, [since]).fetchall())
-
-
 def run_counts(lake: Lake, flow_run_id: str) -> list[dict[str, Any]]:
     """Return the counts of a finished run next to those of the run of the same flow before it.
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from storage.coordination.budgets import BUDGETS_FOLDER, Budget
+from storage.coordination.breakers_and_budgets import BUDGETS_FOLDER, Budget
 from storage.coordination.list_and_free_leases import HeldLease, list_leases
 from storage.datasets import versions as datasets
-from storage.lake.disk_space import FreeSpace
+from storage.lake.disk_space import FreeSpace, folder_bytes
 from storage.lake.lake import Lake
 from storage.records.flow_runs import CRASHED, RUNNING, is_alive
 from storage.records.review_answers_and_agreement import answered_pairs
@@ -86,7 +84,7 @@ def read_status(lake: Lake) -> Status:
             last_runs=last_runs,
             leases=list_leases(lake),
             version=datasets.current(lake),
-            folder_bytes=_folder_bytes(lake),
+            folder_bytes=folder_bytes(lake.filesystem, lake.root, lake.uri() if lake.is_local else None),
             space=lake.free_space() if lake.is_local else None,
         )
 
@@ -101,24 +99,6 @@ def _daily_limits(rows: list[dict[str, Any]]) -> dict[str, int]:
     """Return the daily limits of the newest collection."""
     parameters = json.loads(rows[0]["parameters"]) if rows else {}
     return {name: parameters[f"daily_{name}"] for name in ("requests", "downloads") if f"daily_{name}" in parameters}
-
-
-def _folder_bytes(lake: Lake) -> dict[str, int]:
-    """Return the bytes of each folder and file in the lake's root, the largest first."""
-    sizes: dict[str, int] = {}
-    if lake.is_local:
-        for path, _, names in os.walk(lake.uri()):
-            folder = path.removeprefix(lake.uri()).lstrip("/").partition("/")[0]
-            for name in names:
-                with suppress(FileNotFoundError):  # another process has just renamed or merged it
-                    top = folder or name
-                    sizes[top] = sizes.get(top, 0) + os.lstat(f"{path}/{name}").st_size
-    else:
-        root = lake.filesystem._strip_protocol(lake.root).rstrip("/") + "/"
-        for name, info in lake.filesystem.find(lake.root, detail=True).items():
-            top = name.removeprefix(root).split("/")[0]
-            sizes[top] = sizes.get(top, 0) + int(info["size"])
-    return dict(sorted(sizes.items(), key=lambda pair: -pair[1]))
 
 
 def seconds_left(status: Status, now: datetime | None = None) -> float | None:

@@ -13,11 +13,11 @@ import duckdb
 import pyarrow as pa
 
 from storage.lake.lake import Lake
-from storage.mels.shard_format import list_shards
+from storage.mels.settings_and_shard_format import list_shards
 from storage.records.review_answers_and_agreement import refused_pairs
-from storage.records.takedown_list import read_takedowns
 from storage.tables.schemas import FILMS, OUTCOMES, THUMBNAILS, TRACKS
 from storage.tables.tables import latest_sql
+from storage.takedown_list_and_erasure import read_takedowns
 from tasks.soundtracks.audio.fingerprint import IS_CURRENT
 
 _FILMS = """

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from storage.errors import LakeError
 from storage.lake.lake import Lake
-from storage.mels.reader import MelReader
-from storage.mels.settings import MelSettings, decibels, read_settings
+from storage.mels.reader import MelReader, decibels
+from storage.mels.settings_and_shard_format import MelSettings, read_settings
 from tasks.soundtracks.audio.melspectrogram import band_corners_hz
 
 SPLIT_COLOURS = {"train": "#4477aa", "valid": "#ccbb44", "test": "#ee6677"}

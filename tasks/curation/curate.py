@@ -6,8 +6,6 @@ the time and memory at the paper's size and at twenty times it.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import tempfile
 from dataclasses import dataclass
@@ -19,26 +17,17 @@ import duckdb
 
 from storage.datasets import versions as datasets
 from storage.lake.lake import Lake
-from storage.mels.settings import MelSettings
+from storage.mels.settings_and_shard_format import MelSettings
 from storage.records.review_answers_and_agreement import read_precision
 from storage.tables import duckdb_connection
-from tasks.curation import duplicates
 from tasks.curation.candidate_snapshot import Snapshot, load_candidates, take_snapshot
-from tasks.curation.dataset_card import with_reviews, write_card
+from tasks.curation.dataset_card import CARD, commit_card_file, restate_reviews, write_card
 from tasks.curation.exclusions_and_splits import (
     CurationSettings,
-    check_splits,
-    count_tags,
-    drop_films,
-    exclude_candidates,
-    exclude_rare_tags,
-    exclude_tracks_without_film,
-    films_without_tag,
-    split_sql,
+    select_films_and_tracks,
 )
 from tasks.curation.manifest import summarise, version_content
 
-CARD = "README.md"
 FILMS_PER_SORT = 20_000
 """About 300 MB of plots and images: more would not fit in memory together with the joins."""
 
@@ -72,37 +61,9 @@ def curate(lake: Lake, settings: CurationSettings, run_id: str, *, charts: bool 
             with datasets.exclusive_access(lake, version):
                 _write(lake, version, connection, snapshot, settings, charts=charts)
     if not is_new:
-        _restate_reviews(lake, version)
+        restate_reviews(lake, version)
     previous = datasets.make_current(lake, version, run_id)
     return Curation(version, is_new, previous, datasets.read_manifest(lake, version))
-
-
-def select_films_and_tracks(
-    connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, settings: CurationSettings
-) -> None:
-    """Divide the candidates into `films`, `tracks` and `exclusions`; each candidate is in one of them.
-
-    Excluding a film that lost its last recording or its last common tag can make another tag rare or give a recording
-    back to another film; so the steps repeat until no film is excluded.
-    """
-    exclude_candidates(connection, settings, snapshot.takedowns)
-    duplicates.find_recordings(connection, snapshot)
-    while True:
-        duplicates.find_duplicates(connection)
-        count_tags(connection)
-        excluded = 0
-        if settings.require_tracks:
-            excluded += drop_films(connection, "only_duplicates", duplicates.FILMS_WITHOUT_TRACK)
-        if settings.require_tag and not excluded:
-            excluded += drop_films(connection, "only_rare_tags", films_without_tag(settings))
-        if not excluded:
-            break
-    duplicates.exclude_duplicates(connection)
-    exclude_tracks_without_film(connection)
-    exclude_rare_tags(connection, settings)
-    check_splits(connection, settings)
-    connection.execute(f"CREATE VIEW split_films AS SELECT *, {split_sql(settings)} AS split FROM films")
-    connection.execute("CREATE VIEW split_tracks AS SELECT t.*, split FROM tracks t JOIN split_films USING (film_id)")
 
 
 def _write(
@@ -172,40 +133,4 @@ def _write_card(
             drawn = draw_charts(connection, lake, Path(folder))
         contents = {f"plots/{name}": Path(folder, name).read_bytes() for name in drawn}
     contents[CARD] = write_card(connection, manifest, drawn).encode()
-    return {name: _commit(lake, version, name, content) for name, content in contents.items()}
-
-
-def _commit(lake: Lake, version: str, name: str, content: bytes) -> dict[str, Any]:
-    """Write one file of a version; return its bytes and sha256."""
-    lake.write_bytes(content, datasets.FOLDER, version, name)
-    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
-
-
-def _restate_reviews(lake: Lake, version: str) -> None:
-    """State on a card that exists what people have found about the pairs since it was written."""
-    manifest, reviews = datasets.read_manifest(lake, version), read_precision(lake)
-    if manifest.get("reviews") == json.loads(json.dumps(reviews)):
-        return
-    manifest["reviews"] = reviews
-    with datasets.exclusive_access(lake, version):
-        card = with_reviews(lake.read_bytes(datasets.FOLDER, version, CARD).decode(), manifest)
-        manifest["files"][CARD] = _commit(lake, version, CARD, card.encode())
-        lake.write_json(manifest, datasets.FOLDER, version, datasets.MANIFEST)
-
-
-def what_is_missing(lake: Lake, settings: CurationSettings) -> list[str]:
-    """Return what no film of the lake has: a year of each split, a recording. Empty where the rules exclude all."""
-    with duckdb_connection.connect_alone(lake) as connection:
-        load_candidates(connection, take_snapshot(lake))
-        films = "candidate_films WHERE state = 'present' AND year IS NOT NULL"
-        rows = connection.sql(f"SELECT DISTINCT {split_sql(settings)} FROM {films}").fetchall()
-        recordings = connection.sql("SELECT 1 FROM candidate_tracks WHERE in_lake LIMIT 1").fetchall()
-    splits = {split for (split,) in rows}
-    first, last = settings.train_until + 1, settings.test_from - 1
-    needed = {
-        "train": f"no film before {first} to train on",
-        "valid": f"no film of {first if first == last else f'{first} to {last}'} to validate on",
-        "test": f"no film from {settings.test_from} on to test on",
-    }
-    missing = [sentence for split, sentence in needed.items() if split not in splits]
-    return missing + ([] if recordings else ["no recording of any film"])
+    return {name: commit_card_file(lake, version, name, content) for name, content in contents.items()}

@@ -6,6 +6,8 @@ and those that hold for every version because of how it is collected.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +15,8 @@ from typing import Any
 import duckdb
 
 from storage.datasets import versions as datasets
+from storage.lake.lake import Lake
+from storage.records.review_answers_and_agreement import read_precision
 
 MOST_FREQUENT = 15
 """Tags and languages in a table of the card; all of them are in films.parquet."""
@@ -286,3 +290,24 @@ def _charts(charts: Mapping[str, str]) -> str:
 def _table(columns: list[str], rows: list[list[str]]) -> str:
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+CARD = "README.md"
+
+
+def commit_card_file(lake: Lake, version: str, name: str, content: bytes) -> dict[str, Any]:
+    """Write one file of a version; return its bytes and sha256."""
+    lake.write_bytes(content, datasets.FOLDER, version, name)
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def restate_reviews(lake: Lake, version: str) -> None:
+    """State on a card that exists what people have found about the pairs since it was written."""
+    manifest, reviews = datasets.read_manifest(lake, version), read_precision(lake)
+    if manifest.get("reviews") == json.loads(json.dumps(reviews)):
+        return
+    manifest["reviews"] = reviews
+    with datasets.exclusive_access(lake, version):
+        card = with_reviews(lake.read_bytes(datasets.FOLDER, version, CARD).decode(), manifest)
+        manifest["files"][CARD] = commit_card_file(lake, version, CARD, card.encode())
+        lake.write_json(manifest, datasets.FOLDER, version, datasets.MANIFEST)

@@ -37,7 +37,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from storage.errors import LakeError
-from storage.tables.duckdb_connection import SPILL_PREFIX, joins_as_written
+from storage.tables.duckdb_connection import SPILL_PREFIX, fetch_rows, joins_as_written
 from tasks.curation.candidate_snapshot import Snapshot
 from tasks.soundtracks.audio.fingerprint import IS_CURRENT, TIME_BITS, Fingerprint, decode, stored_words
 from tasks.soundtracks.audio.fingerprint_comparison import is_same_sound
@@ -51,6 +51,24 @@ _EQUAL_VALUES = """
 SELECT item AS one, min(item) OVER (PARTITION BY {column}) AS other FROM items WHERE {column} IS NOT NULL
 """
 
+_RECORDINGS = """
+WITH members AS (
+    SELECT kept, item, rule FROM duplicates UNION SELECT kept, kept AS item, NULL AS rule FROM duplicates
+), placed AS (
+    SELECT kept, rule, {split} AS split
+    FROM members LEFT JOIN candidate_films ON film_id = split_part(item, '/', 1)
+), recordings AS (
+    SELECT count(rule) AS tracks, bool_or(rule = 'same_sound') AS by_sound, bool_or(split = 'test') AS in_test,
+           count(DISTINCT split) > 1 AS across
+    FROM placed GROUP BY kept
+)
+SELECT count(*) AS joined, sum(tracks) AS tracks_left_out, count(*) FILTER (by_sound) AS by_sound,
+       count(*) FILTER (in_test) AS in_test, count(*) FILTER (across) AS across_splits,
+       (SELECT count(*) FROM candidate_tracks SEMI JOIN usable_tracks USING (film_id, track_id)
+        WHERE NOT has_fingerprint) AS without_fingerprint
+FROM recordings
+"""
+"""The recordings that several tracks are. A track of a film that is not in the version counts by its film's year."""
 
 TRACKS_PER_READ = 512
 """Whole fingerprints that are held at once, 16 MB of four minutes each."""
@@ -139,6 +157,11 @@ FROM (SELECT split_part(item, '/', 1) AS film_id, split_part(kept, '/', 1) AS ow
 WHERE film_id NOT IN (SELECT film_id FROM tracks) GROUP BY film_id
 """
 """SELECT of the films whose every recording belongs to other films, and to which."""
+
+
+def count_recordings(connection: duckdb.DuckDBPyConnection, split: str) -> dict[str, Any]:
+    """Count the recordings that several tracks are, and those across splits; `split` is the SQL of a film's split."""
+    return fetch_rows(connection, _RECORDINGS.format(split=split))[0]
 
 
 def exclude_duplicates(connection: duckdb.DuckDBPyConnection) -> None:

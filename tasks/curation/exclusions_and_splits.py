@@ -18,6 +18,10 @@ from typing import Any
 import duckdb
 
 from storage.errors import InputError
+from storage.lake.lake import Lake
+from storage.tables import duckdb_connection
+from tasks.curation import duplicates
+from tasks.curation.candidate_snapshot import Snapshot, load_candidates, take_snapshot
 from tasks.options_and_defaults import DatasetOptions
 
 _COLUMNS = "kind VARCHAR, item VARCHAR, rule VARCHAR, value VARCHAR"
@@ -233,3 +237,49 @@ def _why_empty(connection: duckdb.DuckDBPyConnection) -> str:
         return "the lake has no films yet; collect films first"
     reasons = ", ".join(f"{rule} {count}" for rule, count in rules)
     return f"every film was excluded ({reasons}); collect what is missing or relax the requirement"
+
+
+def what_is_missing(lake: Lake, settings: CurationSettings) -> list[str]:
+    """Return what no film of the lake has: a year of each split, a recording. Empty where the rules exclude all."""
+    with duckdb_connection.connect_alone(lake) as connection:
+        load_candidates(connection, take_snapshot(lake))
+        films = "candidate_films WHERE state = 'present' AND year IS NOT NULL"
+        rows = connection.sql(f"SELECT DISTINCT {split_sql(settings)} FROM {films}").fetchall()
+        recordings = connection.sql("SELECT 1 FROM candidate_tracks WHERE in_lake LIMIT 1").fetchall()
+    splits = {split for (split,) in rows}
+    first, last = settings.train_until + 1, settings.test_from - 1
+    needed = {
+        "train": f"no film before {first} to train on",
+        "valid": f"no film of {first if first == last else f'{first} to {last}'} to validate on",
+        "test": f"no film from {settings.test_from} on to test on",
+    }
+    missing = [sentence for split, sentence in needed.items() if split not in splits]
+    return missing + ([] if recordings else ["no recording of any film"])
+
+
+def select_films_and_tracks(
+    connection: duckdb.DuckDBPyConnection, snapshot: Snapshot, settings: CurationSettings
+) -> None:
+    """Divide the candidates into `films`, `tracks` and `exclusions`; each candidate is in one of them.
+
+    Excluding a film that lost its last recording or its last common tag can make another tag rare or give a recording
+    back to another film; so the steps repeat until no film is excluded.
+    """
+    exclude_candidates(connection, settings, snapshot.takedowns)
+    duplicates.find_recordings(connection, snapshot)
+    while True:
+        duplicates.find_duplicates(connection)
+        count_tags(connection)
+        excluded = 0
+        if settings.require_tracks:
+            excluded += drop_films(connection, "only_duplicates", duplicates.FILMS_WITHOUT_TRACK)
+        if settings.require_tag and not excluded:
+            excluded += drop_films(connection, "only_rare_tags", films_without_tag(settings))
+        if not excluded:
+            break
+    duplicates.exclude_duplicates(connection)
+    exclude_tracks_without_film(connection)
+    exclude_rare_tags(connection, settings)
+    check_splits(connection, settings)
+    connection.execute(f"CREATE VIEW split_films AS SELECT *, {split_sql(settings)} AS split FROM films")
+    connection.execute("CREATE VIEW split_tracks AS SELECT t.*, split FROM tracks t JOIN split_films USING (film_id)")

@@ -6,6 +6,7 @@ from typing import Any
 
 import duckdb
 
+from tasks.curation.duplicates import count_recordings
 from tasks.curation.exclusions_and_splits import CurationSettings, split_sql
 
 _FILM_CONTENT = "film_id, title, year, split, plot_sha256, tags, thumbnail_sha256, licence"
@@ -49,33 +50,13 @@ SELECT (SELECT count(*) FROM films) AS films, (SELECT count(*) FROM tracks) AS t
 """
 
 
-_RECORDINGS = """
-WITH members AS (
-    SELECT kept, item, rule FROM duplicates UNION SELECT kept, kept AS item, NULL AS rule FROM duplicates
-), placed AS (
-    SELECT kept, rule, {split} AS split
-    FROM members LEFT JOIN candidate_films ON film_id = split_part(item, '/', 1)
-), recordings AS (
-    SELECT count(rule) AS tracks, bool_or(rule = 'same_sound') AS by_sound, bool_or(split = 'test') AS in_test,
-           count(DISTINCT split) > 1 AS across
-    FROM placed GROUP BY kept
-)
-SELECT count(*) AS joined, sum(tracks) AS tracks_left_out, count(*) FILTER (by_sound) AS by_sound,
-       count(*) FILTER (in_test) AS in_test, count(*) FILTER (across) AS across_splits,
-       (SELECT count(*) FROM candidate_tracks SEMI JOIN usable_tracks USING (film_id, track_id)
-        WHERE NOT has_fingerprint) AS without_fingerprint
-FROM recordings
-"""
-"""The recordings that several tracks are. A track of a film that is not in the version counts by its film's year."""
-
-
 def summarise(connection: duckdb.DuckDBPyConnection, settings: CurationSettings) -> dict[str, Any]:
     """Return inputs, counts, splits, recordings that several tracks are, exclusions by rule, licences and sources."""
     return {
         "inputs": {name: digest_of(connection, *query) for name, query in _INPUTS.items()},
         "counts": _rounded(_rows(connection, _COUNTS)[0]),
         "splits": {row.pop("split"): _rounded(row) for row in _rows(connection, _SPLITS)},
-        "recordings": _rounded(_rows(connection, _RECORDINGS.format(split=split_sql(settings)))[0]),
+        "recordings": _rounded(count_recordings(connection, split_sql(settings))),
         "exclusions": _excluded(connection),
         "licences": {
             "films": _shares(connection, "films", "licence"),

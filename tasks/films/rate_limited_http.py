@@ -24,7 +24,7 @@ import requests
 from urllib3.exceptions import LocationParseError
 
 from storage.errors import InputError, NeedledropError, SourcePaused
-from tasks.backoff import backoff_seconds, retry_after_seconds
+from tasks.retry_after_and_backoff import backoff_seconds, retry_after_seconds
 
 T = TypeVar("T")
 

@@ -20,7 +20,7 @@ from storage.errors import ItemError, Retry
 from storage.lake.lake import Lake, open_lake
 from storage.libraries.library import Library
 from storage.libraries.library_embeddings import TrackEmbedding, append_embeddings, embedded_tracks
-from storage.mels.settings import MelSettings
+from storage.mels.settings_and_shard_format import MelSettings
 from storage.records.outcomes import Outcome, Stage, from_error
 from tasks.soundtracks.extraction.embed_audio import decoded_audio
 from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult, Recording

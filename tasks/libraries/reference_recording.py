@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from storage.errors import ItemError
 from storage.mels.reader import TrackMels
-from storage.mels.settings import MelSettings
+from storage.mels.settings_and_shard_format import MelSettings
 from tasks.soundtracks.audio.decode import AudioFile, Samples
 from tasks.soundtracks.audio.melspectrogram import segment_mels
 from tasks.soundtracks.extraction.embed_audio import SAMPLE, as_samples

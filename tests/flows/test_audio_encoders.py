@@ -12,12 +12,11 @@ import pytest
 import soundfile
 
 from flows.collect_soundtracks import collect_soundtracks
-from flows.parameter_checks import check
-from flows.parameters import RefreshParameters
+from flows.parameters import RefreshParameters, check
 from storage.audio_embeddings import list_embeddings, read_card
 from storage.errors import InputError
 from storage.lake.lake import Lake
-from storage.mels.shard_format import list_shards
+from storage.mels.settings_and_shard_format import list_shards
 from storage.tables import tables
 from storage.tables.schemas import FILMS, TRACKS
 from storage.verify import verify

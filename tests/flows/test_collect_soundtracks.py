@@ -28,7 +28,7 @@ from storage.coordination.leases import LeaseKeeper
 from storage.coordination.list_and_free_leases import list_leases
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
-from storage.mels.settings import parse_settings
+from storage.mels.settings_and_shard_format import parse_settings
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import BREAKERS, FILMS, FLOW_RUNS, OUTCOMES, TRACKS
 from tasks.soundtracks.extraction.process_pool import PoolExtractor

@@ -11,13 +11,13 @@ from prefect import Flow
 from flows.collect_films import collect_films
 from flows.collect_soundtracks import collect_soundtracks
 from flows.curate_dataset import curate_dataset
-from flows.parameter_checks import check
 from flows.parameters import (
     CollectFilmsParameters,
     CollectSoundtracksParameters,
     CurateDatasetParameters,
     RefreshParameters,
     TrainAndEvaluateParameters,
+    check,
     parameters_of,
 )
 from flows.refresh import refresh

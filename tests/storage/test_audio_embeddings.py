@@ -19,10 +19,10 @@ from storage.audio_embeddings import (
     register,
     write_embeddings,
 )
-from storage.erase_recordings import drop_embeddings
 from storage.errors import InputError, LakeError
-from storage.lake.fences import fenced
+from storage.lake.atomic_writes_and_fences import fenced
 from storage.lake.lake import Lake
+from storage.takedown_list_and_erasure import drop_embeddings
 from storage.verify import Damage, verify
 from tests.lakes import LakeWithMels
 

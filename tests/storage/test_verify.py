@@ -9,15 +9,15 @@ import pyarrow as pa
 import pytest
 
 from storage.datasets import versions as datasets
-from storage.erase_recordings import blank_track
 from storage.errors import LakeError
 from storage.lake.lake import Lake
-from storage.mels.shard_format import shard_path
+from storage.mels.settings_and_shard_format import shard_path
 from storage.metrics.database import FILE, connect_metrics
 from storage.metrics.record_measurements import record_ranks
 from storage.tables import tables
 from storage.tables.schemas import REVIEWS, TRACKS
 from storage.tables.tables import MERGE_AT, replaced_by
+from storage.takedown_list_and_erasure import blank_track
 from storage.verify import file_count, verify
 from tasks.curation.curate import curate
 from tasks.curation.exclusions_and_splits import CurationSettings

@@ -22,7 +22,7 @@ from transformers import AutoFeatureExtractor, AutoTokenizer
 from storage.audio_embeddings import EncoderCard, Vectors
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
-from storage.mels.settings import MelSettings
+from storage.mels.settings_and_shard_format import MelSettings
 from training.audio_encoders.model_files import (
     JOINT,
     POOLED,

@@ -24,7 +24,7 @@ from storage.datasets import versions as datasets
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.mels.reader import MelReader
-from storage.mels.settings import read_settings
+from storage.mels.settings_and_shard_format import read_settings
 
 SPLITS = ("train", "valid", "test")
 

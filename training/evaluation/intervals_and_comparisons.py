@@ -27,7 +27,7 @@ from storage.lake.lake import Lake
 from storage.metrics import record_measurements as metrics
 from storage.metrics import run_files
 from storage.metrics.database import connect_metrics, refresh_views
-from storage.metrics.leaderboard_and_chance_views import RECALL_AT
+from storage.metrics.leaderboard_chance_and_paper_views import RECALL_AT
 from storage.metrics.run_files import COMPARISONS_SCHEMA, INTERVALS_SCHEMA
 from storage.tables.duckdb_connection import fetch_rows
 from training.evaluation.baselines import PRESET

@@ -25,7 +25,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from storage.lake.atomic import commit_file, temporary_file
+from storage.lake.atomic_writes_and_fences import commit_file, temporary_file
 from storage.lake.lake import Lake
 from training.data.film_inputs import FilmInputs, TextTable
 from training.data.tokenizer import pad_tokens

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from storage.errors import InputError
 from storage.lake.lake import Lake
-from storage.signals import defer_signals
+from storage.processes_and_signals import defer_signals
 from training.data.batches import Batch, TrainingBatches, validation_batches
 from training.data.film_inputs import FilmInputs
 from training.data.splits import Split

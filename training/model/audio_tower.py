@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from storage.mels.settings import MelSettings
+from storage.mels.settings_and_shard_format import MelSettings
 from training.model.attention_and_pooling import AttentionLayer
 from training.settings import AudioSettings
 
@@ -119,7 +119,7 @@ def decibels(mels: Tensor, ref_db: Tensor) -> Tensor:
     """Return stored mels [B, 128, 995] as float32 dB.
 
     uint8 values are steps below the reference level [B]; float16 values are dB themselves. The same as
-    `storage.mels.settings.decibels`, on any device.
+    `storage.mels.reader.decibels`, on any device.
     """
     if mels.dtype == torch.float16:
         return mels.float()

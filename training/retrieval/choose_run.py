@@ -13,9 +13,9 @@ from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
 from storage.libraries.library import Library
 from storage.libraries.library_embeddings import command_to_index, embedding_runs
-from storage.mels.settings import MelSettings, lake_settings, read_settings
+from storage.mels.settings_and_shard_format import MelSettings, lake_settings, read_settings
 from storage.metrics.database import connect_metrics
-from storage.records.takedown_list import taken_down_tracks
+from storage.takedown_list_and_erasure import taken_down_tracks
 from storage.views.lake_views import define_lake_views
 from training.evaluation.embeddings import PARAGRAPHS
 from training.systems import Parts, System, parts_of_row

@@ -30,12 +30,12 @@ from storage.errors import InputError, LakeError, NeedledropError
 from storage.lake.lake import Lake
 from storage.libraries.library_embeddings import LibraryEmbeddings, TrackEmbedding
 from storage.mels.reader import MelReader
-from storage.mels.settings import MelSettings
+from storage.mels.settings_and_shard_format import MelSettings
 from storage.metrics.database import connect_metrics
-from storage.records.takedown_list import taken_down_tracks
 from storage.tables.duckdb_connection import connect, fetch_rows
 from storage.tables.schemas import TRACKS
 from storage.tables.tables import latest_sql
+from storage.takedown_list_and_erasure import taken_down_tracks
 from storage.views.lake_views import define_lake_views
 from training.data.film_inputs import FilmInputs
 from training.data.splits import SPLITS, Split, load_split

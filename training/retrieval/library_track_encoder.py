@@ -15,7 +15,7 @@ from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.libraries.library_embeddings import TrackEmbedding
 from storage.mels.reader import MelReader, TrackMels
-from storage.mels.settings import MelSettings, read_settings
+from storage.mels.settings_and_shard_format import MelSettings, read_settings
 from training.audio_encoders.embed_audio_and_text import Encoder, check_reads_text
 from training.data.batches import Tracks
 from training.evaluation.embed_films_and_tracks import SEGMENTS_AT_ONCE

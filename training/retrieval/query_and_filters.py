@@ -20,7 +20,7 @@ from PIL import Image, UnidentifiedImageError
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.mels.reader import MelReader
-from storage.mels.settings import MelSettings
+from storage.mels.settings_and_shard_format import MelSettings
 from training.data.splits import Split
 from training.systems import Parts
 

@@ -34,8 +34,8 @@ from storage.libraries.library_embeddings import (
     load_library_embeddings,
 )
 from storage.mels.reader import TrackMels
-from storage.mels.settings import MelSettings
-from storage.records.takedown_list import HiddenTracks
+from storage.mels.settings_and_shard_format import MelSettings
+from storage.takedown_list_and_erasure import HiddenTracks
 from training.audio_encoders.embed_audio_and_text import Encoder, check_reads_text, open_known_encoder, segment_samples
 from training.audio_encoders.model_files import remember_model
 from training.evaluation.embeddings import Embeddings

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from storage.libraries.library_embeddings import LibraryEmbeddings
-from storage.mels.settings import MelSettings
+from storage.mels.settings_and_shard_format import MelSettings
 from training.retrieval.query_and_filters import Query, TrackRow, Vector
 
 SEGMENT_SECONDS = MelSettings().segment_seconds

@@ -191,7 +191,7 @@ def check_disks(root: str) -> Iterator[Check]:
 
 def check_workers() -> Iterator[Check]:
     """Check that no run of the server that PREFECT_API_URL names, if it does, waits for a worker that is not there."""
-    from flows.missing_workers import waiting_for_workers
+    from flows.runs.missing_trainings_and_workers import waiting_for_workers
 
     for sentence in waiting_for_workers():
         yield Check("workers", "warn", f"{sentence}.")

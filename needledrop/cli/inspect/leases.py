@@ -32,7 +32,7 @@ def leases_command(
 
     [bold]Examples[/]: needledrop leases · needledrop leases --release refresh
     """
-    from flows.runs.run_leases import asking_prefect
+    from flows.runs.start_and_end import asking_prefect
 
     opened = open_existing(lake)
     with asking_prefect():

@@ -35,8 +35,8 @@ def status_command(lake: LakeRoot = "lake") -> None:
 
     [bold]Examples[/]: needledrop status · needledrop sql "SELECT * FROM missing WHERE year = 2023"
     """
-    from flows.missing_workers import waiting_for_workers
-    from flows.runs.run_leases import asking_prefect
+    from flows.runs.missing_trainings_and_workers import waiting_for_workers
+    from flows.runs.start_and_end import asking_prefect
 
     opened = open_existing(lake)
     now = datetime.now(UTC)

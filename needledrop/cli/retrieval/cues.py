@@ -37,14 +37,14 @@ from needledrop.cli.retrieval.search_options import (
     read_ranking,
     reference_vector,
 )
-from needledrop.cli.terminal_output import as_clock
+from needledrop.cli.terminal_tables import as_clock
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.libraries.library import Library, open_library
 from storage.tables.tables import open_existing
 
 if TYPE_CHECKING:
-    from needledrop.cues.scene_pages_and_times import PlacedScene
+    from needledrop.cues.scene_list import PlacedScene
     from needledrop.cues.suggest_tracks import Cue, Wishes
     from needledrop.cues.timecode import Timebase
 
@@ -112,7 +112,7 @@ def cues_command(
     wanted = FilterOptions(min_duration, max_duration, tempo, loudness, year, licence, artist).read()
 
     from needledrop.cli.retrieval.search_options import read_image, read_tags
-    from needledrop.cues.scene_pages_and_times import place_scenes
+    from needledrop.cues.scene_list import place_scenes
     from needledrop.cues.script import read_script
     from needledrop.cues.timecode import open_timebase
     from training.retrieval.query_and_filters import FilmQuery

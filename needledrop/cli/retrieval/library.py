@@ -16,11 +16,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flows.parameter_checks import check
-from flows.parameters import IndexLibraryParameters
+from flows.parameters import IndexLibraryParameters, check
 from needledrop.cli.options import LakeRoot, options_of
 from needledrop.cli.run_prefect_flow import run_flow
-from needledrop.cli.terminal_output import as_clock
+from needledrop.cli.terminal_tables import as_clock
 from storage.coordination.leases import leased
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -45,14 +44,13 @@ from needledrop.cli.retrieval.search_options import (
     read_tags,
     reference_vector,
 )
-from needledrop.cli.terminal_output import as_clock, print_rows
+from needledrop.cli.terminal_tables import as_clock, print_rows
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.libraries.library import Library, open_library
 from storage.output_escaping import printable, spreadsheet_cell
-from storage.tables.duckdb_connection import connect
-from storage.tables.schemas import FLOW_RUNS
-from storage.tables.tables import latest_sql, open_existing
+from storage.records.flow_runs import newest_music_folders
+from storage.tables.tables import open_existing
 
 if TYPE_CHECKING:
     from training.retrieval.choose_run import SearchedRun
@@ -159,7 +157,7 @@ def _search_dataset(opened: Lake, query: FilmQuery, run: str | None, count: int,
             on_progress=lambda done, total: bar.update(task, completed=done, total=total),
         )  # fmt: skip
     if sys.stdout.isatty():
-        _show(Console(highlight=False), found, _music_folders(opened))
+        _show(Console(highlight=False), found, newest_music_folders(opened))
     else:
         columns = ["rank", "title", "artist", "film", "score", "track_id", "url"]
         print_rows(columns, [tuple(getattr(track, name) for name in columns) for track in found])
@@ -185,16 +183,6 @@ def _show(console: Console, found: Sequence[Suggestion], folders: Sequence[str])
         console.print(f"     {of_film}score {track.score:.3f}, {track.url or track.track_id}", markup=False)
     if folders and any(track.url and "://" not in track.url for track in found):
         console.print(f"Files are below {', '.join(folders)}", style="dim", markup=False)
-
-
-def _music_folders(lake: Lake) -> list[str]:
-    """Return the folders and lists of music of the newest run that collected from some."""
-    with connect(lake) as connection:
-        rows = connection.sql(
-            f"SELECT parameters FROM {latest_sql(lake, FLOW_RUNS)} WHERE flow = 'collect-soundtracks' "
-            "AND json_array_length(parameters, '$.music') > 0 ORDER BY recorded_at DESC LIMIT 1"
-        ).fetchall()
-    return [str(path) for (parameters,) in rows for path in json.loads(parameters)["music"]]
 
 
 @dataclass(frozen=True)

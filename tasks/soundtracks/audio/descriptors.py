@@ -16,8 +16,8 @@ import numpy as np
 from av.filter import Graph
 from numpy.typing import NDArray
 
-from storage.mels.reader import TrackMels
-from storage.mels.settings import MelSettings, decibels
+from storage.mels.reader import TrackMels, decibels
+from storage.mels.settings_and_shard_format import MelSettings
 from tasks.soundtracks.audio.melspectrogram import band_corners_hz
 
 Samples = NDArray[np.float32]

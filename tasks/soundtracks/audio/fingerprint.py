@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import maximum_filter1d
 
-from storage.mels.reader import TrackMels
-from storage.mels.settings import MelSettings, decibels
+from storage.mels.reader import TrackMels, decibels
+from storage.mels.settings_and_shard_format import MelSettings
 
 VERSION = 4
 """1 was words of half a second without a header, compared at equal positions only; 2 had changes as its contour; 3 had

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from storage.errors import ItemError
 from storage.mels.reader import TrackMels
-from storage.mels.settings import MelSettings
+from storage.mels.settings_and_shard_format import MelSettings
 from tasks.soundtracks.audio.stft import LANES, mel_power
 
 Samples = NDArray[np.float32]

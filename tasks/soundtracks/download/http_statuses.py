@@ -13,7 +13,7 @@ from urllib.parse import urlparse
 
 from yt_dlp.networking import exceptions as network
 
-from tasks.backoff import retry_after_seconds
+from tasks.retry_after_and_backoff import retry_after_seconds
 
 _MEDIA_DOMAIN = "googlevideo.com"
 _YOUTUBE_DOMAINS = ("youtube.com", "youtube-nocookie.com", "youtubei.googleapis.com", _MEDIA_DOMAIN)

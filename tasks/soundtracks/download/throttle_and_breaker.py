@@ -10,20 +10,20 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from storage.coordination.breakers import (
+from storage.coordination.breakers_and_budgets import (
     FAILURES_TO_OPEN,
     Breaker,
+    Budget,
     Pause,
     note_failure,
     note_success,
     open_breaker,
     read_breakers,
 )
-from storage.coordination.budgets import Budget
 from storage.coordination.leases import LeaseKeeper, warn
 from storage.errors import LakeError, SourcePaused
 from storage.lake.lake import Lake
-from tasks.backoff import backoff_seconds
+from tasks.retry_after_and_backoff import backoff_seconds
 from tasks.soundtracks.download.error_classification import Failure
 from tasks.soundtracks.download.error_rules import ABOUT_ONE_RECORDING, RULES, Action, CallKind
 

@@ -23,7 +23,7 @@ from yt_dlp.networking.common import Request
 from yt_dlp.networking.exceptions import HTTPError
 
 from storage.errors import SourcePaused
-from tasks.backoff import retry_after_seconds
+from tasks.retry_after_and_backoff import retry_after_seconds
 from tasks.soundtracks.download.error_classification import Cancelled, Failure, classify
 from tasks.soundtracks.download.error_rules import CallKind
 from tasks.soundtracks.download.http_statuses import ErrorResponse

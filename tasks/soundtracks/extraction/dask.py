@@ -27,7 +27,7 @@ from prefect.task_runners import TaskRunner
 import storage
 import tasks
 from storage.errors import InputError
-from storage.signals import children_block_sigint
+from storage.processes_and_signals import children_block_sigint
 from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult
 
 FILMS_PER_TASK_RUN = 16

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from storage.audio_embeddings import EncoderCard, Vectors, embeddings_path, read_embeddings, write_embeddings
 from storage.coordination.leases import check_lease
+from storage.lake.atomic_writes_and_fences import fenced
 from storage.lake.disk_space import write_error
-from storage.lake.fences import fenced
 from storage.lake.lake import CACHE_REMEDY, Lake
 from tasks.soundtracks.audio.decode import Samples, Write
 from tasks.soundtracks.extraction.jobs import FilmExtractor, FilmJob, FilmResult

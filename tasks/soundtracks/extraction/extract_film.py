@@ -16,8 +16,7 @@ from typing import Any
 from storage.errors import ItemError, LakeError, Retry
 from storage.lake.lake import Lake
 from storage.mels.reader import TrackMels, read_tracks
-from storage.mels.settings import MelSettings
-from storage.mels.shard_format import shard_path
+from storage.mels.settings_and_shard_format import MelSettings, shard_path
 from storage.mels.writer import ShardWriter, write_shard
 from storage.records.outcomes import Outcome, Stage, from_error, ok
 from tasks.soundtracks.audio.decode import AudioFile, Write, length_tolerance_seconds

@@ -29,7 +29,7 @@ from typing import Any
 
 from storage.errors import ItemError, LakeError, Retry
 from storage.lake.lake import Lake
-from storage.mels.settings import MelSettings
+from storage.mels.settings_and_shard_format import MelSettings
 from tasks.soundtracks.extraction.extract_film import extract_film
 from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult, WorkerError
 

@@ -23,9 +23,9 @@ import pyarrow as pa
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.records.review_answers_and_agreement import record_new_rows, refused_pairs
-from storage.records.takedown_list import read_takedowns
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import FILMS, REVIEW_SAMPLES, TRACKS
+from storage.takedown_list_and_erasure import read_takedowns
 from tasks.soundtracks.candidate_recordings import Decision
 
 UNKNOWN = "unknown"

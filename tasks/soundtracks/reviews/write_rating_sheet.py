@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from storage.errors import InputError
-from storage.lake.atomic import commit_file, temporary_file
+from storage.lake.atomic_writes_and_fences import commit_file, temporary_file
 from storage.output_escaping import spreadsheet_cell
 from tasks.soundtracks.reviews.draw_sample import PLOT_CHARACTERS, Sample
 

@@ -19,9 +19,9 @@ from storage.errors import ItemError, Retry, SourcePaused
 from storage.lake.lake import Lake
 from storage.records import outcomes
 from storage.records.outcomes import RETRY_LATER_AFTER, Outcome, Stage, Status
-from storage.records.takedown_list import read_takedowns
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import OUTCOMES, TRACKS
+from storage.takedown_list_and_erasure import read_takedowns
 from tasks.run_report import RunReport
 from tasks.soundtracks.runs.run_context import RunContext
 from tasks.soundtracks.sources.source_protocol import NetworkedSource

@@ -17,7 +17,7 @@ from prefect.utilities.annotations import quote
 
 from storage.coordination.leases import LeaseKeeper, OnWait, warn
 from storage.lake.lake import Lake
-from storage.mels.settings import MelSettings
+from storage.mels.settings_and_shard_format import MelSettings
 from tasks.progress import place
 from tasks.run_report import RunReport
 from tasks.soundtracks.candidate_recordings import Film

@@ -17,14 +17,14 @@ import pyarrow as pa
 from storage.audio_embeddings import film_of, list_embeddings
 from storage.coordination.leases import warn
 from storage.coordination.list_and_free_leases import leased_items
-from storage.erase_recordings import drop_embeddings
 from storage.lake.lake import Lake
 from storage.mels.reader import read_tracks
-from storage.mels.shard_format import done_films
+from storage.mels.settings_and_shard_format import done_films
 from storage.records import outcomes
 from storage.records.outcomes import REASONS, Outcome, Stage, Status, ok
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import OUTCOMES, TRACKS
+from storage.takedown_list_and_erasure import drop_embeddings
 from tasks.soundtracks.download.staging import pending_folder, release_staged, staging_folder
 
 

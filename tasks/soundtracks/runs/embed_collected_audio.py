@@ -15,7 +15,7 @@ from typing import Any
 from storage.audio_embeddings import EncoderCard, encoded_films, read_embeddings
 from storage.coordination.leases import LeaseKeeper, warn
 from storage.lake.lake import Lake
-from storage.mels.shard_format import done_films
+from storage.mels.settings_and_shard_format import done_films
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import TRACKS
 from tasks.progress import run_logger

@@ -15,7 +15,7 @@ from typing import Any
 from storage.coordination.leases import LeaseKeeper, OnWait
 from storage.errors import ItemError, Retry, SourcePaused
 from storage.lake.lake import Lake
-from storage.mels.shard_format import shard_path
+from storage.mels.settings_and_shard_format import shard_path
 from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage, Status, from_error
 from storage.tables import tables

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from storage.coordination.list_and_free_leases import sweep_leases
 from storage.errors import ItemError, Retry
-from storage.mels.shard_format import done_films
+from storage.mels.settings_and_shard_format import done_films
 from storage.records.outcomes import Outcome, Stage, Status, attempts, from_error, record_new
 from storage.tables import tables
 from storage.tables.schemas import TRACKS

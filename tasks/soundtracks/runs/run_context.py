@@ -14,9 +14,9 @@ from storage.errors import SourcePaused
 from storage.lake.lake import Lake
 from storage.records.outcomes import Outcome, Stage, from_error, record_new
 from storage.records.review_answers_and_agreement import read_reviews
-from storage.records.takedown_list import Takedowns, read_takedowns
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import TRACKS
+from storage.takedown_list_and_erasure import Takedowns, read_takedowns
 from tasks.progress import ReportProgress, no_progress
 from tasks.soundtracks.download.downloader import Downloader
 from tasks.soundtracks.download.throttle_and_breaker import Pace, SourceThrottle

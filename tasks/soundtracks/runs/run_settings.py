@@ -9,7 +9,7 @@ from typing import Any
 
 from storage.errors import InputError
 from storage.lake.lake import Lake
-from storage.mels.settings import MelSettings, lake_settings
+from storage.mels.settings_and_shard_format import MelSettings, lake_settings
 from storage.records.outcomes import REASONS, Stage
 from tasks.options_and_defaults import SoundtrackOptions
 from tasks.soundtracks.candidate_recordings import Film

@@ -15,16 +15,21 @@ from pathlib import Path
 from typing import Any
 
 from storage.coordination.leases import OnWait, describe_holder, leased, warn
-from storage.erase_recordings import blank_embeddings, blank_track, drop_embeddings
 from storage.errors import InputError, ItemError
 from storage.lake.lake import Lake
 from storage.mels.reader import read_tracks
-from storage.mels.shard_format import done_films
+from storage.mels.settings_and_shard_format import done_films
 from storage.records import outcomes
 from storage.records.outcomes import Stage, Status, from_error
-from storage.records.takedown_list import read_takedowns, record_takedown
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import FILMS, TRACKS
+from storage.takedown_list_and_erasure import (
+    blank_embeddings,
+    blank_track,
+    drop_embeddings,
+    read_takedowns,
+    record_takedown,
+)
 from tasks.soundtracks.download.staging import kept_audio, staging_folder
 
 REASON = "taken_down"

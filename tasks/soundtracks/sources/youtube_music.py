@@ -23,9 +23,9 @@ from urllib.parse import urlparse
 import requests
 from ytmusicapi import YTMusic
 
-from storage.coordination.breakers import read_breaker
+from storage.coordination.breakers_and_budgets import read_breaker
 from storage.errors import SourcePaused
-from tasks.backoff import retry_after_seconds
+from tasks.retry_after_and_backoff import retry_after_seconds
 from tasks.soundtracks.candidate_recordings import Candidate
 from tasks.soundtracks.download.downloader import attempt
 from tasks.soundtracks.download.error_classification import Failure, classify

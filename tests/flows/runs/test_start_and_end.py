@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 from prefect import State, flow, get_client, task
+from prefect.runtime import flow_run
 from prefect.states import Pending, Running
 
-from flows.runs.start_and_end import check_failures, recorded, run_name
-from storage.errors import ItemError, Retry, TooManyFailed
+from flows.runs.start_and_end import names_its_leases, recorded, run_name
+from storage.coordination.holders_and_heartbeats import current_flow_run
 from storage.lake.lake import Lake
-from storage.records import outcomes
 from storage.records.flow_runs import is_alive, record_crashes, record_flow_run, shown_alive
-from storage.records.outcomes import Stage
 from storage.tables import tables
 from storage.tables.schemas import FLOW_RUNS
 from storage.views.status import read_status
@@ -108,47 +107,18 @@ def test_a_run_is_named_by_flow_lake_and_time(prefect_server: None) -> None:
     assert "/" not in names[0]
 
 
-def record_tracks(lake: Lake, *reasons: str) -> None:
-    """Record one track per reason in the run "now"; "ok" is a success."""
-    items = [
-        outcomes.ok(Stage.TRACK, f"film/{number}")
-        if reason == "ok"
-        else outcomes.from_error(Stage.TRACK, f"film/{number}", ItemError(reason, f"why {reason}", Retry.LATER))
-        for number, reason in enumerate(reasons)
-    ]
-    outcomes.record(lake, items, "now")
+@flow
+@names_its_leases
+def outer() -> tuple[str, str, str]:
+    return str(flow_run.id), current_flow_run().id, inner()
 
 
-def test_more_failures_than_allowed_name_the_commonest_reasons(lake: Lake) -> None:
-    record_tracks(lake, *["missing_file"] * 4, *["timeout"] * 3, "truncated", "truncated", "too_short", *["ok"] * 9)
-    with pytest.raises(TooManyFailed, match="10 of 19 items of stage track failed") as raised:
-        check_failures(lake, "now", 0.5)
-    text = str(raised.value)
-    assert text.index("4 missing_file") < text.index("3 timeout") < text.index("2 truncated")
-    assert "too_short" not in text
+@flow
+@names_its_leases
+def inner() -> str:
+    return current_flow_run().id
 
 
-@pytest.mark.parametrize(
-    ("reasons", "share"),
-    [
-        (["timeout"] * 5 + ["ok"] * 5, 0.5),
-        (["timeout"] * 29 + ["ok"] * 71, 0.29),
-        (["timeout"] * 4, 0.5),
-        (["timeout"] * 9, 1.0),
-    ],
-)
-def test_few_failures_and_an_allowed_share_fail_no_run(lake: Lake, reasons: list[str], share: float) -> None:
-    record_tracks(lake, *reasons)
-    check_failures(lake, "now", share)
-
-
-def test_a_share_of_zero_allows_not_even_one_failure(lake: Lake) -> None:
-    record_tracks(lake, "timeout", "ok")
-    with pytest.raises(TooManyFailed, match="1 of 2 items"):
-        check_failures(lake, "now", 0)
-    check_failures(lake, "a run that tried nothing", 0)
-
-
-def test_failures_of_earlier_runs_do_not_count(lake: Lake) -> None:
-    record_tracks(lake, *["timeout"] * 9)
-    check_failures(lake, "another run", 0.1)
+def test_leases_name_the_flow_run_that_was_started(prefect_server: None) -> None:
+    run_id, in_outer, in_inner = outer()
+    assert run_id == in_outer == in_inner

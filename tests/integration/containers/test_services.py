@@ -68,7 +68,7 @@ def test_lake_and_runs_are_there_after_everything_was_down(stack: Stack) -> None
 
 def test_the_server_is_unhealthy_without_its_database(stack: Stack) -> None:
     stack.compose("stop", "postgres")
-    check = ["exec", "-T", "server", "python", "-m", "needledrop.service.containers", "health", "server"]
+    check = ["exec", "-T", "server", "python", "-m", "needledrop.service.startup_and_health_checks", "health", "server"]
     wait_until(lambda: "api/ready does not answer" in stack.compose(*check, check=False), 60)
     stack.compose("start", "postgres")
     wait_until(lambda: stack.compose(*check, check=False) == "", 120)

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 from storage.datasets import versions as datasets
-from storage.erase_recordings import blank_track
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake, open_lake
 from storage.mels.reader import MelReader, TrackMels, read_tracks
-from storage.mels.settings import MelSettings
+from storage.mels.settings_and_shard_format import MelSettings
 from storage.mels.writer import write_shard
 from storage.records import outcomes
 from storage.records.outcomes import Stage
 from storage.tables import tables
 from storage.tables.schemas import FILMS, THUMBNAILS, TRACKS
+from storage.takedown_list_and_erasure import blank_track
 from storage.verify import verify
 from tasks.curation.curate import curate
 from tasks.curation.exclusions_and_splits import CurationSettings

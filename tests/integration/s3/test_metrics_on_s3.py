@@ -15,9 +15,9 @@ import duckdb
 import pyarrow as pa
 import pytest
 
-from storage import version_deletion
+from storage.datasets.versions import why_needed
 from storage.lake.lake import Lake
-from storage.metrics.database import connect_metrics, metrics_path
+from storage.metrics.database import connect_metrics, count_runs, metrics_path
 from storage.metrics.record_measurements import Run, record_ranks, record_run
 from storage.metrics.run_files import RANKS_SCHEMA
 from storage.verify import verify
@@ -111,7 +111,7 @@ def test_what_one_machine_records_the_other_sees_at_its_next_command(lake: Lake,
     assert rows(there, "SELECT run_id FROM runs") == []
     record_run(here, Run("run", "All", "small", 0, "v1", state="completed"))
     assert rows(there, "SELECT run_id, state FROM runs") == [("run", "completed")]
-    assert version_deletion.referenced(there) == {"v1": "1 training runs"}
+    assert why_needed(there, count_runs(there)) == {"v1": "1 training runs"}
 
 
 def test_a_lake_that_was_never_trained_answers_sql(lake: Lake, tmp_path: Path, repository: Path) -> None:

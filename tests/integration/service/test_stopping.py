@@ -18,7 +18,7 @@ GRACE_SECONDS = 120
 WAITS = """
 import time
 from prefect import flow
-from flows.runs.run_leases import names_its_leases
+from flows.runs.start_and_end import names_its_leases
 
 @flow
 @names_its_leases

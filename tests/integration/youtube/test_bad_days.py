@@ -9,7 +9,7 @@ import pytest
 import time_machine
 
 from storage.lake.lake import Lake
-from storage.mels.shard_format import done_films
+from storage.mels.settings_and_shard_format import done_films
 from storage.records.outcomes import Stage
 from storage.tables import tables
 from storage.tables.schemas import BREAKERS, OUTCOMES

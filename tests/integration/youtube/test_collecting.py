@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from storage.coordination.breakers import read_breaker
+from storage.coordination.breakers_and_budgets import read_breaker
 from storage.coordination.leases import leased
 from storage.lake.lake import Lake
-from storage.mels.shard_format import done_films
+from storage.mels.settings_and_shard_format import done_films
 from storage.records import outcomes
 from storage.records.outcomes import Stage, ok
 from storage.records.review_answers_and_agreement import record_review

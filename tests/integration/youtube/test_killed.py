@@ -15,7 +15,7 @@ import pytest
 from storage.coordination.list_and_free_leases import list_leases
 from storage.lake.lake import Lake
 from storage.mels.reader import read_mels
-from storage.mels.shard_format import done_films
+from storage.mels.settings_and_shard_format import done_films
 from storage.tables import tables
 from storage.tables.schemas import OUTCOMES, TRACKS, Table
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from storage.lake.lake import Lake
-from storage.records.takedown_list import record_takedown
 from storage.tables import tables
 from storage.tables.schemas import FILMS
+from storage.takedown_list_and_erasure import record_takedown
 from tasks.soundtracks.candidate_recordings import Decision, Judged
 from tasks.soundtracks.download.throttle_and_breaker import Pace, SourceThrottle
 from tasks.soundtracks.runs.run_context import open_context

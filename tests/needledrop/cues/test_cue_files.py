@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from needledrop.cues.cue_files import COLUMNS, cue_rows, edl_texts, layers, otio_text, reel_names, sheet_csv, sheet_html
-from needledrop.cues.scene_pages_and_times import PlacedScene, Scene
+from needledrop.cues.scene_list import PlacedScene, Scene
 from needledrop.cues.suggest_tracks import Cue
 from needledrop.cues.timecode import DROP_FRAME_RATES, RATES, Timebase, open_timebase
 from storage.output_escaping import FORMULA_STARTS

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from needledrop.cues.fountain import fountain_scenes, screenplay_as_fountain
-from needledrop.cues.scene_pages_and_times import LINES_PER_PAGE, Scene, estimated_frames, place_scenes
+from needledrop.cues.scene_list import LINES_PER_PAGE, Scene, estimated_frames, place_scenes
 from needledrop.cues.script import plain_scenes
 from needledrop.cues.timecode import open_timebase
 from storage.errors import InputError

@@ -26,9 +26,9 @@ from storage.metrics.database import connect_metrics
 from storage.metrics.record_measurements import Run, record_ranks, record_run
 from storage.metrics.run_files import RANKS_SCHEMA
 from storage.records.review_answers_and_agreement import record_new_rows
-from storage.records.takedown_list import record_takedown
 from storage.tables.schemas import RATINGS, REVIEW_SAMPLES
 from storage.tables.tables import open_tables
+from storage.takedown_list_and_erasure import record_takedown
 
 BROWSER = next((p for name in ("chromium", "chromium-browser", "google-chrome") if (p := shutil.which(name))), None)
 needs_browser = pytest.mark.skipif(BROWSER is None, reason="no Chromium is installed here")

@@ -13,11 +13,11 @@ from prefect.server.events.actions import RunDeployment
 from prefect.server.events.schemas.automations import EventTrigger
 from prefect.server.events.schemas.events import ReceivedEvent, Resource
 
-from flows.missing_trainings import DEPLOYMENT
+from flows.runs.missing_trainings_and_workers import DEPLOYMENT
 from flows.runs.version_and_pause_events import VERSION_EVENT
 from needledrop.service.automations import FILE, definition_of
 from needledrop.service.deployments import filled_in
-from needledrop.service.worker_and_dead_runs import SETTINGS
+from needledrop.service.worker import SETTINGS
 
 AUTOMATIONS: dict[str, dict[str, Any]] = {
     automation["name"]: automation for automation in yaml.safe_load(FILE.read_text())["automations"]

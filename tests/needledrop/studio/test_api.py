@@ -28,10 +28,10 @@ from needledrop.studio.security import Access
 from needledrop.studio.shortlist_exports import as_timestamp
 from storage.libraries.library import add_folder, remove_library
 from storage.libraries.library_embeddings import TrackEmbedding, embedding_runs, register_encoder
-from storage.mels.settings import MelSettings
+from storage.mels.settings_and_shard_format import MelSettings
 from storage.metrics.database import connect_metrics
-from storage.records.takedown_list import record_takedown
 from storage.tables.tables import open_tables
+from storage.takedown_list_and_erasure import record_takedown
 from storage.views.lake_views import define_lake_views
 from tasks.libraries.index import Heard, files_to_index, index_files, open_decoder
 from tests.needledrop.studio.conftest import FORMATS, HOSTILE, SECONDS, Own, client_of, poster

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 
+from needledrop.studio.api_responses import Refusal
 from needledrop.studio.audio_streaming import read_range
-from needledrop.studio.error_answers import Refusal
 from tests.needledrop.studio.conftest import FORMATS, SECONDS, Own, write_tone
 
 Ids = Mapping[str, str]

@@ -27,7 +27,7 @@ from storage.coordination.holders_and_heartbeats import Heartbeat, Holder, Stand
 from storage.coordination.leases import SECONDS_VARIABLE, LeaseKeeper, create_lease_file, leased, read_numbers
 from storage.coordination.list_and_free_leases import leased_items, list_leases, release_by_hand, sweep_leases
 from storage.errors import LakeError
-from storage.lake.atomic import TEMPORARY_PREFIX
+from storage.lake.atomic_writes_and_fences import TEMPORARY_PREFIX
 from storage.lake.lake import VERSION_FILE, Lake
 from storage.tables import tables
 

@@ -15,7 +15,7 @@ import pytest
 from storage.coordination.leases import leased
 from storage.coordination.list_and_free_leases import list_leases, release_by_hand, sweep_leases
 from storage.lake.lake import Lake
-from storage.processes import FIRST_PID_NAMESPACE, process_start
+from storage.processes_and_signals import FIRST_PID_NAMESPACE, process_start
 from storage.tables import tables
 
 IN_45_MINUTES = timedelta(minutes=45)

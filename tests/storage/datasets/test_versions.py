@@ -1,6 +1,6 @@
 """The next curation removes what a killed one left, and never what another process is writing.
 
-Two versions are compared by their content.
+Two versions are compared by their content. A version is deleted only if nothing needs it.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from storage.datasets import versions as datasets
 from storage.datasets.versions import Change
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
+from storage.metrics.database import count_runs
+from storage.metrics.record_measurements import Run, record_run
 from tasks.curation.curate import curate
 from tasks.curation.exclusions_and_splits import CurationSettings
 from tests.lakes import SmallLake
@@ -113,3 +115,23 @@ def test_an_unknown_version_is_refused_with_the_known_ones(two_versions: tuple[L
     lake, old, _ = two_versions
     with pytest.raises(InputError, match=f"there are: {old}"):
         datasets.compare(lake, old, "v000000000000")
+
+
+def test_a_version_that_nothing_needs_is_deleted_completely(two_versions: tuple[Lake, str, str]) -> None:
+    lake, old, new = two_versions
+    datasets.delete(lake, old, count_runs(lake))
+    assert datasets.names(lake) == [new]
+    assert lake.list("datasets", old) == []
+
+
+def test_the_current_version_stays(two_versions: tuple[Lake, str, str]) -> None:
+    lake, _, new = two_versions
+    with pytest.raises(InputError, match="it is the current version"):
+        datasets.delete(lake, new, count_runs(lake))
+
+
+def test_a_version_that_a_run_was_trained_on_stays(two_versions: tuple[Lake, str, str]) -> None:
+    lake, old, _ = two_versions
+    record_run(lake, Run("run", "All", "small", 0, old, "trained"))
+    with pytest.raises(InputError, match="1 training run"):
+        datasets.delete(lake, old, count_runs(lake))

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from storage.errors import InputError, LakeError
-from storage.lake.atomic import TEMPORARY_PREFIX
+from storage.lake.atomic_writes_and_fences import TEMPORARY_PREFIX
 from storage.lake.lake import LAKE_VERSION, Lake, open_lake
 from storage.tables import tables
 from storage.tables.schemas import FILMS

@@ -14,9 +14,15 @@ import pytest
 
 from storage.errors import InputError, LakeError, NeedledropError
 from storage.lake.lake import Lake
-from storage.mels.reader import MelReader, TrackMels, read_tracks
-from storage.mels.settings import MelSettings, decibels, lake_settings
-from storage.mels.shard_format import film_id_of, list_shards, shard_path, year_of
+from storage.mels.reader import MelReader, TrackMels, decibels, read_tracks
+from storage.mels.settings_and_shard_format import (
+    MelSettings,
+    film_id_of,
+    lake_settings,
+    list_shards,
+    shard_path,
+    year_of,
+)
 from storage.mels.verify_shards import recorded_tracks, shard_damage
 from storage.mels.writer import write_shard
 from storage.tables import tables
@@ -194,7 +200,7 @@ def test_a_reader_raises_the_limit_of_open_files(lake: Lake) -> None:
     shards = [write(lake, f"enwiki-{number}", tracks=(1,))[0] for number in range(1, 4)]
     program = (
         "from resource import *; setrlimit(RLIMIT_NOFILE, (64, getrlimit(RLIMIT_NOFILE)[1]))\n"
-        "from storage.lake.lake import Lake; from storage.mels.settings import MelSettings\n"
+        "from storage.lake.lake import Lake; from storage.mels.settings_and_shard_format import MelSettings\n"
         "from storage.mels.reader import MelReader\n"
         f"print(len(MelReader(Lake({lake.root!r}), {shards!r} * 40, MelSettings())))"
     )

@@ -19,7 +19,7 @@ from fsspec.implementations.local import LocalFileSystem
 from storage.coordination.leases import leased
 from storage.errors import LakeError
 from storage.lake.lake import Lake
-from storage.metrics import duckdb_import, run_files
+from storage.metrics import database_import, run_files
 from storage.metrics.database import connect_metrics, metrics_path
 from storage.metrics.record_measurements import Epoch, Run, record_confidence, record_epoch, record_ranks, record_run
 from storage.metrics.run_files import COMPARISONS_SCHEMA, INTERVALS_SCHEMA, RANKS_SCHEMA, run_lease
@@ -130,7 +130,7 @@ def damaged_file(lake: Lake, kind: str) -> str:
 def test_a_damaged_file_is_named_once_and_left_out(lake: Lake, kind: str, caplog: pytest.LogCaptureFixture) -> None:
     measure(lake)
     path = damaged_file(lake, kind)
-    duckdb_import._warned.clear()
+    database_import._warned.clear()
     assert rows(lake) == rows(lake) == [("completed", 3, 1)]
     assert [record.message.split()[0] for record in caplog.records] == [path]
     assert [damage.path for damage in verify(lake)] == [path]

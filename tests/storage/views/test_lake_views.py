@@ -15,8 +15,7 @@ from storage.datasets import versions as datasets
 from storage.lake.lake import Lake
 from storage.libraries.library import add_folder
 from storage.mels.reader import TrackMels
-from storage.mels.settings import MelSettings
-from storage.mels.shard_format import shard_path
+from storage.mels.settings_and_shard_format import MelSettings, shard_path
 from storage.mels.writer import write_shard
 from storage.metrics.database import connect_metrics, refresh_views
 from storage.tables import tables

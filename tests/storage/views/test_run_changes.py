@@ -11,10 +11,10 @@ import pytest
 from storage.errors import ItemError, Retry
 from storage.lake.lake import Lake
 from storage.records import outcomes
-from storage.records.outcomes import Outcome, Stage, Status
+from storage.records.outcomes import Outcome, Stage, Status, not_done_since
 from storage.tables import tables
 from storage.tables.schemas import FILMS, TRACKS
-from storage.views.run_changes import changes_since, not_done_since
+from storage.views.run_changes import changes_since
 
 
 @pytest.fixture

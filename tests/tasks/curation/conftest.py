@@ -11,8 +11,7 @@ import pytest
 from storage.lake.lake import Lake
 from storage.tables import duckdb_connection
 from tasks.curation.candidate_snapshot import load_candidates, take_snapshot
-from tasks.curation.curate import select_films_and_tracks
-from tasks.curation.exclusions_and_splits import CurationSettings
+from tasks.curation.exclusions_and_splits import CurationSettings, select_films_and_tracks
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from storage.datasets import versions as datasets
-from storage.mels.settings import MelSettings
+from storage.mels.settings_and_shard_format import MelSettings
 from storage.records.review_answers_and_agreement import record_new_rows
 from storage.tables import tables
 from storage.tables.schemas import RATINGS, VERSIONS

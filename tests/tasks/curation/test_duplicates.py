@@ -19,7 +19,7 @@ import pytest
 from needledrop.demo.films import invent_films
 from needledrop.demo.music.score import compose
 from needledrop.demo.music.synthesis import perform
-from storage.mels.settings import MelSettings
+from storage.mels.settings_and_shard_format import MelSettings
 from tasks.curation import duplicates
 from tasks.curation.candidate_snapshot import Snapshot
 from tasks.curation.duplicates import SortedRuns, find_recordings, find_same_sound

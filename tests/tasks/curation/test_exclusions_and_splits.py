@@ -15,9 +15,9 @@ import pytest
 
 from storage.errors import InputError
 from storage.records.review_answers_and_agreement import record_new_rows, record_review
-from storage.records.takedown_list import record_takedown
 from storage.tables import tables
 from storage.tables.schemas import ALBUM_REVIEWS, FILMS
+from storage.takedown_list_and_erasure import record_takedown
 from tasks.curation.exclusions_and_splits import CurationSettings, check_splits
 
 if TYPE_CHECKING:

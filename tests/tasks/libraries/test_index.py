@@ -15,7 +15,7 @@ from storage.lake.lake import Lake
 from storage.libraries.library import Library, add_folder
 from storage.libraries.library_embeddings import TrackEmbedding, load_library_embeddings
 from storage.mels.reader import MelReader
-from storage.mels.settings import MelSettings, read_settings
+from storage.mels.settings_and_shard_format import MelSettings, read_settings
 from storage.tables.schemas import Table
 from storage.tables.tables import open_tables
 from tasks.libraries import index

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from storage.errors import InputError, LakeError, NeedledropError
-from storage.mels.settings import MelSettings
+from storage.mels.settings_and_shard_format import MelSettings
 from tests.small_encoders import SAVERS, change, save_ast, save_clap, save_speech
 from training.audio_encoders.embed_audio_and_text import SAMPLE, Encoder
 from training.audio_encoders.model_files import find_encoder, is_non_commercial, licence_of

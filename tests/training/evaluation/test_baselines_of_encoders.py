@@ -15,10 +15,10 @@ import torch
 from needledrop.cli.leaderboard_table import leaderboard_rows
 from storage.audio_embeddings import EncoderCard, register, stored_encoder, write_embeddings
 from storage.datasets import versions as datasets
-from storage.erase_recordings import drop_embeddings
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics
+from storage.takedown_list_and_erasure import drop_embeddings
 from tests.small_encoders import save_clap, save_speech
 from training.audio_encoders.embed_audio_and_text import Encoder
 from training.audio_encoders.model_files import remember_model

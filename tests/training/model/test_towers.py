@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from transformers import BertConfig, BertForMaskedLM, BertModel, ViTConfig, ViTForImageClassification, ViTModel
 
 from storage.errors import InputError
-from storage.mels.settings import MelSettings
-from storage.mels.settings import decibels as stored_decibels
+from storage.mels.reader import decibels as stored_decibels
+from storage.mels.settings_and_shard_format import MelSettings
 from training.model.audio_tower import AudioTower, channels_last, decibels
 from training.model.image_tower import image_tower, resampled_kernel
 from training.model.text_tower import pretrained_tokenizer, text_tower

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from storage.mels.settings import MelSettings
+from storage.mels.settings_and_shard_format import MelSettings
 from storage.mels.writer import write_shard
 from storage.tables.tables import open_tables
 from training.retrieval.choose_run import run_mel_settings

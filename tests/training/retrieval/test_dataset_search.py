@@ -18,10 +18,10 @@ from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics, refresh_views
 from storage.metrics.record_measurements import record_ranks
-from storage.records.takedown_list import record_takedown
 from storage.tables import tables
 from storage.tables.schemas import TRACKS
 from storage.tables.tables import open_existing, open_tables
+from storage.takedown_list_and_erasure import record_takedown
 from training.loop.devices_and_torchrun import Machine
 from training.presets import chosen_settings
 from training.retrieval.choose_run import choose_run, describe_run

@@ -11,12 +11,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from storage.datasets import versions as datasets
-from storage.erase_recordings import blank_embeddings
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
-from storage.mels.settings import MelSettings
-from storage.records.takedown_list import record_takedown
+from storage.mels.settings_and_shard_format import MelSettings
 from storage.tables.tables import open_tables
+from storage.takedown_list_and_erasure import blank_embeddings, record_takedown
 from training.evaluation.embeddings import TRACKS_FILE, load_embeddings
 from training.loop.checkpoint import FOLDER
 from training.loop.devices_and_torchrun import Machine

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from needledrop.cli.main import app
 from needledrop.cues.cue_files import file_texts
-from needledrop.cues.scene_pages_and_times import Scene, place_scenes
+from needledrop.cues.scene_list import Scene, place_scenes
 from needledrop.cues.suggest_tracks import Wishes, suggest_cues
 from needledrop.cues.timecode import open_timebase
 from storage.errors import InputError

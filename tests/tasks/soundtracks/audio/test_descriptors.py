@@ -11,7 +11,7 @@ import librosa
 import numpy as np
 import pytest
 
-from storage.mels.settings import MelSettings
+from storage.mels.settings_and_shard_format import MelSettings
 from tasks.soundtracks.audio.decode import AudioFile
 from tasks.soundtracks.audio.descriptors import Listener, describe
 from tasks.soundtracks.audio.melspectrogram import segment_mels

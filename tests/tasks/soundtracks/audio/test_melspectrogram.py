@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from storage.errors import ItemError
-from storage.mels.settings import MelSettings, decibels
+from storage.mels.reader import decibels
+from storage.mels.settings_and_shard_format import MelSettings
 from tasks.soundtracks.audio.decode import Samples
 from tasks.soundtracks.audio.melspectrogram import filter_bank, melspectrogram_db, segment_mels
 

@@ -10,7 +10,7 @@ import pytest
 from storage.errors import LakeError
 from storage.lake.lake import Lake
 from storage.mels.reader import read_tracks
-from storage.mels.settings import MelSettings
+from storage.mels.settings_and_shard_format import MelSettings
 from tasks.soundtracks.extraction.extract_film import extract_film
 from tasks.soundtracks.extraction.jobs import FilmJob, Recording
 

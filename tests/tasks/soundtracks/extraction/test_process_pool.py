@@ -16,7 +16,7 @@ import pytest
 from storage.errors import LakeError
 from storage.lake.lake import Lake
 from storage.mels.reader import MelReader
-from storage.mels.settings import MelSettings
+from storage.mels.settings_and_shard_format import MelSettings
 from tasks.soundtracks.extraction import process_pool
 from tasks.soundtracks.extraction.jobs import FilmJob, Recording
 from tasks.soundtracks.extraction.process_pool import PoolExtractor, extract_films

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.records.review_answers_and_agreement import record_review, sampled_pairs
-from storage.records.takedown_list import record_takedown
+from storage.takedown_list_and_erasure import record_takedown
 from tasks.soundtracks.candidate_recordings import Decision
 from tasks.soundtracks.reviews.draw_sample import Sample, divide_places, draw_sample, weights_of
 from tasks.soundtracks.reviews.write_rating_sheet import csv_sheet, html_sheet, write_sheet

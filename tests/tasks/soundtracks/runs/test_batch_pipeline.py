@@ -12,7 +12,7 @@ from storage.coordination.holders_and_heartbeats import this_process
 from storage.coordination.leases import LeaseKeeper, create_lease_file
 from storage.coordination.list_and_free_leases import leased_items, list_leases
 from storage.lake.lake import Lake
-from storage.mels.shard_format import done_films
+from storage.mels.settings_and_shard_format import done_films
 from tasks.soundtracks.candidate_recordings import Film
 from tasks.soundtracks.extraction.extract_film import extract_film
 from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult

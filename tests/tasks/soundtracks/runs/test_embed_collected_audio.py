@@ -15,7 +15,7 @@ import pytest
 from storage.audio_embeddings import encoded_films, list_embeddings, read_embeddings, register
 from storage.errors import LakeError
 from storage.lake.lake import Lake
-from storage.mels.shard_format import list_shards
+from storage.mels.settings_and_shard_format import list_shards
 from storage.tables import tables
 from storage.tables.schemas import TRACKS
 from storage.verify import verify

@@ -12,8 +12,7 @@ from typer.testing import CliRunner
 from needledrop.cli.main import app
 from storage.coordination.leases import LeaseKeeper
 from storage.lake.lake import Lake
-from storage.mels.settings import MelSettings
-from storage.mels.shard_format import shard_path
+from storage.mels.settings_and_shard_format import MelSettings, shard_path
 from storage.mels.writer import write_shard
 from storage.tables import tables
 from storage.tables.schemas import TRACKS

@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 import time_machine
 
-from storage.coordination.budgets import Budget
+from storage.coordination.breakers_and_budgets import Budget
 from storage.errors import ItemError, Retry
 from storage.lake.lake import Lake
-from storage.mels.settings import MelSettings
-from storage.mels.shard_format import shard_path
+from storage.mels.settings_and_shard_format import MelSettings, shard_path
 from storage.mels.writer import write_shard
 from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage, from_error, ok

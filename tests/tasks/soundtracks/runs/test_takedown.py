@@ -11,10 +11,10 @@ import pytest
 from storage.coordination.leases import LeaseKeeper, leased
 from storage.lake.lake import Lake
 from storage.mels.reader import read_mels
-from storage.mels.shard_format import done_films
-from storage.records.takedown_list import record_takedown
+from storage.mels.settings_and_shard_format import done_films
 from storage.tables import tables
 from storage.tables.schemas import TRACKS
+from storage.takedown_list_and_erasure import record_takedown
 from tasks.run_report import RunReport
 from tasks.soundtracks.candidate_recordings import Film
 from tasks.soundtracks.download.staging import staging_folder

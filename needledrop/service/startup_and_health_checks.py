@@ -1,9 +1,10 @@
-"""What the containers run: the Prefect server, checks before a service starts, and health checks while it runs.
+"""Checks before a service starts, health checks while it runs, and the start of the Prefect server in a container.
 
-`python -m needledrop.service.containers server` starts the Prefect server when its port is free and its database
-answers: Prefect itself ends with a page of traceback when Postgres is away. `… health server`, `worker` and `studio`
-check a running service as its users meet it; the exit status is 1, with one sentence, when the page of the server or
-its database does not answer, or when the worker no longer asks for work or its lake or its cache cannot be written.
+`python -m needledrop.service.startup_and_health_checks server` starts the Prefect server when its port is free and its
+database answers: Prefect itself ends with a page of traceback when Postgres is away. `… health server`, `worker` and
+`studio` check a running service as its users meet it; the exit status is 1, with one sentence, when the page of the
+server or its database does not answer, or when the worker no longer asks for work or its lake or its cache cannot be
+written.
 
 Every failure of a check names the variable or the path to change. Nothing here imports more than the standard library
 and `storage` until a server starts, since health checks run every few seconds.
@@ -18,7 +19,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from storage.errors import InputError, LakeError, NeedledropError
-from storage.lake.atomic import sync, temporary_file
+from storage.lake.atomic_writes_and_fences import sync, temporary_file
 from storage.lake.disk_space import write_error
 
 PORT = 4200

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tasks.backoff import backoff_seconds, retry_after_seconds
+from tasks.retry_after_and_backoff import backoff_seconds, retry_after_seconds
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import time_machine
 
-from storage.coordination.breakers import (
+from storage.coordination.breakers_and_budgets import (
     FAILURES_TO_OPEN,
+    Budget,
     Pause,
     note_failure,
     note_success,
     open_breaker,
     read_breaker,
 )
-from storage.coordination.budgets import Budget
 from storage.errors import SourcePaused
 from storage.lake.lake import Lake
 from storage.tables import tables

@@ -1,15 +1,16 @@
-"""Start the deployment that trains new versions of the data set, for those whose event was lost.
+"""Start the deployment that trains new versions, for those whose event was lost; find work pools without a worker.
 
 An automation of the server (automations.yaml) answers the event of a new version with a run of
 `train-and-evaluate/on-new-version`, in whichever work pool that deployment has. Events may be lost, for example while
 a server restarts, so a refresh with `train = deployment` also starts that deployment for every version that has no
 completed run; but not for one whose training has failed several times with the same settings and code, and it says
-when no worker would take the run.
+when no worker would take the run: the scheduled runs of a work pool wait until one is online there.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +20,14 @@ from prefect.client.schemas.filters import (
     DeploymentFilterId,
     FlowRunFilter,
     FlowRunFilterState,
+    FlowRunFilterStateName,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, StateType
+from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, StateType, WorkerStatus
 from prefect.client.schemas.responses import DeploymentResponse
 from prefect.exceptions import ObjectNotFound
+from prefect.settings import PREFECT_API_URL
 
-from flows.missing_workers import has_worker, how_to_start_workers
 from storage.code_version import installed_version
 from storage.datasets import versions as datasets
 from storage.errors import InputError
@@ -34,6 +36,7 @@ from storage.metrics.database import connect_metrics
 from storage.records.flow_runs import CRASHED
 from storage.tables import tables
 from storage.tables.schemas import FLOW_RUNS
+from tasks.prefect_client import NO_ANSWER, impatient_client
 
 DEPLOYMENT = "train-and-evaluate/on-new-version"
 MAX_ATTEMPTS = 3
@@ -147,3 +150,38 @@ def _versions_under_way(client: SyncPrefectClient, deployment: DeploymentRespons
 def _is_left_in_another_pool(run: FlowRun, deployment: DeploymentResponse) -> bool:
     """Return whether a run waits in a pool that the deployment had earlier: perhaps nobody works there any more."""
     return run.state_type is StateType.SCHEDULED and run.work_pool_name != deployment.work_pool_name
+
+
+def runs_without_worker(client: SyncPrefectClient) -> list[str]:
+    """Return a sentence for each work pool of which scheduled runs are late and no worker is online."""
+    is_late = FlowRunFilterState(name=FlowRunFilterStateName(any_=["Late"]))
+    late = client.read_flow_runs(flow_run_filter=FlowRunFilter(state=is_late))
+    pools = Counter(run.work_pool_name for run in late if run.work_pool_name)
+    return [
+        f"{count} run{'s wait' if count > 1 else ' waits'} for a worker of the pool {pool}, which has none online"
+        f"{how_to_start_workers(pool)}"
+        for pool, count in sorted(pools.items())
+        if not has_worker(client, pool)
+    ]
+
+
+def waiting_for_workers() -> list[str]:
+    """Return the sentences of `runs_without_worker` for the server of `PREFECT_API_URL`; none where none answers."""
+    if not PREFECT_API_URL.value():
+        return []
+    try:
+        with impatient_client() as client:
+            return runs_without_worker(client)
+    except NO_ANSWER:
+        return []
+
+
+def has_worker(client: SyncPrefectClient, pool: str) -> bool:
+    """Return whether a worker of a pool has sent the server a sign of life within the last minute or two."""
+    return any(worker.status is WorkerStatus.ONLINE for worker in client.read_workers_for_work_pool(pool))
+
+
+def how_to_start_workers(pool: str) -> str:
+    """Return what to do about a pool without workers, to follow a sentence."""
+    elsewhere = "; or run `needledrop bootstrap`, which puts training into another pool" if pool != "local" else ""
+    return f"; start one with `needledrop worker --pool {pool}`{elsewhere}"

@@ -1,13 +1,20 @@
-"""Where Prefect is changed in a process that runs flows: it logs each error once, and a lost slot ends no run."""
+"""What is changed in a process that runs flows: each error is logged once, and shortcomings of libraries are met.
+
+Prefect logs an error several times, and ends a run that lost the slot of its deployment. DuckDB's bindings fill
+terminals and worker logs with leak reports: at the end of a process nanobind, with which duckdb 2.0 is built, lists
+every type and function that daemon threads still refer to: some forty lines after each flow run that talks to a server.
+Nothing is lost, and only C++ code could switch the list off. It is printed after the last Python code, so the error
+stream is closed to it then.
+"""
 
 from __future__ import annotations
 
+import atexit
 import logging
-from contextlib import AbstractContextManager
+import os
+import sys
+from contextlib import AbstractContextManager, suppress
 from typing import Any
-
-from prefect import flow_engine
-from prefect.concurrency._leases import maintain_concurrency_lease
 
 from storage.errors import NeedledropError
 
@@ -19,11 +26,13 @@ def keep_running_without_slot() -> None:
     renewed for five minutes; its client then ends the run as if its time were up. So each restart of the server would
     end the runs that are at work. Two runs at once do no harm here: the leases of the lake keep them apart.
     """
+    from prefect import flow_engine
+    from prefect.concurrency._leases import maintain_concurrency_lease
 
     def maintain(lease_id: Any, seconds: float, **_options: bool) -> AbstractContextManager[None]:
         return maintain_concurrency_lease(lease_id, seconds, raise_on_lease_renewal_failure=False)
 
-    # Prefect has no setting for it; tests/flows/runs/test_prefect_logging_and_slots.py notices when the function moves.
+    # Prefect has no setting for it; test_error_logging_and_workarounds.py notices when the function moves.
     vars(flow_engine)["maintain_concurrency_lease"] = maintain
 
 
@@ -50,3 +59,16 @@ def log_each_error_once() -> None:
     """Have the loggers of Prefect that report errors log each of them once."""
     for name in ("flow_runs", "task_runs", "engine"):
         logging.getLogger(f"prefect.{name}").addFilter(EachErrorOnce())
+
+
+def silence_leak_reports() -> None:
+    """Discard what is written to the error stream after the exit handlers that are registered from now on."""
+    atexit.register(_discard_errors)
+
+
+def _discard_errors() -> None:
+    with suppress(OSError, ValueError):
+        sys.stderr.flush()
+        discarded = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(discarded, 2)
+        os.close(discarded)

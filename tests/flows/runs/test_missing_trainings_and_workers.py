@@ -17,9 +17,8 @@ from prefect.states import Late
 from typer.testing import CliRunner
 
 from flows.curate_dataset import curate_dataset
-from flows.missing_trainings import DEPLOYMENT, Started, start_missing_trainings
-from flows.missing_workers import waiting_for_workers
 from flows.refresh import refresh
+from flows.runs.missing_trainings_and_workers import DEPLOYMENT, Started, start_missing_trainings, waiting_for_workers
 from flows.runs.version_and_pause_events import VERSION_EVENT
 from flows.train_and_evaluate import train_and_evaluate
 from needledrop.cli.inspect.doctor import check_workers

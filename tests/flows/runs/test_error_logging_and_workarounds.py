@@ -1,9 +1,11 @@
-"""A run goes on without its slot, and each error of a run is logged once."""
+"""A run goes on without its slot, each error of a run is logged once, and a process prints nothing at its end."""
 
 from __future__ import annotations
 
 import inspect
 import logging
+import subprocess
+import sys
 import time
 from typing import Any
 from uuid import uuid4
@@ -12,7 +14,7 @@ import pytest
 from prefect import flow_engine
 
 from flows.runs import start_and_end  # noqa: F401 - every flow imports it
-from flows.runs.prefect_logging_and_slots import EachErrorOnce
+from flows.runs.error_logging_and_workarounds import EachErrorOnce
 from storage.errors import InputError
 
 
@@ -49,3 +51,11 @@ def test_a_defect_is_logged_once_with_its_traceback() -> None:
     is_logged, record = _logged(error)
     assert is_logged and record.exc_info is not None
     assert not _logged(error)[0]
+
+
+def test_a_process_ends_without_the_leak_reports_of_duckdb() -> None:
+    keep_alive = "import threading, time; threading.Thread(target=lambda: time.sleep(60), daemon=True).start()"
+    code = f"import duckdb; kept = duckdb.connect(); {keep_alive}"
+    for first, is_silent in (("", False), ("import flows; ", True)):
+        ended = subprocess.run([sys.executable, "-c", first + code], capture_output=True, text=True, check=True)
+        assert ("nanobind" not in ended.stderr) == is_silent

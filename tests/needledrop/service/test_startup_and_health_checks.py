@@ -17,7 +17,7 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from needledrop.service.containers import (
+from needledrop.service.startup_and_health_checks import (
     check_contact,
     check_data,
     check_database,

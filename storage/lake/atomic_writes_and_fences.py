@@ -1,8 +1,13 @@
-"""Atomic file commits: write to a temporary name, fsync, then rename, so that a file is complete or absent.
+"""Atomic writes, which leave a file complete or absent, and fences, the conditions checked before each.
 
-A temporary name contains the place and process that write it, so what a dead process left is recognised. A file of
-a living process is never removed, on any machine; one of another machine or container only when it is older than any
-write takes.
+A file is written to a temporary name, synced (fsync), then renamed. A temporary name contains the place and process
+that write it, so what a dead process left is recognised. A file of a living process is never removed, on any machine;
+one of another machine or container only when it is older than any write takes.
+
+Fences are checked just before a file of the lake is committed or removed. A process that holds a lease puts a fence
+around the work that the lease protects. If the process slept, was stopped or lost its network for so long that another
+one took over, its next commit is refused instead of written over its successor's. Fences nest; each thread, and each
+process, has its own.
 """
 
 from __future__ import annotations
@@ -11,11 +16,12 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from pathlib import Path
 
-from storage.processes import place_digest
+from storage.processes_and_signals import place_digest
 
 TEMPORARY_PREFIX = ".tmp-"
 TEMPORARY_LIFETIME_SECONDS = 6 * 3600
@@ -82,3 +88,35 @@ def _is_abandoned(path: Path) -> bool:
         return True
     owner = re.match(rf"{re.escape(TEMPORARY_PREFIX)}{place_digest()}-(\d+)-", path.name)
     return owner is not None and not Path("/proc", owner.group(1)).exists() and Path("/proc").exists()
+
+
+Check = Callable[[], None]
+"""Raises `LakeError` when nothing may be committed any more."""
+
+_checks: ContextVar[tuple[Check, ...]] = ContextVar("checks", default=())
+
+
+@contextmanager
+def fenced(check: Check) -> Iterator[None]:
+    """Call `check` before every commit of the block, after those of the blocks around it."""
+    setting = _checks.set((*_checks.get(), check))
+    try:
+        yield
+    finally:
+        _checks.reset(setting)
+
+
+@contextmanager
+def unfenced() -> Iterator[None]:
+    """Commit in the block whatever the fences around it say: heartbeats, and how a run ended."""
+    setting = _checks.set(())
+    try:
+        yield
+    finally:
+        _checks.reset(setting)
+
+
+def check_fences() -> None:
+    """Raise `LakeError` when a fence around this code refuses the commit."""
+    for check in _checks.get():
+        check()

@@ -15,16 +15,11 @@ import sys
 import threading
 import time
 from contextlib import suppress
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from storage.lake.lake import lake_at
-from storage.records.flow_runs import ended_before, is_alive
-from storage.tables.tables import open_existing
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from prefect.client.orchestration import SyncPrefectClient
+    pass
 
 POLL_SECONDS = 0.5
 REPORT_SECONDS = 3
@@ -37,8 +32,6 @@ SETTINGS = {
 }
 _RUN_MARK = b"PREFECT__FLOW_RUN_ID="
 """In the environment of every process that a worker starts for a flow run."""
-FORGOTTEN_AFTER = timedelta(minutes=30)
-"""Longer than a run may need to report its end, whose calls are repeated for eight minutes each."""
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +66,8 @@ def run_worker(pool: str, limit: int) -> int:
 
 def _look_for_forgotten_runs(stopped: threading.Event) -> None:
     """Look now and every five minutes, in a thread: no signal waits for the answer of a server or a lake."""
+    from flows.runs.dead_runs import end_forgotten_runs
+
     while not stopped.is_set():
         for name in end_forgotten_runs():
             logger.warning("%s ended while the server was away, which knows it now", name)
@@ -109,69 +104,3 @@ def _is_flow_run(process: Path, worker: int) -> bool:
         return int(parent) == worker and state != "Z" and _RUN_MARK in (process / "environ").read_bytes()
     except OSError:  # it has just ended, or is another user's
         return False
-
-
-def end_forgotten_runs() -> list[str]:
-    """Tell the server that runs are over that ended long ago, as their lakes show; return their names.
-
-    The automation for dead runs is lost when its time comes while the server itself is away: Prefect judges as it
-    starts, before anything in it listens. Such a run would keep the next one of its deployment waiting for ever.
-    Only runs that the lake at their address has recorded are judged: a worker may see other folders than theirs.
-    """
-    from prefect.client.schemas.objects import StateType
-
-    from tasks.prefect_client import NO_ANSWER, end_as_crashed, impatient_client
-
-    ended, moment = [], datetime.now(UTC) - FORGOTTEN_AFTER
-    with suppress(*NO_ANSWER), impatient_client() as client:
-        begun = [run for run in unfinished_runs(client) if run.state.type is not StateType.PENDING]
-        for run in begun:
-            is_old = run.state.timestamp < moment  # a run that was started again has an old row, until it has a new one
-            if is_old and "lake" in run.parameters and _is_forgotten(str(run.parameters["lake"]), str(run.id), moment):
-                end_as_crashed(client, run, "It ended while the server was away")
-                ended.append(run.name)
-    return ended
-
-
-def _is_forgotten(root: str, run_id: str, moment: datetime) -> bool:
-    """Return whether the lake shows that a run ended before a moment; False where it cannot be read, for any reason."""
-    home = os.environ.get("NEEDLEDROP_HOME", "")
-    try:
-        lake = open_existing(root if "://" in root else str(Path(home, root)))
-        return ended_before(lake, run_id, moment)
-    except Exception as error:  # noqa: BLE001 - one lake says nothing about the others: it may be on a store without a driver
-        logger.debug("The lake %s cannot be read (%s)", root, error)
-        return False
-
-
-def unfinished_runs(client: SyncPrefectClient) -> list[Any]:
-    """Return the runs of deployments that have begun and not ended."""
-    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
-    from prefect.client.schemas.objects import StateType
-
-    types = FlowRunFilterStateType(any_=[StateType.PENDING, StateType.RUNNING, StateType.CANCELLING])
-    runs = client.read_flow_runs(flow_run_filter=FlowRunFilter(state=FlowRunFilterState(type=types)))
-    return [run for run in runs if run.deployment_id and run.state]
-
-
-def end_dead_runs() -> list[str]:
-    """Tell the server that runs are over which a killed service left behind; return their names.
-
-    Each would keep the next run of its deployment waiting until it is missed, for seven minutes. A run of a worker that
-    someone started by hand lives on: it holds its lease.
-    """
-    from prefect.client.orchestration import get_client
-    from prefect.states import Cancelled
-
-    from tasks.prefect_client import end_as_crashed
-
-    with get_client(sync_client=True) as client:
-        # The server may have other flows too.
-        ours = [run for run in unfinished_runs(client) if "lake" in run.parameters]
-        dead = [run for run in ours if not is_alive(lake_at(str(run.parameters["lake"])), str(run.id))]
-        for run in dead:
-            if run.state.is_cancelling():
-                client.set_flow_run_state(run.id, Cancelled())
-            else:
-                end_as_crashed(client, run, "It died with the service")
-    return [run.name for run in dead]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from storage.erase_recordings import blank_embeddings
 from storage.lake.lake import Lake
 from storage.tables import tables
+from storage.takedown_list_and_erasure import blank_embeddings
 from training.evaluation.embeddings import Embeddings, load_embeddings, save_embeddings
 
 

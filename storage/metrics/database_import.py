@@ -5,6 +5,11 @@ ranks they were computed from are those in the tables. When another machine adds
 system is dropped here, so no row of the leaderboard mixes the two.
 
 A damaged file is left out and remembered in `damaged_files`: it costs what it held, and nothing else.
+
+What older versions kept only in `needledrop.duckdb` (schema versions 1 and 2) is committed as files first. Every
+machine does it with the database it has: on an object store each had its own, and runs that one had overwritten
+in the store's copy are still in the cache of the machine that measured them. Doing it again adds nothing, so a crash
+on the way and two machines at once do no harm.
 """
 
 from __future__ import annotations
@@ -13,105 +18,33 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import partial
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from storage.errors import LakeError
 from storage.lake.lake import Lake
-from storage.metrics.leaderboard_and_chance_views import VIEWS
-from storage.metrics.run_files import CONFIDENCE, RUNS, newest_files, read_rows
+from storage.metrics import run_files
+from storage.metrics.database_schema import SCHEMA
+from storage.metrics.leaderboard_chance_and_paper_views import VIEWS
+from storage.metrics.run_files import (
+    CONFIDENCE,
+    CONFIDENCE_SCHEMA,
+    RANKS_SCHEMA,
+    RUNS,
+    RUNS_SCHEMA,
+    from_list,
+    newest_files,
+    ranks_digest,
+    read_rows,
+    row_of,
+)
+from storage.tables.duckdb_connection import fetch_rows
 
-SCHEMA_VERSION = 6
-FIRST_WITH_FILES = 3
-"""Raised when a table changes. Before 3, the rows were in the DuckDB file only (`storage.metrics.old_database`)."""
 VIEWS_HASH = hashlib.sha256(json.dumps(VIEWS).encode()).hexdigest()[:16]
-SCHEMA = """
-CREATE TABLE runs (
-    run_id VARCHAR NOT NULL,
-    system VARCHAR NOT NULL,           -- All, Im, Plo, …, or the name of a control
-    preset VARCHAR NOT NULL,
-    seed INTEGER NOT NULL,
-    dataset_version VARCHAR NOT NULL,
-    source VARCHAR NOT NULL,           -- trained, control
-    state VARCHAR NOT NULL,            -- running, completed, failed, interrupted
-    message VARCHAR,
-    config_json VARCHAR NOT NULL,
-    code_version VARCHAR,
-    model_folder VARCHAR,
-    started_at TIMESTAMPTZ,
-    finished_at TIMESTAMPTZ,
-    ranks_digest VARCHAR,              -- the same for the same ranks
-    settings VARCHAR,                  -- the preset and what differs from it: paper, optimiser.rate=1e-3
-    settings_digest VARCHAR NOT NULL   -- runs of one digest differ in their seeds alone; '' of a control without model
-);
-CREATE TABLE epochs (
-    run_id VARCHAR NOT NULL,
-    epoch INTEGER NOT NULL,
-    train_loss DOUBLE,
-    valid_loss DOUBLE,
-    valid_medr DOUBLE,                 -- the median rank in the validation split, of runs that stop on it
-    learning_rate DOUBLE,
-    seconds DOUBLE,
-    items BIGINT,
-    items_per_second DOUBLE,
-    data_wait_share DOUBLE,            -- of the epoch's wall time, 0 … 1
-    mfu DOUBLE,                        -- model FLOPs used, as a share of the device's peak
-    peak_memory_bytes BIGINT,
-    recorded_at TIMESTAMPTZ NOT NULL
-);
-CREATE TABLE ranks (
-    run_id VARCHAR NOT NULL,
-    film_id VARCHAR NOT NULL,
-    track_id VARCHAR NOT NULL,
-    policy VARCHAR NOT NULL,           -- what was embedded: segments8, segments1, segments8-paragraphs
-    rank_lo INTEGER NOT NULL,          -- 1 + tracks that score higher
-    rank_hi INTEGER NOT NULL,          -- tracks that score higher or the same
-    score FLOAT,
-    candidates INTEGER NOT NULL
-);
-CREATE TABLE intervals (
-    dataset_version VARCHAR NOT NULL,
-    policy VARCHAR NOT NULL,
-    preset VARCHAR NOT NULL,
-    settings_digest VARCHAR,
-    system VARCHAR NOT NULL,
-    metric VARCHAR NOT NULL,           -- a column of the view metrics
-    value DOUBLE NOT NULL,             -- over all seeds together
-    low DOUBLE NOT NULL,
-    high DOUBLE NOT NULL,              -- low … high: 95 % by bootstrap over films
-    draws INTEGER NOT NULL,
-    basis VARCHAR NOT NULL             -- of the ranks it was computed from, see the view bases
-);
-CREATE TABLE comparisons (
-    dataset_version VARCHAR NOT NULL,
-    policy VARCHAR NOT NULL,
-    preset VARCHAR NOT NULL,
-    settings_digest VARCHAR,
-    system VARCHAR NOT NULL,
-    against_preset VARCHAR NOT NULL,
-    against_settings_digest VARCHAR,
-    against VARCHAR NOT NULL,
-    metric VARCHAR NOT NULL,
-    difference DOUBLE NOT NULL,        -- system minus against, on the same films
-    low DOUBLE NOT NULL,
-    high DOUBLE NOT NULL,
-    p DOUBLE NOT NULL,                 -- swapping the two systems' results film by film
-    p_holm DOUBLE NOT NULL,            -- the same, adjusted for the number of comparisons (Holm)
-    draws INTEGER NOT NULL,
-    basis VARCHAR NOT NULL             -- of all ranks of the version: p_holm depends on every system
-);
-CREATE TABLE imported_files (
-    name VARCHAR NOT NULL,             -- runs/RUN or confidence/VERSION
-    path VARCHAR NOT NULL,             -- the file of that name whose rows are in the tables above
-    run_ids VARCHAR[] NOT NULL         -- the runs in it
-);
-CREATE TABLE damaged_files (
-    name VARCHAR NOT NULL,             -- as in imported_files
-    path VARCHAR NOT NULL,             -- the file of that name that cannot be read
-    damage VARCHAR NOT NULL
-);
-"""
 _FILES_AT_ONCE = 200
 """Read into memory together: of so many runs with the paper's 1,964 test tracks, 20 MB."""
 _ATTEMPTS = 20
@@ -257,3 +190,84 @@ def _forget(connection: duckdb.DuckDBPyConnection, names: list[str]) -> None:
         connection.execute(f"DELETE FROM {table} WHERE list_contains(?, dataset_version)", [versions])
     for table in ("imported_files", "damaged_files"):
         connection.execute(f"DELETE FROM {table} WHERE list_contains(?, name)", [names])
+
+
+_ROWS = """
+WITH ids AS (SELECT run_id FROM runs UNION SELECT run_id FROM epochs UNION SELECT run_id FROM ranks)
+SELECT * FROM ids LEFT JOIN runs USING (run_id)
+LEFT JOIN (SELECT run_id, list(epochs ORDER BY epoch) AS epochs FROM epochs GROUP BY run_id) USING (run_id)
+LEFT JOIN (SELECT run_id, list(ranks ORDER BY policy, film_id, track_id) AS ranks FROM ranks GROUP BY run_id)
+USING (run_id) WHERE run_id = ?
+"""
+
+
+def export_old_database(old: duckdb.DuckDBPyConnection, lake: Lake) -> None:
+    """Commit the runs, epochs, ranks, intervals and comparisons of an older database as files of the lake."""
+    ids = old.execute("SELECT run_id FROM runs UNION SELECT run_id FROM epochs UNION SELECT run_id FROM ranks")
+    with duckdb.connect() as work:
+        work.execute("SET TimeZone = 'UTC'")
+        work.execute(SCHEMA)
+        for name in ("ranked", "film_metrics", "metrics", "latest_runs", "bases", "version_bases"):
+            work.execute(f"CREATE VIEW {name} AS {VIEWS[name]}")
+        files: dict[str, list[pa.Table]] = {}
+        for (run_id,) in sorted(ids.fetchall()):
+            row = _run(old, run_id)
+            replace_runs(work, row)
+            files.setdefault(_file_name(row), []).append(row)
+        for name, rows in files.items():
+            run_files.update(lake, RUNS, name, partial(_merged, rows))
+        _export_confidence(old, work, lake)
+
+
+def _run(old: duckdb.DuckDBPyConnection, run_id: str) -> pa.Table:
+    """Return the row of one run in the columns of a run file."""
+    [row] = fetch_rows(old, _ROWS, run_id)
+    rows = pa.Table.from_pylist([{name: row.get(name) for name in RUNS_SCHEMA.names}], RUNS_SCHEMA)
+    if row["ranks"] is None:
+        return rows
+    digest = ranks_digest(from_list(rows["ranks"], RANKS_SCHEMA))
+    return rows.set_column(RUNS_SCHEMA.get_field_index("ranks_digest"), "ranks_digest", pa.array([digest]))
+
+
+def _file_name(row: pa.Table) -> str:
+    [run_id], [source], [version] = (row[name].to_pylist() for name in ("run_id", "source", "dataset_version"))
+    return run_files.baselines_name(version) if source == "control" else str(run_id)
+
+
+def _merged(rows: list[pa.Table], stored: pa.Table) -> pa.Table:
+    """Return what is stored with the rows of runs that it lacks, or of which they came further."""
+    for row in rows:
+        [run_id] = row["run_id"].to_pylist()
+        if _progress(row) > _progress(row_of(stored, run_id)):
+            stored = pa.concat_tables([stored.filter(pc.not_equal(stored["run_id"], run_id)), row])
+    return stored
+
+
+def _progress(row: pa.Table) -> tuple[bool, datetime, int]:
+    """Return how far a run came: of two states of one run, the greater is kept. A run without values is the least."""
+    [state], [finished], [epochs] = (row[name].to_pylist() for name in ("state", "finished_at", "epochs"))
+    steps = len(epochs or ()) + int(row["ranks_digest"].null_count == 0) + int(state is not None)
+    return state == "completed", finished or datetime.min.replace(tzinfo=UTC), steps
+
+
+def _export_confidence(old: duckdb.DuckDBPyConnection, work: duckdb.DuckDBPyConnection, lake: Lake) -> None:
+    """Commit intervals and comparisons as computed from the ranks next to them: older versions did not say."""
+    tables = {name for (name,) in old.execute("SELECT table_name FROM duckdb_tables()").fetchall()}
+    if not {"intervals", "comparisons"} <= tables:  # schema version 1
+        return
+    for (version,) in old.execute("SELECT DISTINCT dataset_version FROM intervals ORDER BY ALL").fetchall():
+        bases = fetch_rows(work, "FROM bases WHERE dataset_version = ?", version)
+        basis = {(row["policy"], row["preset"], row["system"]): row["basis"] for row in bases}
+        [(of_all,)] = work.execute("SELECT basis FROM version_bases WHERE dataset_version = ?", [version]).fetchall()
+        intervals = fetch_rows(old, "FROM intervals WHERE dataset_version = ?", version)
+        compared = fetch_rows(old, "FROM comparisons WHERE dataset_version = ?", version)
+        for row in intervals:
+            row["basis"] = basis.get((row["policy"], row["preset"], row["system"]), "")
+        row = {"dataset_version": version, "intervals": intervals}
+        row["comparisons"] = [each | {"basis": of_all} for each in compared]
+        rows = pa.Table.from_pylist([row], CONFIDENCE_SCHEMA)
+        run_files.update(lake, CONFIDENCE, version, partial(_stored_or, rows))
+
+
+def _stored_or(rows: pa.Table, stored: pa.Table) -> pa.Table:
+    return stored if stored.num_rows else rows
