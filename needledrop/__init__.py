@@ -2,9 +2,10 @@
 
 cli      the `needledrop` command
 report   the HTML page of results
-service  deployments and automations on a Prefect server; the processes of `needledrop serve`
+cues     music cue by cue: scripts, cue sheets, timelines
+studio   the local page and JSON API
+service  what a Prefect server is given, `needledrop serve`, checks of the containers
 demo     the invented corpus of `needledrop demo`
-service  what the containers of docker-compose.yml run
 """
 
 __version__ = "0.1.0"
