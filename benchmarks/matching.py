@@ -45,7 +45,7 @@ def module(*names):
 recordings = module("tasks.soundtracks.candidate_recordings", "tasks.soundtracks.candidate_recordings")
 Candidate, Film = recordings.Candidate, recordings.Film
 Matcher = module("tasks.soundtracks.matching.track_selection", "tasks.soundtracks.matching.matcher").Matcher
-listings = module("tasks.films.pages_and_albums", "tasks.films.models")
+listings = module("tasks.films.wiki.site_and_pages", "tasks.films.models")
 
 def known(kind, facts):
     names = {field.name for field in dataclasses.fields(kind)} - {"listings", "tracks"}

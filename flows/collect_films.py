@@ -24,7 +24,8 @@ from storage.coordination.breakers_and_budgets import BUDGET_SPENT, Budget, keep
 from storage.errors import SourcePaused
 from storage.lake.lake import Lake
 from storage.tables.tables import open_tables
-from tasks.films.images.download_or_folder import ImageFolder
+from tasks.films.changes_since_last_run import FLOW, plan_fetch, recorded_for_next_run
+from tasks.films.images import ImageFolder
 from tasks.films.musicbrainz import MusicBrainz
 from tasks.films.rate_limited_http import RefusedError
 from tasks.films.tasks import (
@@ -36,7 +37,6 @@ from tasks.films.tasks import (
     parse_stale_pages,
 )
 from tasks.films.wiki.api_client import Wikipedia
-from tasks.films.wiki.changes_since_last_run import FLOW, plan_fetch, recorded_for_next_run
 from tasks.progress import ReportProgress, shown_progress
 from tasks.run_report import RunReport, check_failures
 from tasks.source_concurrency_limits import source_slot

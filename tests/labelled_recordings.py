@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from tasks.films.pages_and_albums import AlbumListing, ListedTrack
+from tasks.films.parsing.track_lists import AlbumListing, ListedTrack
 from tasks.soundtracks.candidate_recordings import Candidate, Decision, Film
 from tasks.soundtracks.matching.film_index import FilmIndex
 from tasks.soundtracks.matching.track_selection import Matcher

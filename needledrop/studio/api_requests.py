@@ -10,14 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from storage.errors import InputError
 from storage.libraries.decisions_and_shortlists import NAME_CHARACTERS, NOTE_CHARACTERS, AskedQuery
-from tasks.films.images.thumbnails import make_thumbnail
+from tasks.films.images import make_thumbnail
 from training.retrieval.query_and_filters import FilmQuery, TrackFilter
 
 REFERENCE_BYTES = 200_000_000
 """Twenty minutes of 24-bit stereo."""
 
 POSTER_BYTES = 20_000_000
-"""As `tasks.films.images.download_or_folder.MAX_BYTES`: a larger one is refused before it is decoded."""
+"""As `tasks.films.images.MAX_BYTES`: a larger one is refused before it is decoded."""
 POSTER_CHARACTERS = 4 * (POSTER_BYTES + 2) // 3 + 4
 """The same in base64."""
 MOST_HITS = 200

@@ -20,16 +20,19 @@ from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage, Status
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import FILMS
-from tasks.films.commit import commit_listings, commit_outcomes, commit_wikidata_ids, listing_rows
-from tasks.films.pages_and_albums import AlbumListing, Page, film_id
-from tasks.films.parsing.infobox import find_infobox
-from tasks.films.parsing.plain_text import without_comments
-from tasks.films.parsing.soundtrack_albums import parse_soundtrack
+from tasks.films.commit import (
+    commit_listings,
+    commit_outcomes,
+    commit_wikidata_ids,
+    listing_rows,
+)
+from tasks.films.parsing.soundtrack_albums import album_listings
+from tasks.films.parsing.track_lists import AlbumListing
+from tasks.films.rate_limited_http import ApiError
 from tasks.films.wiki.api_client import Wikipedia
 from tasks.films.wiki.failing_pages import failing_outcomes, look_up_around_failures
-from tasks.films.wiki.fetch_articles import fetch_wikidata_ids
-from tasks.films.wiki.site import Site
-from tasks.films.wiki.titles_and_addresses import fetch_titles
+from tasks.films.wiki.fetch_articles import fetch_titles, fetch_wikidata_ids
+from tasks.films.wiki.site_and_pages import Page, Site, film_id
 from tasks.progress import ReportProgress
 from tasks.run_report import RunReport
 
@@ -41,7 +44,6 @@ AGAIN_AFTER = timedelta(days=90)
 LookUp = tuple[str, int, Callable[[], RunReport]]
 """The kind of a batch, the number of its items, and what looks them up."""
 _WIKIDATA_ID = re.compile(r"Q\d{1,12}", re.ASCII)
-
 log = logging.getLogger(__name__)
 
 
@@ -89,6 +91,18 @@ def look_up_within_budget(
         done += count
         progress("Looking up albums and ids", done, total)
     return report
+
+
+def evidence_report(look_up: Callable[[], Counter[str]]) -> RunReport:
+    """Return the report of one look-up. A wiki that refuses such queries must not end the collection of films."""
+    try:
+        counts = look_up()
+    except SourcePaused as pause:
+        return RunReport(paused=pause)
+    except ApiError as error:
+        log.warning("%s", error)
+        return RunReport(Counter(evidence_refused=1))
+    return RunReport(Counter({f"evidence_{reason}": count for reason, count in counts.items()}))
 
 
 def look_up_albums(
@@ -174,14 +188,11 @@ def evidence_outcome(item: str, reason: str, what: str) -> Outcome:
 
 
 def _read_album(film: str, page: Page | None) -> tuple[str, tuple[AlbumListing, ...]]:
-    """Return the reason and the listings of an album's article; one that leads back to a film is no album's."""
+    """Return the reason and the listings of an album's article; one that leads back to the film is no album's."""
     if page is None:
         return "missing", ()
-    text = without_comments(page.wikitext)
-    soundtrack = parse_soundtrack(page.title, text)
-    if page.film_id == film or find_infobox(text).is_film or not soundtrack.listings:
-        return "not_an_album", ()
-    return "ok", soundtrack.listings
+    listings = album_listings(page.title, page.wikitext) if page.film_id != film else ()
+    return ("ok", listings) if listings else ("not_an_album", ())
 
 
 def _is_item(item: str | None) -> bool:

@@ -20,9 +20,10 @@ from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage, Status
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import ALBUM_LISTINGS, FILMS, PAGES
-from tasks.films.pages_and_albums import DELETED, PRESENT, AlbumListing, Page
 from tasks.films.parsing.article import PARSER_VERSION, Article, parse_article
-from tasks.films.stored_pages import newest_rows, page_of_row
+from tasks.films.parsing.track_lists import AlbumListing
+from tasks.films.stored_pages import DELETED, PRESENT, newest_rows, page_of_row
+from tasks.films.wiki.site_and_pages import Page
 
 ARTICLE = "article"
 """The kind of listings that a film's own article has: `article:1`, `article:2`, …"""

@@ -26,7 +26,7 @@ from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import FILMS
 from tasks.films.album_articles_and_wikidata import evidence_outcome
 from tasks.films.commit import commit_listings, commit_outcomes
-from tasks.films.pages_and_albums import AlbumListing, ListedTrack
+from tasks.films.parsing.track_lists import AlbumListing, ListedTrack
 from tasks.films.rate_limited_http import TIMEOUTS_SECONDS, ApiError, PoliteClient, TransientError
 
 MUSICBRAINZ = "musicbrainz"

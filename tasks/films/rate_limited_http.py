@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from threading import Lock
 from typing import Any, TypeVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 from urllib3.exceptions import LocationParseError
@@ -30,8 +30,6 @@ T = TypeVar("T")
 
 BURST_REQUESTS = 5
 """Requests that may follow each other at once after a pause."""
-MAX_GET_BYTES = 2_000
-"""A longer query is sent by POST: Wikimedia refuses addresses of about 8 kB, and some proxies shorter ones."""
 TIMEOUTS_SECONDS = (10.0, 60.0)
 """For the connection, and between two reads."""
 MAX_REQUEST_SECONDS = 300.0
@@ -204,15 +202,21 @@ class PoliteClient:
         message = f"{address} does not answer ({failure}); check the address and the network, or run it again later"
         raise SourcePaused(self.source, reason, until, message)
 
-    def send(self, url: str, fields: Mapping[str, Any] | None = None, max_bytes: int = MAX_ANSWER_BYTES) -> Response:
-        """Send one request without retries: GET, or POST if the fields are long. Redirects are not followed.
+    def send(
+        self,
+        url: str,
+        fields: Mapping[str, Any] | None = None,
+        max_bytes: int = MAX_ANSWER_BYTES,
+        *,
+        by_post: bool = False,
+    ) -> Response:
+        """Send one request without retries: GET, or POST where asked to. Redirects are not followed.
 
         Raises `ApiError` with code `too_large` for an answer that unpacks to more than `max_bytes`.
         """
         self.calls += 1
-        fields = fields or {}
-        method, where = ("POST", "data") if len(urlencode(fields)) > MAX_GET_BYTES else ("GET", "params")
-        options: dict[str, Any] = {where: fields, "timeout": self._timeouts_seconds, "stream": True}
+        method, where = ("POST", "data") if by_post else ("GET", "params")
+        options: dict[str, Any] = {where: fields or {}, "timeout": self._timeouts_seconds, "stream": True}
         with self._session.request(method, url, allow_redirects=False, **options) as answer:
             headers = answer.headers
             limit = max_bytes if answer.status_code == 200 else MAX_ERROR_BYTES

@@ -13,8 +13,12 @@ from storage.lake.lake import Lake
 from storage.records.outcomes import Stage
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import FILMS, OUTCOMES, PAGES, Table
-from tasks.films.pages_and_albums import Page
 from tasks.films.parsing.article import PARSER_VERSION
+from tasks.films.wiki.site_and_pages import Page
+
+PRESENT = "present"
+DELETED = "gone"
+"""The state of a page that was deleted, merged or moved away, and of a film whose page is that or about no film."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -24,6 +24,7 @@ from tasks.films.album_articles_and_wikidata import (
     ALBUM_PAGE,
     WIKIDATA,
     LookUp,
+    evidence_report,
     look_up_albums,
     look_up_wikidata_ids,
     look_up_within_budget,
@@ -31,9 +32,17 @@ from tasks.films.album_articles_and_wikidata import (
     wanted_wikidata_ids,
     wikidata_outcomes,
 )
+from tasks.films.changes_since_last_run import FetchPlan
 from tasks.films.commit import commit_categories, commit_deletions, commit_films, commit_outcomes, commit_pages
-from tasks.films.images.download_or_folder import ImageDownloads, ImageFolder
-from tasks.films.images.thumbnails import IMAGES_PER_BATCH, MissingImage, commit_images, missing_images, read_image
+from tasks.films.images import (
+    IMAGES_PER_BATCH,
+    ImageDownloads,
+    ImageFolder,
+    MissingImage,
+    commit_images,
+    missing_images,
+    read_image,
+)
 from tasks.films.musicbrainz import (
     FILMS_PER_BATCH,
     MusicBrainz,
@@ -41,14 +50,11 @@ from tasks.films.musicbrainz import (
     look_up_releases,
     wanted_from_musicbrainz,
 )
-from tasks.films.pages_and_albums import Page, film_id
-from tasks.films.rate_limited_http import ApiError
 from tasks.films.stored_pages import stale_pages
 from tasks.films.wiki.api_client import Wikipedia
-from tasks.films.wiki.changes_since_last_run import FetchPlan
 from tasks.films.wiki.failing_pages import failing_outcomes, look_up_around_failures
 from tasks.films.wiki.fetch_articles import IDS_PER_QUERY, fetch_articles
-from tasks.films.wiki.site import Site
+from tasks.films.wiki.site_and_pages import Page, Site, film_id
 from tasks.films.xml_export import PAGES_PER_BATCH, ExportBatch, export_size_bytes, new_pages
 from tasks.progress import ReportProgress, place
 from tasks.run_report import RunReport
@@ -173,7 +179,7 @@ def fetch_and_commit_albums(
     lake: Lake, client: Wikipedia, site: Site, albums: Sequence[tuple[str, tuple[str, ...]]], run_id: str
 ) -> RunReport:
     """Fetch and commit the articles of a batch of albums."""
-    return _evidence(lambda: look_up_albums(lake, client, site, albums, run_id))
+    return evidence_report(lambda: look_up_albums(lake, client, site, albums, run_id))
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -181,7 +187,7 @@ def fetch_and_commit_wikidata_ids(
     lake: Lake, client: Wikipedia, site: Site, page_ids: Sequence[int], run_id: str
 ) -> RunReport:
     """Fetch and commit the Wikidata ids of a batch of films."""
-    return _evidence(lambda: look_up_wikidata_ids(lake, client, site, page_ids, run_id))
+    return evidence_report(lambda: look_up_wikidata_ids(lake, client, site, page_ids, run_id))
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)
@@ -190,18 +196,6 @@ def fetch_and_commit_releases(
 ) -> tuple[Counter[str], SourcePaused | None]:
     """Ask MusicBrainz for the albums of a batch of films and commit them, also those before a pause."""
     return look_up_releases(lake, client, batch, lambda count: budget.reserve(requests=count), run_id)
-
-
-def _evidence(look_up: Callable[[], Counter[str]]) -> RunReport:
-    """Return the report of one look-up. A wiki that refuses such queries must not end the collection of films."""
-    try:
-        counts = look_up()
-    except SourcePaused as pause:
-        return RunReport(paused=pause)
-    except ApiError as error:
-        log.warning("%s", error)
-        return RunReport(Counter(evidence_refused=1))
-    return RunReport(Counter({f"evidence_{reason}": count for reason, count in counts.items()}))
 
 
 @task(cache_policy=NO_CACHE, persist_result=False)

@@ -28,10 +28,9 @@ from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.records.outcomes import Outcome
 from tasks.films.commit import outcome_of_other_page
-from tasks.films.pages_and_albums import PRESENT, Page
 from tasks.films.parsing.article import looks_like_film
-from tasks.films.stored_pages import StoredPage, items_with_outcome, stored_pages
-from tasks.films.wiki.site import page_url, text_licence, wiki_name
+from tasks.films.stored_pages import PRESENT, StoredPage, items_with_outcome, stored_pages
+from tasks.films.wiki.site_and_pages import Page, page_url, text_licence, wiki_name
 
 PAGES_PER_BATCH = 500
 """About 8 MB of text, which is parsed in well under a second: reading the dump takes most of the time."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from tasks.films.pages_and_albums import AlbumListing
+from tasks.films.parsing.track_lists import AlbumListing
 
 
 class Decision(StrEnum):

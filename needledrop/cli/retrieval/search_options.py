@@ -258,7 +258,7 @@ def read_image(image: Path | None) -> bytes | None:
     except OSError as error:
         raise InputError(f"The image {image} cannot be read ({error.strerror}); give the path of an image") from error
 
-    from tasks.films.images.thumbnails import make_thumbnail
+    from tasks.films.images import make_thumbnail
 
     try:
         make_thumbnail(content)

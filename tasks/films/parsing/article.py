@@ -11,13 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from tasks.films.pages_and_albums import AlbumListing
 from tasks.films.parsing.alternative_titles_and_imdb_id import alternative_titles, imdb_id
-from tasks.films.parsing.infobox import IMDB_KEYS, LANGUAGE_KEYS, MUSIC_KEYS, Infobox, find_infobox
-from tasks.films.parsing.names_and_dates import languages_in, names_in
+from tasks.films.parsing.infobox import IMDB_KEYS, LANGUAGE_KEYS, MUSIC_KEYS, Infobox, find_infobox, languages_in
+from tasks.films.parsing.names_and_dates import names_in
 from tasks.films.parsing.plain_text import without_comments
 from tasks.films.parsing.plot import plot_paragraphs
 from tasks.films.parsing.soundtrack_albums import album_page, parse_soundtrack
+from tasks.films.parsing.track_lists import AlbumListing
 
 PARSER_VERSION = 7
 """Raise it whenever the result changes: stored pages of an older version are then parsed again, without a fetch."""

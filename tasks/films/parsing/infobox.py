@@ -1,4 +1,4 @@
-"""Parse the infobox of an article (its kind, image, release year, native name).
+"""Parse the infobox of an article (its kind, image, release year, languages, native name).
 
 Braces are matched from the opening of the box, because infoboxes are where articles are most often unbalanced:
 an unclosed template in one parameter must not hide the others, nor the rest of the page.
@@ -10,6 +10,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from tasks.films.parsing.names_and_dates import names_in
 from tasks.films.parsing.plain_text import FILE_NAMESPACES, without_references
 from tasks.films.parsing.templates import named_parameters, template_body
 
@@ -126,6 +127,15 @@ def file_name(value: str) -> str | None:
         return None
     name = " ".join(name.replace("_", " ").split())
     return name[:1].upper() + name[1:] if name else None
+
+
+def languages_in(value: str) -> tuple[str, ...]:
+    """Return the languages that a parameter lists, without the word "language"."""
+    names = (
+        re.sub(r"\s+(?:language|film)$|^(?:lingua|langue)\s+", "", name, flags=re.IGNORECASE)
+        for name in names_in(value)
+    )
+    return tuple(dict.fromkeys(name[:1].upper() + name[1:] for name in names if name))
 
 
 def _box_name(match: re.Match[str]) -> str:

@@ -1,4 +1,4 @@
-"""Parse the names, languages and dates that a parameter's value lists, whatever its notation.
+"""Parse the names and dates that a parameter's value lists, whatever its notation.
 
 A parameter such as `music = {{ubl|[[A]]|[[B & C]] (songs)}}` is a list in one of many notations. A link is one name
 whatever it contains; between links the usual separators count. A date is ISO 8601, as precise as it is given.
@@ -61,7 +61,6 @@ _NO_NAME = re.compile(
     re.IGNORECASE,
 )
 _ALL_TRACKS = re.compile(r"^all (?:songs|tracks|music|lyrics)[^\[{\ue000]*?\bby\s+", re.IGNORECASE)
-
 _MONTHS = [
     "january",
     "february",
@@ -121,15 +120,6 @@ def names_in(value: str) -> tuple[str, ...]:
                 found.append(_name(part[role.end() :] if role else part, links))
     by_letters = {name.casefold(): name for name in reversed(found) if name}
     return tuple(dict.fromkeys(by_letters[name.casefold()] for name in found if name))[:MAX_NAMES]
-
-
-def languages_in(value: str) -> tuple[str, ...]:
-    """Return the languages that a parameter lists, without the word "language"."""
-    names = (
-        re.sub(r"\s+(?:language|film)$|^(?:lingua|langue)\s+", "", name, flags=re.IGNORECASE)
-        for name in names_in(value)
-    )
-    return tuple(dict.fromkeys(name[:1].upper() + name[1:] for name in names if name))
 
 
 def _without_links(text: str) -> tuple[str, list[str]]:

@@ -12,13 +12,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
-from tasks.films.pages_and_albums import AlbumListing, ListedTrack
+from tasks.films.parsing.infobox import find_infobox
 from tasks.films.parsing.names_and_dates import iso_date, names_in
-from tasks.films.parsing.plain_text import plain
+from tasks.films.parsing.plain_text import plain, without_comments
 from tasks.films.parsing.templates import first_parameter, template_parameters
 from tasks.films.parsing.track_lists import (
     MAX_NOTE_CHARACTERS,
     MAX_TRACKS,
+    AlbumListing,
+    ListedTrack,
     TrackList,
     listed_tracks,
     tracks_of_template,
@@ -133,6 +135,12 @@ def parse_soundtrack(title: str, text: str) -> Soundtrack:
     labels = [name for value in stated for name in names_in(value)]
     listings = tuple(_listing(album, base) for album in albums[:MAX_ALBUMS])
     return Soundtrack(listings, tuple(dict.fromkeys(producers)), tuple(dict.fromkeys(labels)), bool(boxes))
+
+
+def album_listings(title: str, wikitext: str) -> tuple[AlbumListing, ...]:
+    """Return the albums that an album's own article lists; none if it is not about a soundtrack album but a film."""
+    text = without_comments(wikitext)
+    return () if find_infobox(text).is_film else parse_soundtrack(title, text).listings
 
 
 def album_page(title: str, text: str) -> str | None:

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from tasks.films.pages_and_albums import ListedTrack
 from tasks.films.parsing.names_and_dates import FEATURING, names_in
 from tasks.films.parsing.plain_text import plain, without_references
 from tasks.films.parsing.templates import first_parameter, template_items
@@ -86,6 +85,27 @@ _COLUMNS = {
     "composers": re.compile(r"(?:composer|music|composed by|music director|musica|music by).*"),
 }
 """How the head of a table's column is called, in lower case."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedTrack:
+    """A track of a listing. `seconds` is None if no length is given."""
+
+    title: str
+    seconds: float | None = None
+    artists: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AlbumListing:
+    """The track list of a film's soundtrack album, from its article, the album's article or MusicBrainz."""
+
+    title: str
+    artists: tuple[str, ...] = ()
+    record_label: str | None = None
+    release_date: str | None = None
+    """ISO 8601, as precise as the source: "1994", "1994-09" or "1994-09-27"."""
+    tracks: tuple[ListedTrack, ...] = ()
 
 
 @dataclass(frozen=True)

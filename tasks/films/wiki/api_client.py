@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from storage.errors import InputError
 from tasks.films.rate_limited_http import ATTEMPTS, TIMEOUTS_SECONDS, ApiError, PoliteClient, Response, TransientError
@@ -21,6 +21,8 @@ Answer = dict[str, Any]
 MAXLAG_SECONDS = 5
 """Ask to be refused while the wiki's replicas lag further behind, as Wikimedia's etiquette demands."""
 LAG_WAIT_SECONDS = 5.0
+MAX_GET_BYTES = 2_000
+"""A longer query is sent by POST: Wikimedia refuses addresses of about 8 kB, and some proxies shorter ones."""
 _TRANSIENT_CODES = frozenset({"maxlag", "ratelimited", "readonly"})
 _PAGE_FIELDS: dict[str, type] = {
     "pageid": int,
@@ -99,8 +101,11 @@ class Wikipedia:
     def call(self, **parameters: Any) -> Answer:
         """Call the API once and return its answer. Raises `ApiError`, `InputError` or `SourcePaused`."""
         fields = {**parameters, "format": "json", "formatversion": 2, "maxlag": MAXLAG_SECONDS, "utf8": 1}
+        is_long = len(urlencode(fields)) > MAX_GET_BYTES
         return self._http.with_retries(
-            lambda: checked_answer(self._http.send(self.api_url, fields)), self.api_url, self._attempts
+            lambda: checked_answer(self._http.send(self.api_url, fields, by_post=is_long)),
+            self.api_url,
+            self._attempts,
         )
 
     def download(self, url: str, max_bytes: int, read: Callable[[Response], bytes], attempts: int) -> bytes:

@@ -18,7 +18,7 @@ from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage, Status
 from tasks.films.rate_limited_http import ATTEMPTS, ApiError
 from tasks.films.wiki.api_client import Wikipedia
-from tasks.films.wiki.site import describe_site
+from tasks.films.wiki.site_and_pages import describe_site
 
 T = TypeVar("T")
 

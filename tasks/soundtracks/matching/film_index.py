@@ -14,8 +14,8 @@ from typing import Any
 from storage.lake.lake import Lake
 from storage.tables import tables
 from storage.tables.schemas import ALBUM_LISTINGS, FILMS
-from tasks.films.pages_and_albums import AlbumListing, ListedTrack
-from tasks.films.wiki.titles_and_addresses import page_of_address
+from tasks.films.parsing.track_lists import AlbumListing, ListedTrack
+from tasks.films.wiki.fetch_articles import page_of_address
 from tasks.soundtracks.candidate_recordings import Candidate, Film
 from tasks.soundtracks.matching.film_titles import (
     MIN_COVERAGE,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 
-from tasks.films.pages_and_albums import AlbumListing, ListedTrack
+from tasks.films.parsing.track_lists import AlbumListing, ListedTrack
 from tasks.soundtracks.candidate_recordings import Candidate, Film
 from tasks.soundtracks.matching import soundtrack_words
 from tasks.soundtracks.matching.label_channels_and_descriptions import (

@@ -12,12 +12,11 @@ from storage.coordination.breakers_and_budgets import read_breakers
 from storage.errors import InputError, ItemError, SourcePaused
 from storage.tables import tables
 from storage.tables.schemas import FILMS, FLOW_RUNS, OUTCOMES
-from tasks.films.images.download_or_folder import ImageDownloads
+from tasks.films.images import ImageDownloads
 from tasks.films.rate_limited_http import ApiError
 from tasks.films.wiki.api_client import Wikipedia
-from tasks.films.wiki.fetch_articles import fetch_articles
-from tasks.films.wiki.site import describe_site
-from tasks.films.wiki.titles_and_addresses import titles_to_ids
+from tasks.films.wiki.fetch_articles import fetch_articles, titles_to_ids
+from tasks.films.wiki.site_and_pages import describe_site
 
 if TYPE_CHECKING:
     from tests.integration.mediawiki.conftest import Wiki

@@ -22,10 +22,9 @@ from tasks.films.album_articles_and_wikidata import (
     wanted_wikidata_ids,
 )
 from tasks.films.commit import commit_pages
-from tasks.films.pages_and_albums import Page
 from tasks.films.stored_pages import stale_pages
 from tasks.films.wiki.api_client import Wikipedia
-from tasks.films.wiki.site import Site
+from tasks.films.wiki.site_and_pages import Page, Site
 
 if TYPE_CHECKING:
     from tests.tasks.films.conftest import Edge

@@ -12,8 +12,8 @@ from storage.lake.lake import Lake
 from storage.tables import tables
 from storage.tables.schemas import ALBUM_LISTINGS, FILMS
 from tasks.films.commit import commit_films, commit_pages
-from tasks.films.pages_and_albums import Page
 from tasks.films.stored_pages import stale_pages
+from tasks.films.wiki.site_and_pages import Page
 from tasks.soundtracks.matching.film_index import read_film_index
 
 FILM = (

@@ -22,7 +22,7 @@ from tasks.films.musicbrainz import (
     look_up_releases,
     wanted_from_musicbrainz,
 )
-from tasks.films.pages_and_albums import ListedTrack
+from tasks.films.parsing.track_lists import ListedTrack
 from tasks.films.rate_limited_http import ApiError
 
 if TYPE_CHECKING:

@@ -18,8 +18,7 @@ from storage.lake.lake import Lake
 from storage.tables import tables
 from storage.tables.schemas import FILMS, OUTCOMES, PAGES, THUMBNAILS
 from tasks.films.commit import commit_films
-from tasks.films.images.download_or_folder import ImageFolder
-from tasks.films.images.thumbnails import missing_images
+from tasks.films.images import ImageFolder, missing_images
 from tasks.films.stored_pages import stale_pages
 from tasks.films.tasks import commit_export_batch, read_and_commit_images
 from tasks.films.xml_export import new_pages, read_export

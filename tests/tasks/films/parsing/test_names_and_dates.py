@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.films.parsing.names_and_dates import iso_date, languages_in, names_in
+from tasks.films.parsing.infobox import languages_in
+from tasks.films.parsing.names_and_dates import iso_date, names_in
 
 
 @pytest.mark.parametrize(

@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.films.pages_and_albums import ListedTrack
 from tasks.films.parsing.article import parse_article
 from tasks.films.parsing.soundtrack_albums import Soundtrack, album_page, parse_soundtrack
-from tasks.films.parsing.track_lists import seconds_of
+from tasks.films.parsing.track_lists import ListedTrack, seconds_of
 
 BOX = (
     "{{Infobox album\n| name = Ember (Original Score)\n| artist = [[Ida Lund]]\n| released = {{Start date|2019|5|6}}\n"

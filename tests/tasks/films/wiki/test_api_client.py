@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from storage.errors import InputError, NeedledropError, SourcePaused
+from tasks.films.changes_since_last_run import find_changes
 from tasks.films.rate_limited_http import ApiError
 from tasks.films.stored_pages import StoredPage
 from tasks.films.wiki.api_client import Wikipedia, merge_pages
-from tasks.films.wiki.changes_since_last_run import find_changes
-from tasks.films.wiki.fetch_articles import fetch_articles, fetch_categories, page_states
-from tasks.films.wiki.site import Site, describe_site
-from tasks.films.wiki.titles_and_addresses import titles_to_ids
+from tasks.films.wiki.fetch_articles import fetch_articles, fetch_categories, page_states, titles_to_ids
+from tasks.films.wiki.site_and_pages import Site, describe_site
 from tasks.films.wiki.year_categories import films_of_years, redirect_targets
 
 if TYPE_CHECKING:

@@ -24,11 +24,11 @@ from storage.records.outcomes import Stage
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import FILMS, OUTCOMES
 from tasks.films.album_articles_and_wikidata import look_up_albums, look_up_wikidata_ids
+from tasks.films.changes_since_last_run import plan_fetch
 from tasks.films.tasks import fetch_and_commit_articles
 from tasks.films.wiki.api_client import Wikipedia
-from tasks.films.wiki.changes_since_last_run import plan_fetch
 from tasks.films.wiki.failing_pages import MOST_FAILING, failing_outcomes
-from tasks.films.wiki.site import Site, describe_site
+from tasks.films.wiki.site_and_pages import Site, describe_site
 
 GENERAL = {"time": "2026-01-02T03:04:05Z", "wikiid": "enwiki", "base": "https://wiki.example/wiki/Main_Page"}
 FILM = (

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tasks.films.pages_and_albums import AlbumListing, ListedTrack
+from tasks.films.parsing.track_lists import AlbumListing, ListedTrack
 from tasks.soundtracks.candidate_recordings import Candidate, Film
 from tasks.soundtracks.matching.film_index import FilmIndex
 from tasks.soundtracks.matching.label_channels_and_descriptions import with_delivery_notes

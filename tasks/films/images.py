@@ -1,11 +1,12 @@
-"""Make thumbnails: find the films that lack one, decode their images, scale them to 224 pixels and commit them.
+"""Images of films: find what has no thumbnail, download it or find it in a folder, decode it, scale it and commit it.
 
 A thumbnail is missing if the film names an image that the lake does not have, and it was not tried since the film's
-page last changed. A film from an export has a file name, looked up in a folder; one from the API has an address.
+page last changed. A film from an export has a file name, looked up in a folder by the name that articles use; one from
+the API has an address, whose image is downloaded from the wiki's file hosts.
 
-Images are untrusted input: bytes and pixels are limited before anything is decoded, and every exception of
-Pillow (six kinds were seen on broken files, most of them no OSError) becomes an `ItemError` with a reason. The shorter
-side gets 224 pixels; cropping to a square is left to training, which crops differently each time.
+Images are untrusted input: bytes and pixels are limited before anything is decoded, and every exception of Pillow (six
+kinds were seen on broken files, most of them no OSError) becomes an `ItemError` with a reason. The shorter side gets
+224 pixels; cropping to a square is left to training, which crops differently each time.
 """
 
 from __future__ import annotations
@@ -20,19 +21,29 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from storage.errors import ItemError, Retry
+from storage.errors import InputError, ItemError, Retry, SourcePaused
 from storage.lake.lake import Lake
 from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage, Status
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import FILMS, OUTCOMES, PAGES, THUMBNAILS
-from tasks.films.images.download_or_folder import MAX_BYTES, ImageDownloads, ImageFolder
-from tasks.films.pages_and_albums import PRESENT
+from tasks.films.rate_limited_http import ApiError, Response, TransientError
+from tasks.films.stored_pages import PRESENT
+from tasks.films.wiki.api_client import Wikipedia
 
+MAX_BYTES = 20_000_000
+"""A film poster has 30 kB on Wikipedia; an original on Commons can have 20 MB."""
+DOWNLOAD_ATTEMPTS = 3
+MAX_FAILED_DOWNLOADS = 5
+"""So many consecutive failures mean that the file host is down."""
+_WEB_PAGES = (b"<!doctype html", b"<html")
 SHORTER_SIDE_PIXELS = 224
 """What the image tower reads."""
 MAX_PIXELS = 40_000_000
@@ -51,6 +62,80 @@ _PILLOW_ERRORS = (
     OverflowError, ZeroDivisionError, MemoryError, RuntimeError, struct.error, zlib.error, AssertionError,
 )  # fmt: skip
 _SKIPPED_REASONS = frozenset({"no_image", "no_folder", "foreign_host"})
+
+
+class ImageDownloads:
+    """Downloads from a wiki's own file hosts (`name` or `name:port`), with the rate limit of its client."""
+
+    def __init__(self, client: Wikipedia, hosts: frozenset[str]) -> None:
+        self._client = client
+        self._hosts = hosts
+        self._failed = 0
+
+    def read(self, url: str, max_bytes: int = MAX_BYTES) -> bytes:
+        """Return the bytes at an address. Raises `ItemError`: foreign_host, missing, too_large, http_error."""
+        if urlsplit(url).scheme not in ("http", "https") or urlsplit(url).netloc.lower() not in self._hosts:
+            raise ItemError("foreign_host", f"{url} is not on the wiki's own file hosts")
+        try:
+            data = self._client.download(url, max_bytes, partial(_checked_file, url), DOWNLOAD_ATTEMPTS)
+        except InputError as error:
+            raise ItemError("http_error", str(error), Retry.LATER) from error
+        except ApiError as error:
+            raise ItemError("too_large", f"{url} has more than {max_bytes:,} bytes") from error
+        except SourcePaused as pause:
+            self._failed += 1
+            if pause.reason == "asked_to_wait" or self._failed >= MAX_FAILED_DOWNLOADS:
+                raise
+            raise ItemError("http_error", str(pause), Retry.LATER) from pause
+        self._failed = 0
+        return data
+
+
+def _checked_file(url: str, response: Response) -> bytes:
+    """Return the body of a file. Raises `ItemError` or, for what may be a file later, `TransientError`."""
+    if response.status in (404, 410):
+        raise ItemError("missing", f"{url} does not exist", Retry.LATER)
+    response.check()
+    if not response.body or response.body[:100].lstrip().lower().startswith(_WEB_PAGES):
+        raise TransientError("the answer is empty or a web page, such as a log-in, and no file")
+    return response.body
+
+
+class ImageFolder:
+    """A folder of images with the file names that articles use, for films from an export."""
+
+    def __init__(self, folder: str | Path) -> None:
+        """List the folder once. Raises `InputError` if there is no such folder."""
+        self.folder = Path(folder).expanduser()
+        if not self.folder.is_dir():
+            raise InputError(
+                f"There is no folder {self.folder}; give the folder of the images that the articles name with --images"
+            )
+        self._paths = {_wiki_name(path.name): path for path in sorted(self.folder.rglob("*")) if path.is_file()}
+
+    def find(self, image: str) -> Path | None:
+        """Return the path of an image, or None if the folder has no file of this name."""
+        return self._paths.get(_wiki_name(image))
+
+    def read(self, image: str) -> bytes:
+        """Return the bytes of an image. Raises `ItemError` with `missing` or `too_large`."""
+        path = self.find(image)
+        if path is None:
+            raise ItemError("missing", f"{image} is not in {self.folder.name}", Retry.LATER)
+        try:
+            if path.stat().st_size > MAX_BYTES:
+                raise ItemError(
+                    "too_large", f"{image} has {path.stat().st_size:,} bytes, over the limit of {MAX_BYTES:,}"
+                )
+            return path.read_bytes()
+        except OSError as error:
+            raise ItemError("missing", f"{image} cannot be read: {error.strerror}", Retry.LATER) from error
+
+
+def _wiki_name(name: str) -> str:
+    """Return a file name as wikis compare them: underscores are spaces, the first letter is upper case."""
+    spaced = " ".join(name.replace("_", " ").split())
+    return spaced[:1].upper() + spaced[1:]
 
 
 @dataclass(frozen=True)

@@ -19,13 +19,18 @@ from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage, Status
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import FLOW_RUNS
-from tasks.films.pages_and_albums import PRESENT, film_id
-from tasks.films.stored_pages import StoredPage, stored_pages
+from tasks.films.stored_pages import PRESENT, StoredPage, stored_pages
 from tasks.films.wiki.api_client import Wikipedia, listed
 from tasks.films.wiki.failing_pages import WIKI_FAILS
-from tasks.films.wiki.fetch_articles import IDS_PER_QUERY, PageState, fetch_categories, page_states
-from tasks.films.wiki.site import Site, describe_site
-from tasks.films.wiki.titles_and_addresses import articles_named
+from tasks.films.wiki.fetch_articles import (
+    ARTICLES_PER_BATCH,
+    IDS_PER_QUERY,
+    PageState,
+    articles_named,
+    fetch_categories,
+    page_states,
+)
+from tasks.films.wiki.site_and_pages import Site, describe_site, film_id
 from tasks.films.wiki.year_categories import films_of_years
 from tasks.run_report import RunReport
 
@@ -34,8 +39,6 @@ MAX_AGE = timedelta(days=25)
 OVERLAP = timedelta(minutes=10)
 """Recent changes are read from this long before the last run, since a wiki records some of them late."""
 _TEMPLATE_NAMESPACES = (10, 828)
-ARTICLES_PER_BATCH = 200
-"""Four requests of fifty: about ten seconds at the default rate, so a crash loses little."""
 
 
 @dataclass

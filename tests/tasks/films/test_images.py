@@ -12,8 +12,7 @@ import pytest
 from PIL import Image
 
 from storage.errors import InputError, ItemError, Retry
-from tasks.films.images.download_or_folder import MAX_BYTES, ImageDownloads, ImageFolder
-from tasks.films.images.thumbnails import make_thumbnail
+from tasks.films.images import MAX_BYTES, ImageDownloads, ImageFolder, make_thumbnail
 from tasks.films.wiki.api_client import Wikipedia
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""Ask a wiki for its name, clock, licence and the hosts of its files, or tell name and licence from an address."""
+"""A wiki and its pages: its name, clock, licence and file hosts; a page, from the API or an export, and its film id."""
 
 from __future__ import annotations
 
@@ -73,3 +73,33 @@ def text_licence(base_url: str) -> str:
     """Return the licence of a wiki's text, which is known only for Wikipedia."""
     host = urlsplit(base_url).hostname or ""
     return WIKIPEDIA_LICENCE if host == "wikipedia.org" or host.endswith(".wikipedia.org") else UNKNOWN_LICENCE
+
+
+@dataclass(frozen=True)
+class Page:
+    """One revision of one page. `categories` is None if the source lists none and they must be found in the text."""
+
+    wiki: str
+    page_id: int
+    revision_id: int
+    revision_time: datetime | None
+    title: str
+    url: str
+    wikitext: str
+    source: str
+    licence: str
+    categories: tuple[str, ...] | None = None
+    image: str | None = None
+    image_url: str | None = None
+    image_non_free: bool | None = None
+    wikidata_id: str | None = None
+
+    @property
+    def film_id(self) -> str:
+        """The key of the page in every table: `WIKI-PAGEID`."""
+        return film_id(self.wiki, self.page_id)
+
+
+def film_id(wiki: str, page_id: int) -> str:
+    """Return the key of a page in every table, which is safe as a file name."""
+    return f"{wiki}-{page_id}"
