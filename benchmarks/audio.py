@@ -37,8 +37,9 @@ from rich.table import Table
 from storage.lake.lake import Lake
 from storage.mels.settings_and_shard_format import MelSettings
 from storage.tables.tables import open_tables
+from tasks.soundtracks.candidate_recordings import Recording
 from tasks.soundtracks.extraction.extract_film import extract_film
-from tasks.soundtracks.extraction.jobs import FilmJob, Recording
+from tasks.soundtracks.extraction.film_jobs import FilmJob
 
 SETTINGS = MelSettings()
 CODECS = {"webm": ("libopus", 48_000, 128_000), "m4a": ("aac", 44_100, 128_000), "mp3": ("libmp3lame", 44_100, 192_000)}

@@ -31,10 +31,11 @@ from storage.tables.tables import compact, stored_parts
 from storage.views import status
 from tasks.curation.curate import curate
 from tasks.curation.exclusions_and_splits import CurationSettings
+from tasks.soundtracks.matching.track_selection import read_matcher
 from tasks.soundtracks.runs.crash_recovery import recover
+from tasks.soundtracks.runs.open_sources import RunContext
 from tasks.soundtracks.runs.plan import plan
-from tasks.soundtracks.runs.run_context import RunContext, read_matcher
-from tasks.soundtracks.runs.run_settings import SoundtrackSettings
+from tasks.soundtracks.runs.soundtrack_option_checks import SoundtrackSettings
 
 FILM_COUNT, TRACK_COUNT, SEGMENT_COUNT = 7_771, 70_215, 1_260_000
 FILMS_A_PART = 500

@@ -33,14 +33,13 @@ from storage.errors import InputError, ItemError
 from storage.records.flow_runs import record_flow_run
 from storage.tables.tables import open_existing
 from tasks.run_report import RunReport
-from tasks.soundtracks.candidate_recordings import Candidate, Film, Judged
-from tasks.soundtracks.extraction.jobs import Recording
+from tasks.soundtracks.candidate_recordings import Candidate, Film, Judged, Recording
 from tasks.soundtracks.matching.track_selection import Matcher
 from tasks.soundtracks.runs.batch_pipeline import open_pipeline
 from tasks.soundtracks.runs.gather_and_commit import Collector
+from tasks.soundtracks.runs.open_sources import open_context
 from tasks.soundtracks.runs.plan import plan
-from tasks.soundtracks.runs.run_context import open_context
-from tasks.soundtracks.runs.run_settings import SoundtrackSettings
+from tasks.soundtracks.runs.soundtrack_option_checks import SoundtrackSettings
 from tasks.soundtracks.sources.music_folders_and_url_lists import PreassignedSource
 from tasks.soundtracks.sources.source_protocol import Fetched
 

@@ -25,17 +25,17 @@ from storage.lake.lake import Lake
 from storage.tables.tables import open_existing
 from tasks.progress import ReportProgress, run_logger, shown_progress
 from tasks.run_report import RunReport, check_failures
-from tasks.soundtracks.runs.availability import AvailabilityChecker
-from tasks.soundtracks.runs.batch_pipeline import collect_in_batches, recheck_tracks, reopen_films
+from tasks.soundtracks.runs.availability import AvailabilityChecker, recheck_tracks
+from tasks.soundtracks.runs.batch_pipeline import collect_in_batches
 from tasks.soundtracks.runs.crash_recovery import recover
 from tasks.soundtracks.runs.embed_collected_audio import encode_collected
 from tasks.soundtracks.runs.fingerprint_upgrade import bring_up_to_date
 from tasks.soundtracks.runs.gather_and_commit import Collector
+from tasks.soundtracks.runs.open_sources import RunContext, open_context
 from tasks.soundtracks.runs.plan import plan
 from tasks.soundtracks.runs.preview import preview
-from tasks.soundtracks.runs.reopen_finished_films import Reopener
-from tasks.soundtracks.runs.run_context import RunContext, open_context
-from tasks.soundtracks.runs.run_settings import SoundtrackSettings
+from tasks.soundtracks.runs.reopen_finished_films import Reopener, reopen_films
+from tasks.soundtracks.runs.soundtrack_option_checks import SoundtrackSettings
 from tasks.source_concurrency_limits import source_slot
 from training.audio_encoders.model_files import check_encoder, licence_warning, remember_model
 from training.audio_encoders.process import open_encoders

@@ -153,7 +153,7 @@ def check(parameters: OptionGroup) -> None:
     """Raise `InputError` for parameters of a flow that cannot work."""
     from storage.datasets.versions import read_manifest
     from tasks.curation.exclusions_and_splits import CurationSettings
-    from tasks.soundtracks.runs.run_settings import SoundtrackSettings
+    from tasks.soundtracks.runs.soundtrack_option_checks import SoundtrackSettings
     from training.audio_encoders.model_files import check_encoder
     from training.presets import chosen_settings
     from training.systems import chosen_systems

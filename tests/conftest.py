@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from storage.lake.lake import Lake
     from tasks.run_report import RunReport
     from tasks.soundtracks.extraction.embed_audio import Encoders
-    from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult
-    from tasks.soundtracks.runs.run_settings import SoundtrackSettings
+    from tasks.soundtracks.extraction.film_jobs import FilmJob, FilmResult
+    from tasks.soundtracks.runs.soundtrack_option_checks import SoundtrackSettings
     from training.evaluation.baselines import HeldOut
     from training.evaluation.embeddings import Embeddings
 
@@ -384,13 +384,13 @@ def run_collection() -> Callable[..., RunReport]:
     from storage.coordination.leases import LeaseKeeper
     from tasks.run_report import RunReport
     from tasks.soundtracks.extraction.extract_film import extract_film
-    from tasks.soundtracks.extraction.jobs import FilmExtractor
+    from tasks.soundtracks.extraction.film_jobs import FilmExtractor
     from tasks.soundtracks.runs.batch_pipeline import BatchPipeline, embedding_extractor
     from tasks.soundtracks.runs.crash_recovery import recover
     from tasks.soundtracks.runs.gather_and_commit import Collector
+    from tasks.soundtracks.runs.open_sources import RunContext, open_context
     from tasks.soundtracks.runs.plan import plan
     from tasks.soundtracks.runs.reopen_finished_films import Reopener
-    from tasks.soundtracks.runs.run_context import RunContext, open_context
 
     @dataclass(frozen=True)
     class InProcessExtractor:

@@ -67,7 +67,7 @@ FETCH_REASONS = frozenset(
     | {"removed", "restricted", "timeout", "too_large", "transport", "truncated", "unavailable"}
     | {"unknown", "unresolved_list", "unsupported", "youtube_4xx"}
 )
-"""How a search or a download can fail; `tasks/soundtracks/download/error_rules.py` states what follows from each."""
+"""How a search or a download can fail; `tasks/soundtracks/download/error_patterns_and_pauses.py` says what follows."""
 
 REASONS: dict[Stage, frozenset[str]] = {
     Stage.FILM: frozenset({"ok", "no_plot", "not_a_film", "redirect", "no_year", "missing", "damaged_page"})

@@ -39,8 +39,7 @@ from numpy.typing import NDArray
 from storage.errors import LakeError
 from storage.tables.duckdb_connection import SPILL_PREFIX, fetch_rows, joins_as_written
 from tasks.curation.candidate_snapshot import Snapshot
-from tasks.soundtracks.audio.fingerprint import IS_CURRENT, TIME_BITS, Fingerprint, decode, stored_words
-from tasks.soundtracks.audio.fingerprint_comparison import is_same_sound
+from tasks.soundtracks.audio.fingerprint import IS_CURRENT, TIME_BITS, Fingerprint, decode, is_same_sound, stored_words
 
 _FINGERPRINTS = f"""
 SELECT item, fingerprint FROM (SELECT film_id, track_id, fingerprint FROM {{tracks}} WHERE {IS_CURRENT})

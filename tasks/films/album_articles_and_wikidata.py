@@ -20,12 +20,7 @@ from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage, Status
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import FILMS
-from tasks.films.commit import (
-    commit_listings,
-    commit_outcomes,
-    commit_wikidata_ids,
-    listing_rows,
-)
+from tasks.films.commit import commit_listings, commit_outcomes, commit_wikidata_ids, listing_rows
 from tasks.films.parsing.soundtrack_albums import album_listings
 from tasks.films.parsing.track_lists import AlbumListing
 from tasks.films.rate_limited_http import ApiError

@@ -22,8 +22,9 @@ from storage.libraries.library import Library
 from storage.libraries.library_embeddings import TrackEmbedding, append_embeddings, embedded_tracks
 from storage.mels.settings_and_shard_format import MelSettings
 from storage.records.outcomes import Outcome, Stage, from_error
+from tasks.soundtracks.candidate_recordings import Recording
 from tasks.soundtracks.extraction.embed_audio import decoded_audio
-from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult, Recording
+from tasks.soundtracks.extraction.film_jobs import FilmJob, FilmResult
 from tasks.soundtracks.extraction.process_pool import PoolExtractor
 
 FILES_AT_ONCE, SOUNDS_AT_ONCE = 32, 8

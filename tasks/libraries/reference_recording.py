@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from storage.errors import ItemError
 from storage.mels.reader import TrackMels
 from storage.mels.settings_and_shard_format import MelSettings
-from tasks.soundtracks.audio.decode import AudioFile, Samples
+from tasks.soundtracks.audio.decode import SAMPLE, AudioFile, Samples, as_samples
 from tasks.soundtracks.audio.melspectrogram import segment_mels
-from tasks.soundtracks.extraction.embed_audio import SAMPLE, as_samples
 
 MOST_MINUTES = 20
 """What is kept of a recording while it is searched by is 15 MB then, and who waits for it waits for seconds."""

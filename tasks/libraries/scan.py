@@ -16,7 +16,7 @@ from typing import Any
 
 from storage.errors import InputError
 from storage.libraries.library import Library, MusicFolder
-from tasks.soundtracks.audio.file_suffixes_and_tags import AUDIO_SUFFIXES, TAG_ERRORS, Tags, content_id, read_tags
+from tasks.soundtracks.audio.file_suffixes_ids_and_tags import AUDIO_SUFFIXES, TAG_ERRORS, Tags, content_id, read_tags
 from tasks.soundtracks.sources.music_folders_and_url_lists import read_list
 
 ROWS_PER_PART = 1_000

@@ -7,7 +7,7 @@ table stores them all, taken or not.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -103,6 +103,21 @@ class Judged:
     def item(self) -> str:
         """The identifier of this film and recording in `outcomes`."""
         return f"{self.film_id}/{self.candidate.track_id}"
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One audio file of a film; `expected_seconds` is the length that its source states, never its own header."""
+
+    track_id: str
+    path: str
+    expected_seconds: float | None = None
+
+
+def with_decision(judged: Judged, decision: Decision, reason: str) -> Judged:
+    """Return the same candidate and score with another decision."""
+    verdict = judged.verdict
+    return replace(judged, verdict=Verdict(decision, reason, verdict.score, verdict.parts))
 
 
 def track_row(judged: Judged, rule_version: int) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from flows.refresh import refresh
 from flows.train_and_evaluate import train_and_evaluate
 from tasks.curation.exclusions_and_splits import CurationSettings
 from tasks.options_and_defaults import OptionGroup, SystemName, TrainingOptions
-from tasks.soundtracks.runs.run_settings import SoundtrackSettings
+from tasks.soundtracks.runs.soundtrack_option_checks import SoundtrackSettings
 from training.presets import PRESETS
 from training.settings_parsing import SHORT_NAMES, all_settings, form_of, read_changes
 from training.systems import SYSTEMS

@@ -133,7 +133,7 @@ def check_clock(wiki: str, contact: str | None) -> Check:
 
 def check_yt_dlp() -> Check:
     """Check yt-dlp's age and its JavaScript runtime, which only YouTube and listed URLs need."""
-    from tasks.soundtracks.download.ytdlp_preflight import check_readiness
+    from tasks.soundtracks.download.ytdlp import check_readiness
 
     try:
         ready = check_readiness()
@@ -202,8 +202,8 @@ def check_youtube(root: str, pace: float, *, has_right: bool) -> list[Check]:
 
     Raises `InputError` without the statement that the user may.
     """
-    from tasks.soundtracks.runs.run_context import open_context
-    from tasks.soundtracks.runs.run_settings import SoundtrackSettings
+    from tasks.soundtracks.runs.open_sources import open_context
+    from tasks.soundtracks.runs.soundtrack_option_checks import SoundtrackSettings
 
     settings = SoundtrackSettings(youtube=True, i_have_the_right_to_collect=has_right, pace=pace)
     settings.check()

@@ -283,3 +283,8 @@ def _channels(frame: Any) -> Iterable[NDArray[Any]]:
 def full_scale(frame: Any) -> float:
     """Return the factor that makes the largest sample of a frame's format 1."""
     return 1.0 if frame.format.name.startswith(("flt", "dbl")) else 2.0 ** (1 - frame.format.bits)
+
+
+def without_folders(message: str, path: str) -> str:
+    """Return an error's message with a file's name instead of its path: the lake may go to others."""
+    return message.replace(str(Path(path).absolute()), Path(path).name).replace(path, Path(path).name)

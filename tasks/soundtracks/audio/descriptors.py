@@ -7,7 +7,6 @@ is cheap tells a voice from a violin.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from typing import Any
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from storage.mels.reader import TrackMels, decibels
 from storage.mels.settings_and_shard_format import MelSettings
+from tasks.soundtracks.audio.fingerprint import SampleHash
 from tasks.soundtracks.audio.melspectrogram import band_corners_hz
 
 Samples = NDArray[np.float32]
@@ -26,7 +26,6 @@ GATE_LUFS = -70.0
 """EBU R 128 counts nothing below; the meter states it for silence."""
 TEMPO_SECONDS = 90.0
 """The middle of a recording is heard for its tempo: more would take memory in proportion to its length."""
-FULL_SCALE_16_BIT = 32_767
 
 
 class Listener:
@@ -37,7 +36,7 @@ class Listener:
         self._graph: Graph | None = None
         self._measured: Any = None
         self._is_mixed = False
-        self._digest = hashlib.blake2b(digest_size=16)
+        self._hash = SampleHash()
 
     def hear(self, frame: Any) -> None:
         """Measure a decoded frame of all channels."""
@@ -55,9 +54,9 @@ class Listener:
                 return
 
     def through(self, blocks: Iterable[Samples]) -> Iterator[Samples]:
-        """Yield the blocks of mono samples and hash them with 16 bits each, so that tiny differences do not count."""
+        """Yield the blocks of mono samples and hash them."""
         for block in blocks:
-            self._digest.update(np.rint(np.clip(block, -1, 1) * FULL_SCALE_16_BIT).astype("<i2").tobytes())
+            self._hash.update(block)
             yield block
 
     def facts(self) -> dict[str, Any]:
@@ -66,7 +65,7 @@ class Listener:
         loudness = float(found.get("lavfi.r128.I", "nan"))
         is_measured = loudness > GATE_LUFS
         return {
-            "audio_id": self._digest.hexdigest(),
+            "audio_id": self._hash.hexdigest(),
             "loudness_lufs": loudness if is_measured else None,
             "loudness_range_lu": float(found["lavfi.r128.LRA"]) if is_measured else None,
         }

@@ -3,7 +3,7 @@
 yt-dlp reports errors in three places, none of them complete: the chain of exceptions (empty for stalls and 5xx), the
 message, and the warnings of the same call (which hold the statuses of the player API). The error responses that our
 client received are the fourth. They are read in this order; the first specific one decides. The rules are data
-(`error_rules.py`), so that a new message is a new line there.
+(`error_patterns_and_pauses.py`), so that a new message is a new line there.
 
 Messages are read without what others wrote into them (the query with the film's title, ids, addresses, names of
 owners), or a film called "I'm Not a Robot" would pause the source. Only the player's own words about one recording may
@@ -17,12 +17,14 @@ import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from urllib.parse import urlparse
 
 from yt_dlp.networking import exceptions as network
 from yt_dlp.utils import DownloadCancelled
 
 from storage.errors import Retry
-from tasks.soundtracks.download.error_rules import (
+from tasks.retry_after_and_backoff import retry_after_seconds
+from tasks.soundtracks.download.error_patterns_and_pauses import (
     ABOUT_ONE_RECORDING,
     BY_MESSAGE,
     LISTS,
@@ -31,21 +33,40 @@ from tasks.soundtracks.download.error_rules import (
     CallKind,
     reason_of_exception,
 )
-from tasks.soundtracks.download.http_statuses import (
-    OF_THE_MEDIA,
-    ErrorResponse,
-    by_responses,
-    by_status,
-    is_from_youtube,
-    reason_of_youtube,
-    retry_after,
-)
 
 _STATUS_REASONS = {"http_403", "http_4xx", "http_auth", "http_gone"}
 _MISSING_FIELDS = (LookupError, TypeError, AttributeError, json.JSONDecodeError)
 """What an extractor raises when the site no longer sends a field, or sends another type."""
 _MAX_MESSAGE_CHARACTERS = 300
 _RETRY = {Action.NEVER: Retry.NEVER, Action.LATER: Retry.LATER, Action.SOON: Retry.SOON}
+_OTHERS_WORDS = [
+    (re.compile(r'query ".*"(?= page \d|:|$)|query ".*?"'), "query"),
+    (re.compile(r"https?://\S+"), "URL"),
+    (re.compile(r"^(?:ERROR: |WARNING: )?\[[\w:.+-]+\] (?:\S+: )?"), ""),
+    (re.compile(r'"[^"]*"|“[^”]*”'), '""'),
+    (re.compile(r"(?<!\w)'[^']*[/\\][^']*'(?!\w)"), "'/'"),
+    (re.compile(r"(?<=content from ).{1,80}?(?=,? who\b)"), "its owner"),
+    (re.compile(r"(?<= claim by ).*|(?<= request by ).*|(?<= complaint by ).*|(?<=on level: ).*"), "its owner"),
+    (re.compile(r"may yield HTTP Error \d+"), ""),  # of formats that are left out for want of a token; nothing failed
+]
+_REQUEST_FAILED = re.compile(
+    r"unable to (?:download|extract|parse)|HTTP Error|report this issue|caused by <", re.IGNORECASE
+)
+_MEDIA_DOMAIN = "googlevideo.com"
+_YOUTUBE_DOMAINS = ("youtube.com", "youtube-nocookie.com", "youtubei.googleapis.com", _MEDIA_DOMAIN)
+OF_THE_MEDIA = re.compile(r"video data|fragment|got error", re.IGNORECASE)
+_REASONS_BY_STATUS = {
+    401: "http_auth",
+    402: "http_auth",
+    403: "http_403",
+    404: "http_gone",
+    408: "timeout",
+    410: "http_gone",
+    416: "http_416",
+    425: "rate_limit",
+    429: "rate_limit",
+    451: "http_auth",
+}
 
 
 @dataclass(frozen=True)
@@ -109,18 +130,6 @@ def classify(
     return Failure(reason, RULES[reason].action, message, retry_after(chain, responses), kind)
 
 
-_OTHERS_WORDS = [
-    (re.compile(r'query ".*"(?= page \d|:|$)|query ".*?"'), "query"),
-    (re.compile(r"https?://\S+"), "URL"),
-    (re.compile(r"^(?:ERROR: |WARNING: )?\[[\w:.+-]+\] (?:\S+: )?"), ""),
-    (re.compile(r'"[^"]*"|“[^”]*”'), '""'),
-    (re.compile(r"(?<!\w)'[^']*[/\\][^']*'(?!\w)"), "'/'"),
-    (re.compile(r"(?<=content from ).{1,80}?(?=,? who\b)"), "its owner"),
-    (re.compile(r"(?<= claim by ).*|(?<= request by ).*|(?<= complaint by ).*|(?<=on level: ).*"), "its owner"),
-    (re.compile(r"may yield HTTP Error \d+"), ""),  # of formats that are left out for want of a token; nothing failed
-]
-
-
 def own_words(message: str, subjects: Collection[str] = ()) -> str:
     """Return a message without what others wrote into it: the query, ids, addresses, paths and names of owners."""
     text = " ".join(message.split())
@@ -129,11 +138,6 @@ def own_words(message: str, subjects: Collection[str] = ()) -> str:
     for pattern, replacement in _OTHERS_WORDS:
         text = pattern.sub(replacement, text)
     return text
-
-
-_REQUEST_FAILED = re.compile(
-    r"unable to (?:download|extract|parse)|HTTP Error|report this issue|caused by <", re.IGNORECASE
-)
 
 
 def _is_a_request_failing(text: str, chain: Iterable[BaseException]) -> bool:
@@ -196,3 +200,70 @@ def _tidy(message: str) -> str:
     """Return a message as one line, without colours and without yt-dlp's request to report the error."""
     line = " ".join(message.replace("\x1b[0;31mERROR:\x1b[0m", "").split()).removeprefix("ERROR: ")
     return line.split("; please report this issue")[0][:_MAX_MESSAGE_CHARACTERS]
+
+
+@dataclass(frozen=True)
+class ErrorResponse:
+    """A response with an error status that the client received during the call."""
+
+    status: int
+    host: str
+    retry_after_seconds: float | None = None
+
+    @property
+    def is_media(self) -> bool:
+        """Whether the request was for a media file, not for a page or an API."""
+        return self.host.endswith(_MEDIA_DOMAIN)
+
+
+def by_responses(responses: Sequence[ErrorResponse]) -> str | None:
+    """Return the reason in the statuses that yt-dlp did not raise: pauses first, then the last one."""
+    for response in responses:
+        if response.status == 429:
+            return "rate_limit"
+        if response.status == 403 and not response.is_media and response.host.endswith("youtube.com"):
+            return "blocked"
+    return status_reason(responses[-1].status) if responses else None
+
+
+def by_status(chain: Iterable[BaseException]) -> str | None:
+    """Return the reason for the status of an error of yt-dlp's network client, or None."""
+    return next((status_reason(one.status) for one in chain if isinstance(one, network.HTTPError)), None)
+
+
+def is_from_youtube(message: str, chain: Iterable[BaseException], responses: Sequence[ErrorResponse]) -> bool:
+    """Return whether a status is YouTube's: by the failing response, else the last one, else the extractor's name."""
+    hosts = [urlparse(one.response.url).hostname or "" for one in chain if isinstance(one, network.HTTPError)]
+    hosts += [response.host for response in reversed(responses)]
+    if not hosts:
+        return message.startswith("[youtube")
+    return any(hosts[0] == domain or hosts[0].endswith(f".{domain}") for domain in _YOUTUBE_DOMAINS)
+
+
+def reason_of_youtube(
+    reason: str, text: str, chain: Iterable[BaseException], responses: Sequence[ErrorResponse]
+) -> str:
+    """Return what an error status of YouTube's hosts means: of the media it concerns one file, else the whole site."""
+    hosts = [urlparse(one.response.url).hostname or "" for one in chain if isinstance(one, network.HTTPError)]
+    hosts += [response.host for response in reversed(responses)]
+    is_media = hosts[0].endswith(_MEDIA_DOMAIN) if hosts else bool(OF_THE_MEDIA.search(text))
+    if reason == "http_403":
+        is_page = bool(hosts) or bool(re.search(r"API page|web ?page", text, re.IGNORECASE))
+        return "blocked" if is_page and not is_media else "http_403"
+    return "media_gone" if reason == "http_gone" and is_media else "youtube_4xx"
+
+
+def status_reason(status: int) -> str | None:
+    """Return the reason for an HTTP status, or None below 400."""
+    if status in _REASONS_BY_STATUS:
+        return _REASONS_BY_STATUS[status]
+    if status >= 500:
+        return "http_5xx"
+    return "http_4xx" if status >= 400 else None
+
+
+def retry_after(chain: Iterable[BaseException], responses: Sequence[ErrorResponse]) -> float | None:
+    """Return the longest Retry-After of all responses, in seconds."""
+    headers = [one.response.headers for one in chain if isinstance(one, network.HTTPError)]
+    waits = [response.retry_after_seconds for response in responses] + [retry_after_seconds(one) for one in headers]
+    return max((wait for wait in waits if wait), default=None)

@@ -25,7 +25,7 @@ from storage.errors import LakeError, SourcePaused
 from storage.lake.lake import Lake
 from tasks.retry_after_and_backoff import backoff_seconds
 from tasks.soundtracks.download.error_classification import Failure
-from tasks.soundtracks.download.error_rules import ABOUT_ONE_RECORDING, RULES, Action, CallKind
+from tasks.soundtracks.download.error_patterns_and_pauses import ABOUT_ONE_RECORDING, RULES, Action, CallKind
 
 EMPTY_TO_OPEN = 50
 """Searches for different films that found nothing, one after another: so large a site always lists something."""

@@ -4,6 +4,8 @@ One client per worker is reused, so that the player's JavaScript and its solved 
 defaults would not retry, skip missing HLS segments silently, append to a `.part` file of another format, return from
 `max_filesize` and from filters without an error and without a file, and never end a very slow download. A finished
 file is accepted only after `verify_audio`.
+
+Before a run that downloads, what yt-dlp needs on this machine is checked, and how old yt-dlp is.
 """
 
 from __future__ import annotations
@@ -13,20 +15,23 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlparse
 
 from yt_dlp import YoutubeDL
+from yt_dlp.dependencies import yt_dlp_ejs
 from yt_dlp.extractor.youtube import YoutubeSearchURLIE as YouTubeSearch
+from yt_dlp.globals import supported_js_runtimes
 from yt_dlp.networking.common import Request
 from yt_dlp.networking.exceptions import HTTPError
+from yt_dlp.version import __version__ as yt_dlp_version
 
-from storage.errors import SourcePaused
+from storage.errors import InputError, SourcePaused
 from tasks.retry_after_and_backoff import retry_after_seconds
-from tasks.soundtracks.download.error_classification import Cancelled, Failure, classify
-from tasks.soundtracks.download.error_rules import CallKind
-from tasks.soundtracks.download.http_statuses import ErrorResponse
+from tasks.soundtracks.download.error_classification import Cancelled, ErrorResponse, Failure, classify
+from tasks.soundtracks.download.error_patterns_and_pauses import CallKind
 from tasks.soundtracks.download.throttle_and_breaker import Pace
 
 MAX_BYTES = 64 << 20
@@ -49,6 +54,9 @@ log = logging.getLogger(__name__)
 
 MatchFilter = Callable[[dict[str, Any]], str | None]
 """Receives a recording's metadata before its media is requested; returns why it is rejected, or None."""
+MAX_AGE_DAYS = 45
+"""YouTube changes every few weeks; an outdated release is the usual cause of errors."""
+RUNTIME = "deno"
 
 
 class CallFailed(Exception):
@@ -296,3 +304,36 @@ class _Logger:
         self._client.call.log_lines.append(message)
 
     error = warning
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """The versions that a run will use. `runtime` is the JavaScript runtime with its version."""
+
+    yt_dlp_version: str
+    age_days: int
+    runtime: str
+
+    @property
+    def warning(self) -> str | None:
+        """The warning to print before the run, or None."""
+        if self.age_days <= MAX_AGE_DAYS:
+            return None
+        return (
+            f"yt-dlp {self.yt_dlp_version} is {self.age_days} days old; most errors are caused by old releases: "
+            "upgrade yt-dlp and yt-dlp-ejs"
+        )
+
+
+def check_readiness(today: date | None = None) -> Readiness:
+    """Find the JavaScript runtime and the solver of yt-dlp. Raises `InputError` with what to install."""
+    disable_plugins()
+    info = supported_js_runtimes.value[RUNTIME]().info  # looks for the executable next to this Python, then on PATH
+    if info is None or not info.supported:
+        problem = f"{RUNTIME} {info.version} is too old" if info else f"{RUNTIME} is not installed"
+        raise InputError(f"yt-dlp needs a JavaScript runtime for YouTube, but {problem}; run: pip install 'deno>=2.3'")
+    if yt_dlp_ejs is None:
+        raise InputError("yt-dlp's solver scripts are missing; run: pip install yt-dlp-ejs")
+    released = datetime.strptime(".".join(yt_dlp_version.split(".")[:3]), "%Y.%m.%d").replace(tzinfo=UTC).date()
+    age_days = ((today or datetime.now(UTC).date()) - released).days
+    return Readiness(yt_dlp_version, age_days, f"{RUNTIME} {info.version}")

@@ -28,7 +28,7 @@ import storage
 import tasks
 from storage.errors import InputError
 from storage.processes_and_signals import children_block_sigint
-from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult
+from tasks.soundtracks.extraction.film_jobs import FilmJob, FilmResult
 
 FILMS_PER_TASK_RUN = 16
 """Half a minute of one core, at nine recordings of three minutes per film."""

@@ -24,7 +24,7 @@ from storage.lake.atomic_writes_and_fences import fenced
 from storage.lake.disk_space import write_error
 from storage.lake.lake import CACHE_REMEDY, Lake
 from tasks.soundtracks.audio.decode import Samples, Write
-from tasks.soundtracks.extraction.jobs import FilmExtractor, FilmJob, FilmResult
+from tasks.soundtracks.extraction.film_jobs import FilmExtractor, FilmJob, FilmResult
 
 SAMPLE = np.dtype("<i2")
 """Decoded audio is mono, without a header: 5.8 MB a minute at 48 kHz; what exceeds full scale is clipped."""

@@ -19,12 +19,13 @@ from storage.mels.reader import TrackMels, read_tracks
 from storage.mels.settings_and_shard_format import MelSettings, shard_path
 from storage.mels.writer import ShardWriter, write_shard
 from storage.records.outcomes import Outcome, Stage, from_error, ok
-from tasks.soundtracks.audio.decode import AudioFile, Write, length_tolerance_seconds
+from tasks.soundtracks.audio.decode import AudioFile, Write, length_tolerance_seconds, without_folders
 from tasks.soundtracks.audio.descriptors import Listener, describe
 from tasks.soundtracks.audio.fingerprint import fingerprint
 from tasks.soundtracks.audio.melspectrogram import segment_mels
+from tasks.soundtracks.candidate_recordings import Recording
 from tasks.soundtracks.extraction.embed_audio import audio_copies, while_leased
-from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult, Recording
+from tasks.soundtracks.extraction.film_jobs import FilmJob, FilmResult
 
 
 def extract_film(
@@ -97,7 +98,7 @@ def _extract_recording(
     except ItemError as error:
         row.update(decision="rejected", reason=error.reason)
         failed = from_error(Stage.TRACK, item, error)
-        message = _without_folders(failed.message, recording.path)
+        message = without_folders(failed.message, recording.path)
         return replace(failed, message=message, seconds=time.monotonic() - started)
     finally:
         on_decode("")
@@ -105,11 +106,6 @@ def _extract_recording(
     first_row = writer.append(recording.track_id, mels)
     row.update(facts, first_row=first_row, shard=shard_path(job.film_id, job.year))
     return ok(Stage.TRACK, item, time.monotonic() - started, facts["decoded_seconds"])
-
-
-def _without_folders(message: str, path: str) -> str:
-    """Return an error's message with a file's name instead of its path: the lake may go to others."""
-    return message.replace(str(Path(path).absolute()), Path(path).name).replace(path, Path(path).name)
 
 
 def _decode(job: FilmJob, recording: Recording, settings: MelSettings) -> tuple[dict[str, Any], TrackMels]:

@@ -31,7 +31,7 @@ from storage.errors import ItemError, LakeError, Retry
 from storage.lake.lake import Lake
 from storage.mels.settings_and_shard_format import MelSettings
 from tasks.soundtracks.extraction.extract_film import extract_film
-from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult, WorkerError
+from tasks.soundtracks.extraction.film_jobs import FilmJob, FilmResult, WorkerError
 
 KILL_CPU_SECONDS = 58.0
 """CPU time for one recording before its worker is killed: eight seconds more than the decoder allows itself."""

@@ -2,7 +2,7 @@
 
 normalise              names without case, accents and apostrophes, and what a word is in each script
 soundtrack_words       regular expressions and word lists: soundtrack words in many languages, neutral words
-film_titles            how far a text names a film: titles as words; albums under another name than the page's
+film_titles_and_sequels  how far a text names a film and no sequel: titles as words; albums under another name
 label_channels_and_descriptions  labels, the owners of channels, and what a delivery's generated description names
 official_evidence      what named fields prove: delivery, the channel's owner, people, label, track list
 scoring                the text of a candidate and the parts of its score: a `Case`

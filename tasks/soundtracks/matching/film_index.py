@@ -17,7 +17,7 @@ from storage.tables.schemas import ALBUM_LISTINGS, FILMS
 from tasks.films.parsing.track_lists import AlbumListing, ListedTrack
 from tasks.films.wiki.fetch_articles import page_of_address
 from tasks.soundtracks.candidate_recordings import Candidate, Film
-from tasks.soundtracks.matching.film_titles import (
+from tasks.soundtracks.matching.film_titles_and_sequels import (
     MIN_COVERAGE,
     MIN_WORDS_FOR_COVERAGE,
     plain_title,

@@ -10,7 +10,7 @@ from collections.abc import Collection
 
 from tasks.soundtracks.candidate_recordings import Decision, Film
 from tasks.soundtracks.matching import soundtrack_words
-from tasks.soundtracks.matching.film_titles import (
+from tasks.soundtracks.matching.film_titles_and_sequels import (
     ARTICLES,
     Naming,
     has_same_article,

@@ -14,7 +14,7 @@ from functools import lru_cache
 
 from tasks.soundtracks.candidate_recordings import Candidate, Decision, Film, Verdict
 from tasks.soundtracks.matching import soundtrack_words
-from tasks.soundtracks.matching.film_titles import Naming, naming, title_words
+from tasks.soundtracks.matching.film_titles_and_sequels import Naming, naming, title_words
 from tasks.soundtracks.matching.label_channels_and_descriptions import is_delivered, is_label_channel
 from tasks.soundtracks.matching.normalise import plain, words_of
 from tasks.soundtracks.matching.official_evidence import Agreement, Evidence, artists_of

@@ -9,11 +9,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from sys import intern
 
-from storage.records.review_answers_and_agreement import album_answer
-from tasks.soundtracks.candidate_recordings import Candidate, Decision, Film, Judged, Verdict
-from tasks.soundtracks.matching.film_index import FilmIndex
+from storage.lake.lake import Lake
+from storage.records.review_answers_and_agreement import album_answer, read_reviews
+from storage.tables import duckdb_connection, tables
+from storage.tables.schemas import TRACKS
+from storage.takedown_list_and_erasure import read_takedowns
+from tasks.soundtracks.candidate_recordings import Candidate, Decision, Film, Judged, with_decision
+from tasks.soundtracks.matching.film_index import FilmIndex, read_film_index
 from tasks.soundtracks.matching.normalise import words_of
 from tasks.soundtracks.matching.verdict import judge
 
@@ -124,12 +129,6 @@ def order_candidates(judged: Iterable[Judged]) -> list[Judged]:
     return chosen + others
 
 
-def with_decision(judged: Judged, decision: Decision, reason: str) -> Judged:
-    """Return the same candidate and score with another decision."""
-    verdict = judged.verdict
-    return replace(judged, verdict=Verdict(decision, reason, verdict.score, verdict.parts))
-
-
 def apply_review(judged: Judged, reviews: Mapping[tuple[str, str], bool]) -> Judged:
     """Replace the rule's decision by the review of this pair or else of its album, if there is one.
 
@@ -161,3 +160,18 @@ def _same_recording(one: Candidate, other: Candidate) -> bool:
     if one.duration_seconds is None or other.duration_seconds is None:
         return True
     return abs(one.duration_seconds - other.duration_seconds) <= SAME_LENGTH_SECONDS
+
+
+def read_matcher(lake: Lake) -> Matcher:
+    """Read all that matching needs from the lake: films, reviews, takedowns and which film has which recording."""
+    owners: dict[str, str] = {}
+    with duckdb_connection.connect(lake, duckdb_connection.SMALL_MEMORY_LIMIT) as connection:
+        stored = f"FROM {tables.latest_sql(lake, TRACKS)} WHERE segments > 0 ORDER BY film_id, track_id"
+        for batch in connection.sql(f"SELECT track_id, film_id {stored}").to_arrow_reader():
+            films = map(intern, batch["film_id"].to_pylist())  # one string per film, however many tracks it has
+            owners.update(zip(batch["track_id"].to_pylist(), films, strict=True))
+    reviews = read_reviews(lake)
+    for (film_id, track_id), is_match in reviews.items():
+        if not is_match and owners.get(track_id) == film_id:
+            del owners[track_id]  # it may belong to another film
+    return Matcher(read_film_index(lake), reviews, read_takedowns(lake), owners)

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from tasks.soundtracks.candidate_recordings import Candidate, Decision, Film, Verdict
 from tasks.soundtracks.matching import soundtrack_words
-from tasks.soundtracks.matching.film_titles import (
+from tasks.soundtracks.matching.film_titles_and_sequels import (
     Naming,
     is_alternative_title,
     is_one_word,

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlparse
 
+from prefect import task
+from prefect.cache_policies import NO_CACHE
+
 from storage.coordination.leases import leased
 from storage.errors import ItemError, Retry, SourcePaused
 from storage.lake.lake import Lake
@@ -23,7 +26,7 @@ from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import OUTCOMES, TRACKS
 from storage.takedown_list_and_erasure import read_takedowns
 from tasks.run_report import RunReport
-from tasks.soundtracks.runs.run_context import RunContext
+from tasks.soundtracks.runs.open_sources import RunContext
 from tasks.soundtracks.sources.source_protocol import NetworkedSource
 
 CLEAR_REASONS = frozenset({"age", "copyright", "drm", "geo", "members", "paid", "private", "removed"})
@@ -189,3 +192,9 @@ def due_tracks(lake: Lake, source: str, days: int, limit: int, now: datetime | N
         DueTrack(track_id, media_id, url, (dead["reason"], dead["message"]) if dead else None, doubts)
         for track_id, media_id, url, dead, doubts in rows
     ]
+
+
+@task(name="recheck-tracks", task_run_name="tracks to check again", cache_policy=NO_CACHE, persist_result=False)
+def recheck_tracks(checker: AvailabilityChecker) -> RunReport:
+    """Check whether tracks from the network are still available."""
+    return checker.check()

@@ -21,16 +21,15 @@ from storage.mels.settings_and_shard_format import MelSettings
 from tasks.progress import place
 from tasks.run_report import RunReport
 from tasks.soundtracks.candidate_recordings import Film
-from tasks.soundtracks.download.staging import pending_folder
+from tasks.soundtracks.download.downloader_and_staging import pending_folder
 from tasks.soundtracks.extraction.dask import Versions, check_machine, installed_versions, open_dask
 from tasks.soundtracks.extraction.embed_audio import EncodingExtractor, commit_film
-from tasks.soundtracks.extraction.jobs import FilmExtractor, FilmJob, FilmResult
+from tasks.soundtracks.extraction.film_jobs import FilmExtractor, FilmJob, FilmResult
 from tasks.soundtracks.extraction.process_pool import PoolExtractor, extract_films
-from tasks.soundtracks.runs.availability import AvailabilityChecker
 from tasks.soundtracks.runs.gather_and_commit import Batch, Collector
-from tasks.soundtracks.runs.reopen_finished_films import Reopener
-from tasks.soundtracks.runs.retry_schedule import FilmToReopen, WorkQueue
-from tasks.soundtracks.runs.run_context import RunContext
+from tasks.soundtracks.runs.open_sources import RunContext
+from tasks.soundtracks.runs.plan import WorkQueue
+from tasks.soundtracks.runs.reopen_finished_films import Reopener, reopen_films
 
 LOCAL_FILMS_PER_TASK_RUN = 64
 """About half a minute of two cores: the start of the workers hardly counts, and little is repeated after a crash."""
@@ -113,23 +112,6 @@ def extract_batch(
     """
     check_machine(here, seen)
     return extract_films(lake, jobs, settings, run_id, workers=1)
-
-
-@task(
-    name="reopen-films",
-    task_run_name="finished films to add recordings to",
-    cache_policy=NO_CACHE,
-    persist_result=False,
-)
-def reopen_films(reopener: Reopener, films: Sequence[FilmToReopen]) -> RunReport:
-    """Add approved or retried recordings to finished films."""
-    return reopener.reopen(films)
-
-
-@task(name="recheck-tracks", task_run_name="tracks to check again", cache_policy=NO_CACHE, persist_result=False)
-def recheck_tracks(checker: AvailabilityChecker) -> RunReport:
-    """Check whether tracks from the network are still available."""
-    return checker.check()
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from storage.records.outcomes import REASONS, Outcome, Stage, Status, ok
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import OUTCOMES, TRACKS
 from storage.takedown_list_and_erasure import drop_embeddings
-from tasks.soundtracks.download.staging import pending_folder, release_staged, staging_folder
+from tasks.soundtracks.download.downloader_and_staging import pending_folder, release_staged, staging_folder
 
 
 def recover(lake: Lake, run_id: str) -> int:

@@ -20,7 +20,8 @@ from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import TRACKS
 from tasks.progress import run_logger
 from tasks.run_report import RunReport
-from tasks.soundtracks.download.staging import kept_audio, pending_folder, staging_folder
+from tasks.soundtracks.candidate_recordings import Recording
+from tasks.soundtracks.download.downloader_and_staging import kept_audio, pending_folder, staging_folder
 from tasks.soundtracks.extraction.embed_audio import (
     Commit,
     Embedded,
@@ -29,9 +30,9 @@ from tasks.soundtracks.extraction.embed_audio import (
     embedded_tracks,
     while_leased,
 )
-from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult, Recording
+from tasks.soundtracks.extraction.film_jobs import FilmJob, FilmResult
 from tasks.soundtracks.extraction.process_pool import PoolExtractor
-from tasks.soundtracks.runs.run_context import RunContext
+from tasks.soundtracks.runs.open_sources import RunContext
 
 FILMS_PER_BATCH = 16
 """Films that are leased at once; each is committed by itself."""

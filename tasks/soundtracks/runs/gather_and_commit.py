@@ -20,14 +20,14 @@ from storage.records import outcomes
 from storage.records.outcomes import Outcome, Stage, Status, from_error
 from storage.tables import tables
 from storage.tables.schemas import TRACKS
-from tasks.soundtracks.candidate_recordings import Decision, Film, Judged, track_row
-from tasks.soundtracks.download.staging import release_staged
-from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult, Recording
-from tasks.soundtracks.matching.track_selection import TRACKS_PER_FILM, order_candidates, with_decision
+from tasks.soundtracks.candidate_recordings import Decision, Film, Judged, Recording, track_row, with_decision
+from tasks.soundtracks.download.downloader_and_staging import release_staged
+from tasks.soundtracks.extraction.film_jobs import FilmJob, FilmResult
+from tasks.soundtracks.matching.track_selection import TRACKS_PER_FILM, order_candidates
 from tasks.soundtracks.matching.verdict import RULE_VERSION
+from tasks.soundtracks.runs.open_sources import RunContext
 from tasks.soundtracks.runs.plan import Plan, nothing_taken, taken_down
 from tasks.soundtracks.runs.retry_schedule import MOST_RUNS, stops_waiting, with_backoff
-from tasks.soundtracks.runs.run_context import RunContext
 from tasks.soundtracks.runs.takedown import purge_films
 from tasks.soundtracks.sources.source_protocol import NetworkedSource, Source
 

@@ -16,23 +16,28 @@ import pyarrow as pa
 
 from storage.errors import ItemError
 from storage.lake.lake import Lake
-from storage.records.outcomes import Stage, not_due
+from storage.records.outcomes import REASONS, Stage, not_due
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import OUTCOMES, TRACKS
 from tasks.soundtracks.candidate_recordings import Decision, Film, Judged, Verdict, track_row
 from tasks.soundtracks.matching.track_selection import TRACKS_PER_FILM, order_candidates
 from tasks.soundtracks.matching.verdict import RULE_VERSION
 from tasks.soundtracks.runs.crash_recovery import without_run
-from tasks.soundtracks.runs.retry_schedule import OF_ONE_RUN, Row, select, track_rows
-from tasks.soundtracks.runs.run_context import RunContext
+from tasks.soundtracks.runs.open_sources import RunContext
+from tasks.soundtracks.runs.retry_schedule import Row, select, track_rows
 from tasks.soundtracks.sources.youtube_albums_and_search import MIN_ALBUM_TRACKS, YouTubeSource
 from tasks.soundtracks.sources.youtube_albums_and_search import NAME as YOUTUBE
-from tasks.soundtracks.sources.yt_dlp_metadata import OFFICIAL_ALBUM_PREFIX, candidate_of_row
+from tasks.soundtracks.sources.ytdlp_metadata import OFFICIAL_ALBUM_PREFIX, candidate_of_row
 
 log = logging.getLogger(__name__)
 
 FILMS_JUDGED_AT_ONCE = 200
 """Finished films whose rows are judged by a new rule and then written: what a killed run loses."""
+OF_ONE_RUN = REASONS[Stage.TRACK] | {
+    *("belongs_to_another_film", "duplicate", "enough_tracks", "failed_before", "film_already_done"),
+    *("not_creative_commons", "refused", "taken_by_another_film"),
+}
+"""Reasons of rejections that the page of a recording does not state, so another run may decide otherwise."""
 
 
 def rows_to_fetch_now(context: RunContext, done: Collection[str]) -> list[Row]:
@@ -194,3 +199,17 @@ def search_again(
     ]
     tables.append(context.lake, TRACKS, rows, context.run_id)
     return taken
+
+
+def read_refusals(lake: Lake, done: Collection[str]) -> dict[str, tuple[Decision, str]]:
+    """Return the decision and reason for recordings of undone films that the present rule did not take.
+
+    One that its list's metadata would take was decided by its page, which need not be opened again.
+    """
+    query = f"""
+        SELECT film_id || '/' || track_id, decision, reason
+        FROM {tables.latest_sql(lake, TRACKS, "film_id NOT IN (FROM done)")}
+        WHERE decision <> 'taken' AND rule_version = $rule AND NOT list_contains($of_one_run, reason)
+    """
+    parameters = {"rule": RULE_VERSION, "of_one_run": sorted(OF_ONE_RUN)}
+    return {item: (Decision(decision), reason) for item, decision, reason in select(lake, query, done, parameters)}

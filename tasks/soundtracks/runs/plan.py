@@ -3,34 +3,30 @@
 A film is done when its shard exists, whatever was recorded: one whose damaged shard the user deleted is collected
 again. Of the others, those are planned for which a source has something that was not tried before, or that may be
 searched for again. A film for which there is nothing is recorded once, with the reason.
+
+New films come first, but those that were tried before have a share of each day's requests.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from storage.coordination.list_and_free_leases import sweep_leases
 from storage.errors import ItemError, Retry
 from storage.mels.settings_and_shard_format import done_films
-from storage.records.outcomes import Outcome, Stage, Status, attempts, from_error, record_new
+from storage.records.outcomes import Outcome, Stage, Status, attempts, from_error, not_due, record_new
 from storage.tables import tables
 from storage.tables.schemas import TRACKS
-from tasks.soundtracks.candidate_recordings import Decision, Film, Judged, track_row
-from tasks.soundtracks.matching.track_selection import with_decision
+from tasks.soundtracks.candidate_recordings import Decision, Film, Judged, track_row, with_decision
+from tasks.soundtracks.matching.track_selection import TRACKS_PER_FILM
 from tasks.soundtracks.matching.verdict import RULE_VERSION
 from tasks.soundtracks.runs.crash_recovery import clean_staging, drop_orphans
-from tasks.soundtracks.runs.reopen_finished_films import choose_reopened
-from tasks.soundtracks.runs.retry_schedule import (
-    FilmHistory,
-    FilmToReopen,
-    History,
-    in_order,
-    read_history,
-    read_refusals,
-    track_rows,
-)
-from tasks.soundtracks.runs.run_context import RunContext
+from tasks.soundtracks.runs.judge_again_by_newer_rule import films_to_search_again, read_refusals, rows_to_fetch_now
+from tasks.soundtracks.runs.open_sources import RunContext
+from tasks.soundtracks.runs.reopen_finished_films import FilmToReopen
+from tasks.soundtracks.runs.retry_schedule import FilmHistory, History, Row, read_history, track_rows
 from tasks.soundtracks.runs.takedown import purge
 
 
@@ -102,6 +98,43 @@ def _says_something_new(context: RunContext, history: FilmHistory | None) -> boo
     return history is None or history.sources <= {source.name for source in context.sources}
 
 
+def choose_reopened(context: RunContext, history: History) -> list[FilmToReopen]:
+    """Return the done films whose shards lack a recording that was approved, or is to be tried again.
+
+    That is what the user names by reason and, while a film may have more, what another version of yt-dlp gave up, or
+    of the rule did not take.
+    """
+    lake, matcher = context.lake, context.matcher
+    approved = {f"{film_id}/{track_id}" for (film_id, track_id), is_match in matcher.reviews.items() if is_match}
+    opened: frozenset[str] = frozenset()
+    items = history.retried
+    if not context.settings.retry_reasons:
+        opened = frozenset(item for item in history.opened if item.split("/")[0] in history.done)
+        items = items | opened | (approved - not_due(lake, Stage.TRACK, among=approved))
+    sources, tracks_of = {source.name for source in context.sources}, Counter(matcher.owners.values())
+    missing: dict[str, dict[str, Row]] = {}
+    for row in track_rows(lake, items) if items else ():
+        film_id = row["film_id"]
+        is_asked_for = f"{film_id}/{row['track_id']}" in (items - opened) | approved
+        if not is_asked_for and (row["source"] not in sources or tracks_of[film_id] >= TRACKS_PER_FILM):
+            continue
+        if not row["segments"] and film_id in history.done and film_id in matcher.film_index.films:
+            missing.setdefault(film_id, {})[row["track_id"]] = row
+    for row in rows_to_fetch_now(context, history.done):
+        missing.setdefault(row["film_id"], {}).setdefault(row["track_id"], row)
+    searched = films_to_search_again(context, history.done)
+    reopened = [
+        FilmToReopen(
+            matcher.film_index.films[film_id],
+            history.done[film_id],
+            tuple(missing.get(film_id, {}).values()),
+            is_searched_again=film_id in searched,
+        )
+        for film_id in sorted(missing.keys() | searched)
+    ]
+    return sorted(reopened, key=lambda film: film.is_searched_again)
+
+
 def nothing_taken(film_id: str, candidates: Collection[Judged], *, was_searched: bool = False) -> Outcome:
     """Return the outcome of a film of whose candidates none was taken: it awaits a review, or nothing matched.
 
@@ -161,3 +194,57 @@ def _is_new_verdict(judged: Judged, stored_row: dict[str, object], is_done: bool
     if is_done or stored_row["segments"] or judged.verdict.decision is Decision.TAKEN:
         return False
     return stored_row["reason"] != judged.verdict.reason
+
+
+def in_order(films: Iterable[Film], histories: Mapping[str, FilmHistory]) -> list[Film]:
+    """Return films in the order of work: new ones, oldest first, then those tried before, the least tried first."""
+
+    def key(film: Film) -> tuple[bool, int, int, str]:
+        history = histories.get(film.film_id)
+        is_retry = history is not None and history.was_asked
+        return is_retry, history.tries if history and is_retry else 0, film.year or 0, film.film_id
+
+    return sorted(films, key=key)
+
+
+class WorkQueue:
+    """The films of a run, handed out batch by batch: new ones, until retries are owed their share of the requests.
+
+    `spent` returns what was spent today, by all workers: "requests", and of these "retry_requests". Finished films that
+    are opened again are retries too, and the first: their recordings are known, so nothing has to be searched for.
+    Those that are searched again are the last: they have music, and other retries have none.
+    """
+
+    def __init__(
+        self,
+        films: Sequence[Film],
+        retries: Collection[str],
+        share: float,
+        spent: Callable[[], Counter[str]],
+        reopened: Sequence[FilmToReopen] = (),
+    ) -> None:
+        self._new = deque(film for film in films if film.film_id not in retries)
+        self._retries = deque(film for film in films if film.film_id in retries)
+        self._reopened = deque(reopened)
+        self._share = share
+        self._spent = spent
+
+    def __len__(self) -> int:
+        return len(self._new) + len(self._retries) + len(self._reopened)
+
+    def take(self, count: int) -> list[Film]:
+        """Take the next films out, at most `count`: all new, or all tried before."""
+        first, second = (self._retries, self._new) if self._owes_retries() else (self._new, self._retries)
+        chosen = first or second
+        return [chosen.popleft() for _ in range(min(count, len(chosen)))]
+
+    def take_reopened(self, count: int) -> list[FilmToReopen]:
+        """Take the next finished films out, at most `count`; none while it is the turn of the new ones."""
+        is_turn = self._owes_retries() or not self._new
+        if self._reopened and self._reopened[0].is_searched_again and self._retries:
+            return []
+        return [self._reopened.popleft() for _ in range(min(count, len(self._reopened)))] if is_turn else []
+
+    def _owes_retries(self) -> bool:
+        spent = self._spent()
+        return spent["retry_requests"] < self._share * spent["requests"]

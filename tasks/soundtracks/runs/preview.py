@@ -14,7 +14,7 @@ from storage.errors import ItemError, SourcePaused
 from tasks.run_report import RunReport
 from tasks.soundtracks.candidate_recordings import Decision, Film, Judged
 from tasks.soundtracks.matching.track_selection import TRACKS_PER_FILM, order_candidates
-from tasks.soundtracks.runs.run_context import RunContext
+from tasks.soundtracks.runs.open_sources import RunContext
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,13 @@ the rows that were there keep their numbers, and a crash leaves the old shard or
 from __future__ import annotations
 
 import tempfile
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+
+from prefect import task
+from prefect.cache_policies import NO_CACHE
 
 from storage.coordination.leases import leased
 from storage.errors import ItemError, Retry, SourcePaused
@@ -19,61 +21,35 @@ from storage.lake.lake import Lake
 from storage.mels.reader import read_mels, read_tracks
 from storage.mels.writer import add_tracks
 from storage.records import outcomes
-from storage.records.outcomes import Outcome, Stage, Status, from_error, not_due, ok
+from storage.records.outcomes import Outcome, Stage, Status, from_error, ok
 from storage.tables import tables
 from storage.tables.schemas import TRACKS
 from tasks.run_report import RunReport
-from tasks.soundtracks.candidate_recordings import Candidate, Decision, Film, Judged, Verdict, track_row
-from tasks.soundtracks.download.staging import release_staged
+from tasks.soundtracks.candidate_recordings import Candidate, Decision, Film, Judged, Recording, Verdict, track_row
+from tasks.soundtracks.download.downloader_and_staging import release_staged
 from tasks.soundtracks.extraction.embed_audio import add_embeddings, decoded_audio, embedded_tracks, for_encoders
 from tasks.soundtracks.extraction.extract_film import extract_film
-from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult, Recording
+from tasks.soundtracks.extraction.film_jobs import FilmJob, FilmResult
 from tasks.soundtracks.matching.track_selection import TRACKS_PER_FILM
 from tasks.soundtracks.matching.verdict import RULE_VERSION
 from tasks.soundtracks.runs.crash_recovery import without_run
-from tasks.soundtracks.runs.judge_again_by_newer_rule import films_to_search_again, rows_to_fetch_now, search_again
-from tasks.soundtracks.runs.retry_schedule import FilmToReopen, History, Row, stops_waiting, track_rows, with_backoff
-from tasks.soundtracks.runs.run_context import RunContext
+from tasks.soundtracks.runs.judge_again_by_newer_rule import search_again
+from tasks.soundtracks.runs.open_sources import RunContext
+from tasks.soundtracks.runs.retry_schedule import Row, stops_waiting, with_backoff
 from tasks.soundtracks.runs.takedown import purge_films
 from tasks.soundtracks.sources.source_protocol import Source
-from tasks.soundtracks.sources.yt_dlp_metadata import candidate_of_row
+from tasks.soundtracks.sources.ytdlp_metadata import candidate_of_row
 
 
-def choose_reopened(context: RunContext, history: History) -> list[FilmToReopen]:
-    """Return the done films whose shards lack a recording that was approved, or is to be tried again.
+@dataclass(frozen=True)
+class FilmToReopen:
+    """A film that has a shard, and the `tracks` rows of the recordings to add to it."""
 
-    That is what the user names by reason and, while a film may have more, what another version of yt-dlp gave up, or
-    of the rule did not take.
-    """
-    lake, matcher = context.lake, context.matcher
-    approved = {f"{film_id}/{track_id}" for (film_id, track_id), is_match in matcher.reviews.items() if is_match}
-    opened: frozenset[str] = frozenset()
-    items = history.retried
-    if not context.settings.retry_reasons:
-        opened = frozenset(item for item in history.opened if item.split("/")[0] in history.done)
-        items = items | opened | (approved - not_due(lake, Stage.TRACK, among=approved))
-    sources, tracks_of = {source.name for source in context.sources}, Counter(matcher.owners.values())
-    missing: dict[str, dict[str, Row]] = {}
-    for row in track_rows(lake, items) if items else ():
-        film_id = row["film_id"]
-        is_asked_for = f"{film_id}/{row['track_id']}" in (items - opened) | approved
-        if not is_asked_for and (row["source"] not in sources or tracks_of[film_id] >= TRACKS_PER_FILM):
-            continue
-        if not row["segments"] and film_id in history.done and film_id in matcher.film_index.films:
-            missing.setdefault(film_id, {})[row["track_id"]] = row
-    for row in rows_to_fetch_now(context, history.done):
-        missing.setdefault(row["film_id"], {}).setdefault(row["track_id"], row)
-    searched = films_to_search_again(context, history.done)
-    reopened = [
-        FilmToReopen(
-            matcher.film_index.films[film_id],
-            history.done[film_id],
-            tuple(missing.get(film_id, {}).values()),
-            is_searched_again=film_id in searched,
-        )
-        for film_id in sorted(missing.keys() | searched)
-    ]
-    return sorted(reopened, key=lambda film: film.is_searched_again)
+    film: Film
+    shard: str
+    rows: tuple[Row, ...]
+    is_searched_again: bool = False
+    """Whether its albums are searched for once more: an older rule refused them as a whole, so they have no rows."""
 
 
 @dataclass(frozen=True)
@@ -216,3 +192,14 @@ class Reopener:
         rows = [{**without_run(row), "first_row": first_rows.get(track_id)} for track_id, row in new.items()]
         tables.append(lake, TRACKS, rows, self.context.run_id)
         return result
+
+
+@task(
+    name="reopen-films",
+    task_run_name="finished films to add recordings to",
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+def reopen_films(reopener: Reopener, films: Sequence[FilmToReopen]) -> RunReport:
+    """Add approved or retried recordings to finished films."""
+    return reopener.reopen(films)

@@ -1,6 +1,4 @@
-"""Decide when what failed is tried again, and in which order films are worked on.
-
-New films come first, but those that were tried before have a share of each day's requests.
+"""Decide when what failed is tried again, by what earlier runs recorded.
 
 A film without music is asked for again after 1, 3, 9, 27 and then every 90 days, or the films that have none would take
 the budget of every day. What decided is recorded with each outcome: another source, a new version of the matching rule
@@ -9,8 +7,7 @@ or, for what failed or found nothing at all, of yt-dlp opens a film again at onc
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -19,18 +16,12 @@ import pyarrow as pa
 
 from storage.errors import Retry
 from storage.lake.lake import Lake
-from storage.records.outcomes import FETCH_REASONS, REASONS, Outcome, Stage, later, not_due, waits_sql
+from storage.records.outcomes import FETCH_REASONS, Outcome, Stage, later, not_due, waits_sql
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import OUTCOMES, TRACKS
-from tasks.soundtracks.candidate_recordings import Decision, Film
 from tasks.soundtracks.matching.verdict import RULE_VERSION
-from tasks.soundtracks.runs.run_context import RunContext
+from tasks.soundtracks.runs.open_sources import RunContext
 
-OF_ONE_RUN = REASONS[Stage.TRACK] | {
-    *("belongs_to_another_film", "duplicate", "enough_tracks", "failed_before", "film_already_done"),
-    *("not_creative_commons", "refused", "taken_by_another_film"),
-}
-"""Reasons of rejections that the page of a recording does not state, so another run may decide otherwise."""
 MOST_RUNS = 3
 """A film stops waiting for a recording that failed in so many runs; the recording itself may still be fetched."""
 Row = dict[str, Any]
@@ -140,31 +131,6 @@ def _tracks_to_open_again(lake: Lake, tool_version: str | None) -> frozenset[str
     return frozenset(item for (item,) in select(lake, query, (), parameters))
 
 
-def read_refusals(lake: Lake, done: Collection[str]) -> dict[str, tuple[Decision, str]]:
-    """Return the decision and reason for recordings of undone films that the present rule did not take.
-
-    One that its list's metadata would take was decided by its page, which need not be opened again.
-    """
-    query = f"""
-        SELECT film_id || '/' || track_id, decision, reason
-        FROM {tables.latest_sql(lake, TRACKS, "film_id NOT IN (FROM done)")}
-        WHERE decision <> 'taken' AND rule_version = $rule AND NOT list_contains($of_one_run, reason)
-    """
-    parameters = {"rule": RULE_VERSION, "of_one_run": sorted(OF_ONE_RUN)}
-    return {item: (Decision(decision), reason) for item, decision, reason in select(lake, query, done, parameters)}
-
-
-@dataclass(frozen=True)
-class FilmToReopen:
-    """A film that has a shard, and the `tracks` rows of the recordings to add to it."""
-
-    film: Film
-    shard: str
-    rows: tuple[Row, ...]
-    is_searched_again: bool = False
-    """Whether its albums are searched for once more: an older rule refused them as a whole, so they have no rows."""
-
-
 def track_rows(lake: Lake, items: Iterable[str]) -> list[dict[str, Any]]:
     """Return the newest `tracks` rows of some FILM_ID/TRACK_ID items, ordered by film and track."""
     pairs = [item.split("/", 1) for item in sorted(items) if "/" in item]
@@ -192,57 +158,3 @@ def stops_waiting(tries: int) -> bool:
 def with_backoff(outcome: Outcome, tries: int) -> Outcome:
     """Return an outcome that is to be retried later with its time, after so many earlier tries."""
     return replace(outcome, retry_at=later(tries)) if outcome.retry is Retry.LATER else outcome
-
-
-def in_order(films: Iterable[Film], histories: Mapping[str, FilmHistory]) -> list[Film]:
-    """Return films in the order of work: new ones, oldest first, then those tried before, the least tried first."""
-
-    def key(film: Film) -> tuple[bool, int, int, str]:
-        history = histories.get(film.film_id)
-        is_retry = history is not None and history.was_asked
-        return is_retry, history.tries if history and is_retry else 0, film.year or 0, film.film_id
-
-    return sorted(films, key=key)
-
-
-class WorkQueue:
-    """The films of a run, handed out batch by batch: new ones, until retries are owed their share of the requests.
-
-    `spent` returns what was spent today, by all workers: "requests", and of these "retry_requests". Finished films that
-    are opened again are retries too, and the first: their recordings are known, so nothing has to be searched for.
-    Those that are searched again are the last: they have music, and other retries have none.
-    """
-
-    def __init__(
-        self,
-        films: Sequence[Film],
-        retries: Collection[str],
-        share: float,
-        spent: Callable[[], Counter[str]],
-        reopened: Sequence[FilmToReopen] = (),
-    ) -> None:
-        self._new = deque(film for film in films if film.film_id not in retries)
-        self._retries = deque(film for film in films if film.film_id in retries)
-        self._reopened = deque(reopened)
-        self._share = share
-        self._spent = spent
-
-    def __len__(self) -> int:
-        return len(self._new) + len(self._retries) + len(self._reopened)
-
-    def take(self, count: int) -> list[Film]:
-        """Take the next films out, at most `count`: all new, or all tried before."""
-        first, second = (self._retries, self._new) if self._owes_retries() else (self._new, self._retries)
-        chosen = first or second
-        return [chosen.popleft() for _ in range(min(count, len(chosen)))]
-
-    def take_reopened(self, count: int) -> list[FilmToReopen]:
-        """Take the next finished films out, at most `count`; none while it is the turn of the new ones."""
-        is_turn = self._owes_retries() or not self._new
-        if self._reopened and self._reopened[0].is_searched_again and self._retries:
-            return []
-        return [self._reopened.popleft() for _ in range(min(count, len(self._reopened)))] if is_turn else []
-
-    def _owes_retries(self) -> bool:
-        spent = self._spent()
-        return spent["retry_requests"] < self._share * spent["requests"]

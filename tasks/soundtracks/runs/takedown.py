@@ -30,7 +30,7 @@ from storage.takedown_list_and_erasure import (
     read_takedowns,
     record_takedown,
 )
-from tasks.soundtracks.download.staging import kept_audio, staging_folder
+from tasks.soundtracks.download.downloader_and_staging import kept_audio, staging_folder
 
 REASON = "taken_down"
 

@@ -20,14 +20,13 @@ from urllib.parse import urlparse
 from yt_dlp.utils import unsmuggle_url
 
 from storage.errors import InputError, ItemError, Retry
-from tasks.soundtracks.audio.file_suffixes_and_tags import AUDIO_SUFFIXES, TAG_ERRORS, Tags, content_id, read_tags
-from tasks.soundtracks.candidate_recordings import Candidate, Decision, Film, Judged
-from tasks.soundtracks.download.downloader import Downloader
+from tasks.soundtracks.audio.file_suffixes_ids_and_tags import AUDIO_SUFFIXES, TAG_ERRORS, Tags, content_id, read_tags
+from tasks.soundtracks.candidate_recordings import Candidate, Decision, Film, Judged, Recording, with_decision
+from tasks.soundtracks.download.downloader_and_staging import Downloader
 from tasks.soundtracks.download.ytdlp import FilteredOut
-from tasks.soundtracks.extraction.jobs import Recording
-from tasks.soundtracks.matching.track_selection import Matcher, judge_for_all_films, most_promising, with_decision
+from tasks.soundtracks.matching.track_selection import Matcher, judge_for_all_films, most_promising
 from tasks.soundtracks.sources.source_protocol import Fetched
-from tasks.soundtracks.sources.yt_dlp_metadata import from_info, is_creative_commons
+from tasks.soundtracks.sources.ytdlp_metadata import from_info, is_creative_commons
 
 MUSIC_FOLDER = "music_folder"
 URL_LIST = "url_list"

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from tasks.soundtracks.candidate_recordings import Film, Judged
-from tasks.soundtracks.download.downloader import Downloader
-from tasks.soundtracks.extraction.jobs import Recording
+from tasks.soundtracks.candidate_recordings import Film, Judged, Recording
+from tasks.soundtracks.download.downloader_and_staging import Downloader
 
 
 @dataclass(frozen=True)

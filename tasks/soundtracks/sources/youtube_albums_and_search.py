@@ -15,16 +15,15 @@ from typing import Any
 from urllib.parse import quote_plus
 
 from storage.errors import ItemError, Retry, SourcePaused
-from tasks.soundtracks.candidate_recordings import Candidate, Decision, Film, Judged, Verdict
-from tasks.soundtracks.download.downloader import Downloader
+from tasks.soundtracks.candidate_recordings import Candidate, Decision, Film, Judged, Recording, Verdict, with_decision
+from tasks.soundtracks.download.downloader_and_staging import Downloader
 from tasks.soundtracks.download.ytdlp import FilteredOut
-from tasks.soundtracks.extraction.jobs import Recording
-from tasks.soundtracks.matching.film_titles import plain_title
+from tasks.soundtracks.matching.film_titles_and_sequels import plain_title
 from tasks.soundtracks.matching.label_channels_and_descriptions import is_delivered
-from tasks.soundtracks.matching.track_selection import TRACKS_PER_FILM, Matcher, with_decision
+from tasks.soundtracks.matching.track_selection import TRACKS_PER_FILM, Matcher
 from tasks.soundtracks.sources.source_protocol import Fetched
 from tasks.soundtracks.sources.youtube_music import BREAKERS, WHOLE_ADDRESS, YouTubeMusic
-from tasks.soundtracks.sources.yt_dlp_metadata import (
+from tasks.soundtracks.sources.ytdlp_metadata import (
     album_title,
     candidate_from_entry,
     from_info,

@@ -27,12 +27,12 @@ from storage.coordination.breakers_and_budgets import read_breaker
 from storage.errors import SourcePaused
 from tasks.retry_after_and_backoff import retry_after_seconds
 from tasks.soundtracks.candidate_recordings import Candidate
-from tasks.soundtracks.download.downloader import attempt
+from tasks.soundtracks.download.downloader_and_staging import attempt
 from tasks.soundtracks.download.error_classification import Failure, classify
-from tasks.soundtracks.download.error_rules import RULES, Action, CallKind
+from tasks.soundtracks.download.error_patterns_and_pauses import RULES, Action, CallKind
 from tasks.soundtracks.download.throttle_and_breaker import Pace, SourceThrottle
 from tasks.soundtracks.download.ytdlp import CallFailed
-from tasks.soundtracks.sources.yt_dlp_metadata import is_official
+from tasks.soundtracks.sources.ytdlp_metadata import is_official
 
 ALBUM_PREFIX = "MPREb_"
 """Prefix of the ids of album pages."""

@@ -14,12 +14,13 @@ from storage.records.outcomes import Outcome, Stage, Status, record
 from storage.tables import tables
 from storage.tables.schemas import OUTCOMES, TRACKS
 from tasks.run_report import RunReport
-from tasks.soundtracks.download.downloader import Downloader
+from tasks.soundtracks.download.downloader_and_staging import Downloader
 from tasks.soundtracks.download.throttle_and_breaker import Pace, SourceThrottle
 from tasks.soundtracks.download.ytdlp import YtDlpClient
+from tasks.soundtracks.matching.track_selection import read_matcher
 from tasks.soundtracks.runs.availability import AvailabilityChecker
-from tasks.soundtracks.runs.run_context import RunContext, read_matcher
-from tasks.soundtracks.runs.run_settings import SoundtrackSettings
+from tasks.soundtracks.runs.open_sources import RunContext
+from tasks.soundtracks.runs.soundtrack_option_checks import SoundtrackSettings
 from tasks.soundtracks.sources.music_folders_and_url_lists import UrlSource, media_id
 
 pytestmark = pytest.mark.integration

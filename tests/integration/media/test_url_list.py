@@ -14,10 +14,10 @@ from storage.tables import tables
 from storage.tables.schemas import FILMS
 from tasks.soundtracks.candidate_recordings import Decision, Film
 from tasks.soundtracks.download import ytdlp
-from tasks.soundtracks.download.downloader import Downloader
+from tasks.soundtracks.download.downloader_and_staging import Downloader
 from tasks.soundtracks.download.throttle_and_breaker import Pace, SourceThrottle
 from tasks.soundtracks.download.ytdlp import YtDlpClient
-from tasks.soundtracks.runs.run_context import read_matcher
+from tasks.soundtracks.matching.track_selection import read_matcher
 from tasks.soundtracks.sources.music_folders_and_url_lists import UrlSource, open_listed, read_url_lists
 
 pytestmark = pytest.mark.integration

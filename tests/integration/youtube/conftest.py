@@ -23,7 +23,7 @@ from storage.lake.lake import Lake
 from storage.tables import tables
 from storage.tables.schemas import FILMS
 from tasks.run_report import RunReport
-from tasks.soundtracks.runs.run_settings import SoundtrackSettings
+from tasks.soundtracks.runs.soundtrack_option_checks import SoundtrackSettings
 
 PLUGIN_FOLDER = Path(__file__).parent / "plugin"
 CHANNEL_ID = "UC" + "a" * 22

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tasks.soundtracks.download.downloader import verify_audio
+from tasks.soundtracks.download.downloader_and_staging import verify_audio
 from tasks.soundtracks.download.throttle_and_breaker import Pace
 from tasks.soundtracks.download.ytdlp import CallFailed, FilteredOut, YtDlpClient
 

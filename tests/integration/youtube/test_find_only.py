@@ -13,9 +13,9 @@ from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.tables import tables
 from storage.tables.schemas import OUTCOMES, TRACKS
+from tasks.soundtracks.runs.open_sources import open_context
 from tasks.soundtracks.runs.preview import preview
-from tasks.soundtracks.runs.run_context import open_context
-from tasks.soundtracks.runs.run_settings import SoundtrackSettings
+from tasks.soundtracks.runs.soundtrack_option_checks import SoundtrackSettings
 
 pytestmark = pytest.mark.integration
 FILMS = [("Night Ferry", 2015), ("Slow Water", 2016), ("Third Film", 2017)]

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.integration
 FILMS = [("Night Ferry (2015 film)", 2015), ("Slow Water", 2016)]
 VARIES = {"run_id", "recorded_at", "seconds", "tool_version", "rule_version", "sources"}
 """An outcome that is restored from a shard does not say what found it."""
-DOWNLOADER = "tasks.soundtracks.download.downloader"
+DOWNLOADER = "tasks.soundtracks.download.downloader_and_staging"
 STEPS = {
     "before the second download": (f"{DOWNLOADER}:Downloader.download", 2),
     "before a download is verified": (f"{DOWNLOADER}:verify_audio", 2),
@@ -31,7 +31,7 @@ STEPS = {
     "before the shard": ("tasks.soundtracks.extraction.process_pool:PoolExtractor.extract", 1),
     "between shard and rows": ("tasks.soundtracks.runs.gather_and_commit:Collector.commit", 1),
     "between rows and outcomes": ("storage.records.outcomes:record", 1),
-    "before the audio is deleted": ("tasks.soundtracks.download.staging:release_staged", 1),
+    "before the audio is deleted": ("tasks.soundtracks.download.downloader_and_staging:release_staged", 1),
     "before the lease is released": ("storage.coordination.leases:LeaseKeeper.release", 1),
 }
 """The function, and which of its calls is the last thing that the process does."""
@@ -42,9 +42,9 @@ DRIVER = """
 import importlib, operator, os, signal, sys
 from storage.tables.tables import open_tables
 from tasks.soundtracks.runs.gather_and_commit import Collector
-from tasks.soundtracks.runs.run_context import open_context
+from tasks.soundtracks.runs.open_sources import open_context
 from tasks.soundtracks.runs.plan import plan
-from tasks.soundtracks.runs.run_settings import SoundtrackSettings
+from tasks.soundtracks.runs.soundtrack_option_checks import SoundtrackSettings
 from tasks.soundtracks.runs.batch_pipeline import open_pipeline
 
 root, function, last_call = sys.argv[1], sys.argv[2], int(sys.argv[3])

@@ -17,8 +17,8 @@ from storage.tables.schemas import FILMS
 from storage.takedown_list_and_erasure import record_takedown
 from tasks.soundtracks.candidate_recordings import Decision, Judged
 from tasks.soundtracks.download.throttle_and_breaker import Pace, SourceThrottle
-from tasks.soundtracks.runs.run_context import open_context
-from tasks.soundtracks.runs.run_settings import SoundtrackSettings
+from tasks.soundtracks.runs.open_sources import open_context
+from tasks.soundtracks.runs.soundtrack_option_checks import SoundtrackSettings
 from tasks.soundtracks.sources.youtube_music import YouTubeMusic
 
 pytestmark = pytest.mark.integration

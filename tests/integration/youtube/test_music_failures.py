@@ -12,8 +12,8 @@ from storage.coordination.breakers_and_budgets import read_breaker, read_breaker
 from storage.errors import ItemError, SourcePaused
 from storage.lake.lake import Lake
 from tasks.soundtracks.candidate_recordings import Judged
-from tasks.soundtracks.runs.run_context import open_context
-from tasks.soundtracks.runs.run_settings import SoundtrackSettings
+from tasks.soundtracks.runs.open_sources import open_context
+from tasks.soundtracks.runs.soundtrack_option_checks import SoundtrackSettings
 
 pytestmark = pytest.mark.integration
 MUSIC, SITE = "music.youtube.com", "www.youtube.com"

@@ -17,8 +17,8 @@ from storage.tables.schemas import OUTCOMES, TRACKS
 from storage.views.lake_views import define_lake_views
 from tasks.run_report import RunReport
 from tasks.soundtracks.runs.availability import AvailabilityChecker, due_tracks
-from tasks.soundtracks.runs.run_context import open_context
-from tasks.soundtracks.runs.run_settings import SoundtrackSettings
+from tasks.soundtracks.runs.open_sources import open_context
+from tasks.soundtracks.runs.soundtrack_option_checks import SoundtrackSettings
 from tasks.soundtracks.runs.takedown import take_down
 
 pytestmark = pytest.mark.integration

@@ -28,7 +28,7 @@ from needledrop.service.startup_and_health_checks import (
 )
 from storage.errors import InputError, LakeError
 from storage.lake.lake import lake_at
-from tasks.soundtracks.download.staging import staging_folder
+from tasks.soundtracks.download.downloader_and_staging import staging_folder
 
 
 def test_an_empty_contact_is_refused_and_one_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:

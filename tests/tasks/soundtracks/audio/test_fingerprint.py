@@ -20,9 +20,9 @@ from tasks.soundtracks.audio.fingerprint import (
     Fingerprint,
     decode,
     fingerprint,
+    is_same_sound,
     stored_words,
 )
-from tasks.soundtracks.audio.fingerprint_comparison import is_same_sound
 from tasks.soundtracks.audio.melspectrogram import segment_mels
 
 SETTINGS = MelSettings()

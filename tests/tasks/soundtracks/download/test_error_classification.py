@@ -13,9 +13,8 @@ from yt_dlp.utils import DownloadError, ExtractorError, GeoRestrictedError, User
 
 from storage.errors import Retry
 from storage.records.outcomes import FETCH_REASONS
-from tasks.soundtracks.download.error_classification import classify
-from tasks.soundtracks.download.error_rules import RULES, Action, CallKind
-from tasks.soundtracks.download.http_statuses import ErrorResponse
+from tasks.soundtracks.download.error_classification import ErrorResponse, classify
+from tasks.soundtracks.download.error_patterns_and_pauses import RULES, Action, CallKind
 
 MESSAGES = [
     ("Sign in to confirm you’re not a bot. Use --cookies-from-browser or --cookies for the authentication", "bot"),

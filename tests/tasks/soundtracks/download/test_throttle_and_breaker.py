@@ -14,7 +14,7 @@ from storage.lake.lake import Lake
 from storage.tables import tables
 from storage.tables.schemas import BREAKERS
 from tasks.soundtracks.download.error_classification import classify
-from tasks.soundtracks.download.error_rules import CallKind
+from tasks.soundtracks.download.error_patterns_and_pauses import CallKind
 from tasks.soundtracks.download.throttle_and_breaker import EMPTY_TO_OPEN, SourceThrottle
 
 BOT = "Sign in to confirm you’re not a bot"

@@ -11,7 +11,8 @@ import pytest
 
 from storage.lake.lake import Lake
 from storage.tables.tables import open_tables
-from tasks.soundtracks.extraction.jobs import FilmJob, Recording
+from tasks.soundtracks.candidate_recordings import Recording
+from tasks.soundtracks.extraction.film_jobs import FilmJob
 
 
 @pytest.fixture

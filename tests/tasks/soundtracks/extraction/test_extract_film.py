@@ -11,8 +11,9 @@ from storage.errors import LakeError
 from storage.lake.lake import Lake
 from storage.mels.reader import read_tracks
 from storage.mels.settings_and_shard_format import MelSettings
+from tasks.soundtracks.candidate_recordings import Recording
 from tasks.soundtracks.extraction.extract_film import extract_film
-from tasks.soundtracks.extraction.jobs import FilmJob, Recording
+from tasks.soundtracks.extraction.film_jobs import FilmJob
 
 JobOf = Callable[..., FilmJob]
 WriteTone = Callable[..., str]

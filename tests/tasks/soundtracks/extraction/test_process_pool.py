@@ -17,8 +17,9 @@ from storage.errors import LakeError
 from storage.lake.lake import Lake
 from storage.mels.reader import MelReader
 from storage.mels.settings_and_shard_format import MelSettings
+from tasks.soundtracks.candidate_recordings import Recording
 from tasks.soundtracks.extraction import process_pool
-from tasks.soundtracks.extraction.jobs import FilmJob, Recording
+from tasks.soundtracks.extraction.film_jobs import FilmJob
 from tasks.soundtracks.extraction.process_pool import PoolExtractor, extract_films
 
 JobOf = Callable[..., FilmJob]

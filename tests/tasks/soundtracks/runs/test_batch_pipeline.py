@@ -15,12 +15,12 @@ from storage.lake.lake import Lake
 from storage.mels.settings_and_shard_format import done_films
 from tasks.soundtracks.candidate_recordings import Film
 from tasks.soundtracks.extraction.extract_film import extract_film
-from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult
+from tasks.soundtracks.extraction.film_jobs import FilmJob, FilmResult
 from tasks.soundtracks.runs.batch_pipeline import BatchPipeline
 from tasks.soundtracks.runs.gather_and_commit import Collector
+from tasks.soundtracks.runs.open_sources import RunContext, open_context
 from tasks.soundtracks.runs.plan import plan
-from tasks.soundtracks.runs.run_context import RunContext, open_context
-from tasks.soundtracks.runs.run_settings import SoundtrackSettings
+from tasks.soundtracks.runs.soundtrack_option_checks import SoundtrackSettings
 
 OLDER, NEWER = Film("enwiki-2", "Night Ferry (film)", 2015), Film("enwiki-1", "Slow Water", 2016)
 BOTH = (OLDER.film_id, NEWER.film_id)

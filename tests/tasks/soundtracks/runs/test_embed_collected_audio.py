@@ -20,12 +20,12 @@ from storage.tables import tables
 from storage.tables.schemas import TRACKS
 from storage.verify import verify
 from tasks.run_report import RunReport
-from tasks.soundtracks.download.staging import staging_folder
+from tasks.soundtracks.download.downloader_and_staging import staging_folder
 from tasks.soundtracks.extraction import embed_audio, extract_film
 from tasks.soundtracks.runs import gather_and_commit
 from tasks.soundtracks.runs.embed_collected_audio import encode_collected
-from tasks.soundtracks.runs.run_context import open_context
-from tasks.soundtracks.runs.run_settings import SoundtrackSettings
+from tasks.soundtracks.runs.open_sources import open_context
+from tasks.soundtracks.runs.soundtrack_option_checks import SoundtrackSettings
 from tasks.soundtracks.runs.takedown import take_down
 from tests.small_encoders import save_clap, save_speech
 from training.audio_encoders.process import EncoderProcess, open_encoders

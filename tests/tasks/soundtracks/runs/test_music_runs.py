@@ -16,7 +16,7 @@ from storage.tables import tables
 from storage.tables.schemas import OUTCOMES, TRACKS
 from storage.verify import verify
 from tasks.run_report import RunReport
-from tasks.soundtracks.runs.run_settings import SoundtrackSettings
+from tasks.soundtracks.runs.soundtrack_option_checks import SoundtrackSettings
 from tasks.soundtracks.runs.takedown import take_down
 
 ALBUM = "Slow Water (Original Motion Picture Soundtrack)"

@@ -24,14 +24,14 @@ from storage.tables import tables
 from storage.tables.schemas import FILMS, TRACKS
 from tasks.soundtracks.audio.melspectrogram import segment_mels
 from tasks.soundtracks.candidate_recordings import Film, Judged
+from tasks.soundtracks.matching.track_selection import read_matcher
 from tasks.soundtracks.matching.verdict import RULE_VERSION
 from tasks.soundtracks.runs.batch_pipeline import NETWORKED_FILMS_PER_TASK_RUN
 from tasks.soundtracks.runs.crash_recovery import without_run
 from tasks.soundtracks.runs.gather_and_commit import Collector, GatheredFilm, _without_shard
-from tasks.soundtracks.runs.plan import plan
-from tasks.soundtracks.runs.retry_schedule import FilmToReopen, WorkQueue
-from tasks.soundtracks.runs.run_context import RunContext, open_context, read_matcher
-from tasks.soundtracks.runs.run_settings import SoundtrackSettings
+from tasks.soundtracks.runs.open_sources import RunContext, open_context
+from tasks.soundtracks.runs.plan import WorkQueue, plan
+from tasks.soundtracks.runs.soundtrack_option_checks import SoundtrackSettings
 from tasks.soundtracks.sources.source_protocol import Fetched
 
 START = datetime(2026, 11, 27, 2, tzinfo=UTC)
@@ -284,41 +284,6 @@ def test_a_run_over_a_folder_says_nothing_about_a_search(lake: Lake, tmp_path: P
     newest = {row["item"]: row["reason"] for row in tables.latest(lake, outcomes.OUTCOMES).to_pylist()}
     assert newest == {"enwiki-1": "awaiting_review", "enwiki-2": "no_match", "enwiki-3": "no_match"}
     assert planned(lake) == ["enwiki-3", "enwiki-2"]
-
-
-def test_retries_take_their_share_of_the_requests_while_new_films_wait() -> None:
-    films = [Film(f"enwiki-{n}", "A") for n in range(400)]
-    spent: Counter[str] = Counter()
-    queue = WorkQueue(films, {film.film_id for film in films[:200]}, 0.25, lambda: spent)
-    first = [film.film_id for film in queue.take(8)]
-    assert first == [f"enwiki-{n}" for n in range(200, 208)]
-    spent["requests"] += 8 * 49
-    while len(queue) > 200:
-        batch = queue.take(8)
-        is_retry = batch[0] in films[:200]
-        spent["requests"] += len(batch) * (16 if is_retry else 49)
-        spent["retry_requests"] += len(batch) * 16 * is_retry
-    assert 0.22 < spent["retry_requests"] / spent["requests"] < 0.28
-
-
-def test_finished_films_are_opened_again_within_the_share_of_retries() -> None:
-    films, spent = [Film(f"enwiki-{n}", "A") for n in range(100)], Counter[str]()
-    finished = [FilmToReopen(Film(f"old-{n}", "A"), "shard", ()) for n in range(10)]
-    queue = WorkQueue(films, (), 0.25, lambda: spent, finished)
-    assert (queue.take_reopened(8), len(queue.take(8)), len(queue)) == ([], 8, 102)
-    spent.update(requests=8 * 49)
-    assert queue.take_reopened(8) == finished[:8]
-    spent.update(requests=200, retry_requests=200)
-    assert (queue.take_reopened(8), len(queue.take(100))) == ([], 92)
-    assert (queue.take_reopened(8), len(queue)) == (finished[8:], 0)
-
-
-def test_films_with_music_are_searched_again_after_those_without() -> None:
-    films, spent = [Film(f"enwiki-{n}", "A") for n in range(2)], Counter[str](requests=100)
-    finished = [FilmToReopen(Film("old-1", "A"), "shard", (), is_searched_again=True)]
-    queue = WorkQueue(films, {"enwiki-1"}, 0.25, lambda: spent, finished)
-    assert (queue.take_reopened(8), [film.film_id for film in queue.take(8)]) == ([], ["enwiki-1"])
-    assert (queue.take_reopened(8), [film.film_id for film in queue.take(8)]) == (finished, ["enwiki-0"])
 
 
 def paper_size_lake(folder: Path) -> Lake:

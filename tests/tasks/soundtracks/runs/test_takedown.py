@@ -17,14 +17,14 @@ from storage.tables.schemas import TRACKS
 from storage.takedown_list_and_erasure import record_takedown
 from tasks.run_report import RunReport
 from tasks.soundtracks.candidate_recordings import Film
-from tasks.soundtracks.download.staging import staging_folder
+from tasks.soundtracks.download.downloader_and_staging import staging_folder
 from tasks.soundtracks.extraction.extract_film import extract_film
-from tasks.soundtracks.extraction.jobs import FilmJob, FilmResult
+from tasks.soundtracks.extraction.film_jobs import FilmJob, FilmResult
 from tasks.soundtracks.runs.batch_pipeline import BatchPipeline
 from tasks.soundtracks.runs.gather_and_commit import Collector
+from tasks.soundtracks.runs.open_sources import RunContext, open_context
 from tasks.soundtracks.runs.plan import plan
-from tasks.soundtracks.runs.run_context import RunContext, open_context
-from tasks.soundtracks.runs.run_settings import SoundtrackSettings
+from tasks.soundtracks.runs.soundtrack_option_checks import SoundtrackSettings
 from tasks.soundtracks.runs.takedown import take_down
 
 FILM = Film("enwiki-2", "Night Ferry (film)", 2015)

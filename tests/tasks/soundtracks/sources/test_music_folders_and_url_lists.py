@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from storage.errors import InputError
-from tasks.soundtracks.audio.file_suffixes_and_tags import content_id, read_tags
+from tasks.soundtracks.audio.file_suffixes_ids_and_tags import content_id, read_tags
 from tasks.soundtracks.sources.music_folders_and_url_lists import read_music
 
 WriteClip = Callable[..., Path]

@@ -2,10 +2,16 @@
 
 A download is verified by decoding it completely: yt-dlp reports success for truncated files, splices of two formats,
 web pages saved as audio and empty files; decoding takes a fifth of a second and detects all of them.
+
+Downloads are kept in a local staging folder until what is derived from them is committed.
+Every recording has its own folder, so that two files are never confused. A complete and verified file has a note next
+to it; a run that finds the note downloads nothing.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 import shutil
 import time
@@ -18,10 +24,10 @@ import av
 from av.error import FFmpegError
 
 from storage.errors import ItemError
+from storage.lake.lake import Lake
 from tasks.soundtracks.audio.decode import AudioFile, length_tolerance_seconds
 from tasks.soundtracks.download.error_classification import Failure
-from tasks.soundtracks.download.error_rules import ABOUT_ONE_RECORDING, RULES, Action, CallKind
-from tasks.soundtracks.download.staging import read_note, staging_folder, write_note
+from tasks.soundtracks.download.error_patterns_and_pauses import ABOUT_ONE_RECORDING, RULES, Action, CallKind
 from tasks.soundtracks.download.throttle_and_breaker import Pace, SourceThrottle
 from tasks.soundtracks.download.ytdlp import CallFailed, FilteredOut, MatchFilter, YtDlpClient, kind_of
 
@@ -29,6 +35,43 @@ ATTEMPTS_PER_RUN = 3
 """Attempts in one run after failures that are retried soon."""
 _CHECK_RATE_HZ = 22_050
 _T = TypeVar("_T")
+NOTE = "finished.json"
+METADATA_FIELDS = frozenset(
+    {
+        "id",
+        "title",
+        "track",
+        "artist",
+        "artists",
+        "album",
+        "release_year",
+        "release_date",
+        "uploader",
+        "uploader_id",
+        "channel",
+        "channel_id",
+        "channel_is_verified",
+        "description",
+        "duration",
+        "decoded_seconds",
+        "categories",
+        "availability",
+        "live_status",
+        "media_type",
+        "license",
+        "webpage_url",
+        "original_url",
+        "extractor",
+        "format_id",
+        "acodec",
+        "asr",
+        "abr",
+        "filesize",
+        "upload_date",
+        "view_count",
+    }
+)
+"""The fields of a recording's metadata that its note keeps."""
 
 
 @dataclass(frozen=True)
@@ -168,3 +211,52 @@ def _header_seconds(path: Path) -> float | None:
 
 def _bad_audio(message: str) -> CallFailed:
     return CallFailed(Failure("bad_audio", RULES["bad_audio"].action, message, kind=CallKind.MEDIA))
+
+
+def staging_folder(lake: Lake, film_id: str = "") -> Path:
+    """Return the folder of a film's downloads; each lake has its own on this machine."""
+    name = hashlib.blake2b(lake.root.encode(), digest_size=6).hexdigest()
+    return Path(lake.cache_folder, "staging", name, film_id)
+
+
+def pending_folder(lake: Lake, film_id: str) -> Path:
+    """Return the folder where a film's shard and decoded audio wait until encoders have heard it."""
+    return staging_folder(lake, film_id) / "to-embed"
+
+
+def release_staged(lake: Lake, film_id: str, *, keep_audio: bool) -> None:
+    """Delete a film's downloads after its mels are committed, or move them into the lake if `keep_audio`."""
+    folder = staging_folder(lake, film_id)
+    for note in sorted(folder.glob(f"*/{NOTE}")) if keep_audio else ():
+        if (finished := read_note(note.parent)) is not None:
+            path = finished[1]
+            lake.write_bytes(path.read_bytes(), "audio", film_id, path.name.lstrip("-_"))
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def kept_audio(lake: Lake, film_id: str, media_id: str) -> list[str]:
+    """Return the paths in the lake of a recording's downloads that were kept."""
+    names = lake.list("audio", film_id)
+    return [name for name in names if name.rsplit("/", 1)[1].startswith(media_id.lstrip("-_"))]
+
+
+def write_note(folder: Path, info: dict[str, Any], path: Path) -> None:
+    """Write the note of a verified file, last and atomically."""
+    temporary = folder / f".{NOTE}"
+    temporary.write_text(json.dumps({"info": _selected(info), "file": path.name}))
+    temporary.replace(folder / NOTE)
+
+
+def read_note(folder: Path) -> tuple[dict[str, Any], Path] | None:
+    """Return the metadata and the path of a folder's verified file, or None."""
+    try:
+        note = json.loads((folder / NOTE).read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    path = folder / note["file"]
+    return (note["info"], path) if path.is_file() else None
+
+
+def _selected(info: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields that rows are made of; never the signed address of the media."""
+    return {key: value for key, value in info.items() if key in METADATA_FIELDS}

@@ -8,15 +8,7 @@ from typing import Any, Protocol
 
 from storage.errors import ItemError
 from storage.records.outcomes import Outcome
-
-
-@dataclass(frozen=True)
-class Recording:
-    """One audio file of a film; `expected_seconds` is the length that its source states, never its own header."""
-
-    track_id: str
-    path: str
-    expected_seconds: float | None = None
+from tasks.soundtracks.candidate_recordings import Recording
 
 
 @dataclass(frozen=True)

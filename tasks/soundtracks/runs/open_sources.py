@@ -1,4 +1,4 @@
-"""Open the sources that the settings name, and hold what all steps of one run share."""
+"""Open the sources that the settings of a run name, and hold what all of its steps share."""
 
 from __future__ import annotations
 
@@ -8,25 +8,19 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from sys import intern
 
 from storage.errors import SourcePaused
 from storage.lake.lake import Lake
 from storage.records.outcomes import Outcome, Stage, from_error, record_new
-from storage.records.review_answers_and_agreement import read_reviews
-from storage.tables import duckdb_connection, tables
-from storage.tables.schemas import TRACKS
-from storage.takedown_list_and_erasure import Takedowns, read_takedowns
+from storage.takedown_list_and_erasure import Takedowns
 from tasks.progress import ReportProgress, no_progress
-from tasks.soundtracks.download.downloader import Downloader
+from tasks.soundtracks.download.downloader_and_staging import Downloader
 from tasks.soundtracks.download.throttle_and_breaker import Pace, SourceThrottle
-from tasks.soundtracks.download.ytdlp import YtDlpClient
-from tasks.soundtracks.download.ytdlp_preflight import check_readiness
+from tasks.soundtracks.download.ytdlp import YtDlpClient, check_readiness
 from tasks.soundtracks.extraction.embed_audio import Encoders
-from tasks.soundtracks.matching.film_index import read_film_index
-from tasks.soundtracks.matching.track_selection import Matcher
+from tasks.soundtracks.matching.track_selection import Matcher, read_matcher
 from tasks.soundtracks.matching.verdict import RULE_VERSION
-from tasks.soundtracks.runs.run_settings import SoundtrackSettings
+from tasks.soundtracks.runs.soundtrack_option_checks import SoundtrackSettings
 from tasks.soundtracks.sources.music_folders_and_url_lists import (
     MusicSource,
     PreassignedSource,
@@ -144,21 +138,6 @@ def open_context(
             if is_configured[name]:
                 context.sources.append(openers[name]())
         yield context
-
-
-def read_matcher(lake: Lake) -> Matcher:
-    """Read all that matching needs from the lake: films, reviews, takedowns and which film has which recording."""
-    owners: dict[str, str] = {}
-    with duckdb_connection.connect(lake, duckdb_connection.SMALL_MEMORY_LIMIT) as connection:
-        stored = f"FROM {tables.latest_sql(lake, TRACKS)} WHERE segments > 0 ORDER BY film_id, track_id"
-        for batch in connection.sql(f"SELECT track_id, film_id {stored}").to_arrow_reader():
-            films = map(intern, batch["film_id"].to_pylist())  # one string per film, however many tracks it has
-            owners.update(zip(batch["track_id"].to_pylist(), films, strict=True))
-    reviews = read_reviews(lake)
-    for (film_id, track_id), is_match in reviews.items():
-        if not is_match and owners.get(track_id) == film_id:
-            del owners[track_id]  # it may belong to another film
-    return Matcher(read_film_index(lake), reviews, read_takedowns(lake), owners)
 
 
 def _open_music(context: RunContext) -> Source:

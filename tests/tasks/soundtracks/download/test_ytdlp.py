@@ -9,15 +9,13 @@ from yt_dlp.globals import supported_js_runtimes
 from yt_dlp.version import __version__ as yt_dlp_version
 
 from storage.errors import InputError
-from tasks.soundtracks.download.ytdlp_preflight import MAX_AGE_DAYS, RUNTIME, check_readiness
+from tasks.soundtracks.download.ytdlp import MAX_AGE_DAYS, RUNTIME, check_readiness
 
 RELEASED = datetime.strptime(".".join(yt_dlp_version.split(".")[:3]), "%Y.%m.%d").replace(tzinfo=UTC).date()
 
 
 def test_yt_dlp_still_registers_its_runtimes_where_the_check_looks() -> None:
-    assert RUNTIME in supported_js_runtimes.value, (
-        "yt-dlp moved its JavaScript runtimes: change download/ytdlp_preflight.py"
-    )
+    assert RUNTIME in supported_js_runtimes.value, "yt-dlp moved its JavaScript runtimes: change download/ytdlp.py"
 
 
 def test_runtime_next_to_this_python_is_found() -> None:
