@@ -42,7 +42,7 @@ ARTICLE_NAMESPACE = "0"
 
 
 @dataclass(frozen=True)
-class Site:
+class ExportSite:
     """The wiki that an export was taken from."""
 
     wiki: str
@@ -110,7 +110,7 @@ def _parse_message(file: Path, error: Exception) -> str:
 
 
 def _pages(stream: IO[bytes], source: str, tell: Callable[[], int], file: Path) -> Iterator[ExportedPage]:
-    site = Site(wiki_name(None, ""), "")
+    site = ExportSite(wiki_name(None, ""), "")
     root: Element | None = None
     parents: list[Element] = []
     newest: Element | None = None
@@ -149,7 +149,9 @@ def _newer(newest: Element | None, revision: Element) -> Element:
     return newer
 
 
-def _exported(page: Element, revision: Element, site: Site, source: str, position_bytes: int) -> ExportedPage | None:
+def _exported(
+    page: Element, revision: Element, site: ExportSite, source: str, position_bytes: int
+) -> ExportedPage | None:
     """Return the page, or None for one without an id or a title, which no wiki writes."""
     page_id, title = _number(page, "id"), _text(page, "title")
     if page_id <= 0 or not title:
@@ -168,9 +170,9 @@ def _exported(page: Element, revision: Element, site: Site, source: str, positio
     return ExportedPage(record, any(_local(child.tag) == "redirect" for child in page), position_bytes)
 
 
-def _site(element: Element) -> Site:
+def _site(element: Element) -> ExportSite:
     base_url = _text(element, "base")
-    return Site(wiki_name(_text(element, "dbname"), base_url), base_url)
+    return ExportSite(wiki_name(_text(element, "dbname"), base_url), base_url)
 
 
 def _local(tag: str) -> str:

@@ -1,4 +1,4 @@
-"""Plain data that sources produce and the matching rule reads: a film, a candidate recording, the verdict on it.
+"""Plain data of sources and the matching rule: a film, a candidate recording, the verdict on it, its audio file.
 
 They are the same for a file in a folder, a video and an item of a feed, so that one rule judges them all and one
 table stores them all, taken or not.

@@ -15,19 +15,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from storage.audio_embeddings import EncoderCard, Vectors, embeddings_path, read_embeddings, write_embeddings
 from storage.coordination.leases import check_lease
 from storage.lake.atomic_writes_and_fences import fenced
 from storage.lake.disk_space import write_error
 from storage.lake.lake import CACHE_REMEDY, Lake
-from tasks.soundtracks.audio.decode import Samples, Write
+from tasks.soundtracks.audio.decode import Samples, Write, as_samples
 from tasks.soundtracks.extraction.film_jobs import FilmExtractor, FilmJob, FilmResult
 
-SAMPLE = np.dtype("<i2")
-"""Decoded audio is mono, without a header: 5.8 MB a minute at 48 kHz; what exceeds full scale is clipped."""
 MOST_OPEN = 2
 """Films with the encoders at once: one is embedded while the next one waits, and no more audio lies in staging."""
 
@@ -175,13 +170,6 @@ def audio_copies(job: FilmJob, track_id: str) -> Iterator[dict[int, Write]]:
 def _audio_path(job: FilmJob, track_id: str, rate_hz: int) -> Path:
     number = [recording.track_id for recording in job.recordings].index(track_id)
     return Path(job.pending, "audio", f"{number}-{rate_hz}.pcm")
-
-
-def as_samples(block: Samples) -> NDArray[np.int16]:
-    """Return mono samples of full scale 1 as encoders take them."""
-    with np.errstate(invalid="ignore"):  # a recording with samples that are not numbers is refused
-        samples: NDArray[np.int16] = np.clip(np.rint(block * np.float32(32767)), -32768, 32767).astype(SAMPLE)
-    return samples
 
 
 def _append_to(path: Path, stack: ExitStack) -> Write:

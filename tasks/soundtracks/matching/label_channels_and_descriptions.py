@@ -41,6 +41,7 @@ LABELS = (
     "Cristal Records", "22D Music", "CAM Sugar", "Sugar Music", "Digitmovies", "Colosseum Records", "Muyap",
     "DMC", "Kalan Müzik", "Pasaj Müzik", "Мелодия", "Союз Мьюзик", "Som Livre", "Rock Records", "滾石唱片",
 )
+
 # fmt: on
 """Labels that publish soundtracks; a channel of theirs is weaker evidence than a delivery."""
 
@@ -64,6 +65,7 @@ CHANNEL_WORDS = frozenset(
         "공식", "뮤직", "채널", "музыка", "официальный", "канал", "фирма", "студия",
     }
 )
+
 # fmt: on
 """Words that do not make a channel or a company another one: "Sony Music Taiwan" is "Sony Music"."""
 
@@ -108,6 +110,11 @@ def essence_of(name: str) -> str:
 
 
 _LABEL_ESSENCES = frozenset(essence_of(label) for label in LABELS) - {""}
+
+
+def channel_name(uploader: str | None) -> str:
+    """Return a channel's name without "Topic", "VEVO", "Official", "Music" or "Records" at its end."""
+    return re.sub(r"(?i)\s+-\s+topic$|vevo$|\s+(?:official|music|records)$", "", uploader or "")
 
 
 def is_delivered(candidate: Candidate) -> bool:

@@ -15,7 +15,7 @@ from functools import lru_cache
 from tasks.soundtracks.candidate_recordings import Candidate, Decision, Film, Verdict
 from tasks.soundtracks.matching import soundtrack_words
 from tasks.soundtracks.matching.film_titles_and_sequels import Naming, naming, title_words
-from tasks.soundtracks.matching.label_channels_and_descriptions import is_delivered, is_label_channel
+from tasks.soundtracks.matching.label_channels_and_descriptions import channel_name, is_delivered, is_label_channel
 from tasks.soundtracks.matching.normalise import plain, words_of
 from tasks.soundtracks.matching.official_evidence import Agreement, Evidence, artists_of
 
@@ -58,7 +58,7 @@ class CandidateTexts:
         """
         people = " ".join((*artists_of(candidate), *film.composers, *film.song_producers))
         called = map(_soundtrack_phrases, (candidate.album, candidate.title))
-        names = words_of(" | ".join((people, _channel_name(candidate.uploader), *called))).words
+        names = words_of(" | ".join((people, channel_name(candidate.uploader), *called))).words
         return cls(
             candidate.album or "",
             candidate.title or "",
@@ -70,10 +70,6 @@ class CandidateTexts:
 @lru_cache(maxsize=4096)
 def _soundtrack_phrases(text: str | None) -> str:
     return " | ".join(match.group() for match in soundtrack_words.SOUNDTRACK.finditer(plain(text)))
-
-
-def _channel_name(uploader: str | None) -> str:
-    return re.sub(r"(?i)\s+-\s+topic$|vevo$|\s+(?:official|music|records)$", "", uploader or "")
 
 
 def score_parts(candidate: Candidate, texts: CandidateTexts, film: Film, evidence: Evidence) -> Mapping[str, float]:
