@@ -30,7 +30,17 @@ from training.evaluation.embed_films_and_tracks import embed_films, embed_tracks
 from training.evaluation.evaluate_run import measure
 from training.evaluation.model_card import write_model_cards
 from training.evaluation.ranking import rank_tracks
-from training.loop.checkpoint import CONFIG, FOLDER, Job, check_same_job, load_config, read_state, save_config
+from training.loop.checkpoint import (
+    CONFIG,
+    FOLDER,
+    LAST,
+    Job,
+    check_same_job,
+    load_config,
+    load_model,
+    read_state,
+    save_config,
+)
 from training.loop.devices_and_torchrun import Machine
 from training.loop.flops_and_compilation import compile_towers
 from training.loop.frozen_tower_cache import cache_frozen_towers
@@ -188,7 +198,9 @@ def _train(lake: Lake, data: Data, job: Job, machine: Machine, compiled: bool, o
     def record(report: EpochReport) -> None:
         metrics.record_epoch(lake, metrics.Epoch(job.run_id, **vars(report)))
 
-    cache_frozen_towers(lake, built.model.to(machine.device).films, film_inputs, machine)
+    state = read_state(lake, job.run_id)
+    if state is None or not state.finished:
+        cache_frozen_towers(lake, built.model.to(machine.device).films, film_inputs, machine)
 
     def on_step(done: int, steps: int) -> None:
         if on_progress:
@@ -209,11 +221,15 @@ def valid_medr(model: Model, split: Split, inputs: FilmInputs, machine: Machine)
 
 
 def _open_or_build(lake: Lake, data: Data, job: Job, machine: Machine) -> Built:
-    """Return the model of the run's folder if training has started, else a new one with its config.json committed."""
+    """Return the model of the run's folder if training has started, else a new one with its config.json committed.
+
+    It has the weights of the last checkpoint: what frozen towers return is computed before the loop restores them. A
+    finished run, which trains no further, has none there.
+    """
     if lake.exists(FOLDER, job.run_id, CONFIG):
         check_same_job(lake, job)
-        if read_state(lake, job.run_id) is not None:
-            return load_config(lake, job.run_id)[1]
+        if (state := read_state(lake, job.run_id)) is not None:
+            return (load_config(lake, job.run_id) if state.finished else load_model(lake, job.run_id, LAST))[1]
     built = build_model(job.system, job.settings, data.train, job.seed)
     if machine.is_first:
         save_config(lake, job, built)

@@ -77,12 +77,15 @@ class Encoder:
         """Return the width of the embeddings, by embedding silence; raises `InputError` for files that do not fit."""
         silence = np.zeros(segment_samples(rate_hz), np.float32)
         try:
-            return int(self._embed_windows(self._windows(silence)[:1]).shape[1])
+            embedded = self._embed_windows(self._windows(silence)[:1])
+            if not embedded.half().isfinite().all():  # as it is stored
+                raise ValueError("what it embeds has values that are no numbers")
         except (RuntimeError, ValueError, TypeError, KeyError, AttributeError, ArithmeticError) as error:
             raise InputError(
                 f"The preprocessor_config.json of the encoder {name!r} does not fit its weights "
                 f"({next(iter(str(error).splitlines()), '')}); restore its files"
             ) from error
+        return embedded.shape[1]
 
     def embed_file(self, path: str, segments: int) -> Vectors:
         """Return the embeddings of a recording's segments, float16 [segments, dimensions].

@@ -149,6 +149,13 @@ def test_what_cannot_be_an_encoder_is_a_sentence(tmp_path: Path, how: str, sente
         Encoder(str(_broken(tmp_path, how)), CPU)
 
 
+@pytest.mark.parametrize("values", [{"std": 0}, {"mean": float("nan")}])
+def test_an_encoder_whose_embeddings_are_no_numbers_is_refused(values: dict[str, float], tmp_path: Path) -> None:
+    folder = change(save_ast(tmp_path / "ast"), "preprocessor_config.json", **values)
+    with pytest.raises(InputError, match=r"does not fit its weights \(what it embeds has values that are no numbers\)"):
+        Encoder(str(folder), CPU)
+
+
 def test_a_model_of_the_hub_that_cannot_be_reached_is_a_sentence(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from storage.lake.lake import Lake
 from training.data.film_inputs import FilmInputs
 from training.loop import frozen_tower_cache
-from training.loop.checkpoint import FOLDER, LAST, Job
+from training.loop.checkpoint import BEST, FOLDER, Job, read_state
 from training.loop.devices_and_torchrun import Machine, gather
 from training.loop.frozen_tower_cache import CACHE, cache_frozen_towers
 from training.loop.micro_batches_and_out_of_memory import backward_in_micro_batches
@@ -23,7 +23,7 @@ from training.loop.train import Loop, LoopInputs, train, validation_loss
 from training.model.retrieval_model import batch_loss, build_model
 from training.settings import Settings
 from training.systems import SYSTEMS
-from training.training_runs import Data
+from training.training_runs import Data, run_experiment
 
 Prepare = Callable[..., LoopInputs]
 
@@ -67,8 +67,37 @@ def test_a_stopped_run_with_every_switch_on_resumes_to_the_same_bits(
     assert Loop(lake, prepare("stopped", **changes), machine, None).run_epoch([signal.SIGINT]) is None
     shutil.rmtree(lake.cached(CACHE), ignore_errors=True)  # as on another machine
     train(lake, prepare("stopped", **changes), machine, lambda _report: None)
-    complete, stopped = (load_file(lake.local_path(FOLDER, name, LAST)) for name in ("complete", "stopped"))
-    assert all(torch.equal(stopped[name], value) for name, value in complete.items())
+    _check_same_weights(lake, "complete", "stopped")
+
+
+class _Killed(BaseException):
+    pass
+
+
+def test_a_killed_run_reads_of_frozen_towers_what_they_return_and_not_what_random_weights_do(
+    lake: Lake, shared: tuple[Lake, Data], switched: Settings, machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = switched.changed({name.replace("__", "."): value for name, value in FREEZE.items()})
+    complete, killed = (Job(name, SYSTEMS["All"], settings, 0, shared[1].version) for name in ("complete", "killed"))
+    run_experiment(lake, shared[1], complete, machine)
+
+    def kill(_description: str, done: int, _total: int) -> None:
+        if done == 2:
+            raise _Killed
+
+    monkeypatch.setattr("training.loop.train.SAVE_SECONDS", -1)
+    with pytest.raises(_Killed):
+        run_experiment(lake, shared[1], killed, machine, on_progress=kill)
+    assert (state := read_state(lake, "killed")) is not None and state.step == 1
+    run_experiment(lake, shared[1], killed, machine)
+    _check_same_weights(lake, "complete", "killed")
+
+
+def _check_same_weights(lake: Lake, one: str, other: str) -> None:
+    """Fail unless two runs kept weights of the same bits; a finished run keeps only those of its best epoch."""
+    first, second = (load_file(lake.local_path(FOLDER, name, BEST)) for name in (one, other))
+    assert first and first.keys() == second.keys()
+    assert all(torch.equal(second[name], value) for name, value in first.items())
 
 
 @pytest.mark.parametrize(("system", "size"), [("All", 3), ("TaPlo", 3), ("AVCA-tuned", 3), ("All", 1)])
