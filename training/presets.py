@@ -8,6 +8,7 @@ switches that should beat the paper's table on a GPU, on the paper's pretrained 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from storage.errors import InputError
@@ -16,6 +17,8 @@ from training.settings_checks import check_used, checked
 from training.settings_parsing import SHORT_NAMES, read_changes, read_settings_file
 from training.systems import System
 
+_PATHS = ("text.pretrained", "image.pretrained", "audio.encoder")
+"""Settings that may be folders."""
 FINE_TUNING_RATE = 2e-5
 """Peak learning rate of a pretrained tower in a preset that is made for random weights (Devlin et al. 2019)."""
 
@@ -131,10 +134,16 @@ def chosen_settings(
     given = {SHORT_NAMES[name]: value for name, value in options.items() if value is not None}
     if twice := [name for name, value in given.items() if named.get(name, value) != value]:
         raise InputError(f"{twice[0]} has two values, by its own option and by --set; give one of them")
-    changes = {**of_file, **named, **given}
+    changes = {name: _at_home(name, value) for name, value in {**of_file, **named, **given}.items()}
     chosen = checked(PRESETS[preset].changed(_of_pretrained(PRESETS[preset], changes) | changes))
     check_used([*of_file, *named, *given], chosen, systems)
     return chosen
+
+
+def _at_home(name: str, value: Any) -> Any:
+    """Return a value with the home folder in the place of ~/, which a shell leaves in NAME=~/models as it is."""
+    is_path = name in _PATHS and isinstance(value, str) and value.startswith("~/")
+    return str(Path(value).expanduser()) if is_path else value
 
 
 def _of_pretrained(preset: Settings, changes: Mapping[str, Any]) -> dict[str, Any]:

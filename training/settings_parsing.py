@@ -114,7 +114,7 @@ def read_settings_file(path: str) -> dict[str, Any]:
     try:
         with Path(path).expanduser().open("rb") as file:
             content = file.read(LARGEST_FILE + 1)
-    except (OSError, ValueError) as error:  # a path with a zero byte is a ValueError
+    except (OSError, ValueError, RuntimeError) as error:  # of a zero byte in a path; of ~nobody/recipe.toml
         reason = getattr(error, "strerror", None) or error
         raise InputError(f"The settings in {path} cannot be read ({reason}); give a TOML file") from error
     if len(content) > LARGEST_FILE:

@@ -151,6 +151,13 @@ def test_a_name_that_is_set_counts_over_the_file_and_the_file_over_the_preset(wr
     assert (settings.audio.stem, settings.training.batch) == ((2, 4), PRESETS["small"].training.batch)
 
 
+def test_a_path_may_begin_at_the_home_folder(write_file: Callable[..., str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    file = write_file("[image]\npretrained = '~/vit'\n")
+    settings = chosen_settings("small", settings=file, set=["text.pretrained=~/minilm"])
+    assert (settings.text.pretrained, settings.image.pretrained) == ("/home/somebody/minilm", "/home/somebody/vit")
+
+
 def test_the_last_value_of_a_name_counts() -> None:
     assert read_changes(["training.batch=8", {"training": {"batch": 9}}]) == {"training.batch": 9}
 
@@ -189,10 +196,10 @@ def test_a_settings_file_with_a_wrong_name_or_type_is_a_sentence(
         chosen_settings("small", settings=write_file(content))
 
 
-@pytest.mark.parametrize("path", ["missing.toml", ".", "a\0b"])
+@pytest.mark.parametrize("path", ["missing.toml", ".", "a\0b", "~nobody-of-this-name/recipe.toml"])
 def test_a_settings_file_that_cannot_be_read_is_a_sentence(path: str, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot be read .*; give a TOML file"):
-        chosen_settings("small", settings=str(tmp_path / path))
+        chosen_settings("small", settings=path if path.startswith("~") else str(tmp_path / path))
 
 
 def test_every_setting_says_what_it_does_and_which_property_a_system_needs() -> None:

@@ -189,7 +189,8 @@ def compare(
 
     `policy` is by default the one of several segments, by their mean, that both were ranked under. p-values are those
     of this one comparison: they are not adjusted for others that were looked at. Raises `InputError` for a name that is
-    none or several of the version's systems, and for systems that were ranked on different films.
+    none or several of the version's systems, for a version or policy without any, and for systems that were ranked on
+    different films.
     """
     with connect_metrics(lake) as connection:
         rows = fetch_rows(
@@ -199,6 +200,8 @@ def compare(
             dataset_version,
             policy,
         )
+        if not rows:
+            raise InputError(_nothing_measured(connection, dataset_version, policy))
         found = [named_system(rows, name, dataset_version) for name in (one, other)]
         shared = sorted(set(found[0]) & set(found[1]), key=lambda name: (not name.endswith(BEST), len(name), name))
         if not shared:
@@ -211,6 +214,16 @@ def compare(
     paired = differences(ours, theirs, draws)
     figures = {metric: (values[0][metric].value, values[1][metric].value, paired[metric]) for metric in paired}
     return Comparison(shared[-1], shown_name(first), shown_name(second), figures)
+
+
+def _nothing_measured(connection: duckdb.DuckDBPyConnection, version: str, policy: str | None) -> str:
+    """Return the message that says what a version was measured under, or that it was not."""
+    found = connection.execute(
+        "SELECT DISTINCT policy FROM latest_metrics WHERE dataset_version = ? ORDER BY 1", [version]
+    )
+    if policies := [name for (name,) in found.fetchall()]:
+        return f"No system of {version} was measured under the policy {policy!r}; give one of {', '.join(policies)}"
+    return f"No system was measured on {version!r}; train one with `needledrop train`, or name another version"
 
 
 @dataclass(frozen=True)

@@ -159,6 +159,10 @@ def test_any_two_systems_are_compared(measured: Lake) -> None:
 def test_a_name_that_is_no_system_or_several_is_refused_with_those_there_are(measured: Lake, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"Img is not a measured system of v1; give one of All@.*; language oracle"):
         compare(measured, "v1", "Img", "All")
+    with pytest.raises(InputError, match=r"under the policy 'segment8'; give one of segments1, segments8"):
+        compare(measured, "v1", "Im", "All", "segment8")
+    with pytest.raises(InputError, match="No system was measured on 'v9'; train one"):
+        compare(measured, "v9", "Im", "All")
     shutil.copytree(measured.root, tmp_path / "lake")
     lake = open_tables(str(tmp_path / "lake"))
     ranks = rows(lake, "SELECT * EXCLUDE run_id FROM ranks WHERE run_id = 'All-run'")
