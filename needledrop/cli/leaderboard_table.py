@@ -88,7 +88,9 @@ def training_table(rows: Sequence[Row], width: int) -> Table:
     )
     columns = columns_that_fit(rows, width)
     has_settings = any(column.heading == "settings" for column in columns)
-    table.caption = Text("\n".join([*(_legend(rows) if has_settings else ()), _caption(rows)]))
+    has_paper = {column.heading for column in columns} >= _PAPER
+    below = [*(_legend(rows) if has_settings else ()), _caption(rows), *(() if has_paper else _of_paper(rows))]
+    table.caption = Text("\n".join(below))
     for column in columns:
         is_name = column.heading in ("system", "settings")
         table.add_column(column.heading, justify="left" if is_name else "right", no_wrap=not is_name, vertical="bottom")
@@ -136,10 +138,18 @@ def _legend(rows: Sequence[Row]) -> list[str]:
     return [f"{digest}: {settings}" for digest, settings in known.items()]
 
 
+def _of_paper(rows: Sequence[Row]) -> list[str]:
+    """Return the paper's figures as a line, for a terminal that has no place for their columns."""
+    recall, medr = _figure("paper_r_at_10", 2), _figure("paper_medr")
+    known = {row["system"]: f"{row['system']} {recall(row)}, {medr(row)}" for row in rows if row["paper_medr"]}
+    return [f"The paper's R@10 and MedR, of 1,964 tracks: {'; '.join(known.values())}."] if known else []
+
+
 def _times(row: Row) -> str:
     return f"{row['r_at_10'] / row['chance']:.1f}" if row["chance"] else ""
 
 
+_PAPER = {"paper\nR@10", "paper\nMedR"}
 _COLUMNS: tuple[Column, ...] = (
     Column("system", 0, lambda row: row["system"]),
     Column("settings", 0, lambda row: row["settings_digest"] or ""),

@@ -53,6 +53,11 @@ def test_every_width_shows_intervals_chance_and_the_paper(drawn: Callable[[int],
         assert f"{value:.1f}  {low:.1f}–{high:.1f}" in " ".join(lines["All"].split()).replace(" ", "  ")
         assert {"ceiling", "Im", "language oracle", "chance"} <= set(lines)
         assert lines["All"].rstrip().endswith("5.2")  # the paper's 2.65 over its chance of 0.51
+        in_line, below = (
+            "2.65  227.0" in " ".join(lines["All"].split()).replace(" ", "  "),
+            "All 2.65, 227.0" in drawn(width),
+        )
+        assert (in_line, below) == (width == 140, width == 80)
 
 
 def test_a_wide_terminal_shows_all_of_table_1(drawn: Callable[[int], str]) -> None:
