@@ -5,7 +5,7 @@
 An archive is named after its film: its title, page id or film id, as in `my-archives/The Lamp.zip`. Films whose music
 is in the lake already are left alone, so films need no archive and a second run does nothing.
 
-A source is any class with a `name` and two methods (`Source` in tasks/soundtracks/sources/base.py):
+A source is any class with a `name` and two methods (`Source` in tasks/soundtracks/sources/source_protocol.py):
 
     find(film)            Return the candidates for a film, each with the verdict of the matching rule.
     fetch(judged, film)   Return the audio of a candidate as a local file. Called for the ones that are taken.
