@@ -24,6 +24,7 @@ from storage.lake.lake import Lake
 from storage.metrics import record_measurements as metrics
 from storage.metrics.database import connect_metrics
 from storage.metrics.run_files import INTERRUPTED, run_lease
+from training.audio_encoders.model_files import licence_of
 from training.data.film_inputs import FilmInputs
 from training.data.splits import Split, load_split
 from training.evaluation.embed_films_and_tracks import embed_films, embed_tracks, track_owners
@@ -45,6 +46,7 @@ from training.loop.devices_and_torchrun import Machine
 from training.loop.flops_and_compilation import compile_towers
 from training.loop.frozen_tower_cache import cache_frozen_towers
 from training.loop.train import EpochReport, LoopInputs, train
+from training.model.pretrained_weights import IMAGE, TEXT, folder_of_card
 from training.model.retrieval_model import Built, Model, build_model
 from training.presets import label
 from training.settings import Settings
@@ -232,8 +234,21 @@ def _open_or_build(lake: Lake, data: Data, job: Job, machine: Machine) -> Built:
             return (load_config(lake, job.run_id) if state.finished else load_model(lake, job.run_id, LAST))[1]
     built = build_model(job.system, job.settings, data.train, job.seed)
     if machine.is_first:
+        if licences := _licences_of_weights(job):
+            built.towers["licences"] = licences
         save_config(lake, job, built)
     return built
+
+
+def _licences_of_weights(job: Job) -> dict[str, str]:
+    """Return the licence that the model card of each pretrained tower states, or "unknown"."""
+    towers = (
+        (TEXT, job.settings.text.pretrained, job.system.text),
+        (IMAGE, job.settings.image.pretrained, job.system.image),
+    )
+    return {
+        modality.noun: licence_of(folder_of_card(name, modality)) for modality, name, used in towers if name and used
+    }
 
 
 def _measure(

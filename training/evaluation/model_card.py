@@ -53,6 +53,8 @@ class _Facts:
     counts: dict[str, Any]
     encoder: EncoderCard | None
     """The pretrained audio model whose embeddings the run was trained on."""
+    weights: dict[str, str]
+    """The licence that the weights of each pretrained tower state."""
 
     @property
     def settings(self) -> Settings:
@@ -126,7 +128,17 @@ def _facts(connection: duckdb.DuckDBPyConnection, lake: Lake, run: Row) -> _Fact
         ),
         counts=datasets.read_manifest(lake, version).get("counts", {}),
         encoder=_encoder(lake, settings_from_json(json.loads(run["config_json"]))),
+        weights=_licences_of_weights(lake, run["run_id"]),
     )
+
+
+def _licences_of_weights(lake: Lake, run_id: str) -> dict[str, str]:
+    """Return what config.json has of them; nothing for a run of an earlier version, or a damaged file."""
+    try:
+        licences = json.loads(lake.read_bytes(_FOLDER, run_id, "config.json")).get("towers", {}).get("licences", {})
+    except (ValueError, AttributeError):
+        return {}
+    return dict(licences)
 
 
 def _encoder(lake: Lake, settings: Settings) -> EncoderCard | None:
@@ -265,13 +277,15 @@ def _limits(facts: _Facts) -> str:
 def _licences(facts: _Facts) -> str:
     settings, system = facts.settings, SYSTEMS.get(facts.run["system"])
     towers = ((settings.text.pretrained, "text"), (settings.image.pretrained, "image"))
-    used = [name for name, tower in towers if name and getattr(system, tower, True)]
+    used = [(name, facts.weights.get(tower)) for name, tower in towers if name and getattr(system, tower, True)]
     weights = (
         f"The weights started from {_listed(used)}, whose own licences apply; they are on the pages or in the folders "
         "that they came from."
         if used
         else "All weights started from random numbers."
     )
+    if forbidding := sorted({licence for _, licence in used if licence and is_non_commercial(licence)}):
+        weights += f" {' and '.join(forbidding)} forbids commercial use, which covers what is made with the weights."
     if settings.audio.encoder:
         weights += f" It hears music through {_encoder_and_licence(facts)}."
     tracks = "; ".join(f"{row['licence']} ({row['tracks']:,})" for row in facts.licences[:8]) or "none recorded"
@@ -292,5 +306,7 @@ def _encoder_and_licence(facts: _Facts) -> str:
     return f"the pretrained audio model `{card.name}`, {stated}{forbids}"
 
 
-def _listed(names: Sequence[str]) -> str:
-    return " and ".join(f"`{name}`" for name in dict.fromkeys(names))
+def _listed(models: Sequence[tuple[str, str | None]]) -> str:
+    """Return models by name, each with the licence that its card states; of earlier runs that is not known."""
+    words = {UNKNOWN_LICENCE: " (licence not stated)", None: ""}
+    return " and ".join(f"`{name}`{words.get(licence, f' ({licence})')}" for name, licence in dict.fromkeys(models))

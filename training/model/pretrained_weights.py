@@ -119,6 +119,17 @@ def pretrained_tower(name: str, modality: Modality) -> PreTrainedModel:
     return tower
 
 
+def folder_of_card(name: str, modality: Modality) -> Path:
+    """Return the folder with a pretrained model's config.json and, where it has one, its model card (README.md)."""
+
+    def load(**where: Any) -> Path:
+        cached_file(name, "README.md", **IF_PRESENT, **where)
+        return Path(cached_file(name, "config.json", **where)).parent
+
+    folder: Path = read_model(name, modality, load)
+    return folder
+
+
 def _check_numbers(name: str, modality: Modality, where: Mapping[str, Any]) -> None:
     """Raise `InputError` for weights that are whole numbers, whose fractions the library would take for zeros."""
     config = cached_file(name, "config.json", **IF_PRESENT, **where)

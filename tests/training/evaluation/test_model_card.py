@@ -73,6 +73,18 @@ def test_the_licences_are_of_the_weights_that_the_system_has(lake: Lake) -> None
     assert "The weights started from `google/vit-base-patch16-224-in21k`, whose own" in text
 
 
+def test_the_licences_that_pretrained_weights_state_are_on_the_card(lake: Lake) -> None:
+    config = chosen_settings("small", set=["text.pretrained=/models/t", "image.pretrained=org/i"]).as_json()
+    run = Run("Im-run", "All", "small", 0, "v1", state="completed", config=config, model_folder="models/Im-run")
+    record_run(lake, run)
+    licences = {"text": "cc-by-nc-4.0", "image": "unknown"}
+    lake.write_json({"towers": {"licences": licences}}, "models", "Im-run", "config.json")
+    write_model_cards(lake, "v1")
+    text = lake.read_bytes("models", "Im-run", CARD).decode()
+    assert "from `/models/t` (cc-by-nc-4.0) and `org/i` (licence not stated), whose own" in text
+    assert "cc-by-nc-4.0 forbids commercial use, which covers what is made with the weights" in text
+
+
 def test_a_run_without_a_folder_or_not_completed_has_no_card(lake: Lake) -> None:
     write_model_cards(lake, "v1")
     assert not lake.exists("models", "Im-run", CARD)  # it has no config.json

@@ -13,9 +13,11 @@ import torch
 from safetensors.torch import load_file
 
 from storage.lake.lake import Lake
+from tests.training.pretrained_models import TOKENS, save_text_model
 from training.data.film_inputs import FilmInputs
+from training.evaluation.model_card import CARD
 from training.loop import frozen_tower_cache
-from training.loop.checkpoint import BEST, FOLDER, Job, read_state
+from training.loop.checkpoint import BEST, FOLDER, Job, load_config, read_state
 from training.loop.devices_and_torchrun import Machine, gather
 from training.loop.frozen_tower_cache import CACHE, cache_frozen_towers
 from training.loop.micro_batches_and_out_of_memory import backward_in_micro_batches
@@ -91,6 +93,17 @@ def test_a_killed_run_reads_of_frozen_towers_what_they_return_and_not_what_rando
     assert (state := read_state(lake, "killed")) is not None and state.step == 1
     run_experiment(lake, shared[1], killed, machine)
     _check_same_weights(lake, "complete", "killed")
+
+
+def test_a_run_stores_the_licence_of_its_pretrained_weights(
+    lake: Lake, shared: tuple[Lake, Data], quick: Settings, machine: Machine, tmp_path: Path
+) -> None:
+    save_text_model("bert", tmp_path)
+    (tmp_path / "README.md").write_text("---\nlicense: apache-2.0\n---\n")
+    settings = quick.changed({"text.pretrained": str(tmp_path), "text.max_tokens": TOKENS, "training.epochs": 1})
+    run_experiment(lake, shared[1], Job("licensed", SYSTEMS["Ta"], settings, 0, shared[1].version), machine)
+    assert load_config(lake, "licensed")[1].towers["licences"] == {"text": "apache-2.0"}
+    assert f"from `{tmp_path}` (apache-2.0), whose own" in lake.read_bytes(FOLDER, "licensed", CARD).decode()
 
 
 def _check_same_weights(lake: Lake, one: str, other: str) -> None:
