@@ -36,7 +36,7 @@ from tasks.run_report import RunReport
 from tasks.soundtracks.candidate_recordings import Candidate, Film, Judged, Recording
 from tasks.soundtracks.matching.track_selection import Matcher
 from tasks.soundtracks.runs.batch_pipeline import open_pipeline
-from tasks.soundtracks.runs.gather_and_commit import Collector
+from tasks.soundtracks.runs.collect_film import Collector
 from tasks.soundtracks.runs.open_sources import open_context
 from tasks.soundtracks.runs.plan import plan
 from tasks.soundtracks.runs.soundtrack_option_checks import SoundtrackSettings

@@ -27,10 +27,10 @@ from tasks.progress import ReportProgress, run_logger, shown_progress
 from tasks.run_report import RunReport, check_failures
 from tasks.soundtracks.runs.availability import AvailabilityChecker, recheck_tracks
 from tasks.soundtracks.runs.batch_pipeline import collect_in_batches
+from tasks.soundtracks.runs.collect_film import Collector
 from tasks.soundtracks.runs.crash_recovery import recover
 from tasks.soundtracks.runs.embed_collected_audio import encode_collected
 from tasks.soundtracks.runs.fingerprint_upgrade import bring_up_to_date
-from tasks.soundtracks.runs.gather_and_commit import Collector
 from tasks.soundtracks.runs.open_sources import RunContext, open_context
 from tasks.soundtracks.runs.plan import plan
 from tasks.soundtracks.runs.preview import preview

@@ -386,8 +386,8 @@ def run_collection() -> Callable[..., RunReport]:
     from tasks.soundtracks.extraction.extract_film import extract_film
     from tasks.soundtracks.extraction.film_jobs import FilmExtractor
     from tasks.soundtracks.runs.batch_pipeline import BatchPipeline, embedding_extractor
+    from tasks.soundtracks.runs.collect_film import Collector
     from tasks.soundtracks.runs.crash_recovery import recover
-    from tasks.soundtracks.runs.gather_and_commit import Collector
     from tasks.soundtracks.runs.open_sources import RunContext, open_context
     from tasks.soundtracks.runs.plan import plan
     from tasks.soundtracks.runs.reopen_finished_films import Reopener

@@ -7,4 +7,5 @@ audio       decoding, mel-spectrograms, fingerprints: signals only, no lake
 extraction  a film's recordings to one mel shard, in worker processes
 runs        plan and run a collection; availability checks, takedowns, repairs
 candidate_recordings  the plain data that all of them share: film, candidate, verdict
+film_outcomes  why a film has no music
 """

@@ -38,7 +38,7 @@ DIE_AT_THE_THIRD_COMMIT = """
 import os, sys
 from flows.collect_soundtracks import collect_soundtracks
 from tasks.soundtracks.runs import batch_pipeline
-from tasks.soundtracks.runs.gather_and_commit import Collector
+from tasks.soundtracks.runs.collect_film import Collector
 commits = 0
 def die_at_the_third_commit(frame, event, argument):
     global commits

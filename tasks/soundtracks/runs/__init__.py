@@ -7,7 +7,7 @@ plan          which films to collect and which finished ones to reopen, and in w
 retry_schedule  when what failed is tried again, by what earlier runs recorded
 judge_again_by_newer_rule  what the present rule takes that an older one did not, and what it refused
 preview       judge what would be fetched, and fetch nothing
-gather_and_commit  gather a film's recordings from the sources, and commit a film
+collect_film  ask a film's sources in turn, fetch its recordings, and commit them
 batch_pipeline  overlap gathering, extraction and commits, batch by batch, as Prefect tasks
 reopen_finished_films  add recordings to films that are done
 embed_collected_audio  embed with encoders what was collected without

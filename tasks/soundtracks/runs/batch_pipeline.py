@@ -26,7 +26,7 @@ from tasks.soundtracks.extraction.dask import Versions, check_machine, installed
 from tasks.soundtracks.extraction.embed_audio import EncodingExtractor, commit_film
 from tasks.soundtracks.extraction.film_jobs import FilmExtractor, FilmJob, FilmResult
 from tasks.soundtracks.extraction.process_pool import PoolExtractor, extract_films
-from tasks.soundtracks.runs.gather_and_commit import Batch, Collector
+from tasks.soundtracks.runs.collect_film import Batch, Collector
 from tasks.soundtracks.runs.open_sources import RunContext
 from tasks.soundtracks.runs.plan import WorkQueue
 from tasks.soundtracks.runs.reopen_finished_films import Reopener, reopen_films

@@ -14,12 +14,12 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from storage.coordination.list_and_free_leases import sweep_leases
-from storage.errors import ItemError, Retry
 from storage.mels.settings_and_shard_format import done_films
 from storage.records.outcomes import Outcome, Stage, Status, attempts, from_error, not_due, record_new
 from storage.tables import tables
 from storage.tables.schemas import TRACKS
 from tasks.soundtracks.candidate_recordings import Decision, Film, Judged, track_row, with_decision
+from tasks.soundtracks.film_outcomes import nothing_taken, taken_down
 from tasks.soundtracks.matching.track_selection import TRACKS_PER_FILM
 from tasks.soundtracks.matching.verdict import RULE_VERSION
 from tasks.soundtracks.runs.crash_recovery import clean_staging, drop_orphans
@@ -133,28 +133,6 @@ def choose_reopened(context: RunContext, history: History) -> list[FilmToReopen]
         for film_id in sorted(missing.keys() | searched)
     ]
     return sorted(reopened, key=lambda film: film.is_searched_again)
-
-
-def nothing_taken(film_id: str, candidates: Collection[Judged], *, was_searched: bool = False) -> Outcome:
-    """Return the outcome of a film of whose candidates none was taken: it awaits a review, or nothing matched.
-
-    A search that lists nothing at all is a reason of its own: it may be the site's layout.
-    """
-    if any(judged.verdict.decision is Decision.REVIEW for judged in candidates):
-        message = "Its candidates are doubtful; say yes or no with needledrop review"
-        error = ItemError("awaiting_review", message, Retry.LATER)
-    elif was_searched and not candidates:
-        message = "No source lists anything at all for this film; it is asked for again, sooner with another yt-dlp"
-        error = ItemError("nothing_found", message, Retry.LATER)
-    else:
-        error = ItemError("no_match", "No source has music that matches; add some or wait for more", Retry.LATER)
-    return from_error(Stage.SOUNDTRACK, film_id, error, Status.SKIPPED)
-
-
-def taken_down(film: Film) -> Outcome:
-    """Return the outcome of a film that is on the takedown list."""
-    error = ItemError("taken_down", "The film is on the takedown list")
-    return from_error(Stage.SOUNDTRACK, film.film_id, error, Status.SKIPPED)
 
 
 def _record_unplanned(

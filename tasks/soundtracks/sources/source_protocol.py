@@ -1,7 +1,7 @@
 """Define a source of recordings: it finds the candidates of a film and fetches one of them.
 
 A film's tracks come from the first source, in the configured order, that has any. A source only finds and fetches;
-`runs/gather_and_commit.py` decides for all sources which candidates are fetched, what failures mean and what is kept.
+`runs/collect_film.py` decides for all sources which candidates are fetched, what failures mean and what is kept.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ STEPS = {
     "before a download is verified": (f"{DOWNLOADER}:verify_audio", 2),
     "before a download's note": (f"{DOWNLOADER}:write_note", 2),
     "before the shard": ("tasks.soundtracks.extraction.process_pool:PoolExtractor.extract", 1),
-    "between shard and rows": ("tasks.soundtracks.runs.gather_and_commit:Collector.commit", 1),
+    "between shard and rows": ("tasks.soundtracks.runs.collect_film:Collector.commit", 1),
     "between rows and outcomes": ("storage.records.outcomes:record", 1),
     "before the audio is deleted": ("tasks.soundtracks.download.downloader_and_staging:release_staged", 1),
     "before the lease is released": ("storage.coordination.leases:LeaseKeeper.release", 1),
@@ -41,7 +41,7 @@ ALWAYS = ("before the second download", "between shard and rows", "before the au
 DRIVER = """
 import importlib, operator, os, signal, sys
 from storage.tables.tables import open_tables
-from tasks.soundtracks.runs.gather_and_commit import Collector
+from tasks.soundtracks.runs.collect_film import Collector
 from tasks.soundtracks.runs.open_sources import open_context
 from tasks.soundtracks.runs.plan import plan
 from tasks.soundtracks.runs.soundtrack_option_checks import SoundtrackSettings

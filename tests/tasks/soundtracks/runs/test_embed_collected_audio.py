@@ -22,7 +22,7 @@ from storage.verify import verify
 from tasks.run_report import RunReport
 from tasks.soundtracks.download.downloader_and_staging import staging_folder
 from tasks.soundtracks.extraction import embed_audio, extract_film
-from tasks.soundtracks.runs import gather_and_commit
+from tasks.soundtracks.runs import collect_film
 from tasks.soundtracks.runs.embed_collected_audio import encode_collected
 from tasks.soundtracks.runs.open_sources import open_context
 from tasks.soundtracks.runs.soundtrack_option_checks import SoundtrackSettings
@@ -91,8 +91,8 @@ def _die(*_arguments: Any, **_options: Any) -> None:
         (embed_audio, "decoded_audio", (0, 0)),
         (embed_audio, "write_embeddings", (0, 0)),
         (embed_audio.shutil, "copyfile", (2, 0)),
-        (gather_and_commit.Collector, "_commit", (2, 1)),
-        (gather_and_commit, "release_staged", (2, 1)),
+        (collect_film.Collector, "_commit", (2, 1)),
+        (collect_film, "release_staged", (2, 1)),
     ],
 )
 def test_a_kill_at_any_point_loses_nothing_and_the_next_run_does_only_that_film(

@@ -27,8 +27,8 @@ from tasks.soundtracks.candidate_recordings import Film, Judged
 from tasks.soundtracks.matching.track_selection import read_matcher
 from tasks.soundtracks.matching.verdict import RULE_VERSION
 from tasks.soundtracks.runs.batch_pipeline import NETWORKED_FILMS_PER_TASK_RUN
+from tasks.soundtracks.runs.collect_film import Collector, GatheredFilm
 from tasks.soundtracks.runs.crash_recovery import without_run
-from tasks.soundtracks.runs.gather_and_commit import Collector, GatheredFilm, _without_shard
 from tasks.soundtracks.runs.open_sources import RunContext, open_context
 from tasks.soundtracks.runs.plan import WorkQueue, plan
 from tasks.soundtracks.runs.soundtrack_option_checks import SoundtrackSettings
@@ -322,7 +322,7 @@ def end_of(lake: Lake, film: Film, *, has_album: bool) -> Outcome:
         shard.parent.mkdir(parents=True, exist_ok=True)
         shard.touch()
         return ok(Stage.SOUNDTRACK, film.film_id)
-    [outcome] = _without_shard(GatheredFilm(film), was_searched=True)
+    [outcome] = GatheredFilm(film).without_shard(was_searched=True)
     return outcome
 
 

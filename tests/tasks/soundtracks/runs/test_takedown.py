@@ -21,7 +21,7 @@ from tasks.soundtracks.download.downloader_and_staging import staging_folder
 from tasks.soundtracks.extraction.extract_film import extract_film
 from tasks.soundtracks.extraction.film_jobs import FilmJob, FilmResult
 from tasks.soundtracks.runs.batch_pipeline import BatchPipeline
-from tasks.soundtracks.runs.gather_and_commit import Collector
+from tasks.soundtracks.runs.collect_film import Collector
 from tasks.soundtracks.runs.open_sources import RunContext, open_context
 from tasks.soundtracks.runs.plan import plan
 from tasks.soundtracks.runs.soundtrack_option_checks import SoundtrackSettings

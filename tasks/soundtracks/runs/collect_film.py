@@ -1,4 +1,4 @@
-"""Collect films: gather each film's recordings from the sources, and commit what extraction made of them.
+"""Collect a film: ask the sources in turn until one has music, fetch it, and commit what extraction made of it.
 
 A film's recordings are gathered, turned into mels and committed as one shard, and only then is its audio deleted.
 The shard is the commit: it carries the film's `tracks` rows too, so a crash after it loses nothing (`crash_recovery`),
@@ -23,10 +23,11 @@ from storage.tables.schemas import TRACKS
 from tasks.soundtracks.candidate_recordings import Decision, Film, Judged, Recording, track_row, with_decision
 from tasks.soundtracks.download.downloader_and_staging import release_staged
 from tasks.soundtracks.extraction.film_jobs import FilmJob, FilmResult
+from tasks.soundtracks.film_outcomes import nothing_fetched, nothing_taken, recording_may_come, taken_down
 from tasks.soundtracks.matching.track_selection import TRACKS_PER_FILM, order_candidates
 from tasks.soundtracks.matching.verdict import RULE_VERSION
 from tasks.soundtracks.runs.open_sources import RunContext
-from tasks.soundtracks.runs.plan import Plan, nothing_taken, taken_down
+from tasks.soundtracks.runs.plan import Plan
 from tasks.soundtracks.runs.retry_schedule import MOST_RUNS, stops_waiting, with_backoff
 from tasks.soundtracks.runs.takedown import purge_films
 from tasks.soundtracks.sources.source_protocol import NetworkedSource, Source
@@ -50,6 +51,16 @@ class GatheredFilm:
         """Whether a recording may still come for which there is room: then the film's shard is not made yet."""
         may_come = {one.item for one in self.outcomes if one.stage is Stage.TRACK and one.retry is not Retry.NEVER}
         return bool(may_come - self.overdue) and len(self.recordings) < TRACKS_PER_FILM
+
+    def without_shard(self, *, was_searched: bool) -> list[Outcome]:
+        """Return why the film has no shard: it waits, nothing matched, it awaits a review, or nothing was fetched."""
+        if any(outcome.stage is Stage.SOUNDTRACK for outcome in self.outcomes):
+            return []
+        if self.recordings:
+            return [recording_may_come(self.film.film_id)]
+        if not self.outcomes or any(judged.verdict.decision is Decision.REVIEW for judged in self.judged):
+            return [nothing_taken(self.film.film_id, self.judged, was_searched=was_searched)]
+        return [nothing_fetched(self.film.film_id, self.outcomes)]
 
     @property
     def job(self) -> FilmJob:
@@ -207,7 +218,7 @@ class Collector:
             batch_outcomes += gathered.outcomes
             if gathered.film.film_id not in extracted:
                 rows += gathered.job.rows
-                batch_outcomes += _without_shard(gathered, was_searched=self.context.is_searching)
+                batch_outcomes += gathered.without_shard(was_searched=self.context.is_searching)
         tables.append(self.lake, TRACKS, rows, self.context.run_id)
         outcomes.record(self.lake, self._completed(batch_outcomes), self.context.run_id)
         self._update_owners(rows)
@@ -234,23 +245,6 @@ class Collector:
                 owners[row["track_id"]] = row["film_id"]
             elif owners.get(row["track_id"]) == row["film_id"]:
                 del owners[row["track_id"]]
-
-
-def _without_shard(gathered: GatheredFilm, *, was_searched: bool) -> list[Outcome]:
-    """Return why a film has no shard: it waits, nothing matched, it awaits a review, or nothing could be fetched."""
-    film_id = gathered.film.film_id
-    if any(outcome.stage is Stage.SOUNDTRACK for outcome in gathered.outcomes):
-        return []
-    if gathered.recordings:
-        message = "A recording may still come; what was fetched is kept for the next run"
-        error = ItemError("incomplete", message, Retry.SOON)
-    elif not gathered.outcomes or any(judged.verdict.decision is Decision.REVIEW for judged in gathered.judged):
-        return [nothing_taken(film_id, gathered.judged, was_searched=was_searched)]
-    else:
-        may_be_retried = any(outcome.retry is not Retry.NEVER for outcome in gathered.outcomes)
-        message = "No candidate could be fetched; see the outcomes of stage track"
-        error = ItemError("no_usable_track", message, Retry.LATER if may_be_retried else Retry.NEVER)
-    return [from_error(Stage.SOUNDTRACK, film_id, error, Status.SKIPPED)]
 
 
 def _count(results: Iterable[FilmResult], batch_outcomes: Iterable[Outcome]) -> Counter[str]:
