@@ -31,7 +31,7 @@ import pyarrow as pa
 from storage.lake.lake import Lake
 from storage.metrics.record_measurements import Epoch, Run, record_epoch, record_ranks, record_run
 from storage.metrics.run_files import RANKS_SCHEMA
-from training.evaluation.baselines import record_baselines
+from training.evaluation.record_baselines import record_baselines
 from training.evaluation.intervals_and_comparisons import record_confidence
 from storage.tables.tables import open_tables
 
