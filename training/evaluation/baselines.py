@@ -136,7 +136,7 @@ def languages_of_nearest(
 
     ids, films = sorted(known), list(tags)
     asked, bags = (
-        [Counter(set(tag_words(of[film], keep_years=False).split())) for film in names]
+        [Counter(sorted(set(tag_words(of[film], keep_years=False).split()))) for film in names]
         for of, names in ((tags, films), (known, ids))
     )
     nearest = {}

@@ -1,5 +1,6 @@
 """Baselines and confidence on a small version: recorded like systems, once, and compared with them."""
 
+import random
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -54,6 +55,16 @@ def test_the_nearest_film_shares_rare_tags_and_not_the_year() -> None:
     tags = {"x": ["2023 drama films", "Films about ships"], "y": ["2023 films"], "z": ["Opera films"]}
     assert languages_of_nearest(tags, known, language) == {"x": "Hindi", "y": "", "z": ""}
     assert languages_of_nearest(tags, {}, {}) == {"x": "", "y": "", "z": ""}
+
+
+def test_of_films_with_the_same_tags_the_first_is_the_nearest_in_whatever_order_they_are() -> None:
+    words = [f"w{number}" for number in range(300)]
+    drawn = [random.Random(number).sample(words, 12) for number in range(200)]
+    known = {f"{number}-first": tags for number, tags in enumerate(drawn)}
+    known |= {f"{number}-second": tags[::-1] for number, tags in enumerate(drawn)}
+    language = {film: "Tamil" if film.endswith("first") else "Hindi" for film in known}
+    asked = {str(number): tags[:6] for number, tags in enumerate(drawn)}
+    assert set(languages_of_nearest(asked, known, language).values()) == {"Tamil"}
 
 
 def test_a_film_without_a_similar_film_has_a_random_ranking(held_out: HeldOut) -> None:
