@@ -42,7 +42,7 @@ from tasks.soundtracks.matching.film_index import FilmIndex
 def module(*names):
     return next(importlib.import_module(name) for name in names if importlib.util.find_spec(name))
 
-recordings = module("tasks.soundtracks.candidate_recordings", "tasks.soundtracks.candidate_recordings")
+recordings = module("tasks.soundtracks.candidate_recordings", "tasks.soundtracks.models")
 Candidate, Film = recordings.Candidate, recordings.Film
 Matcher = module("tasks.soundtracks.matching.track_selection", "tasks.soundtracks.matching.matcher").Matcher
 listings = module("tasks.films.wiki.site_and_pages", "tasks.films.models")
