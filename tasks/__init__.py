@@ -2,6 +2,7 @@
 
 films        articles and images from a wiki or an export
 soundtracks  recordings from music folders, URLs and YouTube, as mel-spectrograms
+libraries    a user's own music: scan its folders, decode and embed it
 curation     which films, tracks and tags are in a version of the data set
 options_and_defaults   every option of the flows and commands: type, default, help
 retry_after_and_backoff   Retry-After and exponential backoff
