@@ -22,6 +22,8 @@ from typing import Any, NoReturn
 
 Place = tuple[str, str, str]
 """Boot id, PID namespace and time namespace."""
+FIRST_PID_NAMESPACE = "pid:[4026531836]"
+"""The kernel gives the first PID namespace this number (PROC_PID_INIT_INO)."""
 
 
 def this_place() -> Place:
@@ -97,10 +99,6 @@ _START_TIME = 22 - 3
 def place_digest() -> str:
     """Return a short name of this place, for the names of files."""
     return hashlib.blake2b(" ".join(this_place()).encode(), digest_size=4).hexdigest()
-
-
-FIRST_PID_NAMESPACE = "pid:[4026531836]"
-"""The kernel gives the first PID namespace this number (PROC_PID_INIT_INO)."""
 
 
 def sees_every_process() -> bool:

@@ -33,6 +33,10 @@ from storage.mels.writer import rewrite_shard
 from storage.tables import duckdb_connection, tables
 from storage.tables.schemas import TAKEDOWNS, TRACKS
 
+FOLDER = "models"
+COLUMNS = ("id", "vector")
+"""Of a file of embeddings; it may have others."""
+
 
 def record_takedown(lake: Lake, item: str, because: str, run_id: str, *, is_active: bool = True) -> None:
     """Add a film_id, a track_id or `channel:ID` to the list, or remove it (`is_active` false)."""
@@ -95,11 +99,6 @@ def taken_down_tracks(lake: Lake, version: str) -> frozenset[str]:
     tracks_file = versions.file_uri(lake, version, versions.TRACKS_FILE.name)
     with duckdb_connection.connect(lake) as connection:
         return frozenset(track_id for (track_id,) in connection.execute(query, [tracks_file, sorted(items)]).fetchall())
-
-
-FOLDER = "models"
-COLUMNS = ("id", "vector")
-"""Of a file of embeddings; it may have others."""
 
 
 def blank_embeddings(lake: Lake, ids: Collection[str]) -> int:

@@ -11,6 +11,12 @@ from storage.errors import SourcePaused, TooManyFailed
 from storage.lake.lake import Lake
 from storage.records.outcomes import StageResult, stage_results
 
+FEWEST_ITEMS = 5
+"""A share of fewer items says little: one recording that cannot be decoded must not fail a nightly run."""
+REASONS_SHOWN = 3
+RunCount = Mapping[str, Any]
+"""One row of the view `run_counts`: name, this_run, run_before, more."""
+
 
 def as_words(summary: Mapping[str, Any]) -> str:
     """Return what a run counted in words, without what is 0: "pages 3, films 2, dataset (version v1, new)"."""
@@ -45,13 +51,6 @@ class RunReport:
         return {**summary, "paused": str(self.paused)} if self.paused else summary
 
 
-FEWEST_ITEMS = 5
-"""A share of fewer items says little: one recording that cannot be decoded must not fail a nightly run."""
-
-
-REASONS_SHOWN = 3
-
-
 def check_failures(lake: Lake, run_id: str, max_failed_share: float) -> None:
     """Raise `TooManyFailed`, with the commonest reasons, if more than this share of a stage's items failed in a run."""
     for stage in stage_results(lake, run_id):
@@ -69,10 +68,6 @@ def _sentence(stage: StageResult, max_failed_share: float) -> str:
         f"{max_failed_share:g}: {reasons}. What succeeded is kept; correct the cause and run again, or allow more "
         "with max_failed_share"
     )
-
-
-RunCount = Mapping[str, Any]
-"""One row of the view `run_counts`: name, this_run, run_before, more."""
 
 
 def as_markdown(root: str, summary: Mapping[str, Any], counts: Sequence[RunCount]) -> str:

@@ -44,6 +44,7 @@ SHORT_NAMES = {
 """Settings that have an option of their own, by the name of that option."""
 LARGEST_FILE = 1_000_000
 """Bytes of a file of settings that are read: all settings with their values are less than a hundredth of it."""
+_WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
 @dataclass(frozen=True)
@@ -174,9 +175,6 @@ def _flat(values: Mapping[Any, Any], prefix: str = "") -> dict[str, Any]:
         else:
             flat[f"{prefix}{key}"] = value
     return flat
-
-
-_WORDS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
 def from_text(annotation: Any, text: str) -> Any:

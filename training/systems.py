@@ -16,6 +16,8 @@ Parts = frozenset[str]
 """Parts of a film that a query is made of."""
 ALL_PARTS: Parts = frozenset({"image", "tags", "plot"})
 _BY = " by "
+SHOWN_OF_SETTINGS = 60
+"""Characters of a system's settings in a list of those that can be named; their digest is complete."""
 
 
 @dataclass(frozen=True)
@@ -121,10 +123,6 @@ def chosen_systems(names: list[str]) -> list[System]:
             "or 'all' for every one of them"
         )
     return [SYSTEMS[name] for name in requested]
-
-
-SHOWN_OF_SETTINGS = 60
-"""Characters of a system's settings in a list of those that can be named; their digest is complete."""
 
 
 def named_system(rows: list[dict[str, Any]], name: str, version: str) -> dict[str, dict[str, Any]]:

@@ -34,6 +34,8 @@ from tasks.progress import as_duration, log_line, run_logger
 from tasks.run_report import as_words
 
 _RECORDING_ERRORS: tuple[type[Exception], ...] = (LakeError, duckdb.Error, PrefectException, *HTTP_ERRORS)
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
 def run_name() -> str:
@@ -126,10 +128,6 @@ def without_lake(root: str) -> State[dict[str, Any]] | None:
 
 keep_running_without_slot()  # every flow imports this file
 log_each_error_once()
-
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 
 def names_its_leases(function: Callable[P, R]) -> Callable[P, R]:

@@ -30,6 +30,14 @@ COLUMNS = {
 SEPARATORS = ",;\t|"
 CELL_CHARACTERS = 1_000_000
 Cells = Mapping[str, str]
+NAME_WORDS = 8
+LINES_PER_PAGE = 55
+ACTION_WIDTH, DIALOGUE_WIDTH = 60, 35
+"""Characters per line on a page of a screenplay in 12-point Courier."""
+SECONDS_PER_PAGE = 60
+"""The usual estimate: a page of a screenplay is a minute."""
+EIGHTHS = 8
+"""Lengths of scenes are counted in eighths of a page, and none is shorter than one."""
 
 
 @dataclass(frozen=True)
@@ -122,16 +130,6 @@ def _frame(cells: Cells, name: str, timebase: Timebase, notes: list[str]) -> int
     except InputError as error:
         notes.append(f"{name}: {error}")
         return None
-
-
-NAME_WORDS = 8
-LINES_PER_PAGE = 55
-ACTION_WIDTH, DIALOGUE_WIDTH = 60, 35
-"""Characters per line on a page of a screenplay in 12-point Courier."""
-SECONDS_PER_PAGE = 60
-"""The usual estimate: a page of a screenplay is a minute."""
-EIGHTHS = 8
-"""Lengths of scenes are counted in eighths of a page, and none is shorter than one."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,10 @@ from starlette.exceptions import HTTPException
 from storage.errors import InputError, ItemError, NeedledropError
 from storage.lake.lake import Lake
 
+_ABSOLUTE = re.compile(r"(?<![\w:/.<])/(?:[^/\s'\"`,;:()]+/)*[^/\s'\"`,;:()]*")
+STATUS = {InputError: 400, ItemError: 422}
+"""The status of an answer to an error; of any other error of ours it is 503."""
+
 
 class Track(BaseModel):
     """What is known of a track."""
@@ -193,11 +197,6 @@ class Reference(BaseModel):
 
     reference_id: str
     seconds: float
-
-
-_ABSOLUTE = re.compile(r"(?<![\w:/.<])/(?:[^/\s'\"`,;:()]+/)*[^/\s'\"`,;:()]*")
-STATUS = {InputError: 400, ItemError: 422}
-"""The status of an answer to an error; of any other error of ours it is 503."""
 
 
 class Refusal(NeedledropError):

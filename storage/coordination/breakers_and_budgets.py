@@ -33,6 +33,9 @@ NEEDS_UPGRADE = frozenset({"outdated_extractor", "changed_layout"})
 """Reasons of pauses that end when another version of the tool is installed."""
 LONGEST_PAUSE = timedelta(days=31)
 """No source may ask for more. A pause that ends later was written while the clock of a machine was wrong."""
+BUDGETS_FOLDER = "budgets"
+BUDGET_SPENT = "daily_budget"
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -150,11 +153,6 @@ def _write(lake: Lake, breaker: Breaker, run_id: str) -> None:
     row = {**vars(breaker), "suspects": list(breaker.consecutive_failures), "kind": breaker.kind or None}
     del row["consecutive_failures"]  # the column has its first name, "suspects"
     tables.append(lake, BREAKERS, [row], run_id)
-
-
-log = logging.getLogger(__name__)
-BUDGETS_FOLDER = "budgets"
-BUDGET_SPENT = "daily_budget"
 
 
 def _worker_name() -> str:

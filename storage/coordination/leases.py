@@ -54,6 +54,8 @@ _KEPT = 2
 """Files of `RELEASED` that stay: a listing that began before the newest was created still finds the one before it."""
 
 _logger = logging.getLogger(__name__)
+OnWait = Callable[[str], None]
+"""Is given a sentence when a lease cannot be had yet, and every `NOTICE_SECONDS` while that is so."""
 
 
 @dataclass(frozen=True)
@@ -136,10 +138,6 @@ def lease_seconds() -> float:
         if 0 < seconds < float("inf"):
             return seconds
     raise InputError(f"{SECONDS_VARIABLE} is {text!r}; set it to a number of seconds, such as 300, or leave it out")
-
-
-OnWait = Callable[[str], None]
-"""Is given a sentence when a lease cannot be had yet, and every `NOTICE_SECONDS` while that is so."""
 
 
 def describe_holder(lake: Lake, item: str) -> str:

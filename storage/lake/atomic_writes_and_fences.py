@@ -26,6 +26,9 @@ from storage.processes_and_signals import place_digest
 TEMPORARY_PREFIX = ".tmp-"
 TEMPORARY_LIFETIME_SECONDS = 6 * 3600
 """A temporary file older than this belongs to a dead process: no step writes one file for hours."""
+Check = Callable[[], None]
+"""Raises `LakeError` when nothing may be committed any more."""
+_checks: ContextVar[tuple[Check, ...]] = ContextVar("checks", default=())
 
 
 @contextmanager
@@ -88,12 +91,6 @@ def _is_abandoned(path: Path) -> bool:
         return True
     owner = re.match(rf"{re.escape(TEMPORARY_PREFIX)}{place_digest()}-(\d+)-", path.name)
     return owner is not None and not Path("/proc", owner.group(1)).exists() and Path("/proc").exists()
-
-
-Check = Callable[[], None]
-"""Raises `LakeError` when nothing may be committed any more."""
-
-_checks: ContextVar[tuple[Check, ...]] = ContextVar("checks", default=())
 
 
 @contextmanager

@@ -63,6 +63,15 @@ CHECKSUMS = struct.Struct("<4s32s32s")
 CHECKSUMS_MAGIC = b"NDSL"
 CHUNK_BYTES = 1 << 20
 EXTRACT_AGAIN = "delete it and collect soundtracks again"
+Encoding = Literal["uint8", "float16"]
+ShortTracks = Literal["pad", "refuse"]
+MelScale = Literal["slaney", "htk"]
+SHARDS_TRIED = 5
+"""Shards read for the settings of a lake: one is enough unless the first ones are damaged."""
+SETTINGS_KEY = b"needledrop.mel_settings"
+ROW_GROUP_ROWS = 256
+"""32 MB of uint8 mels: bounds the writer's memory and keeps headers below a ten-thousandth of a shard."""
+ONE_PAGE_BYTES = 1 << 30
 
 
 def shard_path(film_id: str, year: int) -> str:
@@ -160,15 +169,6 @@ def _pages_digest(file: BinaryIO, end: int) -> bytes:
     for start in range(0, end, CHUNK_BYTES):
         digest.update(file.read(min(CHUNK_BYTES, end - start)))
     return digest.digest()
-
-
-Encoding = Literal["uint8", "float16"]
-ShortTracks = Literal["pad", "refuse"]
-MelScale = Literal["slaney", "htk"]
-SHARDS_TRIED = 5
-"""Shards read for the settings of a lake: one is enough unless the first ones are damaged."""
-
-SETTINGS_KEY = b"needledrop.mel_settings"
 
 
 def _fixed(value: Any) -> Any:
@@ -282,10 +282,3 @@ def check_settings(shard: str, metadata: dict[bytes, bytes], settings: MelSettin
     if different:
         values = ", ".join(f"{name}={written.get(name)!r}" for name in different)
         raise LakeError(f"{shard} was written with {values}; use the same settings, or delete it and extract it again")
-
-
-ROW_GROUP_ROWS = 256
-"""32 MB of uint8 mels: bounds the writer's memory and keeps headers below a ten-thousandth of a shard."""
-
-
-ONE_PAGE_BYTES = 1 << 30

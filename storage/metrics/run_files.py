@@ -120,6 +120,8 @@ _DAMAGED = ".damaged"
 _SCHEMAS = {RUNS: RUNS_SCHEMA, CONFIDENCE: CONFIDENCE_SCHEMA}
 _NEWER_COLUMNS = ("settings", "settings_digest")
 """Columns that the files of older versions lack."""
+INTERRUPTED = "interrupted"
+_MESSAGE = "Its process was ended before it had finished; training the same system again continues it"
 
 
 def baselines_name(dataset_version: str) -> str:
@@ -254,10 +256,6 @@ def _numbers(lake: Lake, folder: str, name: str) -> Sequence[int]:
 
 def _path(folder: str, name: str, number: int) -> str:
     return f"{folder}/{name}.{number:06d}.parquet"
-
-
-INTERRUPTED = "interrupted"
-_MESSAGE = "Its process was ended before it had finished; training the same system again continues it"
 
 
 def run_lease(run_id: str) -> str:

@@ -31,6 +31,7 @@ _IN_CLIENT = "Traceback (most recent call last)"
 """In what DuckDB says of an error in Python, which is where an object store is read."""
 _CLIENT_ERROR = re.compile(r"^(?:\w+\.)*(\w*(?:Error|Exception|Timeout)): (.*)$", re.M)
 _CANNOT_WRITE = ("Could not write", "No space left", "Read-only file system", "Permission denied")
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
@@ -151,9 +152,6 @@ def queried_store() -> Iterator[None]:
             f"The store of the lake cannot be read now ({said[-1][1]}): it is overloaded, does not answer or refuses "
             "us; run the same command again, and if that goes on check its address, the network and the credentials"
         ) from error
-
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager

@@ -43,6 +43,7 @@ _RULES = {
     "same_sound": "it is a re-encoding of a recording of an earlier film or track",
     "rare": "fewer films have it than the threshold",
 }
+CARD = "README.md"
 
 
 def write_card(connection: duckdb.DuckDBPyConnection, manifest: Mapping[str, Any], charts: Mapping[str, str]) -> str:
@@ -290,9 +291,6 @@ def _charts(charts: Mapping[str, str]) -> str:
 def _table(columns: list[str], rows: list[list[str]]) -> str:
     lines = [columns, ["---"] * len(columns), *rows]
     return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
-
-
-CARD = "README.md"
 
 
 def commit_card_file(lake: Lake, version: str, name: str, content: bytes) -> dict[str, Any]:

@@ -37,6 +37,8 @@ _WANTED = ["*.json", "*.txt", "*.safetensors", "README.md"]
 _NOTES = "encoders"
 """The folder of this machine's cache with the paths of models."""
 _PICKLED = ("*.bin", "*.pt", "*.pth", "*.ckpt")
+UNKNOWN_LICENCE = "unknown"
+_NON_COMMERCIAL = re.compile(r"(^|[^a-z])(nc|non-?commercial)([^a-z]|$)")
 
 
 @dataclass(frozen=True)
@@ -181,10 +183,6 @@ def check_weights(loaded: EncoderCard, card: EncoderCard) -> None:
     """Raise `InputError` for other weights than those that made the embeddings of a card."""
     if loaded.weights_sha256 != card.weights_sha256:
         raise InputError(f"The weights of {card.name} are not those that made its embeddings; give those weights")
-
-
-UNKNOWN_LICENCE = "unknown"
-_NON_COMMERCIAL = re.compile(r"(^|[^a-z])(nc|non-?commercial)([^a-z]|$)")
 
 
 def licence_of(folder: Path) -> str:

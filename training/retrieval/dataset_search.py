@@ -65,6 +65,8 @@ _UNKNOWN: TrackRow = dict.fromkeys(
     ("composer", "publisher", "isrc", "tempo_bpm", "loudness_lufs", "loudness_range_lu", "brightness_hz", "folder")
 )
 """What is known of a library's track and not of a data set's."""
+FilmName = tuple[str, int]
+"""Title and year."""
 
 
 @dataclass(frozen=True)
@@ -169,10 +171,6 @@ class NearFilm:
     title: str
     year: int
     cosine: float
-
-
-FilmName = tuple[str, int]
-"""Title and year."""
 
 
 def training_queries(lake: Lake, job: Job, built: Built, machine: Machine) -> Embeddings | None:

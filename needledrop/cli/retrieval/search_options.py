@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from training.retrieval.search_engines import Music, SearchEngine
     from training.systems import Parts
 
+_NUMBER = r"[-−]?\d+(?:\.\d+)?"
+_RANGE = re.compile(rf"\s*(?P<low>{_NUMBER})?\s*(?:\.\.|to|-|–)\s*(?P<high>{_NUMBER})?\s*")
+_CLOCK = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)")
+
 
 def _of_libraries(flag: str, help_text: str, **more: Any) -> Any:
     return typer.Option(flag, help=help_text, rich_help_panel="Your own libraries", **more)
@@ -55,10 +59,6 @@ Loudness = Annotated[str | None, _of_libraries("--loudness", "Integrated loudnes
 Years = Annotated[str | None, _of_libraries("--year", "Release years, as in 1990-2005, or one year.")]
 Licence = Annotated[str | None, _of_libraries("--licence", "A part of the licence, as in 'CC BY'.")]
 Artist = Annotated[str | None, _of_libraries("--artist", "A part of the artist's name.")]
-
-_NUMBER = r"[-−]?\d+(?:\.\d+)?"
-_RANGE = re.compile(rf"\s*(?P<low>{_NUMBER})?\s*(?:\.\.|to|-|–)\s*(?P<high>{_NUMBER})?\s*")
-_CLOCK = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:\.\d+)?)")
 
 
 @dataclass(frozen=True)

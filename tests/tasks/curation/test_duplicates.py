@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from tests.tasks.curation.conftest import Selection
 
 Select = Callable[..., "Selection"]
+MOMENTS, BANDS = 100, len(CONTOUR_BANDS) - 1
+"""Of contours, half a minute."""
 
 
 def test_a_recording_of_two_films_is_kept_under_the_earlier_one(small_lake: SmallLake, select: Select) -> None:
@@ -161,10 +163,6 @@ def test_fingerprints_of_many_times_the_memory_limit_are_compared(tmp_path: Path
         connection.register("usable_tracks", tracks.drop(["fingerprint"]))
         find_recordings(connection, snapshot)
         assert connection.execute("SELECT count(DISTINCT recording) FROM recordings").fetchone() == (count,)
-
-
-MOMENTS, BANDS = 100, len(CONTOUR_BANDS) - 1
-"""Of contours, half a minute."""
 
 
 def made_up(recording: int, shift: int = 0, *, words: int = 200, common: Sequence[int] = ()) -> bytes:

@@ -24,6 +24,7 @@ from tasks.films.tasks import commit_export_batch, read_and_commit_images
 from tasks.films.xml_export import new_pages, read_export
 
 Write = Callable[..., Path]
+PageOf = Callable[..., str]
 
 
 @pytest.mark.parametrize("name", ["films.xml", "films.xml.bz2", "films.xml.gz", "films.unnamed"])
@@ -109,10 +110,6 @@ def test_real_dumps_are_read(real_dumps: Path) -> None:
         for name in ("films-45pages.xml.bz2", "enwiki-2018-head-11pages.xml", "tinywiki-8pages.xml")
     }
     assert counts == {"films-45pages.xml.bz2": 45, "enwiki-2018-head-11pages.xml": 11, "tinywiki-8pages.xml": 8}
-
-
-Write = Callable[..., Path]
-PageOf = Callable[..., str]
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ from training.retrieval.search_engines import Retriever, ZeroShotRetriever, open
 
 PLOT = FilmQuery(plot=("A chase through the night.",))
 UNIT = np.eye(4, dtype=np.float32)
+RATE = 48_000
 
 
 def library(lake: Lake, folder: Path, name: str, run: str, tracks: dict[str, list[np.ndarray]]) -> Library:
@@ -101,9 +102,6 @@ def test_what_it_should_not_be_like_is_subtracted() -> None:
 def test_nothing_to_search_by_is_an_error() -> None:
     with pytest.raises(InputError, match="nothing to search by"):
         blend(None, [], [UNIT[1]], 0.5)
-
-
-RATE = 48_000
 
 
 @pytest.fixture(scope="module")
