@@ -90,8 +90,9 @@ def pretrained_tower(name: str, modality: Modality) -> PreTrainedModel:
 
     def load(**where: Any) -> tuple[str, PreTrainedModel, dict[str, Any]]:
         declared = checked_type(name, modality, where)
-        _check_numbers(name, modality, where)
-        return declared, *AutoModel.from_pretrained(name, **options, **where, **_without_pooler(declared))
+        loaded = AutoModel.from_pretrained(name, **options, **where, **_without_pooler(declared))
+        _check_numbers(name, modality, where)  # only now has this machine the files of a model of the hub
+        return declared, *loaded
 
     declared, model, report = read_model(name, modality, load)
     part = modality.types[declared]
