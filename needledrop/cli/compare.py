@@ -13,6 +13,12 @@ from storage.tables.tables import open_existing
 _SHARES = ("mrr", "map", "ndcg")
 """Metrics between 0 and 1; recalls and hits are in percent, the median rank in tracks."""
 
+_CAPTION = (
+    "Over test films; for medr less is better. The interval is of a bootstrap over films, p of a test that swaps the "
+    "two systems film by film, adjusted for no other comparison: with few films the interval can leave out 0 where p "
+    "is above 0.05: such a difference is uncertain."
+)
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the app."""
@@ -57,6 +63,8 @@ def compare_command(
             metric, f"{first:,.{digits}f}", f"{second:,.{digits}f}", value, f"{low} to {high}", f"{paired.p:.4f}"
         )
     console = Console()
-    console.print(f"one:   {found.one}\nother: {found.other}", soft_wrap=True, highlight=False)
-    table.caption = f"Over test films, tracks embedded by {found.policy}; for medr less is better."
+    chosen = "" if policy else "; the report may show another, which --policy takes"
+    named = f"one:    {found.one}\nother:  {found.other}\npolicy: {found.policy}{chosen}"
+    console.print(named, soft_wrap=True, highlight=False)
+    table.caption = _CAPTION
     console.print(table)

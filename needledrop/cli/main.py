@@ -16,6 +16,7 @@ from rich.markup import escape
 
 from needledrop import __version__
 from needledrop.cli import collect, compare, datasets, demo, refresh, report, review, service, takedown, train
+from needledrop.cli.help_pages import fold_long_words
 from needledrop.cli.inspect import doctor, leases, sql, status, verify
 from needledrop.cli.retrieval import cues, library, search, studio
 from needledrop.cli.run_prefect_flow import send_no_usage_data
@@ -58,6 +59,7 @@ COMMANDS = (
     leases,
 )
 """In the order of the pipeline, as `--help` lists them."""
+fold_long_words()
 for module in COMMANDS:
     module.register(app)
 for group in (app, *(one.typer_instance for one in app.registered_groups if one.typer_instance)):

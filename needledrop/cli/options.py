@@ -109,10 +109,12 @@ def _typer_parameter(parameter: Parameter, *, is_argument: bool) -> inspect.Para
     form, flag = _form_of(parameter.annotation), _flag(parameter.name)
     if parameter.default is True:
         flag = f"{flag}/{flag.replace('--', '--no-', 1)}"
+    stated = default_in_words(parameter.default)
     option = typer.Option(
         flag,
         envvar=ENVIRONMENT.get(parameter.name),
-        help=escape(f"{parameter.help} {NOTES.get(parameter.name, form.note)}".strip()),
+        help=escape(" ".join(filter(None, (parameter.help, NOTES.get(parameter.name, form.note), stated)))),
+        show_default=not stated,
         min=form.least,
         max=form.most,
         metavar=form.metavar,
@@ -124,6 +126,13 @@ def _typer_parameter(parameter: Parameter, *, is_argument: bool) -> inspect.Para
     return inspect.Parameter(
         parameter.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[annotation, option]
     )
+
+
+def default_in_words(default: Any) -> str:
+    """Return the sentence that states a default which typer would cut in a narrow terminal, "" for others."""
+    if default is True:
+        return "Default: on."
+    return f"Default: {default}" if isinstance(default, str) and "://" in default else ""
 
 
 def _form_of(annotation: Any) -> _Form:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 QUERIES = (
-    "SELECT * FROM leaderboard",
+    "SELECT system, policy, r_at_1, r_at_10, medr FROM leaderboard",
     "SELECT stage, reason, count(*) AS items FROM outcomes WHERE status <> 'ok' GROUP BY ALL ORDER BY items DESC",
 )
 """Example queries; they are also in README.md."""

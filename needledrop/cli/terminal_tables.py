@@ -6,13 +6,15 @@ import csv
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from storage.output_escaping import printable
 
@@ -33,13 +35,15 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 
 def show(console: Console, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print rows as a table; one wider than the screen continues below, with its first column repeated."""
-    cells = [[_text(value) for value in row] for row in rows[:ROWS_SHOWN]]
-    for group in _groups(columns, cells, console.width):
+    """Print rows as a table; one wider than the screen continues below, with the columns that tell its rows apart."""
+    digits = [_digits([row[index] for row in rows[:ROWS_SHOWN]]) for index in range(len(columns))]
+    cells = [[_text(value, digits[index]) for index, value in enumerate(row)] for row in rows[:ROWS_SHOWN]]
+    numeric = {i for i in range(len(columns)) if any(isinstance(row[i], int | float) for row in rows[:ROWS_SHOWN])}
+    for group in _groups(columns, cells, numeric, console.width):
         table = Table(box=None, header_style="bold", pad_edge=False)
         for index in group:
-            numeric = any(isinstance(row[index], int | float) for row in rows[:ROWS_SHOWN])
-            table.add_column(columns[index], justify="right" if numeric else "left", overflow="fold")
+            justify: Literal["left", "right"] = "right" if index in numeric else "left"
+            table.add_column(columns[index], justify=justify, overflow="fold")
         for row in cells:
             table.add_row(*(row[index] for index in group))
         console.print(table, markup=False, highlight=False)
@@ -48,32 +52,67 @@ def show(console: Console, columns: Sequence[str], rows: Sequence[Sequence[Any]]
     console.print(f"{len(rows)} row{'s' * (len(rows) != 1)}{more}", style="dim", highlight=False)
 
 
-def _groups(columns: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> Iterator[list[int]]:
-    """Yield column numbers that fit on the screen together, column 0 first in every group."""
+def _groups(
+    columns: Sequence[str], cells: Sequence[Sequence[str]], numeric: Set[int], width: int
+) -> Iterator[list[int]]:
+    """Yield column numbers that fit on the screen together, in every group first those that tell rows apart."""
     needed = [
         min(max([len(name), *(len(row[index]) for row in cells)]), _WIDEST_CELL) + _PADDING
         for index, name in enumerate(columns)
     ]
-    group: list[int] = []
-    for index in range(len(columns)):
-        if len(group) > 1 and sum(needed[i] for i in group) + needed[index] > width:
+    if sum(needed) <= width:
+        yield list(range(len(columns)))
+        return
+    names = _names(cells, {i: length for i, length in enumerate(needed) if i not in numeric or i == 0}, 2 * width // 3)
+    group = list(names)
+    for index in (index for index in range(len(columns)) if index not in names):
+        if len(group) > len(names) and sum(needed[i] for i in group) + needed[index] > width:
             yield group
-            group = [0]
+            group = list(names)
         group.append(index)
     yield group
 
 
-def _text(value: Any) -> str:
+def _names(cells: Sequence[Sequence[str]], needed: Mapping[int, int], width: int) -> list[int]:
+    """Return the first column and, as far as they fit, those of `needed` with which the fewest rows look alike."""
+    names = [0]
+
+    def told_apart(index: int) -> int:
+        return len({tuple(row[i] for i in (*names, index)) for row in cells})
+
+    while told_apart(0) < len(cells):
+        fitting = [i for i in needed if sum(needed[name] for name in (*names, i)) <= width]
+        best = max((i for i in fitting if i not in names), key=told_apart, default=0)
+        if told_apart(best) == told_apart(0):
+            break
+        names.append(best)
+    return names
+
+
+def _digits(values: Sequence[Any]) -> int:
+    """Return after how many decimals a column's numbers end: all alike, so that they can be compared."""
+    return 2 if any(isinstance(value, float) and abs(value) >= 1 for value in values) else 4
+
+
+def _text(value: Any, digits: int) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return f"{value:.2f}" if abs(value) >= 1 else f"{value:.4f}"
+        return f"{value:.{digits}f}"
     return printable(str(value).replace("\n", " "))
 
 
+def indented(text: str, columns: int = 5, style: str = "") -> Padding:
+    """Return a text whose every line, where it is wrapped, begins at the same column."""
+    return Padding(Text(text, style, overflow="fold"), (0, 0, 0, columns), expand=False)
+
+
 def as_clock(seconds: float) -> str:
-    """Return a length or a place in a recording as minutes and seconds, or hours: 7:21, 1:02:03."""
-    minutes, left = divmod(round(seconds), 60)
+    """Return a length or a place in a recording as minutes and whole seconds, or hours: 7:21, 1:02:03.
+
+    A part of a second is left off, as players do and the studio does: a moment never begins after its sound.
+    """
+    minutes, left = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
 

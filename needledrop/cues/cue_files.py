@@ -59,11 +59,12 @@ body { font: 10pt/1.4 system-ui, sans-serif; margin: 1.5rem; color: #111; backgr
 h1 { font-size: 1.4rem; margin: 0 0 .25rem }
 table { border-collapse: collapse; width: 100%; margin-top: 1rem }
 th, td { border-bottom: 1px solid #aaa; padding: .25rem .5rem; text-align: left; vertical-align: top }
-td { overflow-wrap: anywhere }
+td { overflow-wrap: break-word; max-width: 14rem }
 td.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
 thead { display: table-header-group }
 tr { break-inside: avoid }
 .notes { color: #444 }
+@media print { body { font-size: 9pt; margin: 0 } }
 """
 BYTE_ORDER = "\ufeff"
 """Before the text of a CSV file: Excel takes it for another encoding otherwise."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from html import escape
 
 from needledrop.report.report_queries import Intervals, Report, Row, System
@@ -167,14 +168,14 @@ def _difference(row: Row) -> str:
 
 
 def slices_section(report: Report) -> str:
-    """Write the shown system's metrics by year, language and number of tracks."""
+    """Write the shown system's metrics by year, language and number of tracks; all bars are on one scale."""
+    of_kind = {kind: [row for row in report.slices if row["slice_by"] == kind] for kind in _SLICE_TITLES}
+    shown = {kind: sorted(rows, key=partial(_slice_order, kind))[:_SLICES_SHOWN] for kind, rows in of_kind.items()}
+    widest = max((row["r_at_10"] for rows in shown.values() for row in rows), default=0) or 1
     tables = []
-    for kind, title in _SLICE_TITLES.items():
-        rows = [row for row in report.slices if row["slice_by"] == kind]
-        rows = sorted(rows, key=lambda row: _slice_order(kind, row))[:_SLICES_SHOWN]
+    for kind, rows in shown.items():
         if not rows:
             continue
-        widest = max(row["r_at_10"] for row in rows) or 1
         lines = [
             f'<tr><th scope="row">{escape(row["slice"])}</th><td>{row["films"]:,}</td><td>{row["tracks"]:,}</td>'
             f"<td>{number(row['r_at_10'])}</td>"
@@ -183,7 +184,7 @@ def slices_section(report: Report) -> str:
             for row in rows
         ]
         heads = _heads(_SLICE_HEADS[kind], "Films", "Tracks", "R@10") + '<td aria-hidden="true"></td>' + _heads("MedR")
-        tables.append(f"<h3>{title}</h3>" + _table("", heads, lines))
+        tables.append(f"<h3>{_SLICE_TITLES[kind]}</h3>" + _table("", heads, lines))
     return "".join(tables)
 
 

@@ -25,7 +25,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from flows.parameters import RefreshParameters, parameters_of
-from needledrop.cli.options import ENVIRONMENT, LakeRoot
+from needledrop.cli.options import ENVIRONMENT, LakeRoot, default_in_words
 from storage.errors import InputError, ItemError, NeedledropError
 from storage.lake.lake import VERSION_FILE, Lake, lake_at, open_lake
 from storage.tables.tables import open_tables
@@ -42,6 +42,7 @@ ALBUM, QUERY = "Inception", "Inception 2010 soundtrack"
 _COLOURS = {"ok": "green", "warn": "yellow", "fail": "red"}
 _HELP = {parameter.name: parameter.help for parameter in parameters_of(RefreshParameters)}
 _DEFAULTS = {parameter.name: parameter.default for parameter in parameters_of(RefreshParameters)}
+_WIKI_HELP = f"{_HELP['wiki']} {default_in_words(_DEFAULTS['wiki'])}"
 
 State = Literal["ok", "warn", "fail"]
 
@@ -63,7 +64,7 @@ def register(app: typer.Typer) -> None:
 def doctor_command(
     lake: LakeRoot = "lake",
     contact: str = typer.Option(None, envvar=ENVIRONMENT["contact"], help=_HELP["contact"]),
-    wiki: str = typer.Option(_DEFAULTS["wiki"], help=_HELP["wiki"]),
+    wiki: str = typer.Option(_DEFAULTS["wiki"], help=_WIKI_HELP, show_default=False),
     youtube: bool = typer.Option(False, "--youtube", help="Also ask YouTube: a search, an album, a player, its media."),
     i_have_the_right_to_collect: bool = typer.Option(
         False, "--i-have-the-right-to-collect", help=_HELP["i_have_the_right_to_collect"]

@@ -19,8 +19,8 @@ from storage.tables.tables import open_existing
 from storage.views.status import Status, read_status, seconds_left
 
 FAILURES_SHOWN = 12
-OTHER_COLUMNS = 58
-"""Characters that the columns next to an example take."""
+EXAMPLE_LETTERS = 160
+"""Longest example of a failure; a narrow terminal wraps it."""
 
 
 def register(app: typer.Typer) -> None:
@@ -43,17 +43,17 @@ def status_command(lake: LakeRoot = "lake") -> None:
     console = Console()
     with asking_prefect():
         status = read_status(opened)
-    console.print(as_screen(opened.root, status, now, console.width))
+    console.print(as_screen(opened.root, status, now))
     for sentence in waiting_for_workers():
         console.print(f"[yellow]Waiting[/]: {escape(sentence)}", soft_wrap=True)
 
 
-def as_screen(root: str, status: Status, now: datetime, width: int) -> Panel:
-    """Return the status as a panel that fits a terminal of `width` characters."""
+def as_screen(root: str, status: Status, now: datetime) -> Panel:
+    """Return the status as a panel that fits the terminal it is printed in."""
     parts = [
         _progress(status),
         _waiting(status, now),
-        _failures(status, now, width),
+        _failures(status, now),
         _leases(status),
         _sources(status, now),
         _last(status, now),
@@ -74,7 +74,7 @@ def _progress(status: Status) -> Table | Text:
 def _waiting(status: Status, now: datetime) -> Table | None:
     if not status.waiting and not status.reviews:
         return None
-    table = _table("Waiting", "stage", "items", "state", "work")
+    table = _table("Waiting", "stage", "items", "state (UTC)", "work")
     for row in status.waiting:
         states = {"never_tried": "never tried", "due": "due now"}
         state = states.get(row["state"]) or f"from {_when(row['next_due'], now)}"
@@ -84,20 +84,14 @@ def _waiting(status: Status, now: datetime) -> Table | None:
     return table
 
 
-def _failures(status: Status, now: datetime, width: int) -> Table | None:
+def _failures(status: Status, now: datetime) -> Table | None:
     if not status.failures:
         return None
-    table = _table("Not done, by reason", "stage", "reason", "items", "retry", "for example")
-    letters = max(20, width - OTHER_COLUMNS)
+    table = _table("Not done, by reason", "stage", "reason", "items", "retry (UTC)", "for example")
     for row in status.failures[:FAILURES_SHOWN]:
         retry = _when(row["next_retry"], now) if row["next_retry"] else row["retry"]
-        table.add_row(
-            row["stage"],
-            row["reason"],
-            f"{row['items']:,}",
-            retry,
-            _truncated(row["message"] or row["example"], letters),
-        )
+        example = escape(_truncated(row["message"] or row["example"], EXAMPLE_LETTERS))
+        table.add_row(row["stage"], row["reason"], f"{row['items']:,}", retry, example)
     rest = sum(row["items"] for row in status.failures[FAILURES_SHOWN:])
     if rest:
         table.add_row("", "other reasons", f"{rest:,}", "", "SELECT * FROM failures")
@@ -170,13 +164,13 @@ def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, expand=False)
     for name in columns:
         is_number = name in ("items", "ok", "skipped", "failed")
-        table.add_column(name, justify="right" if is_number else "left", no_wrap=name != "for example")
+        table.add_column(name, justify="right" if is_number else "left", no_wrap=name != "for example", overflow="fold")
     return table
 
 
 def _when(moment: Any, now: datetime) -> str:
-    """Return the time of day for a moment of today, the date and time for others."""
-    return f"{moment:%H:%M}" if moment.date() == now.date() else f"{moment:%Y-%m-%d %H:%M}"
+    """Return "today" and the time for a moment of today, the date and time for others; both are UTC."""
+    return f"today {moment:%H:%M}" if moment.date() == now.date() else f"{moment:%Y-%m-%d %H:%M}"
 
 
 def _duration(seconds: float | None) -> str:

@@ -37,7 +37,7 @@ from needledrop.cli.retrieval.search_options import (
     read_ranking,
     reference_vector,
 )
-from needledrop.cli.terminal_tables import as_clock
+from needledrop.cli.terminal_tables import as_clock, indented
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.libraries.library import Library, open_library
@@ -187,8 +187,9 @@ def _print(console: Console, cues: Sequence[Cue], timebase: Timebase) -> None:
             start, length = (as_clock(timebase.seconds(frames)) for frames in (cue.source_start, cue.frames))
             facts = [f"from {start} of {as_clock(cue.row['duration_seconds'])} for {length}", f"score {cue.score:.3f}"]
             if cue.percentile is not None:
-                facts.append(f"higher than for {cue.percentile:.0f} % of the training films")
+                facts.append(f"over {cue.percentile:.0f} % of training films")
             facts += [cue.row["licence"]] if cue.row["licence"] else []
-            console.print(f"     ♪ {cue.row['title']}{by}: {', '.join(facts)}", markup=False)
+            console.print(f"     ♪ {cue.row['title']}{by}", markup=False)
+            console.print(indented(", ".join(facts), 7))
         for note in cue.notes if cue.choice == 1 else cue.notes[len(scene.notes) :]:
-            console.print(f"     {note}", style="dim", markup=False)
+            console.print(indented(note, style="dim"))

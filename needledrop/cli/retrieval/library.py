@@ -15,11 +15,12 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from flows.parameters import IndexLibraryParameters, check
 from needledrop.cli.options import LakeRoot, options_of
 from needledrop.cli.run_prefect_flow import run_flow
-from needledrop.cli.terminal_tables import as_clock
+from needledrop.cli.terminal_tables import as_clock, indented
 from storage.coordination.leases import leased
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
@@ -210,16 +211,15 @@ def _print_tracks(
 ) -> None:
     by_id = {row["track_id"]: row for row in tracks}
     shown = [row for row in files if row["state"] == "present" and row["track_id"] in by_id]
-    table = Table("title", "artist", "length", "tempo", "loudness", "licence", "file")
     for file in shown[:count]:
-        track = by_id[file["track_id"]]
-        length = as_clock(track["duration_seconds"])
-        tempo = "" if track["tempo_bpm"] is None else f"{track['tempo_bpm']:.0f}"
-        loudness = "" if track["loudness_lufs"] is None else f"{track['loudness_lufs']:.1f} LUFS"
-        cells = (file["title"], file["artist"], length, tempo, loudness, file["licence"], file["path"])
-        table.add_row(*(escape(printable(cell or "")) for cell in cells))
-    if table.row_count:
-        console.print(table)
+        track, by = by_id[file["track_id"]], f" by {file['artist']}" if file["artist"] else ""
+        facts = [as_clock(track["duration_seconds"])]
+        facts += [] if track["tempo_bpm"] is None else [f"{track['tempo_bpm']:.0f} BPM"]
+        facts += [] if track["loudness_lufs"] is None else [f"{track['loudness_lufs']:.1f} LUFS"]
+        facts += [file["licence"]] if file["licence"] else []
+        console.print(indented(printable(f"{file['title'] or ''}{by}"), 0, "bold"))
+        console.print(indented(printable(", ".join(facts))))
+        console.print(Text(f"     {printable(file['path'])}", "dim"), soft_wrap=True)  # a path is copied as one line
     if len(shown) > count:
         console.print(f"{len(shown) - count:,} more: --count shows them", soft_wrap=True)
 

@@ -44,7 +44,7 @@ from needledrop.cli.retrieval.search_options import (
     read_tags,
     reference_vector,
 )
-from needledrop.cli.terminal_tables import as_clock, print_rows
+from needledrop.cli.terminal_tables import as_clock, indented, print_rows
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.libraries.library import Library, open_library
@@ -278,14 +278,12 @@ def _show_of_libraries(console: Console, found: Sequence[FoundTrack], near: Sequ
             f"score {track.score:.3f}",
         ]
         if track.percentile is not None:
-            facts.append(f"higher than for {track.percentile:.0f} % of the training films")
+            facts.append(f"over {track.percentile:.0f} % of training films")
         facts += [f"{part} {gain:+.3f}" for part, gain in track.support.items()]
         facts += [row["licence"]] if row["licence"] not in (None, "", "unknown") else []
-        console.print(f"     {', '.join(facts)}", markup=False)
+        console.print(indented(", ".join(facts)))
         of_film = f" (of {row['film']})" if row.get("film") else ""
-        console.print(
-            f"     {track.library}: {printable(row['path'] or track.track_id)}{of_film}", style="dim", markup=False
-        )
+        console.print(indented(f"{track.library}: {printable(row['path'] or track.track_id)}{of_film}", style="dim"))
     if near:
         films = ", ".join(f"{film.title} ({film.year})" for film in near)
         console.print(f"The query is nearest to the training films {films}", style="dim", markup=False)

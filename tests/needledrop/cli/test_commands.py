@@ -122,6 +122,17 @@ def test_help_wraps_a_paragraph_once() -> None:
     assert "separated by semicolons, one after another." in paragraph
 
 
+def test_help_in_a_narrow_terminal_cuts_no_name_and_no_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("typer.rich_utils.MAX_WIDTH", 80)
+    page = CliRunner().invoke(app, ["refresh", "--help"]).output
+    assert max(map(len, page.splitlines())) <= 80
+    text = "".join(page.replace("│", "").split())
+    assert "…" not in text.replace("(film,url,…)", "").replace("(batch,learningrate,pretrainedmodels,…)", "").replace(
+        "seeds0,1,2,…", ""
+    )
+    assert "https://en.wikipedia.org" in text
+
+
 def test_help_names_every_command_and_where_to_start() -> None:
     page = CliRunner().invoke(app, ["--help"]).output
     assert "needledrop demo" in page

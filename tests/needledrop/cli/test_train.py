@@ -114,7 +114,8 @@ def test_settings_of_one_system_are_told_apart_and_said_once_below_the_table(mea
 def test_two_systems_are_compared_by_a_command(measured: Lake) -> None:
     command = ["compare", "All", "language oracle", "--lake", measured.root, "--dataset", "v1"]
     result = CliRunner().invoke(app, command, env={"COLUMNS": "100"})
-    assert result.exit_code == 0 and "other: language oracle" in result.output
+    assert result.exit_code == 0 and "other:  language oracle" in result.output
+    assert "policy: segments" in result.output.split("metric")[0] and "leave out 0" in result.output
     [line] = [line for line in result.output.splitlines() if line.startswith("r_at_10 ")]
     assert len(line.split()) == 8 and float(line.split()[-1]) < 0.05
 

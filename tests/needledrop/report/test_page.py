@@ -38,8 +38,11 @@ _MEASURE = """<script>addEventListener("load", () => {
   const clipped = [...document.querySelectorAll("svg text")].filter(t => {
     const a = t.getBoundingClientRect(), b = t.ownerSVGElement.getBoundingClientRect();
     return a.left < b.left - 1 || a.right > b.right + 1 || a.top < b.top - 1 || a.bottom > b.bottom + 1; });
+  const cut = [...document.querySelectorAll("caption")].filter(c =>
+    c.getBoundingClientRect().width > c.closest(".scroll").clientWidth + 1).length;
+  const hidden = [...document.querySelectorAll(".scroll")].filter(s => s.scrollWidth > s.clientWidth + 1).length;
   document.body.innerHTML = "<pre>MEASURED" + JSON.stringify({
-    width: innerWidth, page: document.documentElement.scrollWidth,
+    width: innerWidth, cut, hidden, page: document.documentElement.scrollWidth,
     empty: [...document.querySelectorAll("svg")].filter(s => s.getBoundingClientRect().height < 50).length,
     charts: document.querySelectorAll("svg").length, clipped: clipped.map(t => t.textContent),
     unnamed: [...document.querySelectorAll("svg")].filter(s => !s.getAttribute("aria-label")).length,
@@ -245,6 +248,7 @@ def test_a_browser_lays_the_page_out_without_clipping(text: str, tmp_path: Path,
     layout = json.loads(browse(f"--window-size={width},900", "--dump-dom", path.as_uri()).split("MEASURED")[1])
     assert layout["page"] <= layout["width"] and layout["charts"] >= 6
     assert (layout["clipped"], layout["empty"], layout["unnamed"], layout["dead"]) == ([], 0, 0, 0)
+    assert layout["cut"] == 0 and (layout["hidden"] == 0 or width < 1000)
 
 
 @needs_browser

@@ -115,7 +115,7 @@ def test_disk_usage_is_summed_by_folder(lake: Lake) -> None:
 @pytest.mark.parametrize("width", [80, 160])
 def test_the_screen_shows_all_of_it_within_its_width(lake: Lake, width: int) -> None:
     console = Console(width=width, record=True, file=io.StringIO())
-    console.print(as_screen("lake", read_status(lake), datetime.now(UTC), width))
+    console.print(as_screen("lake", read_status(lake), datetime.now(UTC)))
     text = console.export_text()
     for expected in (
         "soundtrack",
@@ -150,7 +150,7 @@ def test_the_screen_of_an_empty_lake_names_the_first_command_and_shows_a_run_at_
     console = Console(width=80, record=True, file=io.StringIO())
     with shown_alive(lake, "1"):
         record_flow_run(lake, "1", "refresh", "running", {})
-        console.print(as_screen("lake", read_status(lake), datetime.now(UTC), 80))
+        console.print(as_screen("lake", read_status(lake), datetime.now(UTC)))
     text = console.export_text()
     for expected in ("nothing yet: run `needledrop refresh`", "it needs films and music first", "a run is at work"):
         assert expected in text
@@ -160,7 +160,7 @@ def test_the_screen_of_an_empty_lake_names_the_first_command_and_shows_a_run_at_
 def test_due_work_whose_pace_is_not_known_is_not_called_nothing(tmp_path: Path) -> None:
     lake = tables.open_tables(str(tmp_path / "lake"))
     tables.append(lake, FILMS, [{"film_id": "w-0", "title": "Film", "year": 2020, "plot": ["x"]}], "run")
-    subtitle = as_screen("lake", read_status(lake), datetime.now(UTC), 80).subtitle
+    subtitle = as_screen("lake", read_status(lake), datetime.now(UTC)).subtitle
     assert subtitle == "work is due; how long it takes is not known yet"
 
 

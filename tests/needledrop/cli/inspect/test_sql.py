@@ -83,3 +83,14 @@ def test_a_wide_table_continues_below_with_its_first_column() -> None:
     text = console.file.getvalue()
     assert text.count("system") > 1 and text.count("column_5") == 1 and "1 row" in text
     assert max(map(len, text.splitlines())) <= 40
+
+
+def test_a_wide_table_repeats_the_columns_that_tell_its_rows_apart_and_aligns_decimals() -> None:
+    console = Console(file=io.StringIO(), width=40)
+    rows = [("All", "small", policy, value, *range(6)) for policy, value in (("one", 12.5), ("best", 0.5))]
+    show(console, ["system", "preset", "policy", "share", *(f"column_{i}" for i in range(6))], rows)
+    text = console.file.getvalue()
+    parts = text.split("\n\n")[:-1]
+    assert len(parts) > 1 and all("one" in part and "best" in part for part in parts)
+    assert text.count("preset") == 1
+    assert "12.50" in text and " 0.50" in text

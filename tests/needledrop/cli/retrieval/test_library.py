@@ -211,6 +211,6 @@ def test_a_failure_names_its_file_once() -> None:
     assert failure_of("a/b.wav", "22 of 23 packets are broken") == "a/b.wav: 22 of 23 packets are broken"
 
 
-@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (441, "7:21"), (3723, "1:02:03")])
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (59.6, "0:59"), (441, "7:21"), (3723, "1:02:03")])
 def test_lengths_are_shown_as_on_a_player(seconds: float, text: str) -> None:
     assert as_clock(seconds) == text
