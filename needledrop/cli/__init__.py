@@ -3,6 +3,7 @@
 main         the app, and how errors become exit statuses
 options      a command's options from its flow's parameters; --lake
 run_prefect_flow   a flow in this process, and the Prefect server of one that is recorded on no other
+help_pages         help that a narrow terminal shows whole
 terminal_tables    what commands print alike: rows as a table or CSV, lengths, pauses
 demo         the whole pipeline on an invented corpus;   refresh   the whole pipeline
 collect      films, soundtracks, retry, fingerprint
