@@ -133,7 +133,7 @@ function describeModel() {
   $("model").textContent = `Trained on ${run.dataset_version}: ${size}`;
   $("model").title = $("model").textContent;
   $("demo-warning").hidden = !run.is_demo;
-  $("demo-warning").textContent = `This model was trained only on the demo (${run.dataset_version}: ${size}): six invented moods and no real music. Use it to try the studio, not to choose music.`;
+  $("demo-warning").textContent = `This model was trained only on the demo (${run.dataset_version}: ${size}): ten invented moods and no real music. Use it to try the studio, not to choose music.`;
 }
 
 function showMusic() {
