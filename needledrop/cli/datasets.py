@@ -63,7 +63,8 @@ def list_command(lake: LakeRoot = "lake") -> None:
     for version in datasets.names(opened):
         manifest = datasets.read_manifest(opened, version)
         counts, splits = manifest["counts"], manifest["splits"].values()
-        years = f"{min(s['first_year'] for s in splits)}–{max(s['last_year'] for s in splits)}"
+        first, last = min(s["first_year"] for s in splits), max(s["last_year"] for s in splits)
+        years = f"{first}" if first == last else f"{first}–{last}"
         numbers = (f"{counts[name]:,}" for name in ("films", "tracks", "segments", "hours", "tags"))
         table.add_row(version, *numbers, years, needed.get(version, "nothing"))
     Console().print(table if table.row_count else "No version yet; make one with `needledrop curate`.")

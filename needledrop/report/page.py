@@ -119,12 +119,12 @@ def headline(report: Report) -> str:
     side = "above" if times > 1 else "below"
     sentence = (
         f"{shown.label} puts {number(row['r_at_10'], 1)} % of the test tracks among the first ten for their film, "
-        f"{number(times, 1)} times chance ({number(chance['r_at_10'], 1)} %)"
+        f"{number(times, 1)} times the {number(chance['r_at_10'], 1)} % of chance"
     )
     interval = shown.intervals.get("r_at_10")
     if interval:
         clearly = "clearly " if not interval[0] <= chance["r_at_10"] <= interval[1] else "not clearly "
-        sentence += f", and so is {clearly}{side} it."
+        sentence += f": {clearly}{side} it."
     else:
         sentence += "."
     boxes = [

@@ -247,8 +247,8 @@ def runs_section(report: Report) -> str:
     if report.joined is not None:
         joined, in_test = report.joined
         notes.append(
-            f"{joined:,} recordings of the data set stood under several films or twice under one and are kept once; "
-            f"{in_test:,} of them touched the test split, where a model could have met what it was trained on."
+            f"Recordings of the data set found under several films or twice under one, and kept once: {joined:,}; with "
+            f"a track in the test split, where a model could have met what it was trained on: {in_test:,}."
         )
     items = "".join(f"<li>{note}</li>" for note in notes)
     return _table("", heads, lines) + f"<ul>{items}</ul>"

@@ -15,6 +15,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
 from storage.errors import LakeError
@@ -88,6 +89,7 @@ def _draw_tracks(connection: duckdb.DuckDBPyConnection, axes: Axes) -> None:
     counts = _column(connection, "SELECT count(*) FROM tracks GROUP BY film_id")
     highest = int(counts.max(initial=1))
     axes.hist(counts, bins=[count + 0.5 for count in range(highest + 1)], color=SPLIT_COLOURS["train"], rwidth=0.9)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     _label(axes, f"tracks per film (median {np.median(counts):g})", "films")
 
 

@@ -24,7 +24,7 @@ _REVIEWS_HEADING = "## Are the pairs right?"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10**12, "n>1M"))
 
 _RULES = {
-    "gone": "the page was deleted, merged or turned into a redirect",
+    "gone": "the page was deleted, merged or turned into a redirect, or is not about a film",
     "asked_out": "it was excluded by setting or taken down",
     "no_year": "no release year is known, so it belongs to no split",
     "no_plot": "its page has no plot",
@@ -112,7 +112,7 @@ def _splits(manifest: Mapping[str, Any]) -> str:
     rows = [
         [
             split,
-            f"{s['first_year']}–{s['last_year']}",
+            _years(s["first_year"], s["last_year"]),
             *(f"{s[k]:,}" for k in ("films", "tracks", "segments")),
             f"{s['hours']:,.1f}",
         ]
@@ -125,13 +125,17 @@ def _splits(manifest: Mapping[str, Any]) -> str:
     )
 
 
+def _years(first: int, last: int) -> str:
+    return f"{first}" if first == last else f"{first}–{last}"
+
+
 def _joined_recordings(counts: Mapping[str, int]) -> str:
     """Return what was found of recordings that are in the lake more than once."""
     text = (
-        f"{counts['joined']:,} recordings stood under several films or twice under one, as "
-        f"{counts['tracks_left_out']:,} further tracks that were left out; {counts['by_sound']:,} of them were "
-        f"recognised by their sound, at any offset. {counts['in_test']:,} of them touched the test split, and "
-        f"{counts['across_splits']:,} stood in two splits: each would have let a model train on what it is tested with."
+        f"Recordings found under several films or twice under one: {counts['joined']:,}, with "
+        f"{counts['tracks_left_out']:,} further tracks, which were left out. Recognised by their sound, at any offset: "
+        f"{counts['by_sound']:,}. With a track in the test split: {counts['in_test']:,}. In two splits, where each "
+        f"would have let a model train on what it is tested with: {counts['across_splits']:,}."
     )
     if lacking := counts["without_fingerprint"]:
         text += (
@@ -284,7 +288,7 @@ def _citing(manifest: Mapping[str, Any]) -> str:
 
 def _charts(charts: Mapping[str, str]) -> str:
     return "## Charts\n\n" + "\n\n".join(
-        f"![{caption}](plots/{name})\n\n*{caption.capitalize()}.*" for name, caption in charts.items()
+        f"![{caption}](plots/{name})\n\n*{caption[:1].upper()}{caption[1:]}.*" for name, caption in charts.items()
     )
 
 

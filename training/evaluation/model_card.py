@@ -50,6 +50,8 @@ class _Facts:
     """(system, digest, metric) -> both ends, under the run's own policy."""
     epochs: list[Row]
     licences: list[Row]
+    texts: dict[str, int]
+    """Films by the licence of their plot and tags."""
     counts: dict[str, Any]
     encoder: EncoderCard | None
     """The pretrained audio model whose embeddings the run was trained on."""
@@ -112,6 +114,7 @@ def _facts(connection: duckdb.DuckDBPyConnection, lake: Lake, run: Row) -> _Fact
         policy=policy,
     )
     version = run["dataset_version"]
+    manifest = datasets.read_manifest(lake, version)
     return _Facts(
         run=run,
         policy=policy,
@@ -126,7 +129,8 @@ def _facts(connection: duckdb.DuckDBPyConnection, lake: Lake, run: Row) -> _Fact
             "WHERE dataset_version = ? GROUP BY 1 ORDER BY 2 DESC, 1",
             version,
         ),
-        counts=datasets.read_manifest(lake, version).get("counts", {}),
+        counts=manifest.get("counts", {}),
+        texts=manifest.get("licences", {}).get("films", {}),
         encoder=_encoder(lake, settings_from_json(json.loads(run["config_json"]))),
         weights=_licences_of_weights(lake, run["run_id"]),
     )
@@ -289,11 +293,13 @@ def _licences(facts: _Facts) -> str:
     if settings.audio.encoder:
         weights += f" It hears music through {_encoder_and_licence(facts)}."
     tracks = "; ".join(f"{row['licence']} ({row['tracks']:,})" for row in facts.licences[:8]) or "none recorded"
+    texts = "; ".join(f"{licence} ({films:,})" for licence, films in facts.texts.items()) or "none recorded"
     heard = "Embeddings" if settings.audio.encoder else "Mel-spectrograms"
     return (
-        f"## Licences\n\n{weights} The texts of films are from Wikipedia (CC BY-SA 4.0). Recordings by licence: "
-        f"{tracks}. {heard} and posters of protected works were used to train; whether a model made from them "
-        "may be passed on or sold is for the laws of your country to say, not for this card."
+        f"## Licences\n\n{weights} Films by the licence of their texts: {texts}. Recordings by licence: "
+        f"{tracks}. {heard} and posters were used to train; where no licence is stated, most are of protected works. "
+        "Whether a model made from them may be passed on or sold is for the laws of your country to say, not for this "
+        "card."
     )
 
 

@@ -89,8 +89,8 @@ def test_the_card_and_the_version_state_the_recordings_that_several_tracks_are(s
     counts = {"joined": 2, "tracks_left_out": 3, "by_sound": 0, "in_test": 1, "across_splits": 1}
     assert made.manifest["recordings"] == {**counts, "without_fingerprint": 24}
     card = Path(small_lake.lake.root, "datasets", made.version, "README.md").read_text()
-    assert "2 recordings stood under several films or twice under one, as 3 further tracks" in card
-    assert "1 of them touched the test split, and 1 stood in two splits" in card
+    assert "found under several films or twice under one: 2, with 3 further tracks" in card
+    assert "With a track in the test split: 1. In two splits, " in card
     assert "24 tracks have a fingerprint of an earlier version or none" in card
     [version] = tables.latest(small_lake.lake, VERSIONS, ["recordings_joined", "joined_in_test"]).to_pylist()
     assert version == {"recordings_joined": 2, "joined_in_test": 1}

@@ -41,6 +41,7 @@ def test_a_card_has_the_figures_of_the_leaderboard_beside_controls_and_bounds(la
     headings = ("Settings", "Results", "How to use", "Limits", "Licences")
     assert [line[3:] for line in text.splitlines() if line.startswith("## ")] == list(headings)
     assert text.startswith("# All, small\n") and "\nsmall, training.epochs=4. Digest " in text
+    assert "Films by the licence of their texts: " in text and "(CC BY-SA 4.0)" not in text
     assert "| `training.epochs` | 4 |" in text and "| `audio.stem` | 4,8 |" in text
 
 
