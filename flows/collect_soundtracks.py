@@ -139,4 +139,4 @@ def _collect(context: RunContext) -> dict[str, Any]:
     if report.paused:
         announce_pause(context.lake, report.paused)
     requests = {"requests": context.requests} if context.settings.is_networked else {}
-    return report.summary(films_to_do=len(films), **requests)
+    return report.summary(films_planned=len(films), **requests)

@@ -97,8 +97,8 @@ def _curate_and_train(lake: Lake, parameters: RefreshParameters, summary: dict[s
     if "nothing_yet" in curated:
         summary["nothing_yet"] = _what_to_do(parameters, curated["nothing_yet"])
         return
-    summary["dataset"] = {**curated, "before": previous}
     version, is_new = curated["version"], curated["new"]
+    summary["dataset"] = {**curated, "before": previous if is_new else None}
     if is_new and previous:
         summary["version_changes"] = _version_changes(lake, previous, version)
     if parameters.train == "deployment":

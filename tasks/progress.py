@@ -78,12 +78,13 @@ class StageProgress:
         self._started = self._reported = self.clock()
 
     def report(self, completed: int, total: int) -> None:
-        """Take over the numbers; log them at the first report, every `LOG_SECONDS` and when all is done."""
+        """Take over the numbers; log them at the first report of any, every `LOG_SECONDS` and when all is done."""
         self.completed, self.total, self._reported = completed, total, self.clock()
         if total and completed >= total:
             self.end()
         elif self._logged is None:
-            self._log("%s: started, %s", self.description, self._amount())
+            if completed or total:
+                self._log("%s: started, %s", self.description, self._amount())
         elif self.clock() - self._logged >= LOG_SECONDS:
             self._log("%s: %s, %s", self.description, self._amount(), self._remaining())
             self._publish()
@@ -95,6 +96,8 @@ class StageProgress:
         """
         if not self._has_ended:
             self._has_ended = True
+            if not (self.completed or self.total):
+                return  # there was nothing to do
             self._log(
                 "%s: ended, %s in %s", self.description, self._amount(), as_duration(self._reported - self._started)
             )

@@ -208,8 +208,8 @@ def form_of(annotation: Any) -> str:
     """Return what a value of this type looks like, with its bounds, in words."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        bounds = " and ".join(words for part in arguments[1:] if (words := _bound(part)))
-        return f"{form_of(arguments[0])} {bounds}".strip()
+        bounds = {type(part): words for part in arguments[1:] if (words := _bound(part))}  # the last is the narrowest
+        return f"{form_of(arguments[0])} {' and '.join(bounds.values())}".strip()
     if origin in (Union, UnionType):
         [some] = [argument for argument in arguments if argument is not NoneType]
         return f"{form_of(some)}, or none"

@@ -86,9 +86,7 @@ def run(arguments: Sequence[str] | None = None) -> None:
     try:
         app(arguments)
     except NeedledropError as error:
-        Console(stderr=True).print(
-            f"[bold red]{type(error).__name__}[/]: {escape(printable(str(error)))}", soft_wrap=True
-        )
+        Console(stderr=True).print(f"[bold red]Error[/]: {escape(printable(str(error)))}", soft_wrap=True)
         sys.exit(error.exit_status)
 
 

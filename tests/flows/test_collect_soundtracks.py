@@ -103,7 +103,7 @@ def test_every_runner_does_the_same(lake: Lake, music: str, runner: str) -> None
     ended = {row["item"]: row["reason"] for row in tables.latest(lake, OUTCOMES).to_pylist() if row["stage"] != "film"}
     assert (ended["enwiki-7"], ended["enwiki-8"]) == ("no_usable_track", "ok")
     assert not list_leases(lake)
-    assert collect_soundtracks(lake=lake.root, music=[music], runner="local")["films_to_do"] == 0
+    assert collect_soundtracks(lake=lake.root, music=[music], runner="local")["films_planned"] == 0
 
 
 @pytest.mark.parametrize("runner", ["local", "dask"])

@@ -43,6 +43,12 @@ def test_a_stage_of_unknown_length_ends_with_the_run(log: pytest.LogCaptureFixtu
     assert log.messages == ["Reading tags: started, 200", "Reading tags: ended, 300 in 0 s"]
 
 
+def test_a_stage_with_nothing_to_do_logs_nothing(log: pytest.LogCaptureFixture) -> None:
+    with shown_progress() as report:
+        report("fingerprints, films", 0, 0)
+    assert log.messages == []
+
+
 def test_the_time_of_a_stage_of_unknown_length_ends_with_its_last_report(log: pytest.LogCaptureFixture) -> None:
     now = [0.0]
     stage = StageProgress("Reading tags", clock=lambda: now[0])

@@ -49,6 +49,10 @@ def test_text_is_read_by_the_type_of_its_setting(entry: str, value: Any) -> None
     assert (found, type(found)) == (value, type(value))
 
 
+def test_a_form_states_the_narrowest_bound_alone() -> None:
+    assert all(setting.form.count("of at most") <= 1 for setting in all_settings().values())
+
+
 @pytest.mark.parametrize(
     ("entry", "sentence"),
     [

@@ -121,9 +121,13 @@ def check_clock(wiki: str, contact: str | None) -> Check:
     from tasks.films.rate_limited_http import user_agent
 
     try:
-        answer = requests.head(wiki, headers={"User-Agent": user_agent(contact)}, timeout=10, allow_redirects=False)
+        agent = user_agent(contact)
+    except InputError:  # the check of the contact says what is wrong with it
+        return Check("clock", "warn", f"Not compared with {wiki} (no contact); make sure that NTP sets this clock.")
+    try:
+        answer = requests.head(wiki, headers={"User-Agent": agent}, timeout=10, allow_redirects=False)
         difference = abs((datetime.now(UTC) - parsedate_to_datetime(answer.headers["Date"])).total_seconds())
-    except (requests.RequestException, InputError, KeyError, ValueError) as error:
+    except (requests.RequestException, KeyError, ValueError) as error:
         reason = textwrap.shorten(str(error) or type(error).__name__, 100, placeholder=" …")
         return Check("clock", "warn", f"Not compared with {wiki} ({reason}); make sure that NTP sets this clock.")
     if difference <= MAX_CLOCK_SECONDS["warn"]:

@@ -45,6 +45,12 @@ def test_a_lake_that_cannot_be_written_fails(tmp_path: Path) -> None:
     assert doctor(tmp_path / "lake").exit_code == 1
 
 
+def test_the_clock_without_a_contact_is_a_whole_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NEEDLEDROP_CONTACT", raising=False)
+    check = check_clock("http://127.0.0.1:9/w/api.php", None)
+    assert (check.state, "…" in check.sentence, "(no contact)" in check.sentence) == ("warn", False, True)
+
+
 @pytest.mark.parametrize(("seconds", "state"), [(0, "ok"), (30, "warn"), (3600, "fail")])
 def test_the_clock_is_compared_with_the_wikis_server(seconds: int, state: str) -> None:
     class Clock(BaseHTTPRequestHandler):
