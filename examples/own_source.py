@@ -23,11 +23,14 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import os
 import tempfile
 import uuid
 import zipfile
 from pathlib import Path
 from urllib.parse import quote, unquote
+
+os.environ.setdefault("DO_NOT_TRACK", "1")  # as the command does: Prefect, imported below, counts its users
 
 from storage.errors import InputError, ItemError
 from storage.records.flow_runs import record_flow_run

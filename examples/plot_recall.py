@@ -63,7 +63,7 @@ def read_recalls(database: Path) -> list[tuple[Any, ...]]:
 
 
 def plot(rows: list[tuple[Any, ...]]) -> Figure:
-    """Return a figure of recall over K, one line per system, both axes logarithmic."""
+    """Return a figure of recall over K, one line per system, K on a logarithmic axis."""
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.add_subplot()
     for system, source, *recalls, _ in rows:
