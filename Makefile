@@ -57,7 +57,7 @@ gpu: $(VENV)/.installed-dev  ## measure training on a GPU in eight minutes, into
 	$(BIN)/python -m benchmarks.gpu --out gpu.json
 
 bench: $(VENV)/.installed-dev  ## the benchmarks behind docs/benchmarks.md, one after another
-	for name in $(filter-out gpu gpu_steps gpu_loading_and_ranking,$(basename $(notdir $(wildcard benchmarks/[a-z]*.py)))); do $(BIN)/python -m benchmarks.$$name || exit 1; done
+	for name in $(filter-out gpu,$(basename $(notdir $(shell grep -l __main__ benchmarks/*.py)))); do $(BIN)/python -m benchmarks.$$name || exit 1; done
 
 chaos: $(VENV)/.installed-dev  ## kill -9 the refresh at 25 random moments and compare with a calm run
 	NEEDLEDROP_CRASHES=25 $(BIN)/python -m pytest tests/integration/test_crash.py
