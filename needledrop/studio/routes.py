@@ -28,7 +28,7 @@ from needledrop.studio.api_responses import (
     TagCount,
     Track,
 )
-from needledrop.studio.audio_streaming import answer, open_sound
+from needledrop.studio.audio_file_check_and_streaming import answer, open_sound
 from needledrop.studio.engine import STUDIO, Engine
 from needledrop.studio.security import COOKIE, LOGIN_SECONDS, Access
 from needledrop.studio.track_lookup import Tracks

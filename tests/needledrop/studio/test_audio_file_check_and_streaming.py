@@ -14,7 +14,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from needledrop.studio.api_responses import Refusal
-from needledrop.studio.audio_streaming import read_range
+from needledrop.studio.audio_file_check_and_streaming import read_range
 from tests.needledrop.studio.conftest import FORMATS, SECONDS, Own, write_tone
 
 Ids = Mapping[str, str]
