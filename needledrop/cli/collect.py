@@ -14,8 +14,8 @@ from flows.parameters import (
     CollectSoundtracksParameters,
 )
 from needledrop.cli.options import LakeRoot, options_of
+from needledrop.cli.output.terminal_tables import print_pause
 from needledrop.cli.run_prefect_flow import run_flow
-from needledrop.cli.terminal_tables import print_pause
 from storage.errors import InputError, LakeError, SourcePaused
 from storage.tables.tables import open_existing
 

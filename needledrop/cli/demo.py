@@ -12,9 +12,9 @@ from flows.parameters import (
     RefreshParameters,
 )
 from needledrop.cli.options import Verbose
+from needledrop.cli.output.terminal_tables import typed_command
 from needledrop.cli.refresh import run_refresh
 from needledrop.cli.run_prefect_flow import run_flow
-from needledrop.cli.terminal_tables import typed_command
 from storage.tables.tables import open_existing
 from tasks.run_report import as_words
 

@@ -16,8 +16,8 @@ from rich.markup import escape
 
 from needledrop import __version__
 from needledrop.cli import collect, compare, datasets, demo, refresh, report, review, service, takedown, train
-from needledrop.cli.help_pages import fold_long_words
 from needledrop.cli.inspect import doctor, leases, sql, status, verify
+from needledrop.cli.output.help_pages import fold_long_words
 from needledrop.cli.retrieval import cues, library, search, studio
 from needledrop.cli.run_prefect_flow import send_no_usage_data
 from storage.errors import NeedledropError

@@ -12,8 +12,8 @@ from flows.parameters import (
     RefreshParameters,
 )
 from needledrop.cli.options import options_of
+from needledrop.cli.output.terminal_tables import print_pause, typed_command
 from needledrop.cli.run_prefect_flow import run_flow
-from needledrop.cli.terminal_tables import print_pause, typed_command
 from storage.lake.lake import Lake
 from storage.metrics.leaderboard_chance_and_paper_views import RECALL_AT
 from tasks.run_report import as_words

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from flows.parameters import TrainAndEvaluateParameters
-from needledrop.cli.leaderboard_table import leaderboard_rows, training_table
 from needledrop.cli.options import options_of
+from needledrop.cli.output.leaderboard_table import leaderboard_rows, training_table
 from needledrop.cli.run_prefect_flow import prefect_for_commands, run_flow
 from storage.tables.tables import open_existing
 from tasks.options_and_defaults import TuningOptions

@@ -17,7 +17,7 @@ from rich.console import Console
 from typer.core import TyperCommand
 
 from needledrop.cli.options import LakeRoot
-from needledrop.cli.terminal_tables import print_rows
+from needledrop.cli.output.terminal_tables import print_rows
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.tables.duckdb_connection import queried_store

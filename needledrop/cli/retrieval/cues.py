@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from needledrop.cli.options import LakeRoot
+from needledrop.cli.output.terminal_tables import as_clock, indented
 from needledrop.cli.retrieval.search_options import (
     Artist,
     EncoderName,
@@ -37,7 +38,6 @@ from needledrop.cli.retrieval.search_options import (
     read_ranking,
     reference_vector,
 )
-from needledrop.cli.terminal_tables import as_clock, indented
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.libraries.library import Library, open_library

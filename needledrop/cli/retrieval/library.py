@@ -19,8 +19,8 @@ from rich.text import Text
 
 from flows.parameters import IndexLibraryParameters, check
 from needledrop.cli.options import LakeRoot, options_of
+from needledrop.cli.output.terminal_tables import as_clock, indented
 from needledrop.cli.run_prefect_flow import run_flow
-from needledrop.cli.terminal_tables import as_clock, indented
 from storage.coordination.leases import leased
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from needledrop.cli.options import LakeRoot
+from needledrop.cli.output.terminal_tables import as_clock, indented, print_rows
 from needledrop.cli.retrieval.search_options import (
     Artist,
     EncoderName,
@@ -44,7 +45,6 @@ from needledrop.cli.retrieval.search_options import (
     read_tags,
     reference_vector,
 )
-from needledrop.cli.terminal_tables import as_clock, indented, print_rows
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.libraries.library import Library, open_library

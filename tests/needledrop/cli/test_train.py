@@ -10,8 +10,8 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from needledrop.cli.leaderboard_table import leaderboard_rows, training_table
 from needledrop.cli.main import app
+from needledrop.cli.output.leaderboard_table import leaderboard_rows, training_table
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.metrics.database import connect_metrics

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from needledrop.cli.leaderboard_table import leaderboard_rows
+from needledrop.cli.output.leaderboard_table import leaderboard_rows
 from storage.audio_embeddings import EncoderCard, register, stored_encoder, write_embeddings
 from storage.datasets import versions as datasets
 from storage.errors import InputError

@@ -11,7 +11,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from needledrop.cli.main import app
-from needledrop.cli.terminal_tables import show
+from needledrop.cli.output.terminal_tables import show
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.metrics.record_measurements import Run, record_run

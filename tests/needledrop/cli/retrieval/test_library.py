@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from needledrop.cli.output.terminal_tables import as_clock
 from needledrop.cli.retrieval.library import failure_of
-from needledrop.cli.terminal_tables import as_clock
 from storage.coordination.leases import leased
 from storage.errors import InputError, LakeError
 from storage.lake.lake import Lake
