@@ -249,7 +249,7 @@ def test_bad_input_is_one_sentence_and_status_2(
     status = _refresh(option, str(bad_inputs / name), "--lake", str(bad_inputs / "lake"))
     message = capfd.readouterr().err
     assert status == 2, message
-    assert "InputError" in message
+    assert "Error: " in message
     assert "Traceback" not in message
 
 
