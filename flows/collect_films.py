@@ -20,7 +20,8 @@ from prefect.states import Completed
 
 from flows.parameters import CollectFilmsParameters, check, takes
 from flows.runs.start_and_end import names_its_leases, recorded, run_name
-from storage.coordination.breakers_and_budgets import BUDGET_SPENT, Budget, keep_pause, note_success, read_breaker
+from storage.coordination.breakers import keep_pause, note_success, read_breaker
+from storage.coordination.budgets import BUDGET_SPENT, Budget
 from storage.errors import SourcePaused
 from storage.lake.lake import Lake
 from storage.tables.tables import open_tables

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from prefect.events import emit_event
 
-from storage.coordination.breakers_and_budgets import NEEDS_UPGRADE
+from storage.coordination.breakers import NEEDS_UPGRADE
 from storage.errors import SourcePaused
 from storage.lake.lake import Lake
 from tasks.progress import run_logger

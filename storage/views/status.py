@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from storage.coordination.breakers_and_budgets import BUDGETS_FOLDER, Budget
+from storage.coordination.budgets import BUDGETS_FOLDER, Budget
 from storage.coordination.list_and_free_leases import HeldLease, list_leases
 from storage.datasets import versions as datasets
 from storage.lake.disk_space import FreeSpace, folder_bytes

@@ -13,7 +13,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from storage.coordination.breakers_and_budgets import Budget
+from storage.coordination.budgets import Budget
 from storage.errors import Retry, SourcePaused
 from storage.lake.lake import Lake
 from storage.records import outcomes

@@ -15,7 +15,7 @@ from typing import TypeVar
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
-from storage.coordination.breakers_and_budgets import Budget
+from storage.coordination.budgets import Budget
 from storage.errors import ItemError, Retry, SourcePaused
 from storage.lake.lake import Lake
 from storage.records import outcomes

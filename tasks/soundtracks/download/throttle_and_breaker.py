@@ -10,16 +10,16 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from storage.coordination.breakers_and_budgets import (
+from storage.coordination.breakers import (
     FAILURES_TO_OPEN,
     Breaker,
-    Budget,
     Pause,
     note_failure,
     note_success,
     open_breaker,
     read_breakers,
 )
+from storage.coordination.budgets import Budget
 from storage.coordination.leases import LeaseKeeper, warn
 from storage.errors import LakeError, SourcePaused
 from storage.lake.lake import Lake

@@ -23,7 +23,7 @@ from urllib.parse import urlparse
 import requests
 from ytmusicapi import YTMusic
 
-from storage.coordination.breakers_and_budgets import read_breaker
+from storage.coordination.breakers import read_breaker
 from storage.errors import SourcePaused
 from tasks.retry_after_and_backoff import retry_after_seconds
 from tasks.soundtracks.candidate_recordings import Candidate

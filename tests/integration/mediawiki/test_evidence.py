@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from storage.coordination.breakers_and_budgets import note_success, read_breakers
+from storage.coordination.breakers import note_success, read_breakers
 from storage.lake.lake import Lake
 from storage.records.outcomes import Stage
 from storage.tables import tables

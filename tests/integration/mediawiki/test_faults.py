@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from storage.coordination.breakers_and_budgets import read_breakers
+from storage.coordination.breakers import read_breakers
 from storage.errors import InputError, ItemError, SourcePaused
 from storage.tables import tables
 from storage.tables.schemas import FILMS, FLOW_RUNS, OUTCOMES

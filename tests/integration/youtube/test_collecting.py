@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from storage.coordination.breakers_and_budgets import read_breaker
+from storage.coordination.breakers import read_breaker
 from storage.coordination.leases import leased
 from storage.lake.lake import Lake
 from storage.mels.settings_and_shard_format import done_films

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from needledrop.cli.main import run
-from storage.coordination.breakers_and_budgets import Budget
+from storage.coordination.budgets import Budget
 from storage.errors import InputError
 from storage.lake.lake import Lake
 from storage.tables import tables

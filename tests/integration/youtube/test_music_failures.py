@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from storage.coordination.breakers_and_budgets import read_breaker, read_breakers
+from storage.coordination.breakers import read_breaker, read_breakers
 from storage.errors import ItemError, SourcePaused
 from storage.lake.lake import Lake
 from tasks.soundtracks.candidate_recordings import Judged

@@ -10,7 +10,7 @@ import pytest
 from rich.console import Console
 
 from needledrop.cli.inspect.status import as_screen
-from storage.coordination.breakers_and_budgets import Budget
+from storage.coordination.budgets import Budget
 from storage.errors import ItemError, Retry
 from storage.lake.lake import Lake
 from storage.records import outcomes

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from storage.coordination.breakers_and_budgets import Budget
+from storage.coordination.budgets import Budget
 from storage.errors import InputError, SourcePaused
 from storage.lake.lake import Lake
 from storage.tables import tables

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.coordination.breakers_and_budgets import FAILURES_TO_OPEN, read_breaker, read_breakers
+from storage.coordination.breakers import FAILURES_TO_OPEN, read_breaker, read_breakers
 from storage.errors import SourcePaused
 from storage.lake.lake import Lake
 from storage.tables import tables

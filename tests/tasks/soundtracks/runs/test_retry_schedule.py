@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import time_machine
 
-from storage.coordination.breakers_and_budgets import Budget
+from storage.coordination.budgets import Budget
 from storage.errors import ItemError, Retry
 from storage.lake.lake import Lake
 from storage.mels.settings_and_shard_format import MelSettings, shard_path
